@@ -1,0 +1,74 @@
+"""Pools and the image's normalisation: loads bound them, so each value is loaded once.
+
+Max pool, one vector of channels at a time:
+
+1. Cut a row into tiles of `columns` outputs; compute the vertical maxima that a tile needs in
+   registers, `(columns - 1) * stride + 3` of them, each shared by the windows that overlap it.
+2. Unroll both, vectorise the channels.
+
+Average pool: one accumulator a (position, vector), the window summed row by row.
+"""
+
+from tvm import s_tir
+
+from lprnet.targets import Isa
+from schedules.tiles import divisors
+
+
+def pool_columns(width: int, stride: int, isa: Isa) -> int:
+    """The widest tile of outputs whose column maxima and results fit the registers."""
+    fitting = (
+        columns
+        for columns in divisors(width)
+        if (columns - 1) * stride + 3 + columns + 1 <= isa.registers
+    )
+    return max(fitting)
+
+
+def schedule_max_pool(sch: s_tir.Schedule, columns: int, isa: Isa) -> None:
+    """Schedule a `MaxPool`, `columns` outputs a tile; its channels are whole vectors."""
+    column_max, out = sch.get_sblock("column_max"), sch.get_sblock("out")
+    out_init_first = sch.get_loops(out)
+    row, column, channel, j = out_init_first
+    column_tile, column = sch.split(column, [None, columns])
+    vector, lane = sch.split(channel, [None, isa.float_lanes])
+    sch.reorder(row, column_tile, vector, j, column, lane)
+    sch.compute_at(column_max, vector, preserve_unit_loops=True)
+    sch.set_scope(column_max, 0, "local")
+    _, max_column, max_lane, i = sch.get_loops(column_max)[-4:]
+    sch.reorder(i, max_column, max_lane)
+    out_local = sch.cache_write(out, 0, "local")
+    sch.reverse_compute_at(out_local, vector, preserve_unit_loops=True)
+    for block, first, reduction in ((column_max, max_column, i), (out, column, j)):
+        sch.vectorize(sch.get_loops(block)[-1])
+        init = sch.decompose_reduction(block, reduction)
+        for loop in (first, reduction, sch.get_loops(init)[-2]):
+            sch.unroll(loop)
+        sch.vectorize(sch.get_loops(init)[-1])
+    store_column, store_lane = sch.get_loops(out_local)[-2:]
+    sch.unroll(store_column)
+    sch.vectorize(store_lane)
+
+
+def schedule_average_pool(sch: s_tir.Schedule, isa: Isa) -> None:
+    """Schedule an `AveragePool`; its channels are whole vectors."""
+    sums, out = sch.get_sblock("sums"), sch.get_sblock("out")
+    row, column, channel = sch.get_loops(out)
+    vector, lane = sch.split(channel, [None, isa.float_lanes])
+    sch.reorder(row, column, vector, lane)
+    sch.compute_at(sums, vector, preserve_unit_loops=True)
+    sch.set_scope(sums, 0, "local")
+    sum_lane, i, j = sch.get_loops(sums)[-3:]
+    sch.reorder(i, j, sum_lane)
+    sch.unroll(j)
+    sch.vectorize(sum_lane)
+    init = sch.decompose_reduction(sums, i)
+    sch.vectorize(sch.get_loops(init)[-1])
+    sch.vectorize(lane)
+
+
+def schedule_normalise(sch: s_tir.Schedule, isa: Isa) -> None:
+    """Schedule a `Normalise`: one vector at a time."""
+    (pixel,) = sch.get_loops(sch.get_sblock("out"))
+    _, lane = sch.split(pixel, [None, isa.float_lanes])
+    sch.vectorize(lane)
