@@ -1,0 +1,360 @@
+"""Images: equal to the reference reader on whole files, one sentence on everything else."""
+
+import os
+import struct
+import zlib
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from lprnet import images, model
+from lprnet.errors import UserError
+from lprnet.image_header import image_size
+from lprnet.images import label_of, list_images, normalise, read_image, resize
+from tests.conftest import RealData
+
+Image = NDArray[np.uint8]
+hostile = settings(
+    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+
+
+def picture(height: int = 24, width: int = 94, channels: int = 3) -> Image:
+    return np.random.default_rng(7).integers(0, 256, (height, width, channels), dtype=np.uint8)
+
+
+def encode(suffix: str, image: NDArray[np.uint8] | NDArray[np.uint16]) -> bytes:
+    return cv2.imencode(suffix, image)[1].tobytes()
+
+
+def chunk(kind: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+
+def png(
+    width: int, height: int, depth: int, colour: int, rows: bytes, palette: bytes = b""
+) -> bytes:
+    """A PNG by hand, for what OpenCV's writer cannot make; `rows` have their filter bytes."""
+    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
+    plte = chunk(b"PLTE", palette) if palette else b""
+    body = chunk(b"IHDR", header) + plte + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + body
+
+
+def bmp(width: int, height: int, bits: int, pixels: bytes, *, core: bool = False) -> bytes:
+    if core:
+        info = struct.pack("<IHHHH", 12, width, height, 1, bits)
+    else:
+        info = struct.pack("<IiiHHIIiiII", 40, width, height, 1, bits, 0, 0, 0, 0, 0, 0)
+    start = 14 + len(info)
+    return b"BM" + struct.pack("<IHHI", start + len(pixels), 0, 0, start) + info + pixels
+
+
+def oriented(jpeg: bytes, orientation: int) -> bytes:
+    """`jpeg` with an EXIF segment that holds nothing but an orientation."""
+    tiff = b"II*\0" + struct.pack("<IHHHIHHI", 8, 1, 0x0112, 3, 1, orientation, 0, 0)
+    body = b"Exif\0\0" + tiff
+    return jpeg[:2] + b"\xff\xe1" + struct.pack(">H", len(body) + 2) + body + jpeg[2:]
+
+
+def write(path: Path, content: bytes) -> Path:
+    path.write_bytes(content)
+    return path
+
+
+def reference(path: Path) -> Image:
+    image = cv2.imread(str(path))
+    assert image is not None
+    if image.shape[:2] != (24, 94):
+        image = cv2.resize(image, (94, 24))
+    return image.astype(np.uint8)
+
+
+@pytest.mark.parametrize("size", [(24, 94), (1, 1), (48, 188), (300, 17), (23, 95)])
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".bmp"])
+def test_equals_the_reference(suffix: str, size: tuple[int, int], tmp_path: Path) -> None:
+    path = write(tmp_path / f"x{suffix}", encode(suffix, picture(*size)))
+    image = read_image(path)
+    assert image.shape == (24, 94, 3)
+    assert image.dtype == np.uint8
+    np.testing.assert_array_equal(image, reference(path))
+
+
+def test_non_ascii_names(tmp_path: Path) -> None:
+    path = write(tmp_path / "皖A12345 – é.png", encode(".png", picture()))
+    np.testing.assert_array_equal(read_image(path), picture())
+
+
+def test_names_that_are_not_utf8(tmp_path: Path) -> None:
+    path = write(
+        Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff\xfe.png")), encode(".png", picture())
+    )
+    np.testing.assert_array_equal(read_image(path), picture())
+
+
+def test_grey_is_repeated(tmp_path: Path) -> None:
+    grey = picture(channels=1)
+    for suffix in (".png", ".bmp"):
+        image = read_image(write(tmp_path / f"x{suffix}", encode(suffix, grey)))
+        np.testing.assert_array_equal(image, grey.repeat(3, axis=2))
+
+
+def test_alpha_is_dropped(tmp_path: Path) -> None:
+    transparent = np.dstack([picture(), np.zeros((24, 94), np.uint8)])
+    image = read_image(write(tmp_path / "x.png", encode(".png", transparent)))
+    np.testing.assert_array_equal(image, picture())
+
+
+def test_sixteen_bits_keep_the_upper_eight(tmp_path: Path) -> None:
+    deep = (picture().astype(np.uint16) * 256 + 200).astype(np.uint16)
+    image = read_image(write(tmp_path / "x.png", encode(".png", deep)))
+    np.testing.assert_array_equal(image, picture())
+
+
+def test_grey_with_alpha_and_palette(tmp_path: Path) -> None:
+    grey = picture(channels=1)
+    rows = b"".join(b"\0" + b"".join(bytes([v, 9]) for v in row.ravel()) for row in grey)
+    image = read_image(write(tmp_path / "ga.png", png(94, 24, 8, 4, rows)))
+    np.testing.assert_array_equal(image, grey.repeat(3, axis=2))
+
+    palette = np.random.default_rng(3).integers(0, 256, (256, 3), dtype=np.uint8)
+    rows = b"".join(b"\0" + row.tobytes() for row in grey)
+    image = read_image(write(tmp_path / "p.png", png(94, 24, 8, 3, rows, palette.tobytes())))
+    np.testing.assert_array_equal(image, palette[grey[:, :, 0]][:, :, ::-1])
+
+
+@pytest.mark.parametrize("core", [False, True])
+def test_both_bmp_headers(core: bool, tmp_path: Path) -> None:
+    rows = b"".join(row.tobytes() + b"\0\0" for row in picture()[::-1])
+    image = read_image(write(tmp_path / "x.bmp", bmp(94, 24, 24, rows, core=core)))
+    np.testing.assert_array_equal(image, picture())
+
+
+def test_bmp_from_the_top(tmp_path: Path) -> None:
+    rows = b"".join(row.tobytes() + b"\0\0" for row in picture())
+    image = read_image(write(tmp_path / "x.bmp", bmp(94, -24, 24, rows)))
+    np.testing.assert_array_equal(image, picture())
+
+
+@pytest.mark.parametrize(
+    ("orientation", "turn"),
+    [
+        (1, None),
+        (3, cv2.ROTATE_180),
+        (6, cv2.ROTATE_90_CLOCKWISE),
+        (8, cv2.ROTATE_90_COUNTERCLOCKWISE),
+    ],
+)
+def test_exif_orientation_is_applied(orientation: int, turn: int | None, tmp_path: Path) -> None:
+    jpeg = encode(".jpg", picture())
+    path = write(tmp_path / "x.jpg", oriented(jpeg, orientation))
+    plain = cv2.imdecode(np.frombuffer(jpeg, np.uint8), cv2.IMREAD_COLOR)
+    assert plain is not None
+    expected = plain if turn is None else cv2.rotate(plain, turn)
+    np.testing.assert_array_equal(read_image(path), resize(expected.astype(np.uint8)))
+    np.testing.assert_array_equal(read_image(path), reference(path))
+
+
+def test_real_images_equal_the_reference(real_data: RealData) -> None:
+    paths = list_images([str(real_data.images)])
+    assert len(paths) == 1000
+    for path in paths[::20]:
+        np.testing.assert_array_equal(read_image(path), reference(path))
+        assert label_of(path) == path.stem
+
+
+# ---- files that are not whole images
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".bmp"])
+def test_truncated_anywhere_is_an_error(
+    suffix: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    whole = encode(suffix, picture())
+    path = tmp_path / f"x{suffix}"
+    for length in [*range(1, 60), *range(60, len(whole), 97), len(whole) - 2, len(whole) - 1]:
+        with pytest.raises(UserError, match="truncated|is not a JPEG"):
+            read_image(write(path, whole[:length]))
+    assert capfd.readouterr() == ("", ""), "the decoder was not even asked"
+
+
+def test_a_thumbnail_does_not_hide_a_truncated_jpeg(tmp_path: Path) -> None:
+    thumbnail = encode(".jpg", picture(8, 16))
+    jpeg = encode(".jpg", picture())
+    segment = b"\xff\xe1" + struct.pack(">H", len(thumbnail) + 2) + thumbnail
+    with_thumbnail = jpeg[:2] + segment + jpeg[2:]
+    np.testing.assert_array_equal(
+        read_image(write(tmp_path / "a.jpg", with_thumbnail)),
+        read_image(write(tmp_path / "b.jpg", jpeg)),
+    )
+    with pytest.raises(UserError, match="truncated"):
+        read_image(write(tmp_path / "a.jpg", with_thumbnail[:-200]))
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".bmp"])
+def test_bytes_after_the_image_are_allowed(suffix: str, tmp_path: Path) -> None:
+    whole = encode(suffix, picture())
+    expected = read_image(write(tmp_path / f"x{suffix}", whole))
+    np.testing.assert_array_equal(
+        read_image(write(tmp_path / f"y{suffix}", whole + b"maker note")), expected
+    )
+
+
+def test_progressive_jpeg_with_restarts(tmp_path: Path) -> None:
+    options = [cv2.IMWRITE_JPEG_PROGRESSIVE, 1, cv2.IMWRITE_JPEG_RST_INTERVAL, 2]
+    jpeg = cv2.imencode(".jpg", picture(48, 188), options)[1].tobytes()
+    assert image_size(jpeg) == (188, 48)
+    path = write(tmp_path / "x.jpg", jpeg)
+    np.testing.assert_array_equal(read_image(path), reference(path))
+
+
+def test_decompression_bombs_are_refused_unread(tmp_path: Path) -> None:
+    for content in (
+        png(60_000, 60_000, 8, 2, b""),
+        bmp(1, 64_000_001, 0, b""),
+        encode(".jpg", picture()).replace(struct.pack(">HH", 24, 94), b"\xff\xff\xff\xff", 1),
+    ):
+        with pytest.raises(UserError, match="at most 64 million"):
+            read_image(write(tmp_path / "bomb", content))
+    with pytest.raises(UserError, match="at least one pixel"):
+        read_image(write(tmp_path / "empty.png", png(0, 5, 8, 2, b"")))
+    huge = tmp_path / "huge.jpg"
+    with huge.open("wb") as file:
+        file.truncate(images.MAX_BYTES + 1)
+    with pytest.raises(UserError, match="larger than 256 MB"):
+        read_image(huge)
+
+
+WRONG = {
+    "empty": (b"", "is empty"),
+    "text": (b"not an image at all", "is not a JPEG, PNG or BMP image"),
+    "gif": (b"GIF89a" + bytes(50), "is not a JPEG, PNG or BMP image"),
+    "jpeg without a frame": (b"\xff\xd8\xff\xd9", "holds no picture"),
+    "png without a header": (b"\x89PNG\r\n\x1a\n" + chunk(b"IEND", b""), "truncated|no picture"),
+    "png, damaged": (
+        encode(".png", picture()).replace(b"IDAT", b"IDAU", 1),
+        "damaged",
+    ),
+    "png, short pixels": (png(94, 24, 8, 2, bytes(300)), "is damaged"),
+    "png, impossible depth": (png(94, 24, 7, 2, bytes(24 * 283)), "is damaged"),
+    "bmp, negative width": (bmp(-94, 24, 24, bytes(24 * 284)), "is damaged"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_wrong_files(case: str, tmp_path: Path) -> None:
+    content, message = WRONG[case]
+    path = write(tmp_path / "x.jpg", content)
+    with pytest.raises(UserError, match=message) as caught:
+        read_image(path)
+    assert str(path) in str(caught.value)
+
+
+def test_wrong_paths(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"absent\.jpg is missing"):
+        read_image(tmp_path / "absent.jpg")
+    with pytest.raises(UserError, match="is not a file"):
+        read_image(tmp_path)
+    with pytest.raises(UserError, match="File name too long"):
+        read_image(tmp_path / ("x" * 300))
+    os.mkfifo(tmp_path / "pipe.jpg")
+    with pytest.raises(UserError, match="is not a file"):
+        read_image(tmp_path / "pipe.jpg")
+
+
+@given(data=st.data(), suffix=st.sampled_from([".jpg", ".png", ".bmp"]))
+@hostile
+def test_damaged_bytes_never_escape(data: st.DataObject, suffix: str, tmp_path: Path) -> None:
+    content = bytearray(encode(suffix, picture(8, 16)))
+    for _ in range(data.draw(st.integers(1, 4))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    try:
+        size = image_size(bytes(content))
+    except ValueError:
+        return
+    assume(size[0] * size[1] < 1_000_000)
+    try:
+        image = read_image(write(tmp_path / "x", bytes(content)))
+    except UserError:
+        return
+    assert image.shape == (24, 94, 3)
+
+
+@given(start=st.sampled_from([b"", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM"]), rest=st.binary())
+@hostile
+def test_any_bytes(start: bytes, rest: bytes) -> None:
+    try:
+        width, height = image_size(start + rest)
+    except ValueError:
+        return
+    assert min(width, height) >= 0
+
+
+# ---- arrays, names, lists
+
+
+def test_resize_wants_bgr_bytes() -> None:
+    assert resize(picture()).shape == (24, 94, 3)
+    wrong = (picture(channels=4), picture()[:, :, 0], picture()[:0], picture().astype(np.float32))
+    for image in wrong:
+        with pytest.raises(UserError, match="must be"):
+            resize(image)  # type: ignore[arg-type]
+
+
+def test_normalise_is_the_reference_arithmetic() -> None:
+    batch = np.stack([picture(), 255 - picture()])
+    result = normalise(batch)
+    assert result.shape == (2, 3, 24, 94)
+    assert result.dtype == np.float32
+    assert result.flags.c_contiguous
+    for one, expected in zip(result, batch, strict=True):
+        image = expected.astype("float32")
+        image -= 127.5
+        image *= 0.0078125
+        np.testing.assert_array_equal(one, np.transpose(image, (2, 0, 1)))
+
+
+def test_the_size_is_the_models() -> None:
+    assert (images.HEIGHT, images.WIDTH) == (model.HEIGHT, model.WIDTH)
+
+
+def test_list_images(tmp_path: Path) -> None:
+    for name in ("b.JPG", "a.png", "c.txt", "[1].bmp"):
+        (tmp_path / name).touch()
+    (tmp_path / "inner").mkdir()
+    (tmp_path / "inner" / "d.jpeg").touch()
+    directory = str(tmp_path)
+
+    def names(*arguments: str) -> list[str]:
+        return [path.name for path in list_images(arguments)]
+
+    assert names(directory) == ["[1].bmp", "a.png", "b.JPG"]
+    assert names(f"{directory}/*") == ["[1].bmp", "a.png", "b.JPG"]
+    assert names(f"{directory}/**/*.jpeg") == ["d.jpeg"]
+    assert names(f"{directory}/[1].bmp") == ["[1].bmp"], "a file comes before a pattern"
+    assert names(f"{directory}/b.JPG", directory) == ["b.JPG", "[1].bmp", "a.png"]
+    assert names(f"{directory}/absent.jpg", f"{directory}/c.txt") == ["absent.jpg", "c.txt"]
+    assert names("x" * 5000) == ["x" * 5000]
+    (tmp_path / "empty").mkdir()
+    for wrong in (f"{directory}/empty", f"{directory}/*.gif", f"{directory}/*.txt"):
+        with pytest.raises(UserError, match="holds no JPEG, PNG or BMP"):
+            list_images([wrong])
+
+
+@pytest.mark.parametrize(
+    ("name", "label"),
+    [("皖A12345.jpg", "皖A12345"), ("京AD12345-2.png", "京AD12345"), ("沪B1_7-3.bmp", "沪B1")],
+)
+def test_label_of(name: str, label: str) -> None:
+    assert label_of(Path("some-where_else") / name) == label
+
+
+@pytest.mark.parametrize("name", ["photo.jpg", "-皖A12345.jpg", "皖A123a5.jpg", ".jpg"])
+def test_no_label(name: str) -> None:
+    with pytest.raises(UserError, match="not named after its plate"):
+        label_of(Path(name))
