@@ -1,0 +1,150 @@
+"""What happens between a plate and its 94x24 crop: pose, crop, dirt, light, lens, sensor, JPEG.
+
+Every strength grows with `difficulty`. At 1 it is meant to be street parking photographed by hand:
+poses up to some 35 degrees of yaw, 25 of pitch, 15 of roll; a detector's box that is off by a few
+percent on each side; plates between 45 and 200 pixels wide; one in five blurred by motion, one in
+six at night or in glare.
+"""
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from lprnet.model import HEIGHT, WIDTH
+
+Image = NDArray[np.uint8]
+Float = NDArray[np.float32]
+
+
+def photograph(rng: np.random.Generator, plate: Image, difficulty: float) -> Image:
+    """A flat `(h, w, 3)` uint8 BGR plate as a camera and a detector hand it over, `(24, 94, 3)`."""
+    scene = _soil(rng, plate, difficulty)
+    corners = _pose(rng, plate.shape[1] / plate.shape[0], difficulty)
+    size = _sampled_size(rng, difficulty)
+    seen = _crop(rng, scene, corners, size, difficulty)
+    seen = _light(rng, seen, difficulty)
+    seen = _blur(rng, seen, difficulty)
+    return _sensor(rng, seen, difficulty)
+
+
+def _soil(rng: np.random.Generator, plate: Image, difficulty: float) -> Image:
+    """Smooth patches of dirt or a worn coat, and now and then a shadow's edge across the plate."""
+    if rng.random() > 0.4 * difficulty:
+        return plate
+    height, width = plate.shape[:2]
+    coarse = rng.random((4, 10)).astype(np.float32)
+    patches = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
+    dirt = np.clip((patches - 0.55) * 2, 0, 1)[:, :, None] * rng.uniform(0, 0.6) * difficulty
+    colour = rng.uniform(40, 160, 3).astype(np.float32)
+    soiled = plate + np.minimum(dirt, 0.7) * (colour - plate)
+    if rng.random() < 0.4:
+        x = np.arange(width, dtype=np.float32)[None, :, None]
+        y = np.arange(height, dtype=np.float32)[:, None, None]
+        edge = (x - rng.uniform(0, width)) * rng.choice((-1, 1)) + (y - height / 2) * rng.normal()
+        soiled = np.where(edge > 0, soiled * rng.uniform(0.35, 0.8), soiled)
+    return np.clip(soiled, 0, 255).astype(np.uint8)
+
+
+def _pose(rng: np.random.Generator, aspect: float, difficulty: float) -> Float:
+    """The plate's corners `(4, 2)` after a rotation in space and a pinhole camera, any scale."""
+    spread = np.array([9, 13, 4.5]) * difficulty
+    pitch, yaw, roll = np.deg2rad(np.clip(rng.normal(0, spread), -2.6 * spread, 2.6 * spread))
+    if rng.random() < 0.25 * difficulty:
+        roll += np.deg2rad(rng.uniform(-11, 11))
+    turn, _ = cv2.Rodrigues(np.array([pitch, 0, 0]))
+    for axis in ([0, yaw, 0], [0, 0, roll]):
+        turn = cv2.Rodrigues(np.array(axis, np.float64))[0] @ turn
+    flat = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) * [aspect / 2, 0.5]
+    space = np.column_stack([flat, np.zeros(4)]) @ turn.T
+    distance = rng.uniform(6, 25)
+    return (space[:, :2] * (distance / (distance + space[:, 2:]))).astype(np.float32)
+
+
+def _sampled_size(rng: np.random.Generator, difficulty: float) -> tuple[int, int]:
+    """Width and height in camera pixels of the detector's box."""
+    smallest = 94 / (1 + 0.8 * difficulty)
+    width = np.exp(rng.uniform(np.log(smallest), np.log(190)))
+    return round(width), max(14, round(width * rng.uniform(0.24, 0.42)))
+
+
+def _background(rng: np.random.Generator, size: tuple[int, int]) -> Image:
+    """Bodywork: two blurred tones with a dark or bright edge."""
+    coarse = rng.normal(rng.uniform(30, 200), 25, (2, 3, 1)) + rng.normal(0, 12, (2, 3, 3))
+    tones = cv2.resize(np.clip(coarse, 0, 255).astype(np.float32), size)
+    return np.clip(tones, 0, 255).astype(np.uint8)
+
+
+def _crop(
+    rng: np.random.Generator, scene: Image, corners: Float, size: tuple[int, int], difficulty: float
+) -> Image:
+    """The box around the corners, each side off by a few percent, sampled at `size`."""
+    low, high = corners.min(0), corners.max(0)
+    extent = high - low
+    # Boxes are rather too large than too small: mean margin 1.5 %, a cut of 5 % is rare.
+    margins = np.clip(rng.normal(0.015, 0.03 * difficulty, (2, 2)), -0.05, 0.14 * difficulty)
+    low, high = low - margins[0] * extent, high + margins[1] * extent
+    target = ((corners - low) / (high - low) * np.array(size, np.float32)).astype(np.float32)
+    height, width = scene.shape[:2]
+    source = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
+    shrink = min(width / size[0], height / size[1])
+    if shrink > 1.2:
+        scene = cv2.GaussianBlur(scene, (0, 0), 0.45 * shrink)
+    seen = _background(rng, size)
+    # Pixel centres sit at halves.
+    matrix = cv2.getPerspectiveTransform(source - 0.5, target - 0.5)
+    cv2.warpPerspective(
+        scene, matrix, size, seen, cv2.INTER_LINEAR, borderMode=cv2.BORDER_TRANSPARENT
+    )
+    return seen
+
+
+def _light(rng: np.random.Generator, seen: Image, difficulty: float) -> Image:
+    """Exposure, gamma, contrast, colour cast; at times night, at times a glare spot."""
+    picture = seen.astype(np.float32) / 255
+    picture = picture ** np.float32(np.exp(rng.normal(0, 0.25 * difficulty)))
+    cast = np.exp(rng.normal(0, 0.07 * difficulty, 3)).astype(np.float32)
+    gain = np.exp(rng.normal(-0.05, 0.2 * difficulty))
+    if rng.random() < 0.12 * difficulty:
+        gain *= rng.uniform(0.25, 0.6)
+        cast *= np.array([rng.uniform(0.6, 1.0), rng.uniform(0.85, 1.0), 1.0], np.float32)
+    picture = picture * (cast * np.float32(gain))
+    contrast = rng.uniform(1 - 0.4 * min(difficulty, 1.5), 1.15)
+    picture = picture * contrast + (1 - contrast) * rng.uniform(0.1, 0.8)
+    if rng.random() < 0.15 * difficulty:
+        height, width = seen.shape[:2]
+        x = (np.arange(width, dtype=np.float32)[None, :] - rng.uniform(0, width)) / width
+        y = (np.arange(height, dtype=np.float32)[:, None] - rng.uniform(0, height)) / height
+        spot = np.exp(-(x**2 / rng.uniform(0.01, 0.3) + y**2 / rng.uniform(0.1, 2)))
+        picture = picture + (spot * rng.uniform(0.1, 0.5))[:, :, None].astype(np.float32)
+    return (np.clip(picture, 0, 1) * 255).astype(np.uint8)
+
+
+def _blur(rng: np.random.Generator, seen: Image, difficulty: float) -> Image:
+    """Defocus, then now and then motion along a random direction; in units of the box's width."""
+    width = seen.shape[1]
+    sigma = abs(rng.normal(0, 0.0065 * difficulty)) * width
+    if sigma > 0.25:
+        seen = cv2.GaussianBlur(seen, (0, 0), sigma)
+    if rng.random() < 0.2 * difficulty:
+        length = rng.uniform(0.01, 0.045) * width * min(difficulty, 1.5)
+        angle = rng.uniform(0, np.pi)
+        kernel = np.zeros((15, 15), np.float32)
+        step = np.array([np.cos(angle), np.sin(angle)]) * min(length, 14) / 2
+        first, last = np.round((7 - step) * 16), np.round((7 + step) * 16)
+        cv2.line(
+            kernel, first.astype(int).tolist(), last.astype(int).tolist(), 1.0, 1, cv2.LINE_8, 4
+        )
+        seen = cv2.filter2D(seen, -1, kernel / kernel.sum())
+    return np.asarray(seen, np.uint8)
+
+
+def _sensor(rng: np.random.Generator, seen: Image, difficulty: float) -> Image:
+    """Noise and JPEG at the camera's resolution, then the resize to 94x24."""
+    noise = rng.normal(0, abs(rng.normal(0, 6 * difficulty)) + 0.5, seen.shape)
+    seen = np.clip(seen + noise, 0, 255).astype(np.uint8)
+    if rng.random() < 0.6:
+        quality = int(rng.uniform(95 - 55 * min(difficulty, 1.5), 95))
+        _, data = cv2.imencode(".jpg", seen, [cv2.IMWRITE_JPEG_QUALITY, quality])
+        seen = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.uint8)
+    method = cv2.INTER_LINEAR if rng.random() < 0.6 else cv2.INTER_AREA
+    return np.asarray(cv2.resize(seen, (WIDTH, HEIGHT), interpolation=method), np.uint8)

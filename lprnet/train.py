@@ -1,0 +1,196 @@
+"""Training: CTC on rendered plates, AdamW, warm-up / stable / decay, moving average, slimming.
+
+CTC: Graves et al., "Connectionist Temporal Classification", ICML 2006. The schedule holds its peak
+until the last part of the run and then falls linearly to zero (Hägele et al., "Scaling Laws and
+Compute-Optimal Training Beyond Fixed Training Durations", arXiv:2405.18392), so a resumed run may
+be given more steps. The batch-norm scales are pulled towards zero by soft thresholding, the
+proximal form of network slimming's L1 penalty (arXiv:1708.06519): unused channels become exactly 0.
+"""
+
+import csv
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from tqdm import tqdm
+
+from lprnet.alphabet import ALPHABET, BLANK
+from lprnet.checkpoint import save_model
+from lprnet.model import POSITIONS, LPRNet
+from lprnet.slim import NORMS, live_channels, start_dead
+from lprnet.synthetic import render
+from lprnet.train_data import Batch, Item, batches, collate
+from lprnet.train_state import TrainState, load, save, start
+
+STATE, WEIGHTS, LOG = "state.pt", "lprnet.safetensors", "log.csv"
+VALIDATION_SEED = 1_000_003
+"""Never a training seed; the plates that the progress is watched on."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """All that decides a run besides its data and the starting weights."""
+
+    steps: int
+    seed: int = 1
+    batch: int = 32
+    peak: float = 2e-3
+    warmup: int = 200
+    decaying: float = 0.3
+    """Part of the run in which the rate falls to zero."""
+    weight_decay: float = 0.02
+    slimming: float = 0.02
+    average: float = 0.998
+    clip: float = 2.0
+    validation_every: int = 500
+    validation_plates: int = 500
+    save_seconds: float = 30.0
+    workers: int = 1
+
+
+def learning_rate(recipe: Recipe, step: int) -> float:
+    """The rate of step `step` (from 0): up over `warmup`, flat, down over the last `decaying`."""
+    rising = (step + 1) / recipe.warmup
+    falling = (recipe.steps - step) / (recipe.decaying * recipe.steps)
+    return recipe.peak * min(1.0, rising, falling)
+
+
+def initialise(model: LPRNet) -> None:
+    """He initialisation of every convolution before a ReLU; four of a block's five have no norm."""
+    for layer in model.backbone.modules():
+        if isinstance(layer, nn.Conv2d):
+            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+
+
+def ctc_loss(logits: Tensor, batch: Batch) -> Tensor:
+    """Mean CTC loss per character of `(N, 68, 18)` logits."""
+    positions = torch.full((len(batch.lengths),), POSITIONS)
+    rows = logits.permute(2, 0, 1).log_softmax(2)
+    return F.ctc_loss(rows, batch.targets, positions, batch.lengths, BLANK, zero_infinity=True)
+
+
+def greedy(logits: Tensor) -> list[str]:
+    """`(N, 68, 18)` logits to texts: best class per position, repeats merged, blanks dropped."""
+    texts = []
+    for row in logits.argmax(1).tolist():
+        kept = [c for i, c in enumerate(row) if c != BLANK and (i == 0 or row[i - 1] != c)]
+        texts.append("".join(ALPHABET[c] for c in kept))
+    return texts
+
+
+@torch.no_grad()
+def exact(model: LPRNet, plates: list[Item]) -> int:
+    """How many of `plates` the model reads without any mistake."""
+    right = 0
+    for first in range(0, len(plates), 50):
+        part = plates[first : first + 50]
+        texts = greedy(model(collate(part).images))
+        right += sum(text == truth for text, (_, truth) in zip(texts, part, strict=True))
+    return right
+
+
+def train_step(state: TrainState, batch: Batch, recipe: Recipe) -> float:
+    """One optimiser step; the loss before it."""
+    rate = learning_rate(recipe, state.step)
+    for group in state.optimizer.param_groups:
+        group["lr"] = rate
+    state.model.train()
+    images = batch.images.to(memory_format=torch.channels_last)
+    loss = ctc_loss(state.model(images), batch)
+    state.optimizer.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    nn.utils.clip_grad_norm_(state.model.parameters(), recipe.clip)
+    state.optimizer.step()
+    with torch.no_grad():
+        for norm in NORMS:
+            scale = state.model.backbone[norm].weight
+            scale.copy_(F.softshrink(scale, rate * recipe.slimming))
+    state.step += 1
+    state.update_average(recipe.average)
+    return float(loss.detach())
+
+
+def begin(recipe: Recipe, checkpoint: LPRNet | None) -> TrainState:
+    """A fresh run: random weights with channels born dead, or the living ones of `checkpoint`."""
+    torch.manual_seed(recipe.seed)
+    full = checkpoint or LPRNet()
+    if checkpoint is None:
+        start_dead(full)
+    state = start(full, live_channels(full), recipe.seed, recipe.weight_decay)
+    if checkpoint is None:
+        initialise(state.model)
+    return state
+
+
+def train(
+    recipe: Recipe,
+    directory: Path,
+    resume: bool = False,
+    checkpoint: LPRNet | None = None,
+    own: list[Item] | None = None,
+    show: Callable[[str], None] = tqdm.write,
+) -> Path:
+    """Train into `directory` and return its `lprnet.safetensors`, the averaged weights.
+
+    Beside it, `state.pt` is renewed every `save_seconds`, and `log.csv` gets one line per
+    validation. `resume` goes on from `state.pt`; its seed counts, not the recipe's. Raises
+    `UserError` where there is nothing to resume.
+    """
+    torch.set_flush_denormal(True)
+    directory.mkdir(parents=True, exist_ok=True)
+    if resume:
+        state = load(directory / STATE, recipe.weight_decay)
+    else:
+        state = begin(recipe, checkpoint)
+    _open_log(directory / LOG, state.step)
+    plates = [render(VALIDATION_SEED, i) for i in range(recipe.validation_plates)]
+    feed = batches(
+        state.seed, state.step, recipe.steps, recipe.batch, own or [], recipe.workers
+    )
+    saved = time.monotonic()
+    losses: list[float] = []
+    bar = tqdm(feed, total=recipe.steps, initial=state.step, unit="step", mininterval=5.0)
+    for batch in bar:
+        losses.append(train_step(state, batch, recipe))
+        bar.set_postfix(loss=f"{losses[-1]:.3f}", refresh=False)
+        last = state.step == recipe.steps
+        if last or state.step % recipe.validation_every == 0:
+            right = exact(state.averaged(), plates)
+            mean = sum(losses) / len(losses)
+            losses.clear()
+            _log(directory / LOG, state, mean, right / len(plates))
+            show(f"step {state.step}: loss {mean:.4f}, {right}/{len(plates)} plates exact")
+        if last or time.monotonic() - saved > recipe.save_seconds:
+            save(state, directory / STATE)
+            save_model(state.averaged(), directory / WEIGHTS)
+            saved = time.monotonic()
+    return directory / WEIGHTS
+
+
+COLUMNS = ("step", "seconds", "learning_rate", "loss", "accuracy", "zero_scales")
+
+
+def _open_log(path: Path, step: int) -> None:
+    """Keep the lines up to `step`: what a killed run logged after its last save will come again."""
+    kept = []
+    if step and path.exists():
+        with path.open(newline="") as file:
+            kept = [row for row in csv.DictReader(file) if int(row["step"]) <= step]
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS)
+        writer.writeheader()
+        writer.writerows(kept)
+
+
+def _log(path: Path, state: TrainState, loss: float, accuracy: float) -> None:
+    zeros = sum(int((state.model.backbone[n].weight == 0).sum()) for n in NORMS)
+    rate = state.optimizer.param_groups[0]["lr"]
+    with path.open("a", newline="") as file:
+        csv.writer(file).writerow(
+            [state.step, round(time.time()), f"{rate:.6g}", f"{loss:.5f}", accuracy, zeros]
+        )

@@ -1,0 +1,101 @@
+"""Everything a training run needs to go on after a kill, in one file that is never half-written."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lprnet.errors import UserError
+from lprnet.model import LPRNet
+from lprnet.slim import Live, slim, widen
+
+
+@dataclass
+class TrainState:
+    """The slimmed network in training, its exponential moving average, the optimiser, the step.
+
+    Plates are a function of (seed, step), so the step is all there is to say about the data.
+    """
+
+    live: Live
+    model: LPRNet
+    average: dict[str, Tensor]
+    """Moving average of `model`'s state dict: what is validated and shipped."""
+    optimizer: torch.optim.AdamW
+    step: int
+    seed: int
+
+    def averaged(self) -> LPRNet:
+        """The moving average as a full-shape network in evaluation mode."""
+        return widen(self.average, self.live)
+
+    @torch.no_grad()
+    def update_average(self, decay: float) -> None:
+        """Pull the average towards the current weights; younger averages forget faster."""
+        keep = min(decay, (1 + self.step) / (10 + self.step))
+        for name, tensor in self.model.state_dict().items():
+            if tensor.is_floating_point():
+                self.average[name].lerp_(tensor, 1 - keep)
+            else:
+                self.average[name].copy_(tensor)
+
+
+def parameter_groups(model: LPRNet, weight_decay: float) -> list[dict[str, Any]]:
+    """Decay for convolution weights only: biases and batch norms have their own rules."""
+    matrices = [p for p in model.parameters() if p.ndim == 4]
+    vectors = [p for p in model.parameters() if p.ndim == 1]
+    return [
+        {"params": matrices, "weight_decay": weight_decay},
+        {"params": vectors, "weight_decay": 0.0},
+    ]
+
+
+def start(full: LPRNet, live: Live, seed: int, weight_decay: float) -> TrainState:
+    """Step 0 of training the living channels of `full`."""
+    return _assemble(slim(full, live), live, seed, weight_decay)
+
+
+def _assemble(model: LPRNet, live: Live, seed: int, weight_decay: float) -> TrainState:
+    model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    average = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    optimizer = torch.optim.AdamW(parameter_groups(model, weight_decay))
+    return TrainState(live, model, average, optimizer, 0, seed)
+
+
+def save(state: TrainState, path: Path) -> None:
+    """Write `state`; a kill at any moment leaves the previous file or the new one."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    content = {
+        "live": state.live,
+        "model": state.model.state_dict(),
+        "average": state.average,
+        "optimizer": state.optimizer.state_dict(),
+        "step": state.step,
+        "seed": state.seed,
+    }
+    with temporary.open("wb") as file:
+        torch.save(content, file)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def load(path: Path, weight_decay: float) -> TrainState:
+    """The state that `save` wrote. Raises `UserError` where `path` is missing or damaged."""
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        live = content["live"]
+        model = slim(widen(content["model"], live), live)
+        model.load_state_dict(content["model"])
+        state = _assemble(model, live, content["seed"], weight_decay)
+        state.average = content["average"]
+        state.optimizer.load_state_dict(content["optimizer"])
+        state.step = content["step"]
+    except FileNotFoundError as error:
+        raise UserError(f"there is no run to resume at {path}; start one without --resume") from error
+    except Exception as error:  # torch.load raises what its pickle happens to trip over
+        raise UserError(f"{path} is no state of a training run; start one without --resume") from error
+    return state
