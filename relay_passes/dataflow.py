@@ -1,0 +1,127 @@
+"""A Relax function of one dataflow block, read as a graph and rebuilt binding by binding."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+from tvm import relax
+
+New = Callable[[relax.Expr], relax.Expr]
+Rewrite = Callable[[relax.Var, relax.Expr, New], relax.Expr | None]
+
+
+class Dataflow:
+    """Who defines and who reads each variable of `function`, whose body is one dataflow block.
+
+    `values` keeps the order of the bindings. Raises `ValueError` for any other form of body.
+    """
+
+    def __init__(self, function: relax.Function) -> None:
+        blocks = function.body.blocks
+        if len(blocks) != 1 or not isinstance(blocks[0], relax.DataflowBlock):
+            raise ValueError("the function's body must be exactly one dataflow block")
+        self.function = function
+        self.parameters: list[relax.Var] = list(function.params)
+        self.values: dict[relax.Var, relax.Expr] = {b.var: b.value for b in blocks[0].bindings}
+        self.result: relax.Var = function.body.body
+        self.readers: dict[relax.Var, list[relax.Var]] = {
+            var: [] for var in (*self.parameters, *self.values)
+        }
+        for var, value in self.values.items():
+            for argument in arguments(value):
+                if argument in self.readers:
+                    self.readers[argument].append(var)
+
+    def match(self, expression: relax.Expr, operator: str) -> relax.Call | None:
+        """The call of `operator` that is `expression` or defines it, else None."""
+        value = self.values.get(expression, expression)
+        return value if is_call(value, operator) else None
+
+    def only_reader(self, var: relax.Var) -> relax.Var | None:
+        """The one variable whose value reads `var`, or None for several, none, or the result."""
+        readers = self.readers[var]
+        return readers[0] if len(readers) == 1 and var != self.result else None
+
+    def rebuild(self, rewrite: Rewrite) -> relax.Function:
+        """The function with `rewrite(var, value, new)` in place of each value.
+
+        `new` maps an expression of this function to the rebuilt one; returning None keeps the
+        operator on its rebuilt arguments. Bindings that nobody reads any more are left out.
+        """
+        builder = relax.BlockBuilder()
+        rebuilt: dict[relax.Var, relax.Expr] = {p: p for p in self.parameters}
+
+        def new(expression: relax.Expr) -> relax.Expr:
+            if isinstance(expression, relax.Tuple):
+                return relax.Tuple([new(field) for field in expression.fields])
+            return rebuilt.get(expression, expression)
+
+        with builder.function("main", self.parameters):
+            with builder.dataflow():
+                for var, value in self.values.items():
+                    expression = rewrite(var, value, new)
+                    if expression is None:
+                        expression = _with_arguments(value, new)
+                    is_atom = isinstance(expression, relax.Var) or array(expression) is not None
+                    rebuilt[var] = expression if is_atom else builder.emit(expression)
+                output = builder.emit_output(new(self.result))
+            builder.emit_func_output(output)
+        rebuilt_function = builder.get()["main"]
+        if self.function.attrs:
+            rebuilt_function = rebuilt_function.with_attrs(dict(self.function.attrs.items()))
+        cleaned = relax.analysis.remove_all_unused(rebuilt_function)
+        return cleaned
+
+
+def arguments(value: relax.Expr) -> list[relax.Expr]:
+    """The expressions that `value` reads, fields of tuple arguments included."""
+    if isinstance(value, relax.Tuple):
+        return list(value.fields)
+    if isinstance(value, relax.TupleGetItem):
+        return [value.tuple_value]
+    if isinstance(value, relax.Call):
+        return [
+            field
+            for argument in value.args
+            for field in (argument.fields if isinstance(argument, relax.Tuple) else [argument])
+        ]
+    return [value]
+
+
+def is_call(value: relax.Expr | None, operator: str) -> bool:
+    """Whether `value` is a call of the Relax operator named `relax.<operator>`."""
+    return isinstance(value, relax.Call) and getattr(value.op, "name", "") == f"relax.{operator}"
+
+
+def array(expression: relax.Expr) -> npt.NDArray[np.generic] | None:
+    """The value of a tensor constant, else None."""
+    tensor = getattr(expression, "value", None)
+    return tensor.numpy() if hasattr(tensor, "numpy") else None
+
+
+def shape(expression: relax.Expr) -> tuple[int, ...]:
+    """The static shape of a tensor expression."""
+    return tuple(int(extent) for extent in expression.ty.shape)
+
+
+def constant(values: npt.ArrayLike) -> relax.Expr:
+    """A float32 tensor constant."""
+    return relax.const(np.ascontiguousarray(values, dtype="float32"))
+
+
+def channel_constant(values: Sequence[float] | npt.NDArray[np.floating]) -> relax.Expr:
+    """`(C,)` values as a float32 constant `(1, C, 1, 1)` that broadcasts over NCHW."""
+    return constant(np.asarray(values).reshape(1, -1, 1, 1))
+
+
+def conv2d_like(call: relax.Call, data: relax.Expr, weight: npt.ArrayLike) -> relax.Call:
+    """The convolution `call` with its strides and padding on other data and OIHW weights."""
+    return relax.Call(call.op, [data, constant(weight)], call.attrs)
+
+
+def _with_arguments(value: relax.Expr, new: New) -> relax.Expr:
+    if isinstance(value, relax.TupleGetItem):
+        return relax.TupleGetItem(new(value.tuple_value), value.index)
+    if isinstance(value, relax.Call):
+        return relax.Call(value.op, [new(a) for a in value.args], value.attrs, value.ty_args)
+    return new(value)

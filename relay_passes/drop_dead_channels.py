@@ -1,0 +1,68 @@
+"""`DropDeadChannels`: channels that are constant, or that nobody would miss, are not computed."""
+
+import numpy as np
+import numpy.typing as npt
+import tvm
+from tvm import relax
+
+from relay_passes.channel_effects import negligible_channels, sinks
+from relay_passes.channel_flow import ChannelFlow, Indices, Kind
+from relay_passes.dataflow import Dataflow
+from relay_passes.select_channels import select_channels
+
+INPUT_BOUND = 1.0
+"""Preprocessing leaves every input value within [-127.5 / 128, 127.5 / 128]."""
+
+
+@relax.transform.function_pass(opt_level=0, name="DropDeadChannels")
+class DropDeadChannels:
+    """Until nothing changes, for every output channel k of a convolution that is the constant c_k
+    or has no influence, through ReLUs, pools, channel selections and concatenations::
+
+        y = conv2d(x, V) + a;  conv2d(f(y), W) + b
+            =>  y = conv2d(x, V without rows k) + a without k
+                conv2d(f(y), W without columns k) + (b + sum_k W_k f(c_k))
+
+    What counts as constant or without influence is `negligible_channels`' worst-case rule, not a
+    threshold. Precondition: inputs within `[-INPUT_BOUND, INPUT_BOUND]`. A channel is left alone
+    if its constant is not 0 and a reader pads with zeros or takes a mean over channels, and so are
+    channels read whole. The last channel of a map or of a selection is never dropped.
+    """
+
+    def transform_function(
+        self, function: relax.Function, _module: tvm.IRModule, _context: tvm.transform.PassContext
+    ) -> relax.Function:
+        """The function without its dead channels."""
+        while True:
+            flow = ChannelFlow(Dataflow(function), INPUT_BOUND)
+            orders = _alive(flow)
+            if all(len(order) == len(flow.of[root].index) for root, order in orders.items()):
+                return function
+            function = select_channels(flow, orders)
+
+
+def _alive(flow: ChannelFlow) -> dict[relax.Var, Indices]:
+    """Per convolution the channels to keep, at least one for each of its readers."""
+    found = sinks(flow)
+    alive = {}
+    for number, root in enumerate(flow.roots):
+        if flow.kinds.get(root) is Kind.CONVOLVE:
+            dead = negligible_channels(flow, found, number) & ~flow.pinned_channels(number)
+            alive[root] = ~dead
+            if dead.all():
+                alive[root][0] = True
+    for var, kind in flow.kinds.items():
+        if kind is Kind.SELECT:
+            _keep_one(flow, var, alive)
+    return {root: np.flatnonzero(mask) for root, mask in alive.items()}
+
+
+def _keep_one(
+    flow: ChannelFlow, selection: relax.Var, alive: dict[relax.Var, npt.NDArray[np.bool_]]
+) -> None:
+    """Revive the first channel of a selection that would be left with none."""
+    channels = flow.of[selection]
+    origins = [(flow.roots[r], c) for r, c in zip(channels.root, channels.index, strict=True)]
+    if not any(root not in alive or alive[root][channel] for root, channel in origins):
+        root, channel = origins[0]
+        alive[root][channel] = True

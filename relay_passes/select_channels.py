@@ -1,0 +1,93 @@
+"""Rebuild a graph with some channels of its convolutions dropped or in another order."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from tvm import relax
+
+from relay_passes.channel_effects import sink_constants
+from relay_passes.channel_flow import ChannelFlow, Floats, Indices, Kind, selected_channels
+from relay_passes.dataflow import New, array, channel_constant, constant, conv2d_like, is_call
+
+
+def select_channels(flow: ChannelFlow, orders: Mapping[relax.Var, Indices]) -> relax.Function:
+    """The function in which convolution `var` computes its channels `orders[var]`, in that order.
+
+    A convolution that is not in `orders` keeps its channels. Every reader follows: weights lose or
+    permute their input channels, selections and concatenations are renumbered. A dropped channel
+    is taken to be the constant of `sink_constants`: in an unpadded convolution it becomes part of
+    the bias, elsewhere it is 0. Precondition: no pinned channel is dropped or moved.
+    """
+    graph = flow.graph
+    kept: dict[relax.Var, Indices] = {}
+    for var in flow.of:
+        kept[var] = _kept(flow, var, kept, orders)
+    shifts: dict[relax.Var, Floats] = {}
+
+    def convolve(var: relax.Var, value: relax.Call, new: New) -> relax.Expr:
+        source = value.args[0]
+        weight = np.asarray(array(value.args[1]), "float64")[kept[var]]
+        constants = sink_constants(value, flow.of[source])
+        constants[kept[source]] = 0
+        shift = weight.sum((2, 3)) @ constants
+        conv = conv2d_like(value, new(source), weight[:, kept[source]])
+        reader = graph.only_reader(var)
+        if reader is not None and _is_bias(flow, reader):
+            shifts[reader] = shift
+        elif shift.any():
+            return relax.op.add(conv, channel_constant(shift))
+        return conv
+
+    def rewrite(var: relax.Var, value: relax.Expr, new: New) -> relax.Expr | None:
+        kind = flow.kinds[var]
+        if kind is Kind.CONVOLVE:
+            return convolve(var, value, new)
+        if _is_bias(flow, var):
+            bias = np.asarray(array(value.args[1]), "float64").reshape(-1)
+            bias = np.broadcast_to(bias, len(flow.of[var].index))[kept[var]]
+            return relax.op.add(new(value.args[0]), channel_constant(bias + shifts.get(var, 0)))
+        if kind is Kind.SELECT:
+            wanted = selected_channels(value)[kept[var]]
+            return _selection(new(value.args[0]), list(kept[value.args[0]]), list(wanted))
+        if kind is Kind.CHANNEL_MEAN:
+            total, left = len(flow.of[value.args[0]].index), len(kept[value.args[0]])
+            mean = relax.op.mean(new(value.args[0]), [1, 2, 3], value.attrs.keepdims)
+            return relax.op.multiply(mean, constant(left / total)) if left < total else None
+        return None
+
+    return graph.rebuild(rewrite)
+
+
+def _kept(
+    flow: ChannelFlow,
+    var: relax.Var,
+    kept: Mapping[relax.Var, Indices],
+    orders: Mapping[relax.Var, Indices],
+) -> Indices:
+    """The channels of `var` that stay, in their new order."""
+    value, kind = flow.graph.values.get(var), flow.kinds.get(var)
+    if kind is Kind.FOLLOW:
+        return kept[value.args[0]]
+    if kind is Kind.SELECT:
+        return np.flatnonzero(np.isin(selected_channels(value), kept[value.args[0]]))
+    if kind is Kind.CONCAT:
+        fields = value.args[0].fields
+        starts = np.cumsum([0, *(len(flow.of[field].index) for field in fields)])
+        return np.concatenate([kept[f] + s for f, s in zip(fields, starts, strict=False)])
+    return orders.get(var, np.arange(len(flow.of[var].index)))
+
+
+def _is_bias(flow: ChannelFlow, var: relax.Var) -> bool:
+    return flow.kinds[var] is Kind.FOLLOW and is_call(flow.graph.values[var], "add")
+
+
+def _selection(data: relax.Expr, present: list[int], wanted: list[int]) -> relax.Expr:
+    """The channels `wanted` of `data`, whose channels are now `present`; evenly spaced ones as a
+    `strided_slice`, all of them as `data` itself, any others as a `take`."""
+    indices = np.array([present.index(channel) for channel in wanted])
+    if indices.tolist() == list(range(len(present))):
+        return data
+    steps = set(np.diff(indices).tolist()) or {1}
+    if len(steps) == 1 and (step := steps.pop()) > 0:
+        return relax.op.strided_slice(data, [1], [int(indices[0])], [int(indices[-1]) + 1], [step])
+    return relax.op.take(data, relax.const(indices, "int64"), axis=1)
