@@ -18,9 +18,22 @@ NORMS = (1, 5, 9, 12, 17, 21)
 SOURCES: dict[int, tuple[int, int]] = {4: (1, 1), 8: (5, 2), 11: (9, 1), 16: (12, 4), 20: (17, 1)}
 """Backbone index of each convolution to the norm it reads and the channel stride between them."""
 
-BORN_DEAD: dict[int, tuple[int, int]] = {1: (32, 1), 5: (64, 2), 9: (64, 1), 12: (64, 4), 17: (128, 1)}
+BORN_DEAD: dict[int, tuple[int, int]] = {
+    1: (32, 1),
+    5: (64, 2),
+    9: (64, 1),
+    12: (64, 4),
+    17: (128, 1),
+}
 """Norm to (channels that live, their stride): behind a pool of channel stride c only every c-th
 channel reaches the next block, so those are the ones to keep."""
+
+
+def batch_norm(model: LPRNet, index: int) -> nn.BatchNorm2d:
+    """Layer `index` of the backbone, which must be one of `NORMS`."""
+    layer = model.backbone[index]
+    assert isinstance(layer, nn.BatchNorm2d)
+    return layer
 
 
 class SelectedMaxPool(nn.Module):
@@ -44,17 +57,18 @@ class SelectedMaxPool(nn.Module):
 def start_dead(model: LPRNet) -> None:
     """Kill the channels outside `BORN_DEAD`'s by setting their scale and shift to 0, in place."""
     for norm, (count, stride) in BORN_DEAD.items():
-        dead = torch.ones(model.backbone[norm].num_features, dtype=torch.bool)
+        layer = batch_norm(model, norm)
+        dead = torch.ones(layer.num_features, dtype=torch.bool)
         dead[: count * stride : stride] = False
-        model.backbone[norm].weight[dead] = 0.0
-        model.backbone[norm].bias[dead] = 0.0
+        layer.weight[dead] = 0.0
+        layer.bias[dead] = 0.0
 
 
 def live_channels(model: LPRNet) -> Live:
     """Every channel that can be seen behind its ReLU: scale not 0, or shift above 0."""
     live = {}
     for norm in NORMS:
-        layer = model.backbone[norm]
+        layer = batch_norm(model, norm)
         live[norm] = ((layer.weight != 0) | (layer.bias > 0)).nonzero().flatten()
     return live
 
@@ -90,7 +104,7 @@ def _context_channels(model: LPRNet, live: Live) -> Tensor:
     chosen, start = [], 0
     for relu in CONTEXT_LAYERS:
         chosen.append(start + live[relu - 1])
-        start += model.backbone[relu - 1].num_features
+        start += batch_norm(model, relu - 1).num_features
     return torch.cat(chosen)
 
 
@@ -99,7 +113,8 @@ def _context_scales(model: LPRNet, live: Live) -> Tensor:
     scales = []
     for relu in CONTEXT_LAYERS:
         alive = len(live[relu - 1])
-        scales.append(torch.full((alive,), alive / model.backbone[relu - 1].num_features))
+        share = alive / batch_norm(model, relu - 1).num_features
+        scales.append(torch.full((alive,), share))
     return torch.cat(scales).reshape(1, -1, 1, 1)
 
 

@@ -18,8 +18,8 @@ from lprnet.glyphs import PROVINCE_FONTS, SERIAL_FONTS, glyph
 PIXELS_PER_MM = 0.5
 HEIGHT_MM = 140
 
-SAMPLE_SEED = 2024
-"""The sample set that stands in where the user has no images."""
+SAMPLE_SEED = 2_000_003
+"""Never a training seed; the plates that stand in where the user has no images."""
 
 
 @dataclass(frozen=True)
@@ -49,13 +49,13 @@ def serial(rng: np.random.Generator, kind: Kind) -> str:
     """A serial the grammar allows: province, city letter, then five (new energy: six) characters.
 
     Provinces and city letters are uniform. Half of the ordinary serials draw all five characters
-    evenly, half like the registry: digits with at most two letters. New energy: `D` or `F` plus a
-    letter or digit plus four digits (cars), or five digits plus `D` or `F` (lorries).
+    evenly, half like the registry: digits with at most two letters. New energy: a class letter, a
+    digit or letter, four digits (cars), or five digits and the class letter (lorries).
     """
     head = PROVINCES[rng.integers(len(PROVINCES))] + LETTERS[rng.integers(len(LETTERS))]
     digits = [DIGITS[i] for i in rng.integers(10, size=5)]
     if kind is GREEN:
-        energy = "DF"[rng.integers(2)]
+        energy = "DDDDDFFFABCEGHJK"[rng.integers(16)]
         if rng.random() < 0.2:
             return head + "".join(digits) + energy
         if rng.random() < 0.3:
@@ -117,8 +117,8 @@ def draw(rng: np.random.Generator, kind: Kind, text: str) -> NDArray[np.uint8]:
     inset = round(rng.uniform(2, 5) * PIXELS_PER_MM)
     cv2.rectangle(rim, (inset, inset), (width - 1 - inset, height - 1 - inset), 255, 1)
     ink = np.maximum(ink, rim.astype(np.float32) / 255 * rng.uniform(0, 1))
-    plate = paint + ink[:, :, None] * (colour - paint)
-    plate = np.clip(plate, 0, 255).astype(np.uint8)
+    blend = paint + ink[:, :, None] * (colour - paint)
+    plate = np.clip(blend, 0, 255).astype(np.uint8)
     if rng.random() < 0.6:
         _bolts(rng, plate)
     if rng.random() < 0.35:
@@ -137,13 +137,18 @@ def _bolts(rng: np.random.Generator, plate: NDArray[np.uint8]) -> None:
             cv2.circle(plate, centre, int(rng.integers(1, 4)), (grey,) * 3, -1, cv2.LINE_AA)
 
 
-def render(seed: int, index: int, difficulty: float = 0.5) -> tuple[NDArray[np.uint8], str]:
+def render(seed: int, index: int, difficulty: float = 1.0) -> tuple[NDArray[np.uint8], str]:
     """Plate number `index` of `seed`: a `(24, 94, 3)` uint8 BGR image and its text.
 
     The same arguments give the same bytes. `difficulty` scales what the camera does to the plate
-    (`lprnet/degrade.py`): 0 is a flat scan, 1 a street photograph, 1.5 often unreadable.
+    (`lprnet/degrade.py`): 0 is a flat scan, 1 a car park's camera, 2 a street photograph.
     """
     rng = np.random.default_rng((seed, index))
     kind = KINDS[rng.choice(len(KINDS), p=[kind.share for kind in KINDS])]
     text = serial(rng, kind)
     return photograph(rng, draw(rng, kind, text), difficulty), text
+
+
+def sample_plates(count: int) -> list[tuple[NDArray[np.uint8], str]]:
+    """The first `count` plates of the sample set: images `(24, 94, 3)` uint8 BGR with texts."""
+    return [render(SAMPLE_SEED, index) for index in range(count)]

@@ -18,10 +18,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from lprnet.alphabet import ALPHABET, BLANK
+from lprnet.alphabet import BLANK
 from lprnet.checkpoint import save_model
+from lprnet.decode import greedy
 from lprnet.model import POSITIONS, LPRNet
-from lprnet.slim import NORMS, live_channels, start_dead
+from lprnet.slim import NORMS, batch_norm, live_channels, start_dead
 from lprnet.synthetic import render
 from lprnet.train_data import Batch, Item, batches, collate
 from lprnet.train_state import TrainState, load, save, start
@@ -74,23 +75,14 @@ def ctc_loss(logits: Tensor, batch: Batch) -> Tensor:
     return F.ctc_loss(rows, batch.targets, positions, batch.lengths, BLANK, zero_infinity=True)
 
 
-def greedy(logits: Tensor) -> list[str]:
-    """`(N, 68, 18)` logits to texts: best class per position, repeats merged, blanks dropped."""
-    texts = []
-    for row in logits.argmax(1).tolist():
-        kept = [c for i, c in enumerate(row) if c != BLANK and (i == 0 or row[i - 1] != c)]
-        texts.append("".join(ALPHABET[c] for c in kept))
-    return texts
-
-
 @torch.no_grad()
 def exact(model: LPRNet, plates: list[Item]) -> int:
     """How many of `plates` the model reads without any mistake."""
     right = 0
     for first in range(0, len(plates), 50):
         part = plates[first : first + 50]
-        texts = greedy(model(collate(part).images))
-        right += sum(text == truth for text, (_, truth) in zip(texts, part, strict=True))
+        read = greedy(model(collate(part).images).numpy())
+        right += sum(plate.text == text for plate, (_, text) in zip(read, part, strict=True))
     return right
 
 
@@ -108,7 +100,7 @@ def train_step(state: TrainState, batch: Batch, recipe: Recipe) -> float:
     state.optimizer.step()
     with torch.no_grad():
         for norm in NORMS:
-            scale = state.model.backbone[norm].weight
+            scale = batch_norm(state.model, norm).weight
             scale.copy_(F.softshrink(scale, rate * recipe.slimming))
     state.step += 1
     state.update_average(recipe.average)
@@ -143,15 +135,11 @@ def train(
     """
     torch.set_flush_denormal(True)
     directory.mkdir(parents=True, exist_ok=True)
-    if resume:
-        state = load(directory / STATE, recipe.weight_decay)
-    else:
-        state = begin(recipe, checkpoint)
+    path = directory / STATE
+    state = load(path, recipe.weight_decay) if resume else begin(recipe, checkpoint)
     _open_log(directory / LOG, state.step)
     plates = [render(VALIDATION_SEED, i) for i in range(recipe.validation_plates)]
-    feed = batches(
-        state.seed, state.step, recipe.steps, recipe.batch, own or [], recipe.workers
-    )
+    feed = batches(state.seed, state.step, recipe.steps, recipe.batch, own or [], recipe.workers)
     saved = time.monotonic()
     losses: list[float] = []
     bar = tqdm(feed, total=recipe.steps, initial=state.step, unit="step", mininterval=5.0)
@@ -188,7 +176,7 @@ def _open_log(path: Path, step: int) -> None:
 
 
 def _log(path: Path, state: TrainState, loss: float, accuracy: float) -> None:
-    zeros = sum(int((state.model.backbone[n].weight == 0).sum()) for n in NORMS)
+    zeros = sum(int(torch.count_nonzero(batch_norm(state.model, n).weight == 0)) for n in NORMS)
     rate = state.optimizer.param_groups[0]["lr"]
     with path.open("a", newline="") as file:
         csv.writer(file).writerow(

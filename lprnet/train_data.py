@@ -12,29 +12,38 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from lprnet.alphabet import INDEX
+from lprnet.images import label_of, list_images, normalise, read_image
 from lprnet.synthetic import render
 
 EASY_STEPS = 1500
 """Difficulty rises over these steps: CTC leaves its all-blank start only on readable plates."""
-HARDEST = 1.1
-"""What the training's difficulty rises to; each plate draws evenly from 0.1 up to it."""
+HARDEST = 2.2
+"""What the training's difficulty rises to; each plate draws evenly from 0.2 up to it."""
 
 Item = tuple[NDArray[np.uint8], str]
 
 
 @dataclass(frozen=True)
 class Batch:
-    """`images (N, 3, 24, 94)` float32 channels-last, `targets (sum of lengths,)`, `lengths (N,)`."""
+    """`images (N, 3, 24, 94)` float32, `targets (sum of lengths,)`, `lengths (N,)`."""
 
     images: Tensor
     targets: Tensor
     lengths: Tensor
 
 
+def read_labelled(directory: Path) -> list[Item]:
+    """The images of `directory` as `(24, 94, 3)` uint8 with the texts in their file names.
+
+    Raises `UserError` for an unreadable image, a name that is no plate, or no image at all.
+    """
+    paths = list_images([str(directory)])
+    return [(read_image(path), label_of(path)) for path in paths]
+
+
 def collate(items: list[Item]) -> Batch:
-    """Images normalised as `(x - 127.5) / 128`, labels concatenated for CTC."""
-    pixels = torch.from_numpy(np.stack([image for image, _ in items]))
-    images = ((pixels.float() - 127.5) / 128).permute(0, 3, 1, 2)
+    """Normalised images, labels concatenated for CTC."""
+    images = torch.from_numpy(normalise(np.stack([image for image, _ in items])))
     targets = torch.tensor([INDEX[character] for _, text in items for character in text])
     return Batch(images, targets, torch.tensor([len(text) for _, text in items]))
 
@@ -54,7 +63,7 @@ class Plates(Dataset[Item]):
             image, text = self.own[int(rng.integers(len(self.own)))]
             return _relit(rng, image), text
         ceiling = min(1.0, 0.2 + 0.8 * index / self.batch / EASY_STEPS) * HARDEST
-        return render(self.seed, index, float(rng.uniform(0.1, max(0.15, ceiling))))
+        return render(self.seed, index, float(rng.uniform(0.2, ceiling)))
 
 
 def _relit(rng: np.random.Generator, image: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -95,7 +95,11 @@ def load(path: Path, weight_decay: float) -> TrainState:
         state.optimizer.load_state_dict(content["optimizer"])
         state.step = content["step"]
     except FileNotFoundError as error:
-        raise UserError(f"there is no run to resume at {path}; start one without --resume") from error
+        raise UserError(
+            f"there is no run to resume at {path}; start one without --resume"
+        ) from error
     except Exception as error:  # torch.load raises what its pickle happens to trip over
-        raise UserError(f"{path} is no state of a training run; start one without --resume") from error
+        raise UserError(
+            f"{path} is no state of a training run; start one without --resume"
+        ) from error
     return state

@@ -1,4 +1,4 @@
-"""Train LPRNet on rendered plates; see `lprnet/train.py`."""
+"""Train LPRNet on rendered plates and, with --data, on labelled images of your own."""
 
 import argparse
 from pathlib import Path
@@ -8,13 +8,35 @@ from lprnet import cli
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--steps", type=int, default=12_000, help="optimiser steps in all")
+    parser.add_argument("--steps", type=int, default=12_000, help="steps of 32 plates in all")
+    parser.add_argument("--seed", type=int, default=1, help="of weights and plates")
     parser.add_argument("--output", type=Path, default=Path("runs/train"), help="run directory")
-    parser.add_argument("--resume", action="store_true", help="go on with the run in --output")
+    parser.add_argument("--data", type=Path, help="directory of images named after their plates")
+    parser.add_argument("--plot", type=Path, help="draw the run as this PNG when it ends")
+    parser.add_argument("--contact-sheet", type=Path, help="only draw rendered plates as this PNG")
+    beginning = parser.add_mutually_exclusive_group()
+    beginning.add_argument("--resume", action="store_true", help="go on with the run in --output")
+    beginning.add_argument("--from-checkpoint", type=Path, help="fine-tune these weights")
     arguments = parser.parse_args()
-    from lprnet.train import Recipe, train
+    if arguments.contact_sheet:
+        from lprnet.contact_sheet import write_contact_sheet
 
-    print(train(Recipe(steps=arguments.steps), arguments.output, arguments.resume))
+        return write_contact_sheet(arguments.contact_sheet, arguments.seed)
+    from lprnet.checkpoint import load_model
+    from lprnet.train import LOG, Recipe, train
+    from lprnet.train_data import read_labelled
+    from lprnet.train_plot import plot_run
+
+    weights = train(
+        Recipe(steps=arguments.steps, seed=arguments.seed),
+        arguments.output,
+        resume=arguments.resume,
+        checkpoint=arguments.from_checkpoint and load_model(arguments.from_checkpoint),
+        own=read_labelled(arguments.data) if arguments.data else [],
+    )
+    if arguments.plot:
+        plot_run(arguments.output / LOG, arguments.plot)
+    print(weights)
 
 
 if __name__ == "__main__":

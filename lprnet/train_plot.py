@@ -1,0 +1,41 @@
+"""A training run as a picture: loss and accuracy over the steps, from its `log.csv`."""
+
+import csv
+from pathlib import Path
+
+import matplotlib
+from matplotlib.figure import Figure
+
+from lprnet.errors import UserError
+
+BLUE, ORANGE = "#0072B2", "#D55E00"
+"""From Okabe and Ito's palette, told apart by every kind of colour vision."""
+
+
+def plot_run(log: Path, picture: Path) -> None:
+    """Draw `log` (written by `lprnet.train`) as a PNG. Raises `UserError` for a log without lines.
+
+    Left axis: mean CTC loss per character since the line before, logarithmic. Right axis: exactly
+    read validation plates in percent.
+    """
+    matplotlib.use("Agg")
+    try:
+        with log.open(newline="") as file:
+            rows = list(csv.DictReader(file))
+        steps = [int(row["step"]) for row in rows]
+        losses = [float(row["loss"]) for row in rows]
+        accuracies = [100 * float(row["accuracy"]) for row in rows]
+    except (OSError, KeyError, ValueError) as error:
+        raise UserError(f"{log} is no log of a training run; give the run's directory") from error
+    if not rows:
+        raise UserError(f"{log} has no line yet; wait for the run's first validation")
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    left = figure.add_subplot()
+    left.semilogy(steps, losses, color=BLUE, marker=".")
+    left.set_xlabel("step")
+    left.set_ylabel("training loss per character", color=BLUE)
+    right = left.twinx()
+    right.plot(steps, accuracies, color=ORANGE, marker=".")
+    right.set_ylabel("validation plates read exactly, %", color=ORANGE)
+    right.set_ylim(0, 100.5)
+    figure.savefig(picture, dpi=120, format="png")
