@@ -67,8 +67,20 @@ def schedule_average_pool(sch: s_tir.Schedule, isa: Isa) -> None:
     sch.vectorize(lane)
 
 
-def schedule_normalise(sch: s_tir.Schedule, isa: Isa) -> None:
-    """Schedule a `Normalise`: one vector at a time."""
-    (pixel,) = sch.get_loops(sch.get_sblock("out"))
-    _, lane = sch.split(pixel, [None, isa.float_lanes])
+def schedule_elementwise(sch: s_tir.Schedule, isa: Isa) -> None:
+    """Schedule a `Normalise` or a `Divide`: one vector at a time."""
+    value = sch.fuse(*sch.get_loops(sch.get_sblock("out")))
+    _, lane = sch.split(value, [None, isa.float_lanes])
     sch.vectorize(lane)
+
+
+def schedule_mean_square(sch: s_tir.Schedule) -> None:
+    """Schedule a `MeanSquare`: one vector of partial sums, then their total."""
+    partial = sch.get_sblock("partial")
+    lane, i, j, k = sch.get_loops(partial)
+    sch.reorder(i, j, k, lane)
+    sch.vectorize(lane)
+    for block in ("partial", "total"):
+        sch.set_scope(sch.get_sblock(block), 0, "local")
+    init = sch.decompose_reduction(partial, i)
+    sch.vectorize(sch.get_loops(init)[-1])

@@ -13,8 +13,6 @@ from typing import ClassVar
 
 from tvm import te, tirx
 
-Te = te.Tensor
-
 
 @dataclass(frozen=True)
 class Conv2d:
@@ -44,8 +42,12 @@ class Conv2d:
     @property
     def macs(self) -> int:
         """Multiply-accumulates of the layer itself; filling lanes are not counted."""
-        window = self.kernel_height * self.kernel_width * self.channels
-        return self.height * self.width * self.out_channels * window
+        return self.height * self.width * self.out_channels * self.window
+
+    @property
+    def window(self) -> int:
+        """Multiply-accumulates of one output value: KH * KW * C."""
+        return self.kernel_height * self.kernel_width * self.channels
 
     @property
     def name(self) -> str:
@@ -79,7 +81,8 @@ class Conv2d:
             return te.max(biased, tirx.const(0.0, "float32")) if relu else biased
 
         out = te.compute((self.height, self.width, self.blocks * block), epilogue, name="out")
-        return te.create_prim_func([data, weight, bias, out])
+        function = te.create_prim_func([data, weight, bias, out])
+        return function.with_attr("out_channels", self.out_channels)
 
 
 @dataclass(frozen=True)
@@ -163,26 +166,91 @@ class AveragePool:
 
 @dataclass(frozen=True)
 class Normalise:
-    """The image as the network wants it: uint8 `pixels (count,)` to `(x - 127.5) / 128`."""
+    """The image as the network wants it: uint8 `pixels (height, width, channels)` to
+    `(x - 127.5) / 128` in `out` of the same shape.
+    """
 
     family: ClassVar[str] = "normalise"
-    count: int
+    height: int
+    width: int
+    channels: int
 
     macs: ClassVar[int] = 0
 
     @property
     def name(self) -> str:
-        return f"normalise_{self.count}"
+        return f"normalise_{self.height}x{self.width}x{self.channels}"
 
     def prim_func(self) -> tirx.PrimFunc:
-        pixels = te.placeholder((self.count,), dtype="uint8", name="pixels")
+        shape = (self.height, self.width, self.channels)
+        pixels = te.placeholder(shape, dtype="uint8", name="pixels")
         out = te.compute(
-            (self.count,),
-            lambda p: (pixels[p].astype("float32") - tirx.const(127.5, "float32"))
+            shape,
+            lambda h, w, c: (pixels[h, w, c].astype("float32") - tirx.const(127.5, "float32"))
             * tirx.const(1 / 128, "float32"),
             name="out",
         )
         return te.create_prim_func([pixels, out])
 
 
-Workload = Conv2d | MaxPool | AveragePool | Normalise
+@dataclass(frozen=True)
+class MeanSquare:
+    """`scale` times the sum of squares of `data (height, width, channels)`, `out (1, 1, 1)`.
+
+    `scale` is one over the number of values that count; filling channels are zeros.
+    """
+
+    family: ClassVar[str] = "mean_square"
+    height: int
+    width: int
+    channels: int
+    scale: float
+
+    partials: ClassVar[int] = 8
+    """Partial sums kept apart, one AVX2 vector; divides `channels`."""
+    macs: ClassVar[int] = 0
+
+    @property
+    def name(self) -> str:
+        return f"meansquare_{self.height}x{self.width}x{self.channels}"
+
+    def prim_func(self) -> tirx.PrimFunc:
+        data = te.placeholder((self.height, self.width, self.channels), name="data")
+        i, j = te.reduce_axis((0, self.height), "i"), te.reduce_axis((0, self.width), "j")
+        k = te.reduce_axis((0, self.channels // self.partials), "k")
+        lane = te.reduce_axis((0, self.partials), "lane")
+
+        def square(c: tirx.Var) -> tirx.Expr:
+            value = data[i, j, k * self.partials + c]
+            return te.sum(value * value, [i, j, k])
+
+        partial = te.compute((self.partials,), square, "partial")
+        total = te.compute((1, 1, 1), lambda *_: te.sum(partial[lane], lane), "total")
+        scale = tirx.const(self.scale, "float32")
+        out = te.compute((1, 1, 1), lambda h, w, c: total[h, w, c] * scale, "out")
+        return te.create_prim_func([data, out]).with_attr("scale", self.scale)
+
+
+@dataclass(frozen=True)
+class Divide:
+    """`data (height, width, channels)` divided by the one value `divisor (1, 1, 1)`."""
+
+    family: ClassVar[str] = "divide"
+    height: int
+    width: int
+    channels: int
+
+    macs: ClassVar[int] = 0
+
+    @property
+    def name(self) -> str:
+        return f"divide_{self.height}x{self.width}x{self.channels}"
+
+    def prim_func(self) -> tirx.PrimFunc:
+        shape = (self.height, self.width, self.channels)
+        data, divisor = te.placeholder(shape, name="data"), te.placeholder((1, 1, 1), name="divisor")
+        out = te.compute(shape, lambda h, w, c: data[h, w, c] / divisor[0, 0, 0], name="out")
+        return te.create_prim_func([data, divisor, out])
+
+
+Workload = Conv2d | MaxPool | AveragePool | Normalise | MeanSquare | Divide

@@ -1,0 +1,115 @@
+"""Where every tensor of the network lies: one statically planned arena.
+
+Padding, slicing and concatenation move nothing. A padded tensor's storage holds the original in
+its middle, a slice is a window into its source, the parts of a concatenation are written side by
+side by their own kernels. What is left are roots, one allocation each, and two roots share memory
+where their lifetimes do not meet.
+"""
+
+from dataclasses import dataclass
+from math import prod
+
+from tvm import relax
+
+from relay_passes.dataflow import Dataflow, arguments, is_call, shape
+
+ALIGNMENT = 64
+"""Bytes; one cache line and one AVX-512 vector."""
+
+
+@dataclass(frozen=True)
+class View:
+    """A tensor of `shape` inside the storage of `root`."""
+
+    root: relax.Var
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    """Elements of `root` from one index to the next."""
+    offset: int
+    """Elements of `root` before the first."""
+
+
+@dataclass(frozen=True)
+class Arena:
+    """A memory plan. Roots that are parameters or the result have no place in the arena."""
+
+    views: dict[relax.Var, View]
+    offsets: dict[relax.Var, int]
+    """Byte offset of each root in the arena."""
+    size: int
+    """Bytes in all."""
+
+
+def plan_arena(graph: Dataflow) -> Arena:
+    """Place every tensor of a function of kernels and placements.
+
+    Raises `ValueError` if a tensor would have to lie in two places at once.
+    """
+    views = _views(graph)
+    outside = {views[graph.result].root, *graph.parameters}
+    lifetimes: dict[relax.Var, tuple[int, int]] = {}
+    for step, (var, value) in enumerate(graph.values.items()):
+        for touched in (var, *(a for a in arguments(value) if a in graph.readers)):
+            root = views[touched].root
+            first, _ = lifetimes.get(root, (step, step))
+            lifetimes[root] = (first, step)
+
+    offsets: dict[relax.Var, int] = {}
+    size = 0
+    for root in sorted(lifetimes, key=lambda root: -_bytes(root)):
+        if root in outside:
+            continue
+        first, last = lifetimes[root]
+        busy = sorted(
+            (offset, offset + _bytes(other))
+            for other, offset in offsets.items()
+            if lifetimes[other][0] <= last and first <= lifetimes[other][1]
+        )
+        offset = 0
+        for start, end in busy:
+            if offset + _bytes(root) <= start:
+                break
+            offset = max(offset, end)
+        offsets[root] = offset
+        size = max(size, offset + _bytes(root))
+    return Arena(views, offsets, size)
+
+
+def _views(graph: Dataflow) -> dict[relax.Var, View]:
+    """Each tensor's place, from the placements between them."""
+    inside: dict[relax.Var, tuple[relax.Var, tuple[int, ...]]] = {}
+
+    def put(part: relax.Var, whole: relax.Var, start: tuple[int, ...]) -> None:
+        if part in inside:
+            raise ValueError(f"{part} would have to lie in two places at once")
+        inside[part] = (whole, start)
+
+    for var, value in graph.values.items():
+        if is_call(value, "nn.pad"):
+            put(value.args[0], var, tuple(int(n) for n in value.attrs.pad_width[::2]))
+        elif is_call(value, "strided_slice"):
+            put(var, value.args[0], tuple(int(field) for field in value.args[2].fields))
+        elif is_call(value, "concat"):
+            start = 0
+            for part in value.args[0].fields:
+                put(part, var, (0, 0, start))
+                start += shape(part)[2]
+        elif isinstance(value, relax.Var):
+            put(var, value, (0,) * len(shape(var)))
+
+    views: dict[relax.Var, View] = {}
+    for var in (*graph.parameters, *graph.values):
+        root, start = var, (0,) * len(shape(var))
+        while root in inside:
+            root, step = inside[root]
+            start = tuple(a + b for a, b in zip(start, step, strict=True))
+        strides = tuple(prod(shape(root)[axis + 1 :]) for axis in range(len(shape(root))))
+        offset = sum(a * b for a, b in zip(start, strides, strict=True))
+        views[var] = View(root, shape(var), strides, offset)
+    return views
+
+
+def _bytes(root: relax.Var) -> int:
+    """The root's size, rounded up to whole cache lines."""
+    size = prod(shape(root)) * (root.ty.dtype.bits // 8 if hasattr(root.ty.dtype, "bits") else 4)
+    return -(-size // ALIGNMENT) * ALIGNMENT

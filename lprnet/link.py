@@ -1,0 +1,68 @@
+"""One shared object out of a program: generated code, and its weights as read-only data."""
+
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+import tvm
+
+from lprnet.arena import ALIGNMENT
+from lprnet.errors import UserError
+from lprnet.merge import RUN, WEIGHTS_SYMBOL, Program
+from lprnet.targets import Target
+
+_WEIGHTS_ASSEMBLY = """\
+    .section .rodata
+    .balign {alignment}
+{symbol}_data:
+    .incbin "{blob}"
+    .text
+    .globl {symbol}
+    .hidden {symbol}
+    .type {symbol}, @function
+{symbol}:
+    leaq {symbol}_data(%rip), %rax
+    ret
+    .section .note.GNU-stack, "", @progbits
+"""
+
+
+def tvm_target(target: Target) -> tvm.target.Target:
+    """TVM's description of `target`; one core, threads are the runtime's business."""
+    return tvm.target.Target({"kind": "llvm", "mcpu": target.mcpu, "num-cores": 1})
+
+
+def link(program: Program, target: Target, path: Path) -> None:
+    """Compile `program` for `target` and write it as the shared object `path`, all or nothing.
+
+    Needs a C compiler for assembling and linking. Raises `UserError` if there is none or if `path`
+    cannot be written.
+    """
+    compiler = os.environ.get("CC") or shutil.which("gcc") or shutil.which("clang")
+    if compiler is None:
+        raise UserError("No C compiler found; install gcc or clang, or name one in CC.")
+    library = tvm.compile(tvm.IRModule({RUN: program.function}), target=tvm_target(target))
+    with tempfile.TemporaryDirectory() as scratch:
+        blob, source, weights = (Path(scratch, name) for name in ("w.bin", "w.s", "w.o"))
+        blob.write_bytes(program.weights)
+        source.write_text(
+            _WEIGHTS_ASSEMBLY.format(alignment=ALIGNMENT, symbol=WEIGHTS_SYMBOL, blob=blob)
+        )
+        subprocess.run([compiler, "-c", source, "-o", weights], check=True)
+        linked = Path(scratch, "linked.so")
+        library.export_library(
+            str(linked), addons=[str(weights)], options=["-shared", "-fPIC", "-s"], cc=compiler
+        )
+        partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(linked, partial)
+            partial.replace(path)
+        except OSError as error:
+            raise UserError(
+                f"{path}: cannot be written ({error.strerror}); choose another output folder."
+            ) from error
+        finally:
+            partial.unlink(missing_ok=True)

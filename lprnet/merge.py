@@ -1,0 +1,161 @@
+"""All kernels as one PrimFunc over the arena.
+
+`run(images: uint8 (n, H, W, 3), logits: float32 (n, ...), arena: float32)` runs every kernel once
+an image. Kernels keep their schedules; only their buffers are replaced by views of the image, the
+logits, the arena and the weights, which the artifact itself holds (`lprnet/link.py`).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import tvm
+import tvm_ffi
+from tvm import relax, tirx
+from tvm.ir import PointerType, PrimType
+
+from lprnet.arena import ALIGNMENT, Arena, View, plan_arena
+from relay_passes.dataflow import Dataflow, array, is_call, shape
+
+RUN = "run"
+_renew_definitions = tvm.get_global_func("s_tir.RenewDefs")
+WEIGHTS_SYMBOL = "lprnet_weights"
+
+
+@dataclass(frozen=True)
+class Program:
+    """The whole network as code and data."""
+
+    function: tirx.PrimFunc
+    weights: bytes
+    arena_bytes: int
+    logits_shape: tuple[int, ...]
+    """One image's output as it is stored: (height, positions, filled-up classes)."""
+
+
+def merge_kernels(module: tvm.IRModule) -> Program:
+    """The kernels that `main` of `module` calls, in order, as one function."""
+    return _Merge(module).run()
+
+
+class _Merge:
+    def __init__(self, module: tvm.IRModule) -> None:
+        self.module = module
+        self.graph = Dataflow(module["main"])
+        self.plan: Arena = plan_arena(self.graph)
+        self.image = tirx.Var("image", "int64")
+        batch = tirx.Var("n", "int64")
+        (pixels,) = self.graph.parameters
+        self.images = tirx.decl_buffer((batch, *shape(pixels)), "uint8", name="images")
+        self.logits = tirx.decl_buffer((batch, *shape(self.graph.result)), name="logits")
+        self.arena = tirx.decl_buffer((self.plan.size // 4,), name="arena")
+        self.weights = tirx.Var("weights", PointerType(PrimType("float32")))
+        self.blob = bytearray()
+        self.statements: list[tirx.Stmt] = []
+
+    def run(self) -> Program:
+        for var, value in self.graph.values.items():
+            if is_call(value, "call_tir"):
+                self._kernel(var, value)
+            elif is_call(value, "nn.pad"):
+                self._zero_halo(var, [int(n) for n in value.attrs.pad_width])
+        per_image = tirx.For(
+            self.image,
+            tirx.const(0, "int64"),
+            self.images.shape[0],
+            tirx.ForKind.SERIAL,
+            tirx.SeqStmt(self.statements),
+        )
+        pointer = tirx.call_extern(PointerType(PrimType("float32")), WEIGHTS_SYMBOL)
+        body = tirx.SeqStmt([tirx.Bind(self.weights, pointer), per_image])
+        function = tirx.PrimFunc([self.images, self.logits, self.arena], body).with_attr(
+            {"global_symbol": RUN, "tirx.noalias": True, "s_tir": True}
+        )
+        logits_shape = shape(self.graph.result)
+        return Program(function, bytes(self.blob), self.plan.size, logits_shape)
+
+    def _kernel(self, var: relax.Var, value: relax.Call) -> None:
+        """Append the body of the kernel that `value` calls, on the views of its arguments."""
+        # A kernel called twice needs variables of its own in each place.
+        kernel = _renew_definitions(self.module[value.args[0]])
+        operands = [*value.args[1].fields, var]
+        views = {}
+        for parameter, operand in zip(kernel.params, operands, strict=True):
+            buffer, data = self._buffer(parameter, operand)
+            self.statements.append(tirx.DeclBuffer(buffer, data=data))
+            views[parameter] = buffer
+        body = tvm_ffi.structural_map(kernel.body, (tirx.Buffer, lambda b: views.get(b, b)))
+        self.statements.append(body)
+
+    def _buffer(
+        self, parameter: tirx.Buffer, operand: relax.Expr
+    ) -> tuple[tirx.Buffer, tvm.ir.Expr]:
+        """The kernel's parameter as a view, and the pointer it is a view of."""
+        values = array(operand)
+        if values is not None:
+            offset = self._embed(values) // values.itemsize
+            return self._declare(parameter, self.weights, offset, None), self.weights
+        view = self.plan.views[operand]
+        data, base = self._base(view)
+        return self._declare(parameter, data, base + view.offset, view.strides), data
+
+    def _base(self, view: View) -> tuple[tvm.ir.Expr, tvm.ir.Expr | int]:
+        """Pointer and element offset of a view's root."""
+        for buffer, root in (
+            (self.images, self.graph.parameters[0]),
+            (self.logits, self.plan.views[self.graph.result].root),
+        ):
+            if view.root.same_as(root):
+                return buffer.data, self.image * int(np.prod(shape(root)))
+        return self.arena.data, self.plan.offsets[view.root] // 4
+
+    def _declare(
+        self,
+        like: tirx.Buffer,
+        data: tvm.ir.Expr,
+        offset: tvm.ir.Expr | int,
+        strides: Sequence[int] | None,
+    ) -> tirx.Buffer:
+        return tirx.decl_buffer(
+            like.shape, like.dtype, like.name, data=data, strides=strides, elem_offset=offset
+        )
+
+    def _embed(self, values: np.ndarray) -> int:
+        """Append a constant to the weights; returns its byte offset."""
+        self.blob.extend(bytes(-len(self.blob) % ALIGNMENT))
+        offset = len(self.blob)
+        self.blob.extend(values.tobytes())
+        return offset
+
+    def _zero_halo(self, var: relax.Var, pad_width: Sequence[int]) -> None:
+        """Append the zeros around a padded tensor; its middle is another kernel's output."""
+        (top, bottom), (left, right) = pad_width[0:2], pad_width[2:4]
+        view = self.plan.views[var]
+        height, width, channels = view.shape
+        data, base = self._base(view)
+        buffer = tirx.decl_buffer(
+            view.shape, name="halo", data=data, strides=view.strides, elem_offset=base + view.offset
+        )
+        self.statements.append(tirx.DeclBuffer(buffer, data=data))
+        for rows, columns in (
+            (range(top), range(width)),
+            (range(height - bottom, height), range(width)),
+            (range(top, height - bottom), range(left)),
+            (range(top, height - bottom), range(width - right, width)),
+        ):
+            if rows and columns:
+                self.statements.append(_zero(buffer, rows, columns, channels))
+
+
+def _zero(buffer: tirx.Buffer, rows: range, columns: range, channels: int) -> tirx.Stmt:
+    """Zeros in all channels of a rectangle."""
+    row, column, channel = (tirx.Var(name, "int32") for name in ("row", "column", "channel"))
+    indices = [row + rows.start, column + columns.start, channel]
+    body: tirx.Stmt = tirx.BufferStore(buffer, tirx.const(0.0, "float32"), indices)
+    for var, extent, kind in (
+        (channel, channels, tirx.ForKind.VECTORIZED),
+        (column, len(columns), tirx.ForKind.SERIAL),
+        (row, len(rows), tirx.ForKind.SERIAL),
+    ):
+        body = tirx.For(var, 0, extent, kind, body)
+    return body

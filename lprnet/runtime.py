@@ -1,0 +1,143 @@
+"""Run an artifact: images in, logits or plates out. Needs apache-tvm-ffi, NumPy and OpenCV alone.
+
+One call of the artifact runs a whole batch on one thread. Code it calls assumes 64-byte alignment,
+so images are copied into buffers that the recognizer owns; each concurrent call has its own.
+"""
+
+import math
+import os
+import queue
+import sys
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+from lprnet.alphabet import CLASSES
+from lprnet.artifact import Manifest, verify
+from lprnet.decode import Plate, greedy
+from lprnet.errors import UserError
+
+ALIGNMENT = 64
+"""Bytes, as in `lprnet/arena.py`."""
+BATCH = 64
+"""Images a call of the artifact: enough to make Python's share vanish, little memory."""
+
+
+@dataclass(frozen=True)
+class _Buffers:
+    """What one call needs: arrays to fill and read, and the same memory as TVM tensors."""
+
+    images: NDArray[np.uint8]
+    logits: NDArray[np.float32]
+    tensors: dict[int, tuple[Any, ...]]
+    """Batch size to the arguments of the artifact, made when first needed."""
+    arena: NDArray[np.uint8]
+
+
+class Recognizer:
+    """Reads plates with one artifact. Safe to share between threads.
+
+    `threads` is how many cores one call may use for a batch.
+    """
+
+    def __init__(self, artifact: str | os.PathLike[str], threads: int = 1) -> None:
+        """Load `artifact` (a `.so` with its manifest beside it).
+
+        Raises `UserError` if it is missing, altered, or built for another CPU.
+        """
+        if threads < 1:
+            raise UserError(f"threads is {threads}; a recognizer needs at least one.")
+        path = Path(artifact)
+        self.manifest: Manifest = verify(path)
+        ffi = _tvm_ffi()
+        self._from_dlpack: Callable[[Any], Any] = ffi.from_dlpack
+        self._run = ffi.load_module(str(path.resolve())).get_function("run")
+        self._free: queue.SimpleQueue[_Buffers] = queue.SimpleQueue()
+        self._threads = threads
+        self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
+        height, width = self.manifest.preprocessing["height"], self.manifest.preprocessing["width"]
+        self._image_shape: tuple[int, int, int] = (height, width, 3)
+
+    def logits(self, images: ArrayLike) -> NDArray[np.float32]:
+        """`(N, 24, 94, 3)` uint8 BGR to `(N, 68, 18)` float32. Raises `UserError` otherwise."""
+        batch = np.asarray(images)
+        if batch.shape[1:] != self._image_shape or batch.dtype != np.uint8:
+            raise UserError(
+                f"images have shape {batch.shape} and dtype {batch.dtype}; expected uint8 "
+                f"(N, {', '.join(map(str, self._image_shape))}), BGR."
+            )
+        size = min(BATCH, max(1, math.ceil(len(batch) / self._threads)))
+        chunks = [batch[start : start + size] for start in range(0, len(batch), size)]
+        run = map if self._pool is None else self._pool.map
+        parts = list(run(self._logits, chunks))
+        return np.concatenate(parts) if parts else np.empty((0, CLASSES, 18), np.float32)
+
+    def read(self, image: str | os.PathLike[str] | NDArray[np.uint8]) -> Plate:
+        """The plate on one image: a file, or uint8 pixels `(H, W, 3)` BGR of any size."""
+        return self.read_many([image])[0]
+
+    def read_many(
+        self, images: Sequence[str | os.PathLike[str] | NDArray[np.uint8]]
+    ) -> list[Plate]:
+        """The plates on many images, in their order. Raises `UserError` at the first bad one."""
+        from lprnet.images import read_image, resize
+
+        pixels = [
+            resize(image) if isinstance(image, np.ndarray) else read_image(Path(image))
+            for image in images
+        ]
+        return greedy(self.logits(np.stack(pixels))) if pixels else []
+
+    def _logits(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """At most `BATCH` images in one call of the artifact."""
+        try:
+            buffers = self._free.get_nowait()
+        except queue.Empty:
+            buffers = self._new_buffers()
+        try:
+            count = len(images)
+            buffers.images[:count] = images
+            if count not in buffers.tensors:
+                views = (buffers.images[:count], buffers.logits[:count], buffers.arena)
+                buffers.tensors[count] = tuple(self._from_dlpack(view) for view in views)
+            self._run(*buffers.tensors[count])
+            stored = buffers.logits[:count, 0, :, :CLASSES]
+            return np.ascontiguousarray(stored.transpose(0, 2, 1))
+        finally:
+            self._free.put(buffers)
+
+    def _new_buffers(self) -> _Buffers:
+        logits_shape = (BATCH, *self.manifest.logits_shape)
+        return _Buffers(
+            _aligned((BATCH, *self._image_shape), np.uint8),
+            _aligned(logits_shape, np.float32),
+            {},
+            _aligned((self.manifest.arena_bytes // 4,), np.float32),
+        )
+
+
+def _aligned(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
+    """An array whose first byte lies on a 64-byte boundary."""
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    memory = np.zeros(size + ALIGNMENT, np.uint8)
+    start = -memory.ctypes.data % ALIGNMENT
+    return memory[start : start + size].view(dtype).reshape(shape)
+
+
+def _tvm_ffi() -> Any:
+    """Import `tvm_ffi` without the torch it would otherwise pull in, if torch is not there yet."""
+    switch = "TVM_FFI_DISABLE_TORCH_C_DLPACK"
+    spare_torch = "torch" not in sys.modules and switch not in os.environ
+    if spare_torch:
+        os.environ[switch] = "1"
+    try:
+        import tvm_ffi
+    finally:
+        if spare_torch:
+            del os.environ[switch]
+    return tvm_ffi

@@ -1,0 +1,273 @@
+"""`LowerToKernels`: from NCHW operators to fused HWC kernels on packed weights."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import tvm
+from tvm import relax, tirx
+
+from lprnet.targets import Isa
+from relay_passes.dataflow import Dataflow, array, constant, is_call, shape
+from schedules.tiles import choose_tile
+from schedules.workloads import (
+    AveragePool,
+    Conv2d,
+    Divide,
+    MaxPool,
+    MeanSquare,
+    Normalise,
+    Workload,
+)
+
+
+@dataclass(frozen=True)
+class Activation:
+    """An HWC tensor `(height, width, sum of physical channels)`.
+
+    Channels come in segments, one a producer, of which only the first `logical` carry the
+    network's values; the rest fill up vectors.
+    """
+
+    tensor: relax.Expr
+    height: int
+    width: int
+    segments: tuple[tuple[int, int], ...]
+    """(logical, physical) channel counts; several only after a concatenation."""
+
+    @property
+    def logical(self) -> int:
+        return sum(logical for logical, _ in self.segments)
+
+    @property
+    def physical(self) -> int:
+        return sum(physical for _, physical in self.segments)
+
+    def positions(self) -> npt.NDArray[np.intp]:
+        """The physical index of every logical channel."""
+        starts = np.cumsum([0, *(physical for _, physical in self.segments)])
+        return np.concatenate(
+            [start + np.arange(logical) for start, (logical, _) in zip(starts, self.segments)]
+        )
+
+
+@tvm.transform.module_pass(opt_level=0, name="LowerToKernels")
+class LowerToKernels:
+    """One kernel for each convolution with what follows it, on HWC activations::
+
+        relu(conv2d(x, W) + b)        =>  call_tir(conv2d, pad(x), pack(W), b)
+        max_pool2d(slice(x, 0:k))     =>  call_tir(max_pool, view(x, 0:k))
+        concat(a, b), squeeze(x)      =>  the same, on HWC
+        main(x: float32 NCHW image)   =>  main(pixels: uint8 HWC image), normalised by a kernel
+
+    `pad`, `strided_slice` and `concat` that remain say where a tensor lies (`lprnet/arena.py`), no
+    kernel runs for them. Output channels are filled up with zeros to whole register tiles.
+    Precondition: the form that `reduce_graph` leaves; anything else raises `ValueError`.
+    """
+
+    def __init__(self, isa: Isa) -> None:
+        self.isa = isa
+
+    def transform_module(
+        self, module: tvm.IRModule, _context: tvm.transform.PassContext
+    ) -> tvm.IRModule:
+        """The module with `main` lowered and one PrimFunc for each distinct kernel."""
+        lowering = _Lowering(Dataflow(module["main"]), self.isa)
+        return lowering.run()
+
+
+class _Lowering:
+    def __init__(self, graph: Dataflow, isa: Isa) -> None:
+        self.graph = graph
+        self.isa = isa
+        self.builder = relax.BlockBuilder()
+        self.kernels: dict[Workload, tvm.ir.GlobalVar] = {}
+        self.activations: dict[relax.Var, Activation] = {}
+        self.fused: set[relax.Var] = set()
+
+    def run(self) -> tvm.IRModule:
+        (image,) = self.graph.parameters
+        _, channels, height, width = shape(image)
+        pixels = relax.Var("pixels", relax.TensorType((height, width, channels), "uint8"))
+        with self.builder.function("main", [pixels]):
+            with self.builder.dataflow():
+                normalised = self._call(Normalise(height, width, channels), [pixels])
+                self.activations[image] = Activation(
+                    normalised, height, width, ((channels, channels),)
+                )
+                for var, value in self.graph.values.items():
+                    if var not in self.fused:
+                        last, activation = self._lower(var, value)
+                        self.activations[last] = activation
+                result = self.builder.emit_output(self.activations[self.graph.result].tensor)
+            self.builder.emit_func_output(result)
+        return self.builder.get()
+
+    def _lower(self, var: relax.Var, value: relax.Expr) -> tuple[relax.Var, Activation]:
+        """The variable that the operators starting at `var` define, and its lowered value."""
+        for operator, lower in (
+            ("nn.conv2d", self._conv2d),
+            ("nn.max_pool2d", self._max_pool),
+            ("nn.avg_pool2d", self._average_pool),
+            ("strided_slice", self._prefix),
+            ("concat", self._concat),
+            ("squeeze", self._squeeze),
+            ("square", self._mean_square),
+            ("divide", self._divide),
+        ):
+            if is_call(value, operator):
+                return lower(var, value)
+        if isinstance(value, relax.Var):
+            return var, self.activations[value]
+        raise ValueError(f"no kernel covers {value}")
+
+    def _call(self, workload: Workload, arguments: list[relax.Expr]) -> relax.Var:
+        if workload not in self.kernels:
+            self.kernels[workload] = self.builder.add_func(workload.prim_func(), workload.name)
+        *_, out = workload.prim_func().params
+        out_type = relax.TensorType([int(extent) for extent in out.shape], out.dtype)
+        return self.builder.emit(relax.call_tir(self.kernels[workload], arguments, out_type))
+
+    def _fuse(self, var: relax.Var, operator: str) -> relax.Var | None:
+        """The only reader of `var` if it is `operator`; then it becomes part of `var`'s kernel."""
+        reader = self.graph.only_reader(var)
+        if reader is None or not is_call(self.graph.values[reader], operator):
+            return None
+        self.fused.add(reader)
+        return reader
+
+    def _view(self, source: Activation, height: int, width: int, channels: int) -> relax.Expr:
+        """The first `height` rows, `width` columns and `channels` physical channels."""
+        extents = [height, width, channels]
+        if extents == list(shape(source.tensor)):
+            return source.tensor
+        slice_ = relax.op.strided_slice(source.tensor, [0, 1, 2], [0, 0, 0], extents)
+        return self.builder.emit(slice_)
+
+    def _conv2d(self, var: relax.Var, value: relax.Call) -> tuple[relax.Var, Activation]:
+        source = self.activations[value.args[0]]
+        weight = np.asarray(array(value.args[1]), "float32")
+        out_channels, _, kernel_height, kernel_width = weight.shape
+        attrs = value.attrs
+        plain = all(int(n) == 1 for n in (*attrs.strides, *attrs.dilation, attrs.groups))
+        padding = [int(n) for n in attrs.padding]
+        if not plain or padding[:2] != padding[2:]:
+            raise ValueError(f"no kernel covers {value}")
+
+        bias, last = np.zeros(out_channels, "float32"), var
+        add = self._fuse(last, "add")
+        if add is not None:
+            constant_bias = np.asarray(array(self.graph.values[add].args[1]), "float32")
+            bias, last = np.broadcast_to(constant_bias.reshape(-1), out_channels), add
+        relu = self._fuse(last, "nn.relu")
+        last = last if relu is None else relu
+
+        channels = source.logical if len(source.segments) == 1 else source.physical
+        tensor, rows, columns = source.tensor, source.height, source.width
+        if any(padding):
+            top, left = padding[:2]
+            tensor = self.builder.emit(
+                relax.op.nn.pad(tensor, [top, top, left, left, 0, 0], pad_value=0.0)
+            )
+            rows, columns = rows + 2 * top, columns + 2 * left
+        padded = Activation(tensor, rows, columns, source.segments)
+        height, width = rows - kernel_height + 1, columns - kernel_width + 1
+
+        window = kernel_height * kernel_width * channels
+        tile = choose_tile(height, width, window, out_channels, self.isa)
+        workload = Conv2d(
+            height,
+            width,
+            channels,
+            kernel_height,
+            kernel_width,
+            out_channels,
+            tile.vectors * self.isa.float_lanes,
+            relu=relu is not None,
+        )
+        spread = np.zeros((out_channels, channels, kernel_height, kernel_width), "float32")
+        spread[:, source.positions()] = weight
+        filled = workload.blocks * workload.block
+        arguments = [
+            self._view(padded, rows, columns, channels),
+            constant(pack_weight(spread, workload.block)),
+            constant(np.pad(bias, (0, filled - out_channels))),
+        ]
+        out = self._call(workload, arguments)
+        return last, Activation(out, height, width, ((out_channels, filled),))
+
+    def _fill(self, channels: int) -> int:
+        """`channels` filled up to whole vectors."""
+        return -(-channels // self.isa.float_lanes) * self.isa.float_lanes
+
+    def _max_pool(self, var: relax.Var, value: relax.Call) -> tuple[relax.Var, Activation]:
+        source, attrs = self.activations[value.args[0]], value.attrs
+        row_stride, column_stride = (int(n) for n in attrs.strides)
+        square = all(int(n) == 3 for n in attrs.pool_size) and not any(attrs.padding)
+        if not square or row_stride != 1 or len(source.segments) != 1:
+            raise ValueError(f"no kernel covers {value}")
+        _, _, height, width = shape(var)
+        workload = MaxPool(height, width, column_stride, self._fill(source.logical))
+        view = self._view(source, height + 2, (width - 1) * column_stride + 3, workload.channels)
+        segments = ((source.logical, workload.channels),)
+        return var, Activation(self._call(workload, [view]), height, width, segments)
+
+    def _average_pool(self, var: relax.Var, value: relax.Call) -> tuple[relax.Var, Activation]:
+        source, attrs = self.activations[value.args[0]], value.attrs
+        if any(attrs.padding) or len(source.segments) != 1:
+            raise ValueError(f"no kernel covers {value}")
+        kernel, stride = (tuple(int(n) for n in pair) for pair in (attrs.pool_size, attrs.strides))
+        _, _, height, width = shape(var)
+        workload = AveragePool(height, width, self._fill(source.logical), kernel, stride)
+        rows, columns, _ = (int(extent) for extent in workload.prim_func().params[0].shape)
+        view = self._view(source, rows, columns, workload.channels)
+        segments = ((source.logical, workload.channels),)
+        return var, Activation(self._call(workload, [view]), height, width, segments)
+
+    def _prefix(self, var: relax.Var, value: relax.Call) -> tuple[relax.Var, Activation]:
+        source = self.activations[value.args[0]]
+        _, channels, height, width = shape(var)
+        ((_, physical),) = source.segments
+        return var, Activation(source.tensor, height, width, ((channels, physical),))
+
+    def _concat(self, var: relax.Var, value: relax.Call) -> tuple[relax.Var, Activation]:
+        parts = [self.activations[field] for field in value.args[0].fields]
+        tensor = self.builder.emit(relax.op.concat([part.tensor for part in parts], axis=2))
+        segments = tuple(segment for part in parts for segment in part.segments)
+        return var, Activation(tensor, parts[0].height, parts[0].width, segments)
+
+    def _squeeze(self, var: relax.Var, value: relax.Call) -> tuple[relax.Var, Activation]:
+        return var, self.activations[value.args[0]]
+
+    def _mean_square(self, var: relax.Var, value: relax.Call) -> tuple[relax.Var, Activation]:
+        source = self.activations[value.args[0]]
+        count = source.height * source.width * source.logical
+        last = self._fuse(var, "mean")
+        if last is None or len(source.segments) != 1:
+            raise ValueError(f"no kernel covers {value}")
+        scaled = self._fuse(last, "multiply")
+        scale = 1.0 / count
+        if scaled is not None:
+            last, scale = (
+                scaled,
+                scale * float(np.asarray(array(self.graph.values[scaled].args[1]))),
+            )
+        workload = MeanSquare(source.height, source.width, source.physical, scale)
+        out = self._call(workload, [source.tensor])
+        return last, Activation(out, 1, 1, ((1, 1),))
+
+    def _divide(self, var: relax.Var, value: relax.Call) -> tuple[relax.Var, Activation]:
+        source, divisor = (self.activations[argument] for argument in value.args)
+        workload = Divide(source.height, source.width, source.physical)
+        out = self._call(workload, [source.tensor, divisor.tensor])
+        return var, Activation(out, source.height, source.width, source.segments)
+
+
+def pack_weight(weight: npt.NDArray[np.float32], block: int) -> npt.NDArray[np.float32]:
+    """OIHW weights as `(blocks, H, W, I, block)`, output channels filled up with zeros."""
+    out_channels = weight.shape[0]
+    filled = -(-out_channels // block) * block
+    padded = np.pad(weight, ((0, filled - out_channels), (0, 0), (0, 0), (0, 0)))
+    return np.ascontiguousarray(
+        padded.reshape(filled // block, block, *weight.shape[1:]).transpose(0, 3, 4, 2, 1)
+    )

@@ -1,0 +1,92 @@
+"""Give every kernel of a module its schedule, and say where it came from."""
+
+from dataclasses import dataclass
+
+import tvm
+from tvm import s_tir, tirx
+
+from lprnet.targets import Isa
+from schedules.conv2d import schedule_conv2d
+from schedules.match import match as match_workload
+from schedules.pools import (
+    pool_columns,
+    schedule_average_pool,
+    schedule_elementwise,
+    schedule_max_pool,
+    schedule_mean_square,
+)
+from schedules.tiles import choose_tile
+from schedules.workloads import (
+    AveragePool,
+    Conv2d,
+    Divide,
+    MaxPool,
+    MeanSquare,
+    Normalise,
+    Workload,
+)
+
+
+class UnscheduledKernel(Exception):
+    """A kernel for which there is no schedule."""
+
+
+@dataclass(frozen=True)
+class KernelReport:
+    """How one kernel was scheduled."""
+
+    kernel: str
+    macs: int
+    origin: str
+    """`manual` or `none`."""
+    tile: str
+    """What stays in registers, in words."""
+
+
+def apply(
+    module: tvm.IRModule, isa: Isa, origin: str = "manual"
+) -> tuple[tvm.IRModule, list[KernelReport]]:
+    """`module` with every kernel scheduled, and one report a kernel.
+
+    `origin` is `manual` for the hand-written schedules or `none` to leave TVM's defaults. Raises
+    `UnscheduledKernel` for a PrimFunc that no hand-written schedule covers.
+    """
+    scheduled = tvm.IRModule(dict(module.functions.items()))
+    reports = []
+    for variable, function in module.functions.items():
+        if not isinstance(function, tirx.PrimFunc):
+            continue
+        workload = match_workload(function)
+        if workload is None:
+            raise UnscheduledKernel(f"no schedule covers the kernel {variable.name_hint}")
+        tile = "unscheduled"
+        if origin == "manual":
+            sch = s_tir.Schedule(function)
+            tile = schedule(sch, workload, isa)
+            scheduled.update_func(variable, sch.mod["main"])
+        reports.append(KernelReport(variable.name_hint, workload.macs, origin, tile))
+    return scheduled, reports
+
+
+def schedule(sch: s_tir.Schedule, workload: Workload, isa: Isa) -> str:
+    """Schedule `sch`, whose function computes `workload`, by hand; returns its tile in words."""
+    match workload:
+        case Conv2d():
+            tile = choose_tile(
+                workload.height, workload.width, workload.window, workload.out_channels, isa
+            )
+            schedule_conv2d(sch, tile, isa)
+            return str(tile)
+        case MaxPool():
+            columns = pool_columns(workload.width, workload.stride, isa)
+            schedule_max_pool(sch, columns, isa)
+            return f"1x{columns} pixels x 1 vector"
+        case AveragePool():
+            schedule_average_pool(sch, isa)
+            return "1x1 pixels x 1 vector"
+        case Normalise() | Divide():
+            schedule_elementwise(sch, isa)
+            return "1 vector"
+        case MeanSquare():
+            schedule_mean_square(sch)
+            return "1 vector"

@@ -1,0 +1,67 @@
+"""PrimFunc to Workload: what kernel is this, by its structure alone.
+
+A function is one of ours if rebuilding the workload that its buffer shapes suggest gives the same
+structure; otherwise the answer is None, never a guess.
+"""
+
+from collections.abc import Iterator
+
+import tvm_ffi
+from tvm import tirx
+
+from schedules.workloads import (
+    AveragePool,
+    Conv2d,
+    Divide,
+    MaxPool,
+    MeanSquare,
+    Normalise,
+    Workload,
+)
+
+
+def match(function: tirx.PrimFunc) -> Workload | None:
+    """The workload that `function` computes, or None if it is none of ours."""
+    anonymous = function.without_attr("global_symbol")
+    for candidate in _candidates(function):
+        rebuilt = candidate.prim_func().without_attr("global_symbol")
+        if tvm_ffi.structural_equal(rebuilt, anonymous):
+            return candidate
+    return None
+
+
+def _candidates(function: tirx.PrimFunc) -> Iterator[Workload]:
+    """Every workload with buffers of these shapes."""
+    shapes = [tuple(int(extent) for extent in buffer.shape) for buffer in function.params]
+    ranks = [len(shape) for shape in shapes]
+    if ranks == [3, 5, 1, 3] and "out_channels" in function.attrs:
+        _, (_, kernel_height, kernel_width, channels, block), _, (height, width, _) = shapes
+        out_channels = int(function.attrs["out_channels"])
+        window = (height, width, channels, kernel_height, kernel_width, out_channels, block)
+        yield Conv2d(*window)
+        yield Conv2d(*window, relu=False)
+    elif ranks == [3, 3, 3]:
+        yield Divide(*shapes[0])
+    elif ranks == [3, 3] and "scale" in function.attrs:
+        yield MeanSquare(*shapes[0], float(function.attrs["scale"]))
+    elif ranks == [3, 3]:
+        (rows, columns, _), (height, width, channels) = shapes
+        if shapes[0] == shapes[1]:
+            yield Normalise(*shapes[0])
+        if rows == height + 2 and width > 1 and (columns - 3) % (width - 1) == 0:
+            yield MaxPool(height, width, (columns - 3) // (width - 1), channels)
+        for row_window in _windows(rows, height):
+            for column_window in _windows(columns, width):
+                kernel, stride = zip(row_window, column_window, strict=True)
+                yield AveragePool(height, width, channels, kernel, stride)
+
+
+def _windows(extent: int, outputs: int) -> Iterator[tuple[int, int]]:
+    """The (kernel, stride) with stride <= kernel that turn `extent` into exactly `outputs`."""
+    if outputs == 1:
+        yield extent, extent
+        return
+    for stride in range(1, extent // outputs + 1):
+        kernel = extent - (outputs - 1) * stride
+        if kernel >= stride:
+            yield kernel, stride
