@@ -1,0 +1,102 @@
+"""Logits to plates: text, confidences and alternatives."""
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from lprnet.alphabet import BLANK, INDEX
+from lprnet.decode import Plate, beam_search, greedy
+
+Logits = NDArray[np.float32]
+
+
+def spell(columns: str, high: float = 20.0) -> Logits:
+    """`(1, 68, 18)` logits whose best path is `columns`, "-" being the blank."""
+    assert len(columns) == 18
+    logits = np.zeros((1, 68, 18), np.float32)
+    for position, character in enumerate(columns):
+        logits[0, INDEX[character], position] = high
+    return logits
+
+
+def random_logits(images: int) -> Logits:
+    return np.random.default_rng(2).normal(0, 4, (images, 68, 18)).astype(np.float32)
+
+
+def peaks(plate: Plate) -> list[float]:
+    return [character.confidence for character in plate.characters]
+
+
+@pytest.mark.parametrize(
+    ("columns", "text"),
+    [
+        ("-皖皖-A--1122-3--4-5", "皖A12345"),
+        ("京京京A-A-1-1-11-0-0-", "京AA11100"),
+        ("------------------", ""),
+        ("皖皖皖皖皖皖皖皖皖皖皖皖皖皖皖皖皖皖", "皖"),
+        ("1-1-1-1-1-1-1-1-1-", "111111111"),
+    ],
+)
+def test_greedy_merges_repeats_then_drops_blanks(columns: str, text: str) -> None:
+    (plate,) = greedy(spell(columns))
+    assert plate.text == text
+    assert "".join(character.text for character in plate.characters) == text
+    assert plate.confidence == pytest.approx(1, abs=1e-4)
+
+
+def test_a_characters_confidence_is_its_peak() -> None:
+    logits = spell("-皖皖-A--1122-3--4-5")
+    logits[0, INDEX["皖"], 1] = 3.0
+    logits[0, INDEX["A"], 4] = 5.0
+    (plate,) = greedy(logits)
+    certain = np.exp(20) / (np.exp(20) + 67)
+    assert plate.characters[0].confidence == pytest.approx(certain)
+    assert plate.characters[1].confidence == pytest.approx(np.exp(5) / (np.exp(5) + 67))
+
+
+def test_plate_confidence_is_torchs_ctc_probability() -> None:
+    logits = random_logits(20)
+    for plate, one in zip(greedy(logits), logits, strict=True):
+        loss = torch.nn.functional.ctc_loss(
+            torch.from_numpy(one).double().T[:, None].log_softmax(2),
+            torch.tensor([[INDEX[character] for character in plate.text]]),
+            torch.tensor([18]),
+            torch.tensor([len(plate.text)]),
+            blank=BLANK,
+            reduction="sum",
+        )
+        assert plate.confidence == pytest.approx(float(torch.exp(-loss)), rel=1e-9)
+
+
+def test_neighbours_do_not_matter() -> None:
+    logits = random_logits(6)
+    together = greedy(logits)
+    for plate, one in zip(together, logits, strict=True):
+        (alone,) = greedy(one[None])
+        assert alone.text == plate.text
+        assert alone.confidence == pytest.approx(plate.confidence, rel=1e-12)
+        assert alone.characters == plate.characters
+    assert [plates[0].text for plates in beam_search(logits)] == [
+        beam_search(one[None])[0][0].text for one in logits
+    ]
+
+
+def test_no_images() -> None:
+    none = np.zeros((0, 68, 18), np.float32)
+    assert greedy(none) == []
+    assert beam_search(none) == []
+
+
+def test_hypotheses_are_sorted_different_and_scored_like_greedy() -> None:
+    logits = random_logits(10) * np.float32(2)
+    for plates, plate in zip(beam_search(logits, 12), greedy(logits), strict=True):
+        assert len({hypothesis.text for hypothesis in plates}) == len(plates) <= 12
+        confidences = [hypothesis.confidence for hypothesis in plates]
+        assert confidences == sorted(confidences, reverse=True)
+        assert sum(confidences) <= 1 + 1e-9
+        assert plates[0].confidence >= plate.confidence * (1 - 1e-9)
+        assert plate.text in {hypothesis.text for hypothesis in plates}
+        (same,) = [hypothesis for hypothesis in plates if hypothesis.text == plate.text]
+        assert same.confidence == pytest.approx(plate.confidence)
+        assert peaks(same) == pytest.approx(peaks(plate))
