@@ -55,8 +55,7 @@ class Manifest:
 
 def digest(path: Path) -> str:
     """The SHA-256 of a file, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def manifest_path(artifact: Path) -> Path:
@@ -100,6 +99,11 @@ def read_manifest(artifact: Path) -> Manifest:
     return Manifest(**{**content, **tuples})
 
 
+def missing_flags(manifest: Manifest) -> list[str]:
+    """The CPU features that the artifact needs and this machine lacks."""
+    return sorted(set(manifest.cpu_flags) - cpu_flags())
+
+
 def verify(artifact: Path) -> Manifest:
     """The manifest of an artifact that is whole and that this CPU can run. Raises `UserError`."""
     if not artifact.is_file():
@@ -110,7 +114,7 @@ def verify(artifact: Path) -> Manifest:
             f"{artifact}: is not the file its manifest describes (cut short or altered); build it "
             "again with scripts/build.py."
         )
-    missing = sorted(set(manifest.cpu_flags) - cpu_flags())
+    missing = missing_flags(manifest)
     if missing:
         raise UserError(
             f"{artifact}: was built for {manifest.target} and this CPU lacks {', '.join(missing)}; "

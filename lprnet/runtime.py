@@ -130,14 +130,17 @@ def _aligned(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
 
 
 def _tvm_ffi() -> Any:
-    """Import `tvm_ffi` without the torch it would otherwise pull in, if torch is not there yet."""
-    switch = "TVM_FFI_DISABLE_TORCH_C_DLPACK"
-    spare_torch = "torch" not in sys.modules and switch not in os.environ
-    if spare_torch:
-        os.environ[switch] = "1"
+    """Import `tvm_ffi` without the torch that it imports where torch is installed.
+
+    Nothing here needs torch and loading it takes seconds, so unless one of the two is loaded
+    already, torch is made to look absent while `tvm_ffi` is imported.
+    """
+    hide_torch = "torch" not in sys.modules and "tvm_ffi" not in sys.modules
+    if hide_torch:
+        sys.modules["torch"] = None  # type: ignore[assignment]
     try:
         import tvm_ffi
     finally:
-        if spare_torch:
-            del os.environ[switch]
+        if hide_torch:
+            del sys.modules["torch"]
     return tvm_ffi

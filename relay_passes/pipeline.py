@@ -2,14 +2,40 @@
 
 import tvm
 
+from lprnet.targets import Isa
 from relay_passes.canonicalize_export import CanonicalizeExport
 from relay_passes.drop_dead_channels import DropDeadChannels
 from relay_passes.flush_subnormals import FlushSubnormals
 from relay_passes.fold_batch_norm import FoldBatchNorm
 from relay_passes.fold_context_norm import FoldContextNorm
 from relay_passes.hoist_height_mean import HoistHeightMean
+from relay_passes.lower_to_kernels import LowerToKernels
 from relay_passes.merge_average_pools import MergeAveragePools
 from relay_passes.order_sliced_channels import OrderSlicedChannels
+from relay_passes.place_contexts import PlaceContexts
+
+
+# What torch's decomposition leaves; linear operators into convolutions; less work in each.
+REDUCE: tuple[tvm.transform.Pass, ...] = (
+    CanonicalizeExport(),
+    FoldBatchNorm(),
+    FoldContextNorm(),
+    HoistHeightMean(),
+    MergeAveragePools(),
+    DropDeadChannels(),
+    OrderSlicedChannels(),
+    FlushSubnormals(),
+)
+
+
+def lower(isa: Isa) -> tuple[tvm.transform.Pass, ...]:
+    """From the reduced graph to kernels on packed weights."""
+    return (PlaceContexts(), LowerToKernels(isa))
+
+
+def pass_names(isa: Isa) -> tuple[str, ...]:
+    """Every pass in order, by name: what a manifest and a tuning log record."""
+    return tuple(str(step.info.name) for step in (*REDUCE, *lower(isa)))
 
 
 def reduce_graph(module: tvm.IRModule) -> tvm.IRModule:
@@ -21,20 +47,9 @@ def reduce_graph(module: tvm.IRModule) -> tvm.IRModule:
     `strided_slice` of the first k. Without calibrated context constants also `square`, `mean`,
     `multiply` and `divide`.
     """
-    reduce = tvm.transform.Sequential(
-        [
-            # What torch's decomposition leaves
-            CanonicalizeExport(),
-            # Linear operators into convolutions
-            FoldBatchNorm(),
-            FoldContextNorm(),
-            HoistHeightMean(),
-            MergeAveragePools(),
-            # Less work in each convolution
-            DropDeadChannels(),
-            OrderSlicedChannels(),
-            FlushSubnormals(),
-        ],
-        name="reduce_graph",
-    )
-    return reduce(module)
+    return tvm.transform.Sequential(REDUCE, name="reduce_graph")(module)
+
+
+def lower_graph(module: tvm.IRModule, isa: Isa) -> tvm.IRModule:
+    """The reduced module as `main(pixels: uint8 (24, 94, 3))` calling one kernel after another."""
+    return tvm.transform.Sequential(lower(isa), name="lower_graph")(module)

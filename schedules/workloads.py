@@ -141,7 +141,9 @@ class AveragePool:
 
     @property
     def name(self) -> str:
-        return f"avgpool_{self.height}x{self.width}x{self.channels}_k{self.kernel[0]}x{self.kernel[1]}"
+        return (
+            f"avgpool_{self.height}x{self.width}x{self.channels}_k{self.kernel[0]}x{self.kernel[1]}"
+        )
 
     def prim_func(self) -> tirx.PrimFunc:
         rows, columns = (
@@ -186,8 +188,10 @@ class Normalise:
         pixels = te.placeholder(shape, dtype="uint8", name="pixels")
         out = te.compute(
             shape,
-            lambda h, w, c: (pixels[h, w, c].astype("float32") - tirx.const(127.5, "float32"))
-            * tirx.const(1 / 128, "float32"),
+            lambda h, w, c: (
+                (pixels[h, w, c].astype("float32") - tirx.const(127.5, "float32"))
+                * tirx.const(1 / 128, "float32")
+            ),
             name="out",
         )
         return te.create_prim_func([pixels, out])
@@ -248,7 +252,10 @@ class Divide:
 
     def prim_func(self) -> tirx.PrimFunc:
         shape = (self.height, self.width, self.channels)
-        data, divisor = te.placeholder(shape, name="data"), te.placeholder((1, 1, 1), name="divisor")
+        data, divisor = (
+            te.placeholder(shape, name="data"),
+            te.placeholder((1, 1, 1), name="divisor"),
+        )
         out = te.compute(shape, lambda h, w, c: data[h, w, c] / divisor[0, 0, 0], name="out")
         return te.create_prim_func([data, divisor, out])
 

@@ -1,0 +1,126 @@
+"""Timing, and the one record that every timing leaves a script in.
+
+Machines drift: what is to be compared takes turns (A B A B ...) in one run, and ratios are of
+minima or medians of that run.
+"""
+
+import os
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lprnet.targets import cpu_name
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """Plates read exactly, of how many."""
+
+    correct: int
+    total: int
+
+
+@dataclass(frozen=True)
+class Record:
+    """One measurement with everything a reader needs to judge it. Times in milliseconds."""
+
+    variant: str
+    engine: str
+    """What ran it: `lprnet`, `torch`, `onnxruntime`, `openvino`, and in what form."""
+    commit: str
+    cpu: str
+    isa: str
+    threads: int
+    batch: int
+    warm_up: int
+    repeats: int
+    min_ms: float
+    median_ms: float
+    p95_ms: float
+    accuracy: Accuracy | None
+
+    def as_json(self) -> dict[str, Any]:
+        """The record as plain JSON values."""
+        return asdict(self)
+
+
+def commit() -> str:
+    """The checkout's commit, `+changes` if files differ from it, `unknown` outside a checkout."""
+    root = Path(__file__).resolve().parent.parent
+    try:
+        head, status = (
+            subprocess.run(
+                ["git", "-C", root, *arguments], capture_output=True, text=True, check=True
+            ).stdout.strip()
+            for arguments in (
+                ("rev-parse", "--short", "HEAD"),
+                ("status", "--porcelain", "--untracked-files=no"),
+            )
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    return f"{head}+changes" if status else head
+
+
+def take_turns(
+    contestants: Mapping[str, Callable[[], object]],
+    repeats: int,
+    warm_up: int,
+    progress: Callable[[], object] = lambda: None,
+) -> dict[str, NDArray[np.float64]]:
+    """Time each of `contestants` `repeats` times, one call each in turn; milliseconds a call.
+
+    The first `warm_up` rounds are not counted; `progress` is called once a round.
+    """
+    samples: dict[str, list[float]] = {name: [] for name in contestants}
+    for turn in range(warm_up + repeats):
+        for name, call in contestants.items():
+            start = time.perf_counter_ns()
+            call()
+            elapsed = time.perf_counter_ns() - start
+            if turn >= warm_up:
+                samples[name].append(elapsed / 1e6)
+        progress()
+    return {name: np.array(values) for name, values in samples.items()}
+
+
+def record(
+    samples: NDArray[np.float64],
+    *,
+    variant: str,
+    engine: str,
+    isa: str,
+    batch: int,
+    warm_up: int,
+    threads: int = 1,
+    accuracy: Accuracy | None = None,
+) -> Record:
+    """The record of `samples`, milliseconds a call of `batch` images."""
+    return Record(
+        variant=variant,
+        engine=engine,
+        commit=commit(),
+        cpu=cpu_name(),
+        isa=isa,
+        threads=threads,
+        batch=batch,
+        warm_up=warm_up,
+        repeats=len(samples),
+        min_ms=float(samples.min()),
+        median_ms=float(np.median(samples)),
+        p95_ms=float(np.percentile(samples, 95)),
+        accuracy=accuracy,
+    )
+
+
+def pin_to_one_core() -> int:
+    """Keep this process on one of the cores it may use, the last; returns its number."""
+    core = max(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {core})
+    return core

@@ -1,0 +1,95 @@
+"""`scripts/build.py`'s work: from a checkpoint to a verified, timed artifact."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rich.table import Table
+
+from lprnet.bench import Record, pin_to_one_core, record, take_turns
+from lprnet.calibration import calibrate, calibration_files, read_images
+from lprnet.checkpoint import load_model
+from lprnet.compile import Build, Source, compile_model
+from lprnet.runtime import Recognizer
+from lprnet.synthetic import sample_plates
+from lprnet.targets import find_target
+
+RENDERED = 64
+"""Rendered plates to compare the artifact with torch on, where the user gives no images."""
+WARM_UP, REPEATS = 20, 300
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asked for."""
+
+    checkpoint: Path
+    target: str
+    schedule: str
+    calibration: Path | None
+    output: Path
+
+
+def build(request: Request) -> tuple[Build, Record | None]:
+    """Build and time what `request` asks for; no timing where this CPU cannot run the target.
+
+    Raises `UserError` for anything that the user can mend.
+    """
+    torch.set_flush_denormal(True)
+    target = find_target(request.target)
+    model = load_model(request.checkpoint)
+    files: list[Path] = []
+    if request.calibration is not None:
+        files = calibration_files(request.calibration)
+        images = read_images(files)
+        calibrate(model, images)
+    else:
+        images = np.stack([image for image, _ in sample_plates(RENDERED)])
+    built = compile_model(
+        model,
+        Source(request.checkpoint, tuple(file.name for file in files)),
+        target,
+        images,
+        request.output / f"lprnet-fp32-{request.target}.so",
+        schedule=request.schedule,
+    )
+    return built, None if built.parity is None else _latency(built, images[:1])
+
+
+def _latency(built: Build, image: NDArray[np.uint8]) -> Record:
+    """One thread, batch 1, through the Python API."""
+    pin_to_one_core()
+    reader = Recognizer(built.artifact)
+    samples = take_turns({"lprnet": lambda: reader.logits(image)}, REPEATS, WARM_UP)["lprnet"]
+    return record(
+        samples,
+        variant=built.manifest.variant,
+        engine="lprnet",
+        isa=built.manifest.target,
+        batch=1,
+        warm_up=WARM_UP,
+    )
+
+
+def build_tables(built: Build, timing: Record | None) -> list[Table]:
+    """What was built, for a terminal: one table of facts, one of kernels."""
+    facts = Table(title=str(built.artifact), show_header=False)
+    parity = built.parity
+    facts.add_row("size", f"{built.artifact.stat().st_size / 1024:.0f} KiB")
+    facts.add_row("work", f"{built.manifest.macs / 1e6:.1f} MMAC a plate")
+    if parity is None or timing is None:
+        facts.add_row("checked", f"no: this CPU cannot run {built.manifest.target} code")
+    else:
+        facts.add_row("same plates as torch", f"{parity.same_plates} of {parity.images}")
+        facts.add_row("largest logit error", f"{parity.relative_error:.1e} of the largest logit")
+        facts.add_row(
+            "latency, one thread",
+            f"{timing.min_ms:.3f} ms min, {timing.median_ms:.3f} median, {timing.p95_ms:.3f} p95",
+        )
+    kernels = Table("kernel", "MMAC", "schedule", "tile", title="kernels")
+    for kernel in built.kernels:
+        macs = f"{kernel.macs / 1e6:.2f}" if kernel.macs else ""
+        kernels.add_row(kernel.kernel, macs, kernel.origin, kernel.tile)
+    return [facts, kernels]

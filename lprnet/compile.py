@@ -1,0 +1,110 @@
+"""The whole compiler, top to bottom: a torch model becomes one verified shared object."""
+
+import os
+from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lprnet.alphabet import ALPHABET
+from lprnet.artifact import Manifest, digest, manifest_path, missing_flags, write_manifest
+from lprnet.complexity import count_macs
+from lprnet.export import to_relax
+from lprnet.link import link
+from lprnet.merge import merge_kernels
+from lprnet.model import HEIGHT, WIDTH, LPRNet
+from lprnet.parity import Parity, compare, torch_logits
+from lprnet.runtime import Recognizer
+from lprnet.targets import Target
+from relay_passes.pipeline import lower_graph, pass_names, reduce_graph
+from schedules.apply import KernelReport, apply
+
+DISTRIBUTIONS = ("lprnet-tvm", "apache-tvm", "apache-tvm-ffi")
+"""Whose versions a manifest records."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the weights and the calibrated constants come from."""
+
+    checkpoint: Path
+    calibration: tuple[str, ...]
+    """File names of the images that constants were calibrated on."""
+
+
+@dataclass(frozen=True)
+class Build:
+    """A finished artifact and what was learnt on the way."""
+
+    artifact: Path
+    manifest: Manifest
+    kernels: tuple[KernelReport, ...]
+    parity: Parity | None
+    """None where this CPU cannot run the target's code."""
+
+
+def compile_model(
+    model: LPRNet,
+    source: Source,
+    target: Target,
+    images: NDArray[np.uint8],
+    artifact: Path,
+    variant: str = "fp32",
+    schedule: str = "manual",
+) -> Build:
+    """Compile `model` for `target` into `artifact` and its manifest, all or nothing.
+
+    `images` `(N, 24, 94, 3)` uint8 BGR are what the artifact is compared with torch on before it
+    gets its name. Raises `UserError` if it cannot be written and `ParityError` if it does not
+    compute what torch computes.
+    """
+    # 1. Torch to Relax, the single crossing; then the passes, in the order of pipeline.py.
+    reduced = reduce_graph(to_relax(model))
+    lowered = lower_graph(reduced, target.isa)
+    # 2. One schedule a kernel.
+    scheduled, kernels = apply(lowered, target.isa, schedule)
+    # 3. One function over one arena, one shared object.
+    program = merge_kernels(scheduled)
+    unverified = artifact.with_name(f"{artifact.stem}.{os.getpid()}.partial.so")
+    try:
+        link(program, target, unverified)
+        manifest = Manifest(
+            variant=variant,
+            target=target.name,
+            cpu_flags=target.flags,
+            sha256=digest(unverified),
+            arena_bytes=program.arena_bytes,
+            logits_shape=program.logits_shape,
+            preprocessing={
+                "height": HEIGHT,
+                "width": WIDTH,
+                "channels": "BGR",
+                "resize": "bilinear, only where the size differs",
+                "normalise": "(x - 127.5) / 128, in the artifact",
+            },
+            alphabet="".join(ALPHABET),
+            checkpoint=source.checkpoint.name,
+            checkpoint_sha256=digest(source.checkpoint),
+            context_means=model.context_means,
+            calibration=source.calibration,
+            macs=count_macs(reduced),
+            passes=pass_names(target.isa),
+            kernels=tuple(asdict(kernel) for kernel in kernels),
+            parity={},
+            versions={name: version(name) for name in DISTRIBUTIONS},
+        )
+        write_manifest(manifest, manifest_path(unverified))
+        # 4. It gets its name when it computes what torch computes.
+        parity = None
+        if not missing_flags(manifest):
+            found = Recognizer(unverified).logits(images)
+            parity = compare(torch_logits(model, images), found)
+            manifest = replace(manifest, parity=asdict(parity))
+        write_manifest(manifest, manifest_path(artifact))
+        unverified.replace(artifact)
+    finally:
+        unverified.unlink(missing_ok=True)
+        manifest_path(unverified).unlink(missing_ok=True)
+    return Build(artifact, manifest, tuple(kernels), parity)

@@ -1,0 +1,53 @@
+"""The last step of a build: does the artifact compute what torch computes?"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from lprnet.decode import greedy
+from lprnet.images import normalise
+from lprnet.model import LPRNet
+
+MAX_RELATIVE_ERROR = 1e-4
+"""Of the largest logit; fp32 sums in another order come to about 1e-5."""
+
+
+class ParityError(Exception):
+    """The artifact does not compute what the model computes: a defect of the compiler."""
+
+
+@dataclass(frozen=True)
+class Parity:
+    """How logits compare on the same images."""
+
+    images: int
+    relative_error: float
+    """Largest difference of two logits over the largest logit."""
+    same_plates: int
+
+
+def torch_logits(model: LPRNet, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """`(N, 24, 94, 3)` uint8 BGR to `(N, 68, 18)` float32, by torch."""
+    model.eval()
+    with torch.inference_mode():
+        logits: NDArray[np.float32] = model(torch.from_numpy(normalise(images))).numpy()
+    return logits
+
+
+def compare(expected: NDArray[np.float32], found: NDArray[np.float32]) -> Parity:
+    """Compare two sets of logits `(N, 68, 18)`; raises `ParityError` where they differ too much.
+
+    A plate may read differently only where torch itself was undecided, which the bound on the
+    logits covers.
+    """
+    scale = max(float(np.abs(expected).max()), np.finfo(np.float32).tiny)
+    error = float(np.abs(found - expected).max()) / scale
+    same = sum(a.text == b.text for a, b in zip(greedy(expected), greedy(found), strict=True))
+    if not error <= MAX_RELATIVE_ERROR:
+        raise ParityError(
+            f"the artifact's logits differ from torch's by {error:.1e} of the largest, more than "
+            f"{MAX_RELATIVE_ERROR:.0e}; {same} of {len(expected)} plates read the same."
+        )
+    return Parity(len(expected), error, same)

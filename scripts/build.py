@@ -1,0 +1,36 @@
+"""Build an artifact: checkpoint to one small shared object, verified and timed."""
+
+import argparse
+from pathlib import Path
+
+from rich.console import Console
+
+from lprnet.build import Request, build, build_tables
+from lprnet.cli import run
+from lprnet.targets import TARGET_NAMES
+from lprnet.weights import DEFAULT_CHECKPOINT
+
+
+def main() -> None:
+    """Parse, build, print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--checkpoint", type=Path, default=DEFAULT_CHECKPOINT, metavar="FILE")
+    parser.add_argument(
+        "--calibration",
+        type=Path,
+        metavar="DIR",
+        help="images to calibrate constants on (at most 100 are used; no labels needed)",
+    )
+    parser.add_argument("--target", choices=TARGET_NAMES, default="native")
+    parser.add_argument("--schedule", choices=("manual", "none"), default="manual")
+    parser.add_argument("--output", type=Path, default=Path("build"), metavar="DIR")
+    options = parser.parse_args()
+    console = Console(stderr=True)
+    with console.status("building"):
+        built, timing = build(Request(**vars(options)))
+    for table in build_tables(built, timing):
+        Console().print(table)
+
+
+if __name__ == "__main__":
+    run(main)
