@@ -26,11 +26,19 @@ class Isa:
 AVX2 = Isa("avx2", float_lanes=8, registers=16, fma_latency=5)
 AVX512 = Isa("avx512", float_lanes=16, registers=32, fma_latency=4)
 
-_AVX2_FLAGS = tuple("sse4_2 avx avx2 fma f16c bmi1 bmi2 abm movbe popcnt".split())
-_AVX512_FLAGS = (*_AVX2_FLAGS, *"avx512f avx512bw avx512cd avx512dq avx512vl".split())
-_ICELAKE_FLAGS = (
-    *_AVX512_FLAGS,
-    *"avx512_vnni avx512vbmi avx512_vbmi2 avx512ifma avx512_bitalg avx512_vpopcntdq gfni".split(),
+
+def _flags(names: str) -> tuple[str, ...]:
+    return tuple(names.split())
+
+
+_AVX2_FLAGS = _flags("sse4_2 avx avx2 fma f16c bmi1 bmi2 abm movbe popcnt")
+_AVX512_FLAGS = _AVX2_FLAGS + _flags("avx512f avx512bw avx512cd avx512dq avx512vl")
+_CASCADE_FLAGS = _AVX512_FLAGS + _flags("avx512_vnni")
+_ICELAKE_FLAGS = _CASCADE_FLAGS + _flags(
+    "avx512vbmi avx512_vbmi2 avx512ifma avx512_bitalg avx512_vpopcntdq gfni"
+)
+_SAPPHIRE_FLAGS = _ICELAKE_FLAGS + _flags(
+    "avx_vnni avx512_bf16 avx512_fp16 amx_tile amx_int8 amx_bf16"
 )
 
 
@@ -48,14 +56,9 @@ class Target:
 TARGETS: tuple[Target, ...] = (
     Target("broadwell", "broadwell", AVX2, _AVX2_FLAGS),
     Target("skylake-avx512", "skylake-avx512", AVX512, _AVX512_FLAGS),
-    Target("cascadelake", "cascadelake", AVX512, (*_AVX512_FLAGS, "avx512_vnni")),
+    Target("cascadelake", "cascadelake", AVX512, _CASCADE_FLAGS),
     Target("icelake-server", "icelake-server", AVX512, _ICELAKE_FLAGS),
-    Target(
-        "sapphirerapids",
-        "sapphirerapids",
-        AVX512,
-        (*_ICELAKE_FLAGS, *"avx_vnni avx512_bf16 avx512_fp16 amx_tile amx_int8 amx_bf16".split()),
-    ),
+    Target("sapphirerapids", "sapphirerapids", AVX512, _SAPPHIRE_FLAGS),
 )
 """From the least demanding to the most; `native` is the last one the machine can run."""
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 import tvm
-from tvm import relax, tirx
+from tvm import relax
 
 from lprnet.targets import Isa
 from relay_passes.dataflow import Dataflow, array, constant, is_call, shape
@@ -45,9 +45,12 @@ class Activation:
 
     def positions(self) -> npt.NDArray[np.intp]:
         """The physical index of every logical channel."""
-        starts = np.cumsum([0, *(physical for _, physical in self.segments)])
+        ends = np.cumsum([physical for _, physical in self.segments])
         return np.concatenate(
-            [start + np.arange(logical) for start, (logical, _) in zip(starts, self.segments)]
+            [
+                end - physical + np.arange(logical)
+                for end, (logical, physical) in zip(ends, self.segments, strict=True)
+            ]
         )
 
 

@@ -14,7 +14,6 @@ from relay_passes.merge_average_pools import MergeAveragePools
 from relay_passes.order_sliced_channels import OrderSlicedChannels
 from relay_passes.place_contexts import PlaceContexts
 
-
 # What torch's decomposition leaves; linear operators into convolutions; less work in each.
 REDUCE: tuple[tvm.transform.Pass, ...] = (
     CanonicalizeExport(),
