@@ -1,9 +1,9 @@
 """What happens between a plate and its 94x24 crop: pose, crop, dirt, light, lens, sensor, JPEG.
 
-Every strength grows with `difficulty`. At 1 it is meant to be a fixed camera at a car park: standard
-deviations of 6.5 degrees in yaw, 4.5 in pitch and 2.3 in roll, and one plate in eight rolled by up
-to 11 degrees; a detector's box off by 1.5 % (sigma) on each side; plates 67 to 190 pixels wide; one
-in ten blurred by motion, one in sixteen at night, one in thirteen in glare. At 2 all that doubles:
+Every strength grows with `difficulty`. At 1 it is meant to be a fixed camera at a car park: sigmas
+of 6.5 degrees in yaw, 4.5 in pitch and 2.3 in roll, and one plate in eight rolled by up to 11
+degrees; a detector's box off by 1.5 % (sigma) on each side; plates 67 to 250 pixels wide; one in
+ten blurred by motion, one in sixteen at night, one in thirteen in glare. At 2 all that doubles:
 street parking photographed by hand, some of which people cannot read either.
 """
 
@@ -37,7 +37,7 @@ def _soil(rng: np.random.Generator, plate: Image, difficulty: float) -> Image:
     patches = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
     dirt = np.clip((patches - 0.55) * 2, 0, 1)[:, :, None] * rng.uniform(0, 0.3) * difficulty
     colour = rng.uniform(40, 160, 3).astype(np.float32)
-    soiled = plate + np.minimum(dirt, 0.7) * (colour - plate)
+    soiled: Float = plate + np.minimum(dirt, 0.7) * (colour - plate)
     if rng.random() < 0.4:
         x = np.arange(width, dtype=np.float32)[None, :, None]
         y = np.arange(height, dtype=np.float32)[:, None, None]
@@ -58,13 +58,14 @@ def _pose(rng: np.random.Generator, aspect: float, difficulty: float) -> Float:
     flat = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) * [aspect / 2, 0.5]
     space = np.column_stack([flat, np.zeros(4)]) @ turn.T
     distance = rng.uniform(6, 25)
-    return (space[:, :2] * (distance / (distance + space[:, 2:]))).astype(np.float32)
+    seen = space[:, :2] * (distance / (distance + space[:, 2:]))
+    return np.asarray(seen, np.float32)
 
 
 def _sampled_size(rng: np.random.Generator, difficulty: float) -> tuple[int, int]:
     """Width and height in camera pixels of the detector's box."""
     smallest = 94 / (1 + 0.4 * difficulty)
-    width = np.exp(rng.uniform(np.log(smallest), np.log(190)))
+    width = np.exp(rng.uniform(np.log(smallest), np.log(250)))
     return round(width), max(14, round(width * rng.uniform(0.24, 0.42)))
 
 
@@ -89,7 +90,7 @@ def _crop(
     source = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
     shrink = min(width / size[0], height / size[1])
     if shrink > 1.2:
-        scene = cv2.GaussianBlur(scene, (0, 0), 0.45 * shrink)
+        scene = np.asarray(cv2.GaussianBlur(scene, (0, 0), 0.45 * shrink), np.uint8)
     seen = _background(rng, size)
     # Pixel centres sit at halves.
     matrix = cv2.getPerspectiveTransform(source - 0.5, target - 0.5)
@@ -117,7 +118,7 @@ def _light(rng: np.random.Generator, seen: Image, difficulty: float) -> Image:
         y = (np.arange(height, dtype=np.float32)[:, None] - rng.uniform(0, height)) / height
         spot = np.exp(-(x**2 / rng.uniform(0.01, 0.3) + y**2 / rng.uniform(0.1, 2)))
         picture = picture + (spot * rng.uniform(0.1, 0.5))[:, :, None].astype(np.float32)
-    return (np.clip(picture, 0, 1) * 255).astype(np.uint8)
+    return np.asarray(np.clip(picture, 0, 1) * 255, np.float32).astype(np.uint8)
 
 
 def _blur(rng: np.random.Generator, seen: Image, difficulty: float) -> Image:
@@ -125,7 +126,7 @@ def _blur(rng: np.random.Generator, seen: Image, difficulty: float) -> Image:
     width = seen.shape[1]
     sigma = abs(rng.normal(0, 0.00325 * difficulty)) * width
     if sigma > 0.25:
-        seen = cv2.GaussianBlur(seen, (0, 0), sigma)
+        seen = np.asarray(cv2.GaussianBlur(seen, (0, 0), sigma), np.uint8)
     if rng.random() < 0.1 * difficulty:
         length = rng.uniform(0.005, 0.0225) * width * min(difficulty, 3)
         angle = rng.uniform(0, np.pi)
@@ -135,17 +136,24 @@ def _blur(rng: np.random.Generator, seen: Image, difficulty: float) -> Image:
         cv2.line(
             kernel, first.astype(int).tolist(), last.astype(int).tolist(), 1.0, 1, cv2.LINE_8, 4
         )
-        seen = cv2.filter2D(seen, -1, kernel / kernel.sum())
-    return np.asarray(seen, np.uint8)
+        seen = np.asarray(cv2.filter2D(seen, -1, kernel / kernel.sum()), np.uint8)
+    return seen
 
 
 def _sensor(rng: np.random.Generator, seen: Image, difficulty: float) -> Image:
-    """Noise and JPEG at the camera's resolution, then the resize to 94x24."""
+    """Noise and JPEG at the camera's resolution, the resize to 94x24, often JPEG once more."""
     noise = rng.normal(0, abs(rng.normal(0, 3 * difficulty)) + 0.5, seen.shape)
     seen = np.clip(seen + noise, 0, 255).astype(np.uint8)
     if rng.random() < 0.6:
-        quality = int(rng.uniform(95 - 27 * min(difficulty, 3), 95))
-        _, data = cv2.imencode(".jpg", seen, [cv2.IMWRITE_JPEG_QUALITY, quality])
-        seen = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.uint8)
+        seen = _stored(seen, rng.uniform(95 - 27 * min(difficulty, 3), 95))
     method = cv2.INTER_LINEAR if rng.random() < 0.6 else cv2.INTER_AREA
-    return np.asarray(cv2.resize(seen, (WIDTH, HEIGHT), interpolation=method), np.uint8)
+    seen = np.asarray(cv2.resize(seen, (WIDTH, HEIGHT), interpolation=method), np.uint8)
+    if rng.random() < 0.6:
+        seen = _stored(seen, rng.uniform(97 - 15 * min(difficulty, 3), 97))
+    return seen
+
+
+def _stored(picture: Image, quality: float) -> Image:
+    """Written as JPEG and read again."""
+    _, data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, int(quality)])
+    return np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.uint8)

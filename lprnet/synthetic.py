@@ -91,7 +91,7 @@ def _ink(rng: np.random.Generator, kind: Kind, text: str) -> NDArray[np.float32]
         cv2.circle(mask, centre, round(rng.uniform(4, 6.5) * scale), 255, -1, cv2.LINE_AA)
     # Thresholding a blurred glyph off its middle makes every stroke thinner or bolder.
     soft = cv2.GaussianBlur(mask, (0, 0), 1.1).astype(np.float32) / 255
-    return np.clip((soft - rng.uniform(0.3, 0.62)) * 4 + 0.5, 0, 1)
+    return np.asarray(np.clip((soft - rng.uniform(0.3, 0.62)) * 4 + 0.5, 0, 1), np.float32)
 
 
 def _ground(rng: np.random.Generator, kind: Kind, shape: tuple[int, int]) -> NDArray[np.float32]:

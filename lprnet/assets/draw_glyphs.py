@@ -37,7 +37,7 @@ def draw(font: ImageFont.FreeTypeFont, character: str) -> Image.Image:
     ImageDraw.Draw(canvas).text((256, 128), character, font=font, fill=255)
     box = canvas.getbbox()
     if box is None:
-        raise SystemExit(f"the font {font.path} has no glyph for {character}")
+        raise SystemExit(f"a font has no glyph for {character}")
     width = round(CELL_WIDTH * (NATURAL_ONE if character == "1" else 1.0))
     cell = Image.new("L", (CELL_WIDTH, CELL_HEIGHT))
     ink = canvas.crop(box).resize((width, CELL_HEIGHT), Image.Resampling.BOX)

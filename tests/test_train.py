@@ -1,0 +1,218 @@
+"""Training: slimming is exact, the loss and the schedule are right, and a kill loses nothing."""
+
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lprnet import train_state
+from lprnet.alphabet import INDEX
+from lprnet.checkpoint import load_model, save_model
+from lprnet.ctc import label_probability, softmax
+from lprnet.errors import UserError
+from lprnet.model import LPRNet
+from lprnet.slim import NORMS, batch_norm, live_channels, slim, start_dead, widen
+from lprnet.synthetic import render
+from lprnet.train import (
+    LOG,
+    STATE,
+    WEIGHTS,
+    Recipe,
+    begin,
+    ctc_loss,
+    learning_rate,
+    train,
+    train_step,
+)
+from lprnet.train_data import Plates, batches, collate, read_labelled
+from lprnet.train_plot import plot_run
+
+PROJECT = Path(__file__).resolve().parents[1]
+SMALL = Recipe(
+    steps=6, batch=4, validation_every=3, validation_plates=4, save_seconds=0.0, workers=0
+)
+
+
+def random_model(seed: int) -> LPRNet:
+    """Random weights, batch-norm statistics and shifts."""
+    torch.manual_seed(seed)
+    model = LPRNet()
+    for norm in NORMS:
+        layer = batch_norm(model, norm)
+        layer.running_mean = torch.randn(layer.num_features)
+        layer.running_var = torch.rand(layer.num_features) + 0.5
+        layer.bias.data.normal_()
+    return model.eval()
+
+
+@settings(max_examples=8, deadline=None)
+@given(seed=st.integers(0, 2**31), share=st.sampled_from([0.0, 0.3, 0.9]))
+def test_a_slimmed_network_computes_the_same_and_comes_back(seed: int, share: float) -> None:
+    model = random_model(seed)
+    generator = torch.Generator().manual_seed(seed)
+    for norm in NORMS:
+        layer = batch_norm(model, norm)
+        dead = torch.rand(layer.num_features, generator=generator) < share
+        dead[0] = False  # something has to pass every pool
+        layer.weight.data[dead] = 0.0
+        # Half of the zero scales keep a shift: a positive one is a visible constant and must stay.
+        layer.bias.data[dead & (torch.rand(layer.num_features, generator=generator) < 0.5)] = 0.0
+    images = torch.randn(2, 3, 24, 94, generator=generator)
+    live = live_channels(model)
+    small = slim(model, live).eval()
+    with torch.no_grad():
+        expected = model(images)
+        torch.testing.assert_close(small(images), expected, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(
+            widen(small.state_dict(), live)(images), expected, rtol=1e-4, atol=1e-5
+        )
+    if share == 0.9:
+        count = sum(p.numel() for p in small.parameters())
+        assert count < 0.35 * sum(p.numel() for p in model.parameters())
+
+
+def test_channels_born_dead_stay_dead_and_out_of_the_way() -> None:
+    model = LPRNet()
+    start_dead(model)
+    live = live_channels(model)
+    assert [len(live[norm]) for norm in NORMS] == [32, 64, 64, 64, 128, 68]
+    # Behind the channel-strided pools nothing that lives is skipped.
+    assert (live[5] % 2 == 0).all()
+    assert (live[12] % 4 == 0).all()
+
+
+def test_ctc_loss_is_the_log_probability_of_the_label() -> None:
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(3, 68, 18, generator=generator) * 3
+    texts = ["皖A12345", "京AD11223", "沪B8888Z"]
+    batch = collate([(np.zeros((24, 94, 3), np.uint8), text) for text in texts])
+    labels = [tuple(INDEX[c] for c in text) for text in texts]
+    probabilities = label_probability(softmax(logits.numpy()), labels)
+    expected = np.mean(
+        [-np.log(p) / len(text) for p, text in zip(probabilities, texts, strict=True)]
+    )
+    assert float(ctc_loss(logits, batch)) == pytest.approx(float(expected), rel=1e-4)
+
+
+def test_learning_rate_rises_holds_and_falls_to_zero() -> None:
+    recipe = Recipe(steps=1000, warmup=100, decaying=0.3, peak=1.0)
+    rates = [learning_rate(recipe, step) for step in range(1000)]
+    assert rates[0] == pytest.approx(0.01)
+    assert rates[99:700] == pytest.approx([1.0] * 601)
+    assert rates[850] == pytest.approx(0.5)
+    assert 0 < rates[-1] < 0.01
+
+
+def test_batches_depend_on_the_step_alone() -> None:
+    whole = list(batches(5, 0, 4, 3, [], workers=0))
+    rest = list(batches(5, 2, 4, 3, [], workers=1))
+    assert len(whole) == 4
+    for one, other in zip(whole[2:], rest, strict=True):
+        torch.testing.assert_close(one.images, other.images, rtol=0, atol=0)
+        assert one.targets.tolist() == other.targets.tolist()
+        assert one.images.dtype == torch.float32
+        assert len(one.targets) == one.lengths.sum()
+
+
+def test_a_users_images_are_every_fourth(tmp_path: Path) -> None:
+    image, text = render(1, 1)
+    cv2.imwrite(str(tmp_path / f"{text}_1.png"), image)
+    own = read_labelled(tmp_path)
+    assert [label for _, label in own] == [text]
+    plates = Plates(7, 32, own)
+    assert [plates[i][1] == text for i in range(8)] == [i % 4 == 0 for i in range(8)]
+    (tmp_path / "no-plate.png").write_bytes((tmp_path / f"{text}_1.png").read_bytes())
+    with pytest.raises(UserError, match="no-plate.png"):
+        read_labelled(tmp_path)
+
+
+RUN = """
+import sys
+from pathlib import Path
+from tests.test_train import SMALL
+from lprnet.train import train
+train(SMALL, Path(sys.argv[1]))
+"""
+
+
+def test_a_killed_run_goes_on_as_if_nothing_had_happened(tmp_path: Path) -> None:
+    """SIGKILL somewhere in the middle; the resumed run ends bit for bit like an undisturbed one."""
+    assert Recipe(steps=1).save_seconds <= 60  # what a kill may cost by default
+    torch.set_num_threads(1)
+    killed = tmp_path / "killed"
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(PROJECT)}
+    process = subprocess.Popen(
+        [sys.executable, "-c", RUN, str(killed)], env=environment, stderr=subprocess.DEVNULL
+    )
+    try:
+        while not (killed / STATE).exists():
+            assert process.poll() is None, "the run ended before it could be killed"
+            time.sleep(0.01)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    before = train_state.load(killed / STATE, 0.0).step
+    assert 1 <= before < SMALL.steps
+    train(SMALL, killed, resume=True)
+    train(SMALL, tmp_path / "whole")
+    one = load_model(killed / WEIGHTS).state_dict()
+    for name, tensor in load_model(tmp_path / "whole" / WEIGHTS).state_dict().items():
+        assert torch.equal(one[name], tensor), name
+    with (killed / LOG).open(newline="") as file:
+        assert [int(row["step"]) for row in csv.DictReader(file)] == [3, 6]
+    assert not list(killed.glob(".*tmp"))
+    plot_run(killed / LOG, tmp_path / "run.png")
+    assert (tmp_path / "run.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_resuming_nothing_or_garbage_is_the_users_mistake(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no run to resume"):
+        train(SMALL, tmp_path, resume=True)
+    (tmp_path / STATE).write_bytes(b"PK\x03\x04 truncated")
+    with pytest.raises(UserError, match="no state of a training run"):
+        train(SMALL, tmp_path, resume=True)
+    with pytest.raises(UserError, match="no log"):
+        plot_run(tmp_path / "absent.csv", tmp_path / "run.png")
+
+
+def test_fine_tuning_starts_from_the_checkpoint(tmp_path: Path) -> None:
+    model = random_model(1)
+    save_model(model, tmp_path / "m.safetensors")
+    state = begin(SMALL, load_model(tmp_path / "m.safetensors"))
+    images = torch.randn(1, 3, 24, 94)
+    with torch.no_grad():
+        torch.testing.assert_close(state.averaged()(images), model(images), rtol=1e-4, atol=1e-5)
+
+
+def test_a_few_steps_teach_something(tmp_path: Path) -> None:
+    """The loss of the same eight plates falls well below what any constant output can reach."""
+    recipe = Recipe(steps=40, batch=8, warmup=5, seed=3)
+    state = begin(recipe, None)
+    batch = collate([render(3, index, 0.2) for index in range(8)])
+    losses = [train_step(state, batch, recipe) for _ in range(40)]
+    assert losses[-1] < 0.5 * losses[5]
+    assert state.step == 40
+
+
+def test_the_script_ends_a_users_mistake_with_one_line(tmp_path: Path) -> None:
+    script = [sys.executable, str(PROJECT / "scripts" / "train.py")]
+    environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
+    wrong = subprocess.run(
+        [*script, "--resume", "--output", str(tmp_path)],
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert wrong.returncode == 2
+    assert "no run to resume" in wrong.stderr
+    assert wrong.stderr.count("\n") == 1
