@@ -12,15 +12,9 @@ import numpy as np
 import numpy.typing as npt
 from tvm import relax
 
-from relay_passes.channel_flow import (
-    ChannelFlow,
-    Channels,
-    Floats,
-    Kind,
-    product,
-    selected_channels,
-)
-from relay_passes.dataflow import array, is_call
+from relay_passes.channel_flow import ChannelFlow, Channels, Floats, product
+from relay_passes.channel_kind import Kind
+from relay_passes.dataflow import float64, is_call
 
 UNIT_ROUNDOFF = float(np.finfo(np.float32).eps) / 2
 
@@ -43,38 +37,31 @@ class Sink:
 def sink_constants(value: relax.Expr, channels: Channels) -> Floats:
     """The value that stands for each dropped input channel of a convolution or channel mean."""
     if is_call(value, "mean") or any(value.attrs.padding):
-        return np.zeros(len(channels.low))
+        return np.zeros(len(channels))
     return np.where(np.isfinite(channels.low), channels.low, 0.0)
 
 
 def sinks(flow: ChannelFlow) -> list[Sink]:
-    """Every sink of the graph with its sensitivities, from the outputs back."""
-    observed = list(flow.pinned)
-    for var, kind in flow.kinds.items():
-        value = flow.graph.values[var]
-        if kind is Kind.CHANNEL_MEAN or is_call(value, "divide"):
-            observed.append(value.args[0])
-    widths = [len(flow.of[var].index) for var in observed]
-    sensitivity = {var: np.zeros((sum(widths), len(c.index))) for var, c in flow.of.items()}
-    for var, width, start in zip(observed, widths, np.cumsum([0, *widths[:-1]]), strict=True):
-        sensitivity[var][start : start + width] += np.eye(width)
+    """Every sink of the graph with its sensitivities, found from the outputs back."""
+    observations = _observations(flow)
+    sensitivity = {var: seen.copy() for var, seen in observations.items()}
     found = []
     for var, value in reversed(flow.graph.values.items()):
         after, kind = sensitivity[var], flow.kinds[var]
         if kind is Kind.CONVOLVE:
-            weight = np.abs(np.asarray(array(value.args[1]), "float64")).sum((2, 3))
-            before = after @ weight
+            before = after @ np.abs(float64(value.args[1])).sum((2, 3))
             sensitivity[value.args[0]] += before
             found.append(_sink(flow, value, before))
         elif kind is Kind.CHANNEL_MEAN:
-            found.append(_sink(flow, value, sensitivity[value.args[0]]))
+            found.append(_sink(flow, value, observations[value.args[0]]))
         elif kind is Kind.FOLLOW and not is_call(value, "divide"):
             sensitivity[value.args[0]] += product(after, _slope(value, flow.of[value.args[0]]))
         elif kind is Kind.SELECT:
-            np.add.at(sensitivity[value.args[0]], (slice(None), selected_channels(value)), after)
+            picked = flow.selections[var]
+            np.add.at(sensitivity[value.args[0]].T, picked, after.T)
         elif kind is Kind.CONCAT:
             fields = value.args[0].fields
-            ends = np.cumsum([len(flow.of[field].index) for field in fields])
+            ends = np.cumsum([len(flow.of[field]) for field in fields])
             for field, part in zip(fields, np.split(after, ends[:-1], axis=1), strict=True):
                 sensitivity[field] += part
     return found
@@ -83,23 +70,39 @@ def sinks(flow: ChannelFlow) -> list[Sink]:
 def negligible_channels(flow: ChannelFlow, found: list[Sink], root: int) -> npt.NDArray[np.bool_]:
     """Which channels of root number `root` no observation would miss.
 
-    The rule compares like with like, worst case with worst case: replacing the channels by their
-    constants may move no observation by more than rounding this root's activations to float32
-    does. Each of the C channels is given 1 / C of that budget, so any set of them fits it.
+    Worst case is compared with worst case: replacing all of them by their constants may move no
+    observation by more than rounding one single channel of this root, the one that matters most
+    to that observation, to float32 can. Each of the C channels gets 1 / C of that budget, so the
+    answer for one does not depend on the others. A channel whose constant is exact, or whose
+    readers' weights are zero, moves nothing and passes whatever the budget.
     """
-    count = len(flow.of[flow.roots[root]].index)
-    observations = found[0].sensitivity.shape[0] if found else 0
-    effect, budget = np.zeros((observations, count)), np.zeros(observations)
+    count = len(flow.of[flow.roots[root]])
+    effect, budget = np.zeros((1, count)), np.zeros(1)
     for sink in found:
         here = sink.channels.root == root
-        seen = sink.sensitivity[:, here]
-        magnitude = sink.channels.magnitude[here]
-        magnitude = np.where(np.isfinite(magnitude), magnitude, 0.0)
-        np.add.at(
-            effect, (slice(None), sink.channels.index[here]), product(seen, sink.errors[here])
-        )
-        budget += seen @ magnitude * UNIT_ROUNDOFF
-    return np.all(effect <= budget[:, None] / count, axis=0)
+        if here.any():
+            seen, magnitude = sink.sensitivity[:, here], sink.channels.magnitude[here]
+            caused = np.zeros((len(seen), count))
+            np.add.at(caused.T, sink.channels.index[here], product(seen, sink.errors[here]).T)
+            effect = effect + caused
+            finite = np.where(np.isfinite(magnitude), magnitude, 0.0)
+            budget = np.maximum(budget, product(seen, finite).max(1) * UNIT_ROUNDOFF)
+    return np.asarray((effect <= budget[:, None] / count).all(axis=0), bool)
+
+
+def _observations(flow: ChannelFlow) -> dict[relax.Var, Floats]:
+    """Per variable a `(J, C)` matrix: one row for each of its channels that is observed."""
+    observed = list(flow.pinned)
+    for var, kind in flow.kinds.items():
+        value = flow.graph.values[var]
+        if kind is Kind.CHANNEL_MEAN or is_call(value, "divide"):
+            observed.append(value.args[0])
+    observed = list(dict.fromkeys(observed))
+    ends = np.cumsum([len(flow.of[var]) for var in observed])
+    seen = {var: np.zeros((ends[-1], len(channels))) for var, channels in flow.of.items()}
+    for var, end in zip(observed, ends, strict=True):
+        seen[var][end - len(flow.of[var]) : end] = np.eye(len(flow.of[var]))
+    return seen
 
 
 def _sink(flow: ChannelFlow, value: relax.Expr, sensitivity: Floats) -> Sink:
@@ -115,4 +118,4 @@ def _slope(value: relax.Call, source: Channels) -> Floats:
         return (source.high > 0).astype("float64")
     if is_call(value, "square"):
         return 2 * source.magnitude
-    return np.ones(len(source.low))
+    return np.ones(len(source))

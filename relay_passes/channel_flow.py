@@ -7,65 +7,15 @@ arithmetic (Moore, "Interval Analysis", 1966) in float64; no data is looked at.
 """
 
 from dataclasses import dataclass
-from enum import Enum, auto
 
 import numpy as np
 import numpy.typing as npt
 from tvm import relax
 
-from relay_passes.dataflow import Dataflow, arguments, array, is_call, shape
+from relay_passes.channel_kind import Indices, Kind, kind_of, selected_channels
+from relay_passes.dataflow import Dataflow, arguments, float64, is_call, shape
 
 Floats = npt.NDArray[np.float64]
-Indices = npt.NDArray[np.int64]
-
-
-class Kind(Enum):
-    """How an operator's output channels depend on its input channels."""
-
-    CONVOLVE = auto()  # on all of them, through constant weights
-    FOLLOW = auto()  # output channel c on input channel c alone
-    SELECT = auto()  # output channel i is input channel indices[i]
-    CONCAT = auto()  # the inputs' channels one after another
-    CHANNEL_MEAN = auto()  # one number per image, from all of them alike
-    OPAQUE = auto()  # unknown: its arguments are pinned
-
-
-def kind_of(value: relax.Expr) -> Kind:
-    """The kind of the operator that `value` calls."""
-    if is_call(value, "nn.conv2d"):
-        known = array(value.args[1]) is not None and value.attrs.groups == 1
-        return Kind.CONVOLVE if known and value.attrs.data_layout == "NCHW" else Kind.OPAQUE
-    if any(is_call(value, f"nn.{name}") for name in ("relu", "max_pool2d", "avg_pool2d")):
-        return Kind.FOLLOW
-    if is_call(value, "square"):
-        return Kind.FOLLOW
-    if is_call(value, "add"):
-        bias = array(value.args[1])
-        return Kind.FOLLOW if bias is not None and _is_per_channel(bias) else Kind.OPAQUE
-    if is_call(value, "divide"):
-        per_image = array(value.args[1]) is None and set(shape(value.args[1])[1:]) == {1}
-        return Kind.FOLLOW if per_image else Kind.OPAQUE
-    if is_call(value, "squeeze") or is_call(value, "mean"):
-        axes = {int(axis) for axis in value.attrs.axis or ()}
-        if axes and axes <= {2, 3}:
-            return Kind.FOLLOW
-        return Kind.CHANNEL_MEAN if is_call(value, "mean") and axes == {1, 2, 3} else Kind.OPAQUE
-    if is_call(value, "concat") and value.attrs.axis == 1:
-        return Kind.CONCAT
-    return Kind.OPAQUE if selected_channels(value) is None else Kind.SELECT
-
-
-def selected_channels(value: relax.Expr) -> Indices | None:
-    """The input channels that a `strided_slice` or a constant `take` on axis 1 reads, or None."""
-    if is_call(value, "take") and value.attrs.axis == 1:
-        return array(value.args[1])
-    if is_call(value, "strided_slice"):
-        axes, begin, end, step = (
-            [int(entry) for entry in argument.fields] for argument in value.args[1:5]
-        )
-        if axes == [1]:
-            return np.arange(shape(value.args[0])[1])[begin[0] : end[0] : step[0]]
-    return None
 
 
 @dataclass(frozen=True)
@@ -77,6 +27,9 @@ class Channels:
     index: Indices
     low: Floats
     high: Floats
+
+    def __len__(self) -> int:
+        return len(self.index)
 
     @property
     def magnitude(self) -> Floats:
@@ -94,6 +47,11 @@ class ChannelFlow:
     def __init__(self, graph: Dataflow, bound: float) -> None:
         self.graph = graph
         self.kinds = {var: kind_of(value) for var, value in graph.values.items()}
+        self.selections: dict[relax.Var, Indices] = {
+            var: indices
+            for var, value in graph.values.items()
+            if (indices := selected_channels(value)) is not None
+        }
         self.roots: list[relax.Var] = []
         self.of: dict[relax.Var, Channels] = {}
         self.pinned: list[relax.Var] = [graph.result]
@@ -105,7 +63,7 @@ class ChannelFlow:
 
     def pinned_channels(self, root: int) -> npt.NDArray[np.bool_]:
         """Which channels of root number `root` a pinned variable reads."""
-        pinned = np.zeros(len(self.of[self.roots[root]].index), bool)
+        pinned = np.zeros(len(self.of[self.roots[root]]), bool)
         for var in self.pinned:
             channels = self.of[var]
             pinned[channels.index[channels.root == root]] = True
@@ -124,12 +82,10 @@ class ChannelFlow:
             if is_call(value, "divide"):
                 self.pinned.append(value.args[1])
             return Channels(source.root, source.index, *_followed(value, source))
-        if kind in (Kind.SELECT, Kind.CONCAT):
-            parts = [self.of[argument] for argument in arguments(value) if argument in self.of]
-            positions = selected_channels(value)
-            rows = [(part.root, part.index, part.low, part.high) for part in parts]
-            joined = [np.concatenate(columns) for columns in zip(*rows, strict=True)]
-            return Channels(*(j if positions is None else j[positions] for j in joined))
+        if kind is Kind.SELECT:
+            return _select(self.of[value.args[0]], self.selections[var])
+        if kind is Kind.CONCAT:
+            return _concatenate([self.of[field] for field in value.args[0].fields])
         if kind is Kind.OPAQUE:
             self.pinned += [argument for argument in arguments(value) if argument in self.of]
         extents = getattr(var.ty, "shape", None)
@@ -145,8 +101,19 @@ def product(matrix: Floats, factor: Floats) -> Floats:
         return np.where((matrix == 0) | (factor == 0), 0.0, matrix * factor)
 
 
-def _is_per_channel(bias: npt.NDArray[np.generic]) -> bool:
-    return bias.size == 1 or (bias.ndim == 4 and bias.size == bias.shape[1])
+def _select(source: Channels, picked: Indices) -> Channels:
+    return Channels(
+        source.root[picked], source.index[picked], source.low[picked], source.high[picked]
+    )
+
+
+def _concatenate(parts: list[Channels]) -> Channels:
+    return Channels(
+        np.concatenate([part.root for part in parts]),
+        np.concatenate([part.index for part in parts]),
+        np.concatenate([part.low for part in parts]),
+        np.concatenate([part.high for part in parts]),
+    )
 
 
 def _convolved(conv: relax.Call, source: Channels) -> tuple[Floats, Floats]:
@@ -154,7 +121,7 @@ def _convolved(conv: relax.Call, source: Channels) -> tuple[Floats, Floats]:
     low, high = source.low, source.high
     if any(conv.attrs.padding):
         low, high = np.minimum(low, 0), np.maximum(high, 0)
-    weight = np.asarray(array(conv.args[1]), "float64")
+    weight = float64(conv.args[1])
     up, down = np.maximum(weight, 0).sum((2, 3)), np.minimum(weight, 0).sum((2, 3))
     return (
         (product(up, low) + product(down, high)).sum(1),
@@ -168,7 +135,7 @@ def _followed(value: relax.Call, source: Channels) -> tuple[Floats, Floats]:
     if is_call(value, "nn.relu"):
         return np.maximum(low, 0), np.maximum(high, 0)
     if is_call(value, "add"):
-        bias = np.asarray(array(value.args[1]), "float64").reshape(-1)
+        bias = float64(value.args[1]).reshape(-1)
         return low + bias, high + bias
     if is_call(value, "square"):
         least = np.where((low <= 0) & (high >= 0), 0, np.minimum(np.abs(low), np.abs(high)))

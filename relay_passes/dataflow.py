@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
+import tvm
 from tvm import relax
 
 New = Callable[[relax.Expr], relax.Expr]
@@ -95,8 +96,18 @@ def is_call(value: relax.Expr | None, operator: str) -> bool:
 
 def array(expression: relax.Expr) -> npt.NDArray[np.generic] | None:
     """The value of a tensor constant, else None."""
-    tensor = getattr(expression, "value", None)
-    return tensor.numpy() if hasattr(tensor, "numpy") else None
+    if not isinstance(expression, tvm.ir.GenericConst):
+        return None
+    values: npt.NDArray[np.generic] = expression.value.numpy()
+    return values
+
+
+def float64(expression: relax.Expr) -> npt.NDArray[np.float64]:
+    """The value of a tensor constant for arithmetic at build time; `ValueError` if it is none."""
+    values = array(expression)
+    if values is None:
+        raise ValueError(f"not a tensor constant: {expression}")
+    return values.astype("float64")
 
 
 def shape(expression: relax.Expr) -> tuple[int, ...]:

@@ -6,7 +6,8 @@ import tvm
 from tvm import relax
 
 from relay_passes.channel_effects import negligible_channels, sinks
-from relay_passes.channel_flow import ChannelFlow, Indices, Kind
+from relay_passes.channel_flow import ChannelFlow
+from relay_passes.channel_kind import Indices, Kind
 from relay_passes.dataflow import Dataflow
 from relay_passes.select_channels import select_channels
 
@@ -36,7 +37,7 @@ class DropDeadChannels:
         while True:
             flow = ChannelFlow(Dataflow(function), INPUT_BOUND)
             orders = _alive(flow)
-            if all(len(order) == len(flow.of[root].index) for root, order in orders.items()):
+            if all(len(order) == len(flow.of[root]) for root, order in orders.items()):
                 return function
             function = select_channels(flow, orders)
 

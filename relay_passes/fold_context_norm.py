@@ -46,6 +46,7 @@ def _divided_by_constant(graph: Dataflow, branch: relax.Expr) -> tuple[relax.Exp
     """`x / k` as `(x, k)`; anything else as itself over 1."""
     divide = graph.match(branch, "divide")
     divisor = None if divide is None else array(divide.args[1])
-    if divisor is None or divisor.size != 1 or not np.isfinite(divisor).all() or divisor == 0:
+    if divide is None or divisor is None or divisor.size != 1:
         return branch, 1.0
-    return divide.args[0], float(divisor.item())
+    foldable = np.isfinite(divisor).all() and divisor.item() != 0
+    return (divide.args[0], float(divisor.item())) if foldable else (branch, 1.0)

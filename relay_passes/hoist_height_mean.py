@@ -38,10 +38,10 @@ class HoistHeightMean:
             if not is_call(value, "mean") or [int(a) for a in value.attrs.axis] != [2]:
                 return None
             add = graph.match(value.args[0], "add")
-            conv = None if add is None else graph.match(add.args[0], "nn.conv2d")
-            if conv is None or not _is_pointwise(conv):
+            if add is None or graph.only_reader(value.args[0]) is None:
                 return None
-            if graph.only_reader(value.args[0]) is None or graph.only_reader(add.args[0]) is None:
+            conv = graph.match(add.args[0], "nn.conv2d")
+            if conv is None or graph.only_reader(add.args[0]) is None or not _is_pointwise(conv):
                 return None
             moved = relax.Call(conv.op, [pool(conv.args[0], new), conv.args[1]], conv.attrs)
             biased = relax.op.add(moved, new(add.args[1]))

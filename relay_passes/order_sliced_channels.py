@@ -4,7 +4,8 @@ import numpy as np
 import tvm
 from tvm import relax
 
-from relay_passes.channel_flow import ChannelFlow, Indices, Kind
+from relay_passes.channel_flow import ChannelFlow
+from relay_passes.channel_kind import Indices, Kind
 from relay_passes.dataflow import Dataflow
 from relay_passes.select_channels import select_channels
 
@@ -35,7 +36,7 @@ class OrderSlicedChannels:
             root = flow.roots[number]
             movable = flow.kinds.get(root) is Kind.CONVOLVE and root not in orders
             if movable and not flow.pinned_channels(number).any():
-                rest = np.setdiff1d(np.arange(len(flow.of[root].index)), first)
+                rest = np.setdiff1d(np.arange(len(flow.of[root])), first)
                 if len(np.unique(first)) == len(first):
                     orders[root] = np.concatenate([first, rest])
         return select_channels(flow, orders)

@@ -6,8 +6,9 @@ import numpy as np
 from tvm import relax
 
 from relay_passes.channel_effects import sink_constants
-from relay_passes.channel_flow import ChannelFlow, Floats, Indices, Kind, selected_channels
-from relay_passes.dataflow import New, array, channel_constant, constant, conv2d_like, is_call
+from relay_passes.channel_flow import ChannelFlow, Floats
+from relay_passes.channel_kind import Indices, Kind
+from relay_passes.dataflow import New, channel_constant, constant, conv2d_like, float64, is_call
 
 
 def select_channels(flow: ChannelFlow, orders: Mapping[relax.Var, Indices]) -> relax.Function:
@@ -26,7 +27,7 @@ def select_channels(flow: ChannelFlow, orders: Mapping[relax.Var, Indices]) -> r
 
     def convolve(var: relax.Var, value: relax.Call, new: New) -> relax.Expr:
         source = value.args[0]
-        weight = np.asarray(array(value.args[1]), "float64")[kept[var]]
+        weight = float64(value.args[1])[kept[var]]
         constants = sink_constants(value, flow.of[source])
         constants[kept[source]] = 0
         shift = weight.sum((2, 3)) @ constants
@@ -43,14 +44,14 @@ def select_channels(flow: ChannelFlow, orders: Mapping[relax.Var, Indices]) -> r
         if kind is Kind.CONVOLVE:
             return convolve(var, value, new)
         if _is_bias(flow, var):
-            bias = np.asarray(array(value.args[1]), "float64").reshape(-1)
-            bias = np.broadcast_to(bias, len(flow.of[var].index))[kept[var]]
+            bias = float64(value.args[1]).reshape(-1)
+            bias = np.broadcast_to(bias, len(flow.of[var]))[kept[var]]
             return relax.op.add(new(value.args[0]), channel_constant(bias + shifts.get(var, 0)))
         if kind is Kind.SELECT:
-            wanted = selected_channels(value)[kept[var]]
+            wanted = flow.selections[var][kept[var]]
             return _selection(new(value.args[0]), list(kept[value.args[0]]), list(wanted))
         if kind is Kind.CHANNEL_MEAN:
-            total, left = len(flow.of[value.args[0]].index), len(kept[value.args[0]])
+            total, left = len(flow.of[value.args[0]]), len(kept[value.args[0]])
             mean = relax.op.mean(new(value.args[0]), [1, 2, 3], value.attrs.keepdims)
             return relax.op.multiply(mean, constant(left / total)) if left < total else None
         return None
@@ -65,16 +66,16 @@ def _kept(
     orders: Mapping[relax.Var, Indices],
 ) -> Indices:
     """The channels of `var` that stay, in their new order."""
-    value, kind = flow.graph.values.get(var), flow.kinds.get(var)
-    if kind is Kind.FOLLOW:
-        return kept[value.args[0]]
+    if var in flow.roots:
+        return orders.get(var, np.arange(len(flow.of[var])))
+    value, kind = flow.graph.values[var], flow.kinds[var]
     if kind is Kind.SELECT:
-        return np.flatnonzero(np.isin(selected_channels(value), kept[value.args[0]]))
+        return np.flatnonzero(np.isin(flow.selections[var], kept[value.args[0]]))
     if kind is Kind.CONCAT:
         fields = value.args[0].fields
-        starts = np.cumsum([0, *(len(flow.of[field].index) for field in fields)])
+        starts = np.cumsum([0, *(len(flow.of[field]) for field in fields)])
         return np.concatenate([kept[f] + s for f, s in zip(fields, starts, strict=False)])
-    return orders.get(var, np.arange(len(flow.of[var].index)))
+    return kept[value.args[0]]
 
 
 def _is_bias(flow: ChannelFlow, var: relax.Var) -> bool:
