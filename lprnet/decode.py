@@ -5,6 +5,7 @@ character's confidence is the probability of its class at the position where tha
 within the positions that the most probable path gives to the character.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +21,7 @@ from lprnet.ctc import (
     prefix_beam_search,
     softmax,
 )
+from lprnet.grammar import is_plate
 
 BEAM_WIDTH = 8
 """Enough for LPRNet: a width of 64 finds the same best text for all 1000 public test images."""
@@ -56,6 +58,26 @@ def greedy(logits: NDArray[np.float32]) -> list[Plate]:
 def beam_search(logits: NDArray[np.float32], width: int = BEAM_WIDTH) -> list[list[Plate]]:
     """`(N, 68, 18)` logits to N lists of at most `width` plates, the most probable text first."""
     return [_hypotheses(p, width) for p in softmax(logits)]
+
+
+def prefer_plates(hypotheses: Iterable[Plate]) -> list[Plate]:
+    """`hypotheses` with the numbers that `grammar.py` allows first; else their order stays.
+
+    Confidences stay as well: they are the network's, which knows no grammar.
+    """
+    return sorted(hypotheses, key=lambda plate: not is_plate(plate.text))
+
+
+def decode(logits: NDArray[np.float32], top: int = 1, grammar: bool = False) -> list[list[Plate]]:
+    """`(N, 68, 18)` logits to N lists of at most `top` plates, best first.
+
+    One plate without the grammar is the greedy one; otherwise a beam search finds the candidates
+    and, with `grammar`, those that are plate numbers come first.
+    """
+    if top == 1 and not grammar:
+        return [[plate] for plate in greedy(logits)]
+    found = beam_search(logits, max(top, BEAM_WIDTH))
+    return [(prefer_plates(plates) if grammar else plates)[:top] for plates in found]
 
 
 def _hypotheses(p: Floats, width: int) -> list[Plate]:

@@ -1,4 +1,4 @@
-"""What a mainland Chinese plate may look like, as a re-ranker of hypotheses.
+"""What the number of a mainland Chinese plate may look like.
 
 GA 36-2018 ("Vehicle number plates of the People's Republic of China"), the rules for the numbers:
 a province, the letter of the issuing office, and a serial of digits and letters without I and O.
@@ -10,10 +10,8 @@ under its predecessors exceed it.
 """
 
 import re
-from collections.abc import Iterable
 
 from lprnet.alphabet import LETTERS, PROVINCES
-from lprnet.decode import Plate
 
 _HEAD = f"[{''.join(PROVINCES)}][{''.join(LETTERS)}]"
 _SERIAL = f"[0-9{''.join(LETTERS)}]"
@@ -26,11 +24,3 @@ PLATE = re.compile(
 def is_plate(text: str) -> bool:
     """Whether `text` is a number that GA 36-2018 allows."""
     return PLATE.fullmatch(text) is not None
-
-
-def prefer_plates(hypotheses: Iterable[Plate]) -> list[Plate]:
-    """`hypotheses` with the allowed numbers first; within both groups their order stays.
-
-    Confidences stay as well: they are the network's, which knows no grammar.
-    """
-    return sorted(hypotheses, key=lambda plate: not is_plate(plate.text))

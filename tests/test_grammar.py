@@ -1,16 +1,12 @@
-"""The rules of GA 36-2018, and what re-ranking by them changes."""
+"""The rules of GA 36-2018."""
 
-import numpy as np
 import pytest
-import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lprnet.alphabet import DIGITS, LETTERS, PROVINCES
-from lprnet.checkpoint import load_model
-from lprnet.decode import Plate, beam_search
-from lprnet.grammar import is_plate, prefer_plates
-from lprnet.images import label_of, list_images, normalise, read_image
+from lprnet.grammar import is_plate
+from lprnet.images import label_of, list_images
 from tests.conftest import RealData
 
 serial = st.sampled_from(DIGITS + LETTERS)
@@ -57,35 +53,5 @@ def test_not_a_plate(text: str) -> None:
     assert not is_plate(text)
 
 
-def test_allowed_numbers_come_first_in_their_order() -> None:
-    hypotheses = [
-        Plate(text, confidence, ())
-        for text, confidence in [
-            ("皖A123451", 0.5),
-            ("皖A12345", 0.2),
-            ("皖A1245", 0.1),
-            ("皖A12341", 0.05),
-        ]
-    ]
-    ranked = [plate.text for plate in prefer_plates(hypotheses)]
-    assert ranked == ["皖A12345", "皖A12341", "皖A123451", "皖A1245"]
-    nothing_allowed = [hypotheses[0], hypotheses[2]]
-    assert prefer_plates(nothing_allowed) == nothing_allowed
-
-
-def test_real_plates_obey_and_gain(real_data: RealData) -> None:
-    paths = list_images([str(real_data.images)])
-    labels = [label_of(path) for path in paths]
-    assert all(map(is_plate, labels))
-    paths, labels = paths[::10], labels[::10]
-    model = load_model(real_data.checkpoint)
-    images = normalise(np.stack([read_image(path) for path in paths]))
-    with torch.inference_mode():
-        found = beam_search(model(torch.from_numpy(images)).numpy())
-    best = [plates[0].text for plates in found]
-    ranked = [prefer_plates(plates)[0].text for plates in found]
-    assert correct(ranked, labels) > correct(best, labels)
-
-
-def correct(texts: list[str], labels: list[str]) -> int:
-    return sum(text == label for text, label in zip(texts, labels, strict=True))
+def test_real_plates_obey(real_data: RealData) -> None:
+    assert all(is_plate(label_of(path)) for path in list_images([str(real_data.images)]))
