@@ -69,18 +69,23 @@ def serial(rng: np.random.Generator, kind: Kind) -> str:
 
 
 def _ink(rng: np.random.Generator, kind: Kind, text: str) -> NDArray[np.float32]:
-    """Coverage 0..1 of the characters and the dot on the flat plate."""
+    """Coverage 0..1 of the characters and the dot on the flat plate.
+
+    A third of the plates mix fonts: none of them is GA 36's, and what they share matters.
+    """
     scale = PIXELS_PER_MM
     height, width = round(HEIGHT_MM * scale), round(kind.width * scale)
     mask = np.zeros((height, width), np.uint8)
-    fonts = int(rng.integers(SERIAL_FONTS)), int(rng.integers(PROVINCE_FONTS))
+    fonts = rng.integers(SERIAL_FONTS * PROVINCE_FONTS, size=len(text))
+    if rng.random() < 2 / 3:
+        fonts[:] = fonts[0]
     tall = rng.uniform(86, 96)
     top = (HEIGHT_MM - tall) / 2 + rng.normal(0, 1.5)
     narrower = rng.uniform(-2, 4)
     for position, (character, left, wide) in enumerate(
         zip(text, kind.lefts, kind.widths, strict=True)
     ):
-        cell = glyph(character, fonts[position == 0])
+        cell = glyph(character, int(fonts[position]))
         size = (round((wide - narrower) * scale), round(tall * scale))
         x, y = round((left + narrower / 2) * scale), round(top * scale)
         mask[y : y + size[1], x : x + size[0]] = cv2.resize(
@@ -98,7 +103,7 @@ def _ground(rng: np.random.Generator, kind: Kind, shape: tuple[int, int]) -> NDA
     """The plate's paint: jittered in hue, on new-energy plates white on top, green below."""
     colour = np.array(kind.ground, np.float32) * rng.uniform(0.75, 1.2)
     colour = colour + rng.normal(0, 12, 3).astype(np.float32)
-    paint = np.broadcast_to(colour, (*shape, 3)).copy()
+    paint: NDArray[np.float32] = np.broadcast_to(colour, (*shape, 3)).copy()
     if kind is GREEN:
         ramp = np.linspace(0, 1, shape[0], dtype=np.float32) ** rng.uniform(0.4, 1.5)
         white = np.float32(rng.uniform(210, 250))

@@ -1,0 +1,44 @@
+"""The weights that ship: small, readable, and as good as their model card says."""
+
+import numpy as np
+import pytest
+import torch
+
+from lprnet.checkpoint import load_model
+from lprnet.images import label_of, list_images, read_image
+from lprnet.model import LPRNet
+from lprnet.slim import live_channels, slim
+from lprnet.synthetic import SAMPLE_SEED, sample_plates
+from lprnet.train import VALIDATION_SEED, Recipe, exact
+from lprnet.weights import DEFAULT_CHECKPOINT
+from tests.conftest import RealData
+
+
+@pytest.fixture(scope="module")
+def model() -> LPRNet:
+    """The default model without its dead channels, which compute nothing."""
+    full = load_model(DEFAULT_CHECKPOINT)
+    return slim(full, live_channels(full)).eval()
+
+
+def test_the_file_is_small_and_half_of_the_channels_dead() -> None:
+    assert DEFAULT_CHECKPOINT.stat().st_size <= 2_000_000
+    full = load_model(DEFAULT_CHECKPOINT)
+    small = slim(full, live_channels(full)).eval()
+    images = torch.from_numpy(np.stack([image for image, _ in sample_plates(4)]))
+    pixels = (images.permute(0, 3, 1, 2).float() - 127.5) / 128
+    with torch.no_grad():
+        torch.testing.assert_close(small(pixels), full(pixels), rtol=1e-3, atol=1e-3)
+    parameters = sum(p.numel() for p in small.parameters())
+    assert parameters < 0.6 * sum(p.numel() for p in full.parameters())
+
+
+def test_it_reads_99_percent_of_2000_unseen_rendered_plates(model: LPRNet) -> None:
+    assert len({SAMPLE_SEED, VALIDATION_SEED, Recipe(steps=1).seed}) == 3
+    assert exact(model, sample_plates(2000)) >= 1980
+
+
+def test_it_reads_60_percent_of_the_real_plates(model: LPRNet, real_data: RealData) -> None:
+    paths = list_images([str(real_data.images)])
+    assert len(paths) == 1000
+    assert exact(model, [(read_image(path), label_of(path)) for path in paths]) >= 600
