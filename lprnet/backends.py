@@ -1,0 +1,128 @@
+"""The runtimes that can run the network, behind one function: images in, logits out.
+
+`tvm` runs artifacts (`.so`), `torch` checkpoints (`.pth`, `.safetensors`), `onnxruntime` and
+`openvino` ONNX files, or checkpoints exported to ONNX on the way. All but `tvm` use one thread.
+"""
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lprnet.errors import UserError
+from lprnet.images import normalise
+
+Logits = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+"""`(1, 24, 94, 3)` uint8 BGR to `(1, 68, 18)` float32."""
+
+CHECKPOINTS = (".pth", ".safetensors")
+BACKENDS = {
+    "tvm": (".so",),
+    "torch": CHECKPOINTS,
+    "onnxruntime": (".onnx", *CHECKPOINTS),
+    "openvino": (".onnx", *CHECKPOINTS),
+}
+"""Backend to the file name endings that it runs; the first backend of an ending is its default."""
+
+
+def default_backend(path: Path) -> str:
+    """The backend that runs `path` unless another is asked for. Raises `UserError` for none."""
+    for backend, suffixes in BACKENDS.items():
+        if path.suffix in suffixes:
+            return backend
+    raise UserError(
+        f"{path} is neither an artifact (.so) nor a checkpoint (.pth, .safetensors) nor ONNX "
+        "(.onnx); give one of them"
+    )
+
+
+def open_backend(path: Path, backend: str) -> Logits:
+    """Load `path` into `backend`, a key of `BACKENDS`.
+
+    A checkpoint runs with the context norm of each image. Raises `UserError` for a file that the
+    backend does not run or that is missing or damaged, and for a backend that is not installed.
+    """
+    if path.suffix not in BACKENDS[backend]:
+        raise UserError(
+            f"{path} cannot run in {backend}, which takes {', '.join(BACKENDS[backend])}; "
+            "choose another file or another backend"
+        )
+    if not path.is_file():
+        raise UserError(f"there is no file {path}; check the path")
+    if backend == "tvm":
+        from lprnet.runtime import Recognizer
+
+        return Recognizer(path).logits
+    if backend == "torch":
+        return _open_torch(path)
+    open_onnx = _open_onnxruntime if backend == "onnxruntime" else _open_openvino
+    if path.suffix == ".onnx":
+        return open_onnx(path)
+    from lprnet.checkpoint import load_model
+    from lprnet.export import to_onnx
+
+    with tempfile.TemporaryDirectory() as directory:
+        exported = Path(directory) / "lprnet.onnx"
+        to_onnx(load_model(path), exported)
+        return open_onnx(exported)
+
+
+def _open_torch(path: Path) -> Logits:
+    import torch
+
+    from lprnet.checkpoint import load_model
+
+    model = load_model(path)
+    torch.set_num_threads(1)
+
+    def logits(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        with torch.inference_mode():
+            result: NDArray[np.float32] = model(torch.from_numpy(normalise(images))).numpy()
+        return result
+
+    return logits
+
+
+def _open_onnxruntime(path: Path) -> Logits:
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise UserError("onnxruntime is not installed; pip install onnxruntime") from error
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    try:
+        session = onnxruntime.InferenceSession(path, options, ["CPUExecutionProvider"])
+        (name,) = (node.name for node in session.get_inputs())
+    except Exception as error:  # its exceptions share no base class of their own
+        raise UserError(f"{path} is not an ONNX file that onnxruntime can run") from error
+
+    def logits(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        result: NDArray[np.float32] = session.run(None, {name: normalise(images)})[0]
+        return result
+
+    return logits
+
+
+def _open_openvino(path: Path) -> Logits:
+    try:
+        import openvino
+    except ImportError as error:
+        raise UserError("openvino is not installed; pip install openvino") from error
+    # fp32 arithmetic and one request at a time, as the other backends
+    settings = {
+        "INFERENCE_NUM_THREADS": 1,
+        "INFERENCE_PRECISION_HINT": "f32",
+        "PERFORMANCE_HINT": "LATENCY",
+    }
+    try:
+        compiled = openvino.Core().compile_model(path, "CPU", settings)
+    except Exception as error:  # OpenVINO raises bare RuntimeError and its kin
+        raise UserError(f"{path} is not an ONNX file that openvino can run") from error
+
+    def logits(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        result: NDArray[np.float32] = compiled(normalise(images))[0]
+        return result
+
+    return logits

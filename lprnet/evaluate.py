@@ -1,0 +1,74 @@
+"""Accuracy: how many images are read exactly as they are named, one image at a time."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tqdm import tqdm
+
+from lprnet.artifact import read_manifest
+from lprnet.backends import Logits, default_backend, open_backend
+from lprnet.decode import decode
+from lprnet.errors import UserError
+from lprnet.images import label_of, list_images, read_image
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The count of correct texts, over all images and over those used in no calibration."""
+
+    file: str
+    backend: str
+    grammar: bool
+    correct: int
+    total: int
+    uncalibrated_correct: int
+    uncalibrated_total: int
+
+    def __str__(self) -> str:
+        lines = [
+            f"{self.file} in {self.backend}{' with the grammar' if self.grammar else ''}",
+            f"{self.correct}/{self.total} correct ({self.correct / self.total:.2%})",
+        ]
+        if 0 < self.uncalibrated_total < self.total:
+            lines.append(
+                f"{self.uncalibrated_correct}/{self.uncalibrated_total} correct "
+                f"({self.uncalibrated_correct / self.uncalibrated_total:.2%}) "
+                "of the images that nothing was calibrated on"
+            )
+        return "\n".join(lines)
+
+
+def evaluate(
+    path: Path, data: Path, backend: str | None = None, *, grammar: bool = False
+) -> Evaluation:
+    """Read every image of the directory `data` with the artifact, checkpoint or ONNX file `path`.
+
+    `backend` is a key of `BACKENDS`, by default the one for the ending of `path`. Raises
+    `UserError` if anything cannot be read, or if an image is not named after its plate.
+    """
+    if not data.is_dir():
+        raise UserError(f"there is no directory {data}; give one of images named after their plate")
+    paths = list_images([str(data)])
+    labels = [label_of(image) for image in paths]
+    backend = backend or default_backend(path)
+    logits = open_backend(path, backend)
+    calibrated = set(read_manifest(path).calibration) if backend == "tvm" else set()
+    right = correct_images(logits, paths, labels, grammar=grammar)
+    fresh = {image for image in paths if image.name not in calibrated}
+    return Evaluation(
+        str(path), backend, grammar, len(right), len(paths), len(right & fresh), len(fresh)
+    )
+
+
+def correct_images(
+    logits: Logits, paths: Sequence[Path], labels: Sequence[str], *, grammar: bool = False
+) -> set[Path]:
+    """Those of `paths` whose text, read at batch 1, equals their label."""
+    right = set()
+    bar = tqdm(zip(paths, labels, strict=True), total=len(paths), delay=3, disable=None)
+    for path, label in bar:
+        ((plate,),) = decode(logits(read_image(path)[None]), grammar=grammar)
+        if plate.text == label:
+            right.add(path)
+    return right

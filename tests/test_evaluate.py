@@ -1,0 +1,136 @@
+"""Counting correct images: by hand on made ones, in the script's output, on real ones."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from lprnet import evaluate as evaluation
+from lprnet.alphabet import BLANK, INDEX
+from lprnet.checkpoint import save_model
+from lprnet.errors import UserError
+from lprnet.evaluate import Evaluation, correct_images, evaluate
+from lprnet.images import list_images
+from lprnet.model import LPRNet
+from tests.conftest import PROJECT, RealData
+
+LABELS = ["皖A12345", "京B23456", "沪C34567", "粤D45678"]
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """Four plain images; the grey value tells the fake network below which plate it is."""
+    directory = tmp_path / "data"
+    directory.mkdir()
+    for value, label in enumerate(LABELS):
+        grey = np.full((24, 94, 3), value, np.uint8)
+        (directory / f"{label}-1.png").write_bytes(cv2.imencode(".png", grey)[1].tobytes())
+    return directory
+
+
+def network(texts: list[str]) -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:
+    """Reads `texts[v]` on an image of grey value v."""
+
+    def logits(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        assert images.shape == (1, 24, 94, 3), "one image at a time"
+        result = np.zeros((1, 68, 18), np.float32)
+        result[0, BLANK] = 10
+        for position, character in enumerate(texts[images[0, 0, 0, 0]]):
+            result[0, INDEX[character], 2 * position] = 20
+        return result
+
+    return logits
+
+
+def test_only_whole_texts_count(data: Path) -> None:
+    texts = ["皖A12345", "京B23457", "沪C3456", "粤D45678"]
+    paths = list_images([str(data)])
+    labels = [path.stem[:7] for path in paths]
+    right = correct_images(network(texts), paths, labels)
+    assert {path.name for path in right} == {"皖A12345-1.png", "粤D45678-1.png"}
+
+
+def test_the_grammar_changes_what_is_read(data: Path) -> None:
+    texts = [f"{label}O" for label in LABELS]
+    paths = list_images([str(data)])
+    labels = [path.stem[:7] for path in paths]
+
+    def doubtful(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        logits = network(texts)(images)
+        logits[0, INDEX["O"]] *= 0.51
+        return logits
+
+    assert correct_images(doubtful, paths, labels) == set()
+    assert correct_images(doubtful, paths, labels, grammar=True) == set(paths)
+
+
+def test_images_of_the_calibration_are_counted_apart(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = [LABELS[0], "", LABELS[2], LABELS[3]]
+    manifest = SimpleNamespace(calibration=(f"{LABELS[0]}-1.png", "elsewhere.png"))
+    monkeypatch.setattr(evaluation, "open_backend", lambda path, backend: network(texts))
+    monkeypatch.setattr(evaluation, "read_manifest", lambda path: manifest)
+    result = evaluate(Path("x.so"), data)
+    assert result == Evaluation("x.so", "tvm", False, 3, 4, 2, 3)
+    assert str(result).splitlines()[1:] == [
+        "3/4 correct (75.00%)",
+        "2/3 correct (66.67%) of the images that nothing was calibrated on",
+    ]
+
+
+def test_user_errors(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="there is no directory"):
+        evaluate(Path("m.pth"), tmp_path / "absent")
+    (data / "photo.png").touch()
+    with pytest.raises(UserError, match="not named after its plate"):
+        evaluate(Path("m.pth"), data)
+
+
+def script(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, PROJECT / "scripts" / "evaluate.py", *arguments],
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        check=False,
+    )
+
+
+def test_script(data: Path, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    checkpoint = tmp_path / "m.safetensors"
+    save_model(LPRNet(), checkpoint)
+    result = script(checkpoint, "--data", data, "--json")
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout) == {
+        "file": str(checkpoint),
+        "backend": "torch",
+        "grammar": False,
+        "correct": 0,
+        "total": 4,
+        "uncalibrated_correct": 0,
+        "uncalibrated_total": 4,
+    }
+    result = script(tmp_path / "absent.pth", "--data", data)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr.count("\n") == 1
+
+
+def test_real_checkpoint(real_data: RealData, tmp_path: Path) -> None:
+    """Every twentieth image; the whole set with per-image norm is 894 of 1000."""
+    for path in list_images([str(real_data.images)])[::20]:
+        (tmp_path / path.name).symlink_to(path)
+    torch.set_flush_denormal(True)  # six times faster; these bits decide no plate
+    result = evaluate(real_data.checkpoint, tmp_path)
+    torch.set_flush_denormal(False)
+    assert result.total == 50
+    assert result.correct >= 45

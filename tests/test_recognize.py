@@ -1,0 +1,144 @@
+"""Batches of files: every form of output, bad files among good ones, exit codes."""
+
+import csv
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from lprnet import recognize as recognition
+from lprnet.alphabet import BLANK, INDEX
+from lprnet.errors import UserError
+from lprnet.recognize import default_artifact, recognize
+from tests.conftest import PROJECT
+
+
+def network(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Reads 皖A12345 with a doubtful last character."""
+    logits = np.zeros((len(images), 68, 18), np.float32)
+    logits[:, BLANK] = 20
+    for position, character in enumerate("皖A12345"):
+        logits[:, INDEX[character], 2 * position] = 40
+    logits[:, INDEX["6"], 12] = 39
+    return logits
+
+
+@pytest.fixture
+def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory with a good image, a truncated one and, by name, an artifact."""
+    png = cv2.imencode(".png", np.zeros((24, 94, 3), np.uint8))[1].tobytes()
+    (tmp_path / "photos").mkdir()
+    (tmp_path / "photos" / "好.png").write_bytes(png)
+    (tmp_path / "photos" / "bad.png").write_bytes(png[:-20])
+    (tmp_path / "build").mkdir()
+    (tmp_path / "build" / "lprnet-fp32-native.so").touch()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(recognition, "open_backend", lambda path, backend: network)
+    return tmp_path
+
+
+def test_text(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert recognize(["photos"]) == 1
+    output, errors = capsys.readouterr()
+    (line,) = output.splitlines()
+    file, text, confidence, characters = line.split("\t")
+    assert (file, text) == ("photos/好.png", "皖A12345")
+    assert float(confidence) == pytest.approx(np.e / (np.e + 1), abs=2e-3)
+    assert characters.split()[0] == "皖:1.000"
+    assert characters.split()[-1] == "5:0.731"
+    assert errors.splitlines() == [
+        "artifact: build/lprnet-fp32-native.so",
+        "error: the image file photos/bad.png is truncated; copy it again or leave it out",
+    ]
+
+
+def test_csv_with_alternatives(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert recognize(["photos/好.png"], form="csv", top=2) == 0
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert [(row["rank"], row["text"]) for row in rows] == [("1", "皖A12345"), ("2", "皖A12346")]
+    assert [len(row["character_confidences"].split()) for row in rows] == [7, 7]
+    assert float(rows[0]["confidence"]) > float(rows[1]["confidence"]) > 0.2
+
+
+def test_json_is_one_object(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert recognize(["photos"], form="json", grammar=True) == 1
+    content = json.loads(capsys.readouterr().out)
+    assert content["artifact"] == "build/lprnet-fp32-native.so"
+    bad, good = content["images"]
+    assert (bad["file"], bad["plates"]) == ("photos/bad.png", [])
+    assert "truncated" in bad["error"]
+    assert good["error"] is None
+    (plate,) = good["plates"]
+    assert plate["text"] == "皖A12345"
+    assert [character["text"] for character in plate["characters"]] == list("皖A12345")
+
+
+def test_nothing_read(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert recognize(["photos/bad.png", "absent.jpg"]) == 2
+    output, errors = capsys.readouterr()
+    assert output == ""
+    assert errors.count("error:") == 2
+
+
+def test_user_errors(directory: Path) -> None:
+    with pytest.raises(UserError, match="--top 0"):
+        recognize(["photos"], top=0)
+    with pytest.raises(UserError, match="holds no JPEG"):
+        recognize(["build"])
+
+
+def test_default_artifact(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"no artifact in .*scripts/build\.py"):
+        default_artifact(tmp_path)
+    for age, name in enumerate(("b.so", "a.so", "lprnet-int8-broadwell.so")):
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, (1000 - age, 1000 - age))
+    assert default_artifact(tmp_path).name == "b.so"
+    (tmp_path / "lprnet-int8-native.so").touch()
+    os.utime(tmp_path / "lprnet-int8-native.so", (1, 1))
+    assert default_artifact(tmp_path).name == "lprnet-int8-native.so"
+
+
+def script(cwd: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, PROJECT / "scripts" / "recognize.py", *arguments],
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        cwd=cwd,
+        check=False,
+    )
+
+
+def test_script_without_an_artifact(directory: Path) -> None:
+    (directory / "build" / "lprnet-fp32-native.so").unlink()
+    result = script(directory, "photos")
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr.count("\n") == 1
+    assert "scripts/build.py" in result.stderr
+
+
+def test_script_with_a_file_that_is_no_artifact(directory: Path) -> None:
+    result = script(directory, "photos")
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr.count("\n") == 1
+    assert "manifest" in result.stderr
+    result = script(directory, "photos", "--artifact", "photos/bad.png")
+    assert result.returncode == 2
+    assert "photos/bad.png cannot run in tvm" in result.stderr
+
+
+def test_deployment_needs_neither_torch_nor_tvm_nor_tqdm() -> None:
+    code = (
+        "import sys; import lprnet.recognize, lprnet.runtime; "
+        "print({'torch', 'tvm', 'tqdm', 'safetensors', 'matplotlib', 'rich'} & set(sys.modules))"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+    assert result.stdout == b"set()\n"
