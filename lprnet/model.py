@@ -106,7 +106,7 @@ class LPRNet(nn.Module):
 
     def contexts(self, x: Tensor) -> list[Tensor]:
         """The four pooled, not yet normalised context maps, each `(N, C_i, 4, 18)`."""
-        pooled = []
+        pooled: list[Tensor] = []
         for index, layer in enumerate(self.backbone):
             x = layer(x)
             if index in CONTEXT_LAYERS:
