@@ -7,7 +7,6 @@ be given more steps. The batch-norm scales are pulled towards zero by soft thres
 proximal form of network slimming's L1 penalty (arXiv:1708.06519): unused channels become exactly 0.
 """
 
-import csv
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,15 +20,17 @@ from tqdm import tqdm
 from lprnet.alphabet import BLANK
 from lprnet.checkpoint import save_model
 from lprnet.decode import greedy
-from lprnet.model import POSITIONS, LPRNet
-from lprnet.slim import NORMS, batch_norm, live_channels, start_dead
+from lprnet.model import POSITIONS, LPRNet, calibrate_context_means
+from lprnet.slim import NORMS, batch_norm, live_channels, slim, start_dead
 from lprnet.synthetic import render
 from lprnet.train_data import Batch, Item, batches, collate
+from lprnet.train_log import append_log, open_log
 from lprnet.train_state import TrainState, load, save, start
 
 STATE, WEIGHTS, LOG = "state.pt", "lprnet.safetensors", "log.csv"
 VALIDATION_SEED = 1_000_003
 """Never a training seed; the plates that the progress is watched on."""
+CALIBRATION_PLATES = 100
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,16 @@ def ctc_loss(logits: Tensor, batch: Batch) -> Tensor:
     return F.ctc_loss(rows, batch.targets, positions, batch.lengths, BLANK, zero_infinity=True)
 
 
+def logits_of(model: LPRNet, images: Tensor, whole_batch: bool) -> Tensor:
+    """The model's logits, its contexts normalised over `whole_batch` or image by image."""
+    if not whole_batch:
+        per_image: Tensor = model(images)
+        return per_image
+    normalised = [context / context.square().mean() for context in model.contexts(images)]
+    logits: Tensor = model.container(torch.cat(normalised, dim=1)).mean(dim=2)
+    return logits
+
+
 @torch.no_grad()
 def exact(model: LPRNet, plates: list[Item]) -> int:
     """How many of `plates` the model reads without any mistake."""
@@ -87,13 +98,18 @@ def exact(model: LPRNet, plates: list[Item]) -> int:
 
 
 def train_step(state: TrainState, batch: Batch, recipe: Recipe) -> float:
-    """One optimiser step; the loss before it."""
+    """One optimiser step; the loss before it.
+
+    Steps alternate between the two ways of normalising the contexts. A model trained on the mean of
+    each image alone leaves that mean free to differ a hundredfold between images, and then fails
+    with the constant that takes its place in a compiled network.
+    """
     rate = learning_rate(recipe, state.step)
     for group in state.optimizer.param_groups:
         group["lr"] = rate
     state.model.train()
     images = batch.images.to(memory_format=torch.channels_last)
-    loss = ctc_loss(state.model(images), batch)
+    loss = ctc_loss(logits_of(state.model, images, whole_batch=state.step % 2 == 1), batch)
     state.optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     nn.utils.clip_grad_norm_(state.model.parameters(), recipe.clip)
@@ -105,6 +121,23 @@ def train_step(state: TrainState, batch: Batch, recipe: Recipe) -> float:
     state.step += 1
     state.update_average(recipe.average)
     return float(loss.detach())
+
+
+def zero_scales(state: TrainState) -> int:
+    """How many of the channels in training slimming has switched off."""
+    scales = [batch_norm(state.model, norm).weight for norm in NORMS]
+    return sum(int(torch.count_nonzero(scale == 0)) for scale in scales)
+
+
+def validate(state: TrainState, plates: list[Item], calibration: Tensor) -> tuple[int, int]:
+    """How many of `plates` the average reads with constant context means, and with per-image ones.
+
+    The constants come from the images `(N, 3, 24, 94)` of `calibration`.
+    """
+    model = slim(state.averaged(), state.live).eval()
+    per_image = exact(model, plates)
+    model.context_means = calibrate_context_means(model, calibration)
+    return exact(model, plates), per_image
 
 
 def begin(recipe: Recipe, checkpoint: LPRNet | None) -> TrainState:
@@ -137,8 +170,9 @@ def train(
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / STATE
     state = load(path, recipe.weight_decay) if resume else begin(recipe, checkpoint)
-    _open_log(directory / LOG, state.step)
+    open_log(directory / LOG, state.step)
     plates = [render(VALIDATION_SEED, i) for i in range(recipe.validation_plates)]
+    calibration = collate([render(state.seed, i) for i in range(CALIBRATION_PLATES)]).images
     feed = batches(state.seed, state.step, recipe.steps, recipe.batch, own or [], recipe.workers)
     saved = time.monotonic()
     losses: list[float] = []
@@ -148,37 +182,15 @@ def train(
         bar.set_postfix(loss=f"{losses[-1]:.3f}", refresh=False)
         last = state.step == recipe.steps
         if last or state.step % recipe.validation_every == 0:
-            right = exact(state.averaged(), plates)
+            right, per_image = validate(state, plates, calibration)
             mean = sum(losses) / len(losses)
             losses.clear()
-            _log(directory / LOG, state, mean, right / len(plates))
-            show(f"step {state.step}: loss {mean:.4f}, {right}/{len(plates)} plates exact")
+            rate = state.optimizer.param_groups[0]["lr"]
+            accuracies = (right / len(plates), per_image / len(plates))
+            append_log(directory / LOG, (state.step, rate, mean, *accuracies, zero_scales(state)))
+            show(f"step {state.step}: loss {mean:.4f}, {right} of {len(plates)} plates exact")
         if last or time.monotonic() - saved > recipe.save_seconds:
             save(state, directory / STATE)
             save_model(state.averaged(), directory / WEIGHTS)
             saved = time.monotonic()
     return directory / WEIGHTS
-
-
-COLUMNS = ("step", "seconds", "learning_rate", "loss", "accuracy", "zero_scales")
-
-
-def _open_log(path: Path, step: int) -> None:
-    """Keep the lines up to `step`: what a killed run logged after its last save will come again."""
-    kept = []
-    if step and path.exists():
-        with path.open(newline="") as file:
-            kept = [row for row in csv.DictReader(file) if int(row["step"]) <= step]
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, COLUMNS)
-        writer.writeheader()
-        writer.writerows(kept)
-
-
-def _log(path: Path, state: TrainState, loss: float, accuracy: float) -> None:
-    zeros = sum(int(torch.count_nonzero(batch_norm(state.model, n).weight == 0)) for n in NORMS)
-    rate = state.optimizer.param_groups[0]["lr"]
-    with path.open("a", newline="") as file:
-        csv.writer(file).writerow(
-            [state.step, round(time.time()), f"{rate:.6g}", f"{loss:.5f}", accuracy, zeros]
-        )
