@@ -5,9 +5,18 @@ Nothing here imports TVM, so the runtime can ask what a CPU has before it loads 
 
 import platform
 from dataclasses import dataclass
+from enum import Enum
 from pathlib import Path
 
 from lprnet.errors import UserError
+
+
+class Dot4(Enum):
+    """How an instruction set multiplies bytes (`schedules/intrinsics.py`)."""
+
+    AVX2 = "avx2"
+    AVX512BW = "avx512bw"
+    AVX512_VNNI = "avx512_vnni"
 
 
 @dataclass(frozen=True)
@@ -21,10 +30,16 @@ class Isa:
     """Vector registers the compiler can name."""
     fma_latency: int
     """Cycles until a dependent FMA may start; times two ports = accumulators needed."""
+    dot4: Dot4
+
+    @property
+    def vector_bytes(self) -> int:
+        return self.float_lanes * 4
 
 
-AVX2 = Isa("avx2", float_lanes=8, registers=16, fma_latency=5)
-AVX512 = Isa("avx512", float_lanes=16, registers=32, fma_latency=4)
+AVX2 = Isa("avx2", float_lanes=8, registers=16, fma_latency=5, dot4=Dot4.AVX2)
+AVX512 = Isa("avx512", float_lanes=16, registers=32, fma_latency=4, dot4=Dot4.AVX512BW)
+AVX512_VNNI = Isa("avx512_vnni", float_lanes=16, registers=32, fma_latency=4, dot4=Dot4.AVX512_VNNI)
 
 
 def _flags(names: str) -> tuple[str, ...]:
@@ -56,9 +71,9 @@ class Target:
 TARGETS: tuple[Target, ...] = (
     Target("broadwell", "broadwell", AVX2, _AVX2_FLAGS),
     Target("skylake-avx512", "skylake-avx512", AVX512, _AVX512_FLAGS),
-    Target("cascadelake", "cascadelake", AVX512, _CASCADE_FLAGS),
-    Target("icelake-server", "icelake-server", AVX512, _ICELAKE_FLAGS),
-    Target("sapphirerapids", "sapphirerapids", AVX512, _SAPPHIRE_FLAGS),
+    Target("cascadelake", "cascadelake", AVX512_VNNI, _CASCADE_FLAGS),
+    Target("icelake-server", "icelake-server", AVX512_VNNI, _ICELAKE_FLAGS),
+    Target("sapphirerapids", "sapphirerapids", AVX512_VNNI, _SAPPHIRE_FLAGS),
 )
 """From the least demanding to the most; `native` is the last one the machine can run."""
 

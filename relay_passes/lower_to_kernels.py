@@ -9,7 +9,7 @@ from tvm import relax
 
 from lprnet.targets import Isa
 from relay_passes.dataflow import Dataflow, array, constant, is_call, shape
-from schedules.tiles import choose_tile
+from schedules.tiles import choose_tile, float_step
 from schedules.workloads import (
     AveragePool,
     Conv2d,
@@ -177,7 +177,7 @@ class _Lowering:
         height, width = rows - kernel_height + 1, columns - kernel_width + 1
 
         window = kernel_height * kernel_width * channels
-        tile = choose_tile(height, width, window, out_channels, self.isa)
+        tile = choose_tile(height, width, window, out_channels, float_step(self.isa), self.isa)
         workload = Conv2d(
             height,
             width,

@@ -6,23 +6,29 @@ import tvm
 from tvm import s_tir, tirx
 
 from lprnet.targets import Isa
-from schedules.conv2d import schedule_conv2d
+from schedules.conv2d import schedule_conv2d, schedule_quantized_conv2d
+from schedules.intrinsics import GROUP
 from schedules.match import match as match_workload
 from schedules.pools import (
     pool_columns,
+    pool_lanes,
     schedule_average_pool,
     schedule_elementwise,
+    schedule_group_channels,
     schedule_max_pool,
     schedule_mean_square,
 )
-from schedules.tiles import choose_tile
+from schedules.tiles import Tile, choose_tile, float_step, integer_step
 from schedules.workloads import (
     AveragePool,
     Conv2d,
+    DequantizedAveragePool,
     Divide,
+    GroupChannels,
     MaxPool,
     MeanSquare,
     Normalise,
+    QuantizedConv2d,
     Workload,
 )
 
@@ -72,21 +78,35 @@ def schedule(sch: s_tir.Schedule, workload: Workload, isa: Isa) -> str:
     """Schedule `sch`, whose function computes `workload`, by hand; returns its tile in words."""
     match workload:
         case Conv2d():
-            tile = choose_tile(
-                workload.height, workload.width, workload.window, workload.out_channels, isa
-            )
+            tile = conv2d_tile(workload, isa)
             schedule_conv2d(sch, tile, isa)
+            return str(tile)
+        case QuantizedConv2d():
+            tile = conv2d_tile(workload, isa)
+            schedule_quantized_conv2d(sch, tile, isa)
             return str(tile)
         case MaxPool():
             columns = pool_columns(workload.width, workload.stride, isa)
-            schedule_max_pool(sch, columns, isa)
+            schedule_max_pool(sch, columns, pool_lanes(workload.channels, workload.dtype, isa))
             return f"1x{columns} pixels x 1 vector"
-        case AveragePool():
+        case AveragePool() | DequantizedAveragePool():
             schedule_average_pool(sch, isa)
             return "1x1 pixels x 1 vector"
         case Normalise() | Divide():
             schedule_elementwise(sch, isa)
             return "1 vector"
+        case GroupChannels():
+            schedule_group_channels(sch)
+            return "1 pixel"
         case MeanSquare():
             schedule_mean_square(sch)
             return "1 vector"
+
+
+def conv2d_tile(workload: Conv2d | QuantizedConv2d, isa: Isa) -> Tile:
+    """The tile of a convolution; its weights must be packed for it."""
+    height, width, out_channels = workload.height, workload.width, workload.out_channels
+    if isinstance(workload, Conv2d):
+        return choose_tile(height, width, workload.window, out_channels, float_step(isa), isa)
+    steps = workload.window // GROUP
+    return choose_tile(height, width, steps, out_channels, integer_step(isa), isa)

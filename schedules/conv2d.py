@@ -1,28 +1,45 @@
-"""Direct convolution from registers.
+"""Direct convolution from registers, float32 and integer alike.
 
 Algorithm: one register tile of the output is accumulated over the whole window and all input
-channels, then gets its bias and ReLU and is stored once. Weights are packed so that the tile's
-vectors lie side by side in the order in which the loop meets them.
+channels, then gets its bias, ReLU or requantization, and is stored once. Weights are packed so that
+the tile's vectors lie side by side in the order in which the loop meets them.
 
-Constants: `tile.rows * tile.columns` pixels, `tile.vectors` vectors of `isa.float_lanes` channels
-(`tiles.py` argues them).
+Constants: `tile.rows * tile.columns` pixels, `tile.vectors` vectors of `isa.float_lanes` 32-bit
+channels (`tiles.py` argues them).
 
 1. Cut the output into tiles; walk all pixels under one block of weights, so that it stays in L1.
 2. Compute the accumulators at each tile, in registers.
-3. Inside, order window, input channel, pixel, vector; unroll the last two, so that each
-   accumulator is one register, and vectorise the lanes.
-4. Zero the accumulators before the window, not inside it.
-5. Bias, ReLU and store, from registers.
+3. Inside, order window, input channel, pixel, vector, lane; unroll pixel and vector, so that each
+   accumulator is one register.
+4. Epilogue from registers.
+5. One instruction for the lanes: an FMA of a vector, or the integer dot product of four channels.
+6. Zero the accumulators before the window, not inside it.
 """
 
 from tvm import s_tir
+from tvm.s_tir.schedule import LoopRV, SBlockRV
 
 from lprnet.targets import Isa
+from schedules.intrinsics import dot4
 from schedules.tiles import Tile
 
 
 def schedule_conv2d(sch: s_tir.Schedule, tile: Tile, isa: Isa) -> None:
     """Apply `tile` to the `Conv2d` in `sch`, whose block must be `tile.vectors` vectors."""
+    acc, window, lane = _register_tile(sch, tile, isa)
+    sch.vectorize(lane)
+    _zero_before(sch, acc, window)
+
+
+def schedule_quantized_conv2d(sch: s_tir.Schedule, tile: Tile, isa: Isa) -> None:
+    """Apply `tile` to the `QuantizedConv2d` in `sch`, packed in blocks of `tile.vectors` vectors."""
+    acc, window, lane = _register_tile(sch, tile, isa)
+    _zero_before(sch, acc, window)
+    sch.tensorize(lane, dot4(isa))
+
+
+def _register_tile(sch: s_tir.Schedule, tile: Tile, isa: Isa) -> tuple[SBlockRV, LoopRV, LoopRV]:
+    """Steps 1 to 4; returns the accumulation, its outermost window loop, and its lanes."""
     acc, out = sch.get_sblock("acc"), sch.get_sblock("out")
 
     # 1. Tiles of the output.
@@ -37,20 +54,25 @@ def schedule_conv2d(sch: s_tir.Schedule, tile: Tile, isa: Isa) -> None:
     sch.compute_at(acc, column_tile, preserve_unit_loops=True)
     sch.set_scope(acc, 0, "local")
 
-    # 3. The reduction, outermost first.
-    acc_row, acc_column, acc_channel, kh, kw, c = sch.get_loops(acc)[-6:]
+    # 3. The reduction, outermost first; an integer kernel's group of 4 stays inside the lane.
+    below_tile = sch.get_loops(acc)[len(sch.get_loops(out)) - 4 :]
+    _, acc_row, acc_column, acc_channel, kh, kw, c, *_ = below_tile
     acc_vector, acc_lane = sch.split(acc_channel, [tile.vectors, isa.float_lanes])
     sch.reorder(kh, kw, c, acc_row, acc_column, acc_vector, acc_lane)
     for loop in (acc_row, acc_column, acc_vector):
         sch.unroll(loop)
-    sch.vectorize(acc_lane)
 
-    # 4. Zeros before it.
-    init = sch.decompose_reduction(acc, kh)
-    for loop in sch.get_loops(init)[-4:-1]:
+    # 4. The epilogue.
+    for loop in (row, column, vector):
         sch.unroll(loop)
+    sch.vectorize(lane)
+    return acc, kh, acc_lane
 
-    # 5. The epilogue.
+
+def _zero_before(sch: s_tir.Schedule, acc: SBlockRV, window: LoopRV) -> None:
+    """Step 6."""
+    init = sch.decompose_reduction(acc, window)
+    *_, row, column, vector, lane = sch.get_loops(init)
     for loop in (row, column, vector):
         sch.unroll(loop)
     sch.vectorize(lane)

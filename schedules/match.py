@@ -12,12 +12,17 @@ from tvm import tirx
 from schedules.workloads import (
     AveragePool,
     Conv2d,
+    DequantizedAveragePool,
     Divide,
+    GroupChannels,
     MaxPool,
     MeanSquare,
     Normalise,
+    QuantizedConv2d,
     Workload,
 )
+
+Shape = tuple[int, ...]
 
 
 def match(function: tirx.PrimFunc) -> Workload | None:
@@ -40,20 +45,42 @@ def _candidates(function: tirx.PrimFunc) -> Iterator[Workload]:
         window = (height, width, channels, kernel_height, kernel_width, out_channels, block)
         yield Conv2d(*window)
         yield Conv2d(*window, relu=False)
+    elif ranks == [3, 6, 1, 1, 3]:
+        (_, _, channels), packed, _, _, (height, width, _) = shapes
+        attributes = [int(function.attrs[name]) for name in ("out_channels", "levels")]
+        _, kernel_height, kernel_width, _, block, _ = packed
+        out_channels, levels = attributes
+        window = (height, width, channels, kernel_height, kernel_width)
+        yield QuantizedConv2d(*window, out_channels, block, levels)
     elif ranks == [3, 3, 3]:
         yield Divide(*shapes[0])
     elif ranks == [3, 3] and "scale" in function.attrs:
-        yield MeanSquare(*shapes[0], float(function.attrs["scale"]))
+        scale = float(function.attrs["scale"])
+        yield MeanSquare(*shapes[0], scale)
+        for shape, kernel, stride in _average_pools(shapes):
+            yield DequantizedAveragePool(*shape, kernel, stride, scale)
     elif ranks == [3, 3]:
         (rows, columns, _), (height, width, channels) = shapes
         if shapes[0] == shapes[1]:
             yield Normalise(*shapes[0])
+        if shapes[0][:2] == shapes[1][:2]:
+            yield GroupChannels(*shapes[0])
         if rows == height + 2 and width > 1 and (columns - 3) % (width - 1) == 0:
-            yield MaxPool(height, width, (columns - 3) // (width - 1), channels)
-        for row_window in _windows(rows, height):
-            for column_window in _windows(columns, width):
-                kernel, stride = zip(row_window, column_window, strict=True)
-                yield AveragePool(height, width, channels, kernel, stride)
+            dtype = str(function.params[0].dtype)
+            yield MaxPool(height, width, (columns - 3) // (width - 1), channels, dtype)
+        for shape, kernel, stride in _average_pools(shapes):
+            yield AveragePool(*shape, kernel, stride)
+
+
+def _average_pools(
+    shapes: list[Shape],
+) -> Iterator[tuple[tuple[int, int, int], tuple[int, int], tuple[int, int]]]:
+    """Output shape, kernel and stride of every average pool between two shapes."""
+    (rows, columns, _), (height, width, channels) = shapes
+    for row_window in _windows(rows, height):
+        for column_window in _windows(columns, width):
+            kernel, stride = zip(row_window, column_window, strict=True)
+            yield (height, width, channels), kernel, stride
 
 
 def _windows(extent: int, outputs: int) -> Iterator[tuple[int, int]]:

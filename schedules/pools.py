@@ -9,6 +9,8 @@ Max pool, one vector of channels at a time:
 Average pool: one accumulator a (position, vector), the window summed row by row.
 """
 
+import math
+
 from tvm import s_tir
 
 from lprnet.targets import Isa
@@ -25,33 +27,40 @@ def pool_columns(width: int, stride: int, isa: Isa) -> int:
     return max(fitting)
 
 
-def schedule_max_pool(sch: s_tir.Schedule, columns: int, isa: Isa) -> None:
-    """Schedule a `MaxPool`, `columns` outputs a tile; its channels are whole vectors."""
+def pool_lanes(channels: int, dtype: str, isa: Isa) -> int:
+    """The longest vector of `dtype` that divides the channels."""
+    lanes = isa.vector_bytes // (4 if dtype == "float32" else 1)
+    return math.gcd(channels, lanes)
+
+
+def schedule_max_pool(sch: s_tir.Schedule, columns: int, lanes: int) -> None:
+    """Schedule a `MaxPool`, a tile `columns` outputs by `lanes` channels, which divide it."""
     column_max, out = sch.get_sblock("column_max"), sch.get_sblock("out")
-    out_init_first = sch.get_loops(out)
-    row, column, channel, j = out_init_first
+    row, column, channel, j = sch.get_loops(out)
     column_tile, column = sch.split(column, [None, columns])
-    vector, lane = sch.split(channel, [None, isa.float_lanes])
+    vector, lane = sch.split(channel, [None, lanes])
     sch.reorder(row, column_tile, vector, j, column, lane)
+
     sch.compute_at(column_max, vector, preserve_unit_loops=True)
     sch.set_scope(column_max, 0, "local")
     _, max_column, max_lane, i = sch.get_loops(column_max)[-4:]
     sch.reorder(i, max_column, max_lane)
-    out_local = sch.cache_write(out, 0, "local")
-    sch.reverse_compute_at(out_local, vector, preserve_unit_loops=True)
-    for block, first, reduction in ((column_max, max_column, i), (out, column, j)):
+    stored = sch.cache_write(out, 0, "local")
+    sch.reverse_compute_at(stored, vector, preserve_unit_loops=True)
+
+    for block, pixel, reduction in ((column_max, max_column, i), (out, column, j)):
         sch.vectorize(sch.get_loops(block)[-1])
         init = sch.decompose_reduction(block, reduction)
-        for loop in (first, reduction, sch.get_loops(init)[-2]):
+        for loop in (pixel, reduction, sch.get_loops(init)[-2]):
             sch.unroll(loop)
         sch.vectorize(sch.get_loops(init)[-1])
-    store_column, store_lane = sch.get_loops(out_local)[-2:]
-    sch.unroll(store_column)
-    sch.vectorize(store_lane)
+    stored_column, stored_lane = sch.get_loops(stored)[-2:]
+    sch.unroll(stored_column)
+    sch.vectorize(stored_lane)
 
 
 def schedule_average_pool(sch: s_tir.Schedule, isa: Isa) -> None:
-    """Schedule an `AveragePool`; its channels are whole vectors."""
+    """Schedule an `AveragePool` or a `DequantizedAveragePool` of whole vectors of channels."""
     sums, out = sch.get_sblock("sums"), sch.get_sblock("out")
     row, column, channel = sch.get_loops(out)
     vector, lane = sch.split(channel, [None, isa.float_lanes])
@@ -72,6 +81,12 @@ def schedule_elementwise(sch: s_tir.Schedule, isa: Isa) -> None:
     value = sch.fuse(*sch.get_loops(sch.get_sblock("out")))
     _, lane = sch.split(value, [None, isa.float_lanes])
     sch.vectorize(lane)
+
+
+def schedule_group_channels(sch: s_tir.Schedule) -> None:
+    """Schedule a `GroupChannels`: the channels of a pixel together, unrolled."""
+    *_, channel = sch.get_loops(sch.get_sblock("out"))
+    sch.unroll(channel)
 
 
 def schedule_mean_square(sch: s_tir.Schedule) -> None:

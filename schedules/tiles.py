@@ -1,13 +1,13 @@
 """Register tiles: which part of a convolution's output stays in registers, and why.
 
 A tile is `rows x columns` output pixels times `vectors` vectors of output channels. Each step of
-the reduction loads `vectors` weight vectors, broadcasts one input value per pixel and does
-`pixels * vectors` FMAs, so (Goto and van de Geijn, "Anatomy of High-Performance Matrix
-Multiplication", TOMS 2008, section 6):
+the reduction loads `vectors` weight vectors, broadcasts one input value (or one group of four
+bytes) per pixel and issues `pixels * vectors` multiply-accumulates, so (Goto and van de Geijn,
+"Anatomy of High-Performance Matrix Multiplication", TOMS 2008, section 6):
 
-* the tile lives in `pixels * vectors` accumulators, next to `vectors` weights and one broadcast:
-  `pixels * vectors + vectors + 1 <= registers`, or the compiler spills;
-* two FMA ports with a latency of L cycles want at least `2 * L` accumulators in flight;
+* the tile lives in `pixels * vectors` accumulators, next to `vectors` weights, one broadcast and
+  what the instruction needs besides: all of these fit the registers, or the compiler spills;
+* two ports with a latency of L cycles want at least `2 * L` accumulators in flight;
 * two load ports want `pixels + vectors <= pixels * vectors`, or loads are the bottleneck;
 * the weights of one tile are read again for every tile of pixels, so they had better stay in L1.
 
@@ -17,7 +17,7 @@ Multiplication", TOMS 2008, section 6):
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from lprnet.targets import Isa
+from lprnet.targets import Dot4, Isa
 
 L1_BYTES = 32 * 1024
 """The smallest L1D of the targets (Broadwell to Cascade Lake; Ice Lake has 48 KiB)."""
@@ -39,13 +39,36 @@ class Tile:
     def pixels(self) -> int:
         return self.rows * self.columns
 
-    @property
-    def registers(self) -> int:
-        """Vector registers the inner loop names: accumulators, weights, one broadcast."""
-        return self.pixels * self.vectors + self.vectors + 1
+    def registers(self, step: "Step") -> int:
+        """Vector registers the inner loop names: accumulators, weights, one broadcast, extras."""
+        return self.pixels * self.vectors + self.vectors + 1 + step.extra_registers
 
     def __str__(self) -> str:
         return f"{self.rows}x{self.columns} pixels x {self.vectors} vectors"
+
+
+@dataclass(frozen=True)
+class Step:
+    """What one multiply-accumulate of a vector costs on an instruction set."""
+
+    cycles: float
+    """Cycles it keeps the ports busy, other work overlapping."""
+    latency: int
+    """Cycles until the next one on the same accumulator may start."""
+    extra_registers: int
+    """Registers for what it computes on the way."""
+
+
+def float_step(isa: Isa) -> Step:
+    """One FMA; two ports."""
+    return Step(0.5, isa.fma_latency, 0)
+
+
+def integer_step(isa: Isa) -> Step:
+    """One four-byte dot product (`schedules/intrinsics.py`): one instruction with VNNI, else two
+    multiplications and an addition, a vector of ones and two values on the way.
+    """
+    return Step(0.5, 5, 0) if isa.dot4 is Dot4.AVX512_VNNI else Step(1.0, 1, 3)
 
 
 def divisors(extent: int) -> list[int]:
@@ -53,34 +76,38 @@ def divisors(extent: int) -> list[int]:
     return [divisor for divisor in range(1, extent + 1) if extent % divisor == 0]
 
 
-def legal_tiles(height: int, width: int, vectors: int, isa: Isa) -> Iterator[Tile]:
+def legal_tiles(height: int, width: int, vectors: int, step: Step, isa: Isa) -> Iterator[Tile]:
     """Every tile that divides the output (`vectors` is its channels, in vectors) and fits."""
     for rows in divisors(height):
         for columns in divisors(width):
             for block in divisors(vectors):
                 tile = Tile(rows, columns, block)
-                if tile.registers <= isa.registers:
+                if tile.registers(step) <= isa.registers:
                     yield tile
 
 
-def cycles(tile: Tile, height: int, width: int, window: int, vectors: int, isa: Isa) -> float:
-    """Predicted cycles of a convolution under `tile`; `window` is KH * KW * C."""
-    weight_bytes = window * tile.vectors * isa.float_lanes * 4
+def cycles(
+    tile: Tile, height: int, width: int, steps: int, vectors: int, step: Step, isa: Isa
+) -> float:
+    """Predicted cycles of a convolution under `tile`; `steps` is the length of its reduction."""
+    weight_bytes = steps * tile.vectors * isa.vector_bytes
     weight_cycles = L1_CYCLES if weight_bytes <= L1_BYTES * 3 // 4 else L2_CYCLES
-    fma = tile.pixels * tile.vectors / 2
+    compute = tile.pixels * tile.vectors * step.cycles
     load = tile.pixels * L1_CYCLES + tile.vectors * weight_cycles
-    step = max(fma, load, float(isa.fma_latency))
+    reduction = steps * max(compute, load, float(step.latency))
     tiles = height * width // tile.pixels * (vectors // tile.vectors)
-    return tiles * (window * step + tile.pixels * tile.vectors + TILE_OVERHEAD)
+    return tiles * (reduction + tile.pixels * tile.vectors + TILE_OVERHEAD)
 
 
-def choose_tile(height: int, width: int, window: int, out_channels: int, isa: Isa) -> Tile:
+def choose_tile(
+    height: int, width: int, steps: int, out_channels: int, step: Step, isa: Isa
+) -> Tile:
     """The tile with the fewest predicted cycles; fewer loads decide between equals."""
     vectors = -(-out_channels // isa.float_lanes)
     return min(
-        legal_tiles(height, width, vectors, isa),
+        legal_tiles(height, width, vectors, step, isa),
         key=lambda tile: (
-            cycles(tile, height, width, window, vectors, isa),
+            cycles(tile, height, width, steps, vectors, step, isa),
             1 / tile.pixels + 1 / tile.vectors,
             tile.rows,
         ),

@@ -13,6 +13,12 @@ from typing import ClassVar
 
 from tvm import te, tirx
 
+from schedules.integer_workloads import (
+    DequantizedAveragePool,
+    GroupChannels,
+    QuantizedConv2d,
+)
+
 
 @dataclass(frozen=True)
 class Conv2d:
@@ -98,16 +104,19 @@ class MaxPool:
     width: int
     stride: int
     channels: int
+    dtype: str = "float32"
+    """`float32` or `uint8`."""
 
     macs: ClassVar[int] = 0
 
     @property
     def name(self) -> str:
-        return f"maxpool_{self.height}x{self.width}x{self.channels}_s{self.stride}"
+        kind = "" if self.dtype == "float32" else "q"
+        return f"{kind}maxpool_{self.height}x{self.width}x{self.channels}_s{self.stride}"
 
     def prim_func(self) -> tirx.PrimFunc:
         stride, columns = self.stride, (self.width - 1) * self.stride + 3
-        data = te.placeholder((self.height + 2, columns, self.channels), name="data")
+        data = te.placeholder((self.height + 2, columns, self.channels), self.dtype, "data")
         i, j = te.reduce_axis((0, 3), "i"), te.reduce_axis((0, 3), "j")
         column_max = te.compute(
             (self.height, columns, self.channels),
@@ -260,4 +269,14 @@ class Divide:
         return te.create_prim_func([data, divisor, out])
 
 
-Workload = Conv2d | MaxPool | AveragePool | Normalise | MeanSquare | Divide
+Workload = (
+    Conv2d
+    | MaxPool
+    | AveragePool
+    | Normalise
+    | MeanSquare
+    | Divide
+    | QuantizedConv2d
+    | DequantizedAveragePool
+    | GroupChannels
+)

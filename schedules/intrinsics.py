@@ -1,0 +1,114 @@
+"""Tensor intrinsics of our own: four unsigned bytes times four signed bytes, summed into int32.
+
+Every integer kernel is built from one description, `C[lane] += sum over 4 of A[k] * B[lane, k]`
+with A uint8 activations, B int8 weights, C int32 accumulators in registers, and one implementation
+an instruction set. All are exact:
+
+* AVX-512 VNNI: `vpdpbusd` does just that, with 32-bit sums.
+* AVX-512BW and AVX2: `vpmaddubsw` adds pairs of products in 16 bits and would saturate beyond
+  32767, then `vpmaddwd` by ones adds pairs of those. Two products of 7-bit activations and 8-bit
+  weights reach at most 2 * 127 * 127 = 32258; two of 8-bit activations and weights within +-64 at
+  most 2 * 255 * 64 = 32640. Whoever quantizes keeps to one of the two (`lprnet/quantize.py`).
+"""
+
+from tvm import tirx
+from tvm.s_tir import TensorIntrin
+from tvm.script import tirx as T
+
+from lprnet.targets import Dot4, Isa
+
+GROUP = 4
+"""Input channels that one instruction sums."""
+
+
+def _description(lanes: int) -> tirx.PrimFunc:
+    @T.prim_func(s_tir=True)
+    def dot4(a: T.handle, b: T.handle, c: T.handle) -> None:
+        A = T.match_buffer(a, (4,), "uint8", offset_factor=1)
+        B = T.match_buffer(b, (lanes, 4), "int8", offset_factor=1)
+        C = T.match_buffer(c, (lanes,), "int32", offset_factor=1, scope="local")
+        with T.sblock("root"):
+            T.reads(C[0:lanes], A[0:4], B[0:lanes, 0:4])
+            T.writes(C[0:lanes])
+            for lane in range(lanes):
+                for k in range(4):
+                    with T.sblock("update"):
+                        v_lane, v_k = T.axis.remap("SR", [lane, k])
+                        C[v_lane] = C[v_lane] + T.cast(A[v_k], "int32") * T.cast(
+                            B[v_lane, v_k], "int32"
+                        )
+
+    return dot4
+
+
+def _vnni(lanes: int) -> tirx.PrimFunc:
+    sums, weights = f"int32x{lanes}", f"int8x{4 * lanes}"
+    instruction = f"llvm.x86.avx512.vpdpbusd.{32 * lanes}"
+
+    @T.prim_func(s_tir=True)
+    def dot4_vnni(a: T.handle, b: T.handle, c: T.handle) -> None:
+        A = T.match_buffer(a, (4,), "uint8", offset_factor=1)
+        B = T.match_buffer(b, (lanes, 4), "int8", offset_factor=1)
+        C = T.match_buffer(c, (lanes,), "int32", offset_factor=1, scope="local")
+        with T.sblock("root"):
+            T.reads(C[0:lanes], A[0:4], B[0:lanes, 0:4])
+            T.writes(C[0:lanes])
+            C[T.ramp(0, 1, lanes)] = T.call_llvm_pure_intrin(
+                sums,
+                instruction,
+                C[T.ramp(0, 1, lanes)],
+                T.reinterpret(
+                    weights, T.broadcast(T.reinterpret("int32", A.vload([0], "uint8x4")), lanes)
+                ),
+                B.vload([0, 0], weights),
+            )
+
+    return dot4_vnni
+
+
+def _multiply_add(lanes: int, bytes_to_words: str, words_to_sums: str) -> tirx.PrimFunc:
+    sums, words, weights = f"int32x{lanes}", f"int16x{2 * lanes}", f"int8x{4 * lanes}"
+
+    @T.prim_func(s_tir=True)
+    def dot4_multiply_add(a: T.handle, b: T.handle, c: T.handle) -> None:
+        A = T.match_buffer(a, (4,), "uint8", offset_factor=1)
+        B = T.match_buffer(b, (lanes, 4), "int8", offset_factor=1)
+        C = T.match_buffer(c, (lanes,), "int32", offset_factor=1, scope="local")
+        with T.sblock("root"):
+            T.reads(C[0:lanes], A[0:4], B[0:lanes, 0:4])
+            T.writes(C[0:lanes])
+            C[T.ramp(0, 1, lanes)] = C[T.ramp(0, 1, lanes)] + T.call_llvm_pure_intrin(
+                sums,
+                words_to_sums,
+                T.call_llvm_pure_intrin(
+                    words,
+                    bytes_to_words,
+                    T.reinterpret(
+                        weights,
+                        T.broadcast(T.reinterpret("int32", A.vload([0], "uint8x4")), lanes),
+                    ),
+                    B.vload([0, 0], weights),
+                ),
+                T.broadcast(T.int16(1), 2 * lanes),
+            )
+
+    return dot4_multiply_add
+
+
+def dot4(isa: Isa) -> str:
+    """The name of the registered intrinsic for `isa`."""
+    return f"lprnet.dot4.{isa.dot4.value}"
+
+
+for _dot4, _lanes, _implementation in (
+    (Dot4.AVX512_VNNI, 16, _vnni(16)),
+    (
+        Dot4.AVX512BW,
+        16,
+        _multiply_add(16, "llvm.x86.avx512.pmaddubs.w.512", "llvm.x86.avx512.pmaddw.d.512"),
+    ),
+    (Dot4.AVX2, 8, _multiply_add(8, "llvm.x86.avx2.pmadd.ub.sw", "llvm.x86.avx2.pmadd.wd")),
+):
+    TensorIntrin.register(
+        f"lprnet.dot4.{_dot4.value}", _description(_lanes), _implementation, override=True
+    )
