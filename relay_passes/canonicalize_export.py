@@ -26,7 +26,7 @@ class CanonicalizeExport:
 
         def rewrite(_var: relax.Var, value: relax.Expr, new: New) -> relax.Expr | None:
             if isinstance(value, relax.TupleGetItem):
-                fields = graph.values.get(value.tuple_value)
+                fields = graph.values.get(value.tuple_value, value.tuple_value)
                 return new(fields.fields[value.index]) if isinstance(fields, relax.Tuple) else None
             if is_call(value, "reshape") and (values := array(value.args[0])) is not None:
                 return constant(values.reshape([int(extent) for extent in value.ty.shape]))

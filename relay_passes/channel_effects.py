@@ -16,7 +16,8 @@ from relay_passes.channel_flow import ChannelFlow, Channels, Floats, product
 from relay_passes.channel_kind import Kind
 from relay_passes.dataflow import float64, is_call
 
-UNIT_ROUNDOFF = float(np.finfo(np.float32).eps) / 2
+RESOLUTION = (float(np.finfo(np.float32).eps) / 2) ** 2
+"""2**-48: what rounding to float32 changes, 2**-24, of what rounding to float32 changes."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,7 @@ def sinks(flow: ChannelFlow) -> list[Sink]:
     for var, value in reversed(flow.graph.values.items()):
         after, kind = sensitivity[var], flow.kinds[var]
         if kind is Kind.CONVOLVE:
-            before = after @ np.abs(float64(value.args[1])).sum((2, 3))
+            before = _through(np.abs(float64(value.args[1])).sum((2, 3)), after)
             sensitivity[value.args[0]] += before
             found.append(_sink(flow, value, before))
         elif kind is Kind.CHANNEL_MEAN:
@@ -70,11 +71,12 @@ def sinks(flow: ChannelFlow) -> list[Sink]:
 def negligible_channels(flow: ChannelFlow, found: list[Sink], root: int) -> npt.NDArray[np.bool_]:
     """Which channels of root number `root` no observation would miss.
 
-    Worst case is compared with worst case: replacing all of them by their constants may move no
-    observation by more than rounding one single channel of this root, the one that matters most
-    to that observation, to float32 can. Each of the C channels gets 1 / C of that budget, so the
-    answer for one does not depend on the others. A channel whose constant is exact, or whose
-    readers' weights are zero, moves nothing and passes whatever the budget.
+    Worst case is compared with worst case: replacing all of them by their constants may move an
+    observation by at most `RESOLUTION` of the most that one channel of this root contributes to
+    it. Rounding that channel to float32 moves it 2**24 times as far; the margin is there because
+    worst cases flatter the contribution of live channels. Each of the C channels gets 1 / C of
+    that budget, so the answer for one does not depend on the others. A channel that is exactly
+    constant, or whose readers' weights are zero, moves nothing and passes whatever the budget.
     """
     count = len(flow.of[flow.roots[root]])
     effect, budget = np.zeros((1, count)), np.zeros(1)
@@ -86,7 +88,7 @@ def negligible_channels(flow: ChannelFlow, found: list[Sink], root: int) -> npt.
             np.add.at(caused.T, sink.channels.index[here], product(seen, sink.errors[here]).T)
             effect = effect + caused
             finite = np.where(np.isfinite(magnitude), magnitude, 0.0)
-            budget = np.maximum(budget, product(seen, finite).max(1) * UNIT_ROUNDOFF)
+            budget = np.maximum(budget, product(seen, finite).max(1) * RESOLUTION)
     return np.asarray((effect <= budget[:, None] / count).all(axis=0), bool)
 
 
@@ -110,6 +112,13 @@ def _sink(flow: ChannelFlow, value: relax.Expr, sensitivity: Floats) -> Sink:
     constants = sink_constants(value, channels)
     errors = np.maximum(np.abs(channels.high - constants), np.abs(channels.low - constants))
     return Sink(channels, constants, errors, sensitivity)
+
+
+def _through(weight: Floats, after: Floats) -> Floats:
+    """`after @ weight`; an unbounded sensitivity stays one even where it meets a zero weight."""
+    with np.errstate(invalid="ignore"):
+        before = after @ weight
+    return np.where(np.isnan(before), np.inf, before)
 
 
 def _slope(value: relax.Call, source: Channels) -> Floats:

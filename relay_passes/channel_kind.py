@@ -27,9 +27,9 @@ def kind_of(value: relax.Expr) -> Kind:
     if is_call(value, "nn.conv2d"):
         known = array(value.args[1]) is not None and value.attrs.groups == 1
         return Kind.CONVOLVE if known and value.attrs.data_layout == "NCHW" else Kind.OPAQUE
-    if any(is_call(value, f"nn.{name}") for name in ("relu", "max_pool2d", "avg_pool2d")):
-        return Kind.FOLLOW
-    if is_call(value, "square"):
+    if is_call(value, "nn.max_pool2d") or is_call(value, "nn.avg_pool2d"):
+        return Kind.FOLLOW if value.attrs.layout == "NCHW" else Kind.OPAQUE
+    if is_call(value, "nn.relu") or is_call(value, "square"):
         return Kind.FOLLOW
     if is_call(value, "add"):
         bias = array(value.args[1])

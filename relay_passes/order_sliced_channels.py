@@ -39,4 +39,4 @@ class OrderSlicedChannels:
                 rest = np.setdiff1d(np.arange(len(flow.of[root])), first)
                 if len(np.unique(first)) == len(first):
                     orders[root] = np.concatenate([first, rest])
-        return select_channels(flow, orders)
+        return select_channels(flow, orders) if orders else function

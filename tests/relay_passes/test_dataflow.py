@@ -1,0 +1,52 @@
+import pytest
+import tvm
+from tvm import relax
+from tvm.relax.op import add, nn
+
+from relay_passes.dataflow import Dataflow, New, array, constant, is_call
+from tests.relax_networks import const, module, per_channel
+
+
+def test_rebuilding_without_a_rewrite_changes_nothing() -> None:
+    before = module(lambda x: nn.relu(add(x, per_channel(1, 2))), (1, 2, 3, 3))
+    after = Dataflow(before["main"]).rebuild(lambda _var, _value, _new: None)
+    tvm.ir.assert_structural_equal(after, before["main"])
+
+
+def test_bindings_nobody_reads_are_left_out() -> None:
+    before = module(lambda x: nn.relu(add(x, per_channel(1, 2))), (1, 2, 3, 3))
+    graph = Dataflow(before["main"])
+
+    def rewrite(_var: relax.Var, value: relax.Expr, new: New) -> relax.Expr | None:
+        return nn.relu(new(graph.parameters[0])) if is_call(value, "nn.relu") else None
+
+    expected = module(nn.relu, (1, 2, 3, 3))
+    tvm.ir.assert_structural_equal(graph.rebuild(rewrite), expected["main"])
+
+
+def test_readers_and_the_only_reader() -> None:
+    graph = Dataflow(module(lambda x: add(nn.relu(x), nn.relu(x)), (1, 2, 3, 3))["main"])
+    x = graph.parameters[0]
+    first, second, total, result = graph.values
+    assert graph.readers[x] == [first, second]
+    assert graph.only_reader(x) is None
+    assert graph.only_reader(first) == total
+    assert graph.only_reader(total) == result == graph.result
+    assert graph.only_reader(result) is None
+
+
+def test_only_tensor_constants_have_an_array() -> None:
+    values = array(constant([1.0, 2.0]))
+    assert values is not None
+    assert values.tolist() == [1.0, 2.0]
+    assert array(relax.Var("x", relax.TensorType((1,), "float32"))) is None
+    assert array(relax.Tuple([const(1.0)])) is None
+
+
+def test_a_body_outside_a_dataflow_block_is_refused() -> None:
+    builder = relax.BlockBuilder()
+    x = relax.Var("x", relax.TensorType((2,), "float32"))
+    with builder.function("main", [x]):
+        builder.emit_func_output(builder.emit(nn.relu(x)))
+    with pytest.raises(ValueError, match="one dataflow block"):
+        Dataflow(builder.get()["main"])
