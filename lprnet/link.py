@@ -9,6 +9,7 @@ from pathlib import Path
 import tvm
 
 from lprnet.arena import ALIGNMENT
+from lprnet.codegen import generate, tvm_target
 from lprnet.errors import UserError
 from lprnet.merge import RUN, WEIGHTS_SYMBOL, Program
 from lprnet.targets import Target
@@ -29,11 +30,6 @@ _WEIGHTS_ASSEMBLY = """\
 """
 
 
-def tvm_target(target: Target) -> tvm.target.Target:
-    """TVM's description of `target`; one core, threads are the runtime's business."""
-    return tvm.target.Target({"kind": "llvm", "mcpu": target.mcpu, "num-cores": 1})
-
-
 def link(program: Program, target: Target, path: Path) -> None:
     """Compile `program` for `target` and write it as the shared object `path`, all or nothing.
 
@@ -43,7 +39,7 @@ def link(program: Program, target: Target, path: Path) -> None:
     compiler = os.environ.get("CC") or shutil.which("gcc") or shutil.which("clang")
     if compiler is None:
         raise UserError("No C compiler found; install gcc or clang, or name one in CC.")
-    library = tvm.compile(tvm.IRModule({RUN: program.function}), target=tvm_target(target))
+    library = generate(tvm.IRModule({RUN: program.function}), tvm_target(target))
     with tempfile.TemporaryDirectory() as scratch:
         blob, source, weights = (Path(scratch, name) for name in ("w.bin", "w.s", "w.o"))
         blob.write_bytes(program.weights)

@@ -1,0 +1,61 @@
+"""PrimFuncs to machine code that needs nothing of TVM's runtime.
+
+TVM 0.27 turns every local buffer, be it one register, into a call of `TVMBackendAllocWorkspace`.
+That function lives in libtvm_runtime, which an artifact does without, and behind a pointer from a
+heap LLVM keeps no accumulator in a register. So one pass follows TVM's own.
+"""
+
+import tvm
+import tvm_ffi
+from tvm import tirx
+from tvm.s_tir.pipeline import default_s_tir_pipeline
+
+from lprnet.targets import Target
+
+PIPELINE = "lprnet"
+
+
+def tvm_target(target: Target) -> tvm.target.Target:
+    """TVM's description of `target`; one core, threads are the runtime's business."""
+    return tvm.target.Target({"kind": "llvm", "mcpu": target.mcpu, "num-cores": 1})
+
+
+def generate(module: tvm.IRModule, target: tvm.target.Target) -> tvm.runtime.Executable:
+    """Machine code of a module of PrimFuncs; local buffers live in registers or on the stack."""
+    return tvm.compile(module, target=target, tir_pipeline=PIPELINE)
+
+
+@tirx.transform.prim_func_pass(opt_level=0, name="KeepLocalsOnStack")
+class KeepLocalsOnStack:
+    """Local buffers as LLVM allocas, which it promotes to registers::
+
+        alloc_buffer(b, scope="local")  =>  the same, exempt from LowerTVMBuiltin
+        alloc_buffer(b)                 =>  unchanged
+
+    Precondition: TVM's lowering of a PrimFunc up to its host passes, so that extents are constants.
+    """
+
+    def transform_function(
+        self, function: tirx.PrimFunc, _module: tvm.IRModule, _context: tvm.transform.PassContext
+    ) -> tirx.PrimFunc:
+        """`function` with its local allocations marked."""
+        return function.with_body(
+            tvm_ffi.structural_map(function.body, (tirx.AllocBuffer, _keep_on_stack))
+        )
+
+
+def _keep_on_stack(allocation: tirx.AllocBuffer) -> tirx.AllocBuffer:
+    if allocation.buffer.scope() != "local":
+        return allocation
+    exempt = {"disable_lower_builtin": tirx.const(1, "bool")}
+    return tirx.AllocBuffer(allocation.buffer, {**dict(allocation.annotations), **exempt})
+
+
+def _pipeline() -> tuple[tvm.transform.Pass, object, object]:
+    """TVM's pipeline for scheduled PrimFuncs with our pass at its end."""
+    lower, finalize_host, finalize_device = default_s_tir_pipeline()
+    passes = [lower, KeepLocalsOnStack()]
+    return tvm.transform.Sequential(passes, name=PIPELINE), finalize_host, finalize_device
+
+
+tirx.register_tir_pipeline(PIPELINE, _pipeline)
