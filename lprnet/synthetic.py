@@ -34,14 +34,15 @@ class Kind:
     ground: tuple[int, int, int]
     ink: tuple[int, int, int]
     share: float
+    """Of all rendered plates. Dark ink on a light ground is rarer on the road, and harder to learn."""
 
 
 _SEVEN_LEFTS = (15.5, 72.5, 151.5, 208.5, 265.5, 322.5, 379.5)
 _EIGHT_LEFTS = (15.5, 69.5, 161.5, 213.5, 265.5, 317.5, 369.5, 421.5)
 
-BLUE = Kind(440, _SEVEN_LEFTS, (45,) * 7, 134.5, (165, 75, 20), (250, 250, 250), 0.84)
-GREEN = Kind(480, _EIGHT_LEFTS, (45, *(43,) * 7), 0, (120, 190, 90), (25, 25, 20), 0.11)
-YELLOW = Kind(440, _SEVEN_LEFTS, (45,) * 7, 134.5, (25, 165, 235), (20, 20, 20), 0.05)
+BLUE = Kind(440, _SEVEN_LEFTS, (45,) * 7, 134.5, (165, 75, 20), (250, 250, 250), 0.74)
+GREEN = Kind(480, _EIGHT_LEFTS, (45, *(43,) * 7), 0, (120, 190, 90), (25, 25, 20), 0.18)
+YELLOW = Kind(440, _SEVEN_LEFTS, (45,) * 7, 134.5, (25, 165, 235), (20, 20, 20), 0.08)
 KINDS = (BLUE, GREEN, YELLOW)
 
 

@@ -8,7 +8,7 @@ from lprnet import cli
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--steps", type=int, default=12_000, help="steps of 32 plates in all")
+    parser.add_argument("--steps", type=int, default=4_000, help="steps of 32 plates in all")
     parser.add_argument("--seed", type=int, default=1, help="of weights and plates")
     parser.add_argument("--output", type=Path, default=Path("runs/train"), help="run directory")
     parser.add_argument("--data", type=Path, help="directory of images named after their plates")
