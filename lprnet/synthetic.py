@@ -34,7 +34,7 @@ class Kind:
     ground: tuple[int, int, int]
     ink: tuple[int, int, int]
     share: float
-    """Of all rendered plates. Dark ink on a light ground is rarer on the road, and harder to learn."""
+    """Of all rendered plates; dark ink on light is rarer on the road, but harder to learn."""
 
 
 _SEVEN_LEFTS = (15.5, 72.5, 151.5, 208.5, 265.5, 322.5, 379.5)
