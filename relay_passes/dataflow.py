@@ -115,6 +115,11 @@ def shape(expression: relax.Expr) -> tuple[int, ...]:
     return tuple(int(extent) for extent in expression.ty.shape)
 
 
+def itemsize(expression: relax.Expr) -> int:
+    """Bytes of one element of a tensor expression."""
+    return np.dtype(str(expression.ty.dtype)).itemsize
+
+
 def constant(values: npt.ArrayLike) -> relax.Expr:
     """A float32 tensor constant."""
     return relax.const(np.ascontiguousarray(values, dtype="float32"))
