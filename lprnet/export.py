@@ -55,7 +55,7 @@ def to_onnx(model: LPRNet, path: Path, batch: int | None = 1) -> None:
         partial.replace(path)
     except OSError as error:
         raise UserError(
-            f"{path}: cannot be written ({error.strerror}); choose another output folder."
+            f"{path}: cannot be written ({error.strerror or error}); choose another output folder."
         ) from error
     finally:
         partial.unlink(missing_ok=True)

@@ -1,4 +1,5 @@
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from lprnet.checkpoint import load_model
 from lprnet.complexity import count_macs, count_parameters
 from lprnet.export import to_relax
+from lprnet.images import list_images, normalise, read_image
 from lprnet.model import LPRNet, calibrate_context_means
 from relay_passes.pipeline import reduce_graph
 from tests.conftest import RealData
@@ -34,17 +36,20 @@ def assert_close(got: torch.Tensor, expected: torch.Tensor, tolerance: float) ->
     torch.testing.assert_close(got, expected, rtol=0, atol=tolerance * scale, equal_nan=True)
 
 
-def in_chunks(network: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor) -> torch.Tensor:
-    """The network's output, 10 images at a time: large batches spend their time in memory.
-
-    Subnormals count as zero meanwhile; the public checkpoint's make torch seven times as slow.
-    """
+@contextmanager
+def subnormals_as_zero() -> Iterator[None]:
+    """For torch alone: the public checkpoint's subnormals make it seven times as slow."""
     torch.set_flush_denormal(True)
     try:
-        with torch.no_grad():
-            return torch.cat([network(x[start : start + 10]) for start in range(0, len(x), 10)])
+        yield
     finally:
         torch.set_flush_denormal(False)
+
+
+def in_chunks(network: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor) -> torch.Tensor:
+    """The network's output, 10 images at a time: large batches spend their time in memory."""
+    with torch.no_grad(), subnormals_as_zero():
+        return torch.cat([network(x[start : start + 10]) for start in range(0, len(x), 10)])
 
 
 shares = st.sampled_from([0.0, 0.3, 0.8, 1.0])
@@ -97,18 +102,13 @@ def test_a_fresh_lprnet_equals_torch(means: Sequence[float] | None) -> None:
 @pytest.fixture(scope="module")
 def public(real_data: RealData) -> tuple[LPRNet, torch.Tensor]:
     """The public checkpoint with constants from 100 images, and 200 others."""
-    import cv2
-
-    paths = sorted(real_data.images.iterdir())
+    paths = list_images([str(real_data.images)])
     order = np.random.default_rng(0).permutation(len(paths))[:300]
-    images = []
-    for path in (paths[index] for index in order):
-        pixels = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)
-        assert pixels is not None
-        images.append((cv2.resize(pixels, (94, 24)).astype("float32") - 127.5) / 128)
-    x = torch.from_numpy(np.stack(images).transpose(0, 3, 1, 2).copy())
+    pixels = np.stack([read_image(paths[index]) for index in order])
+    x = torch.from_numpy(normalise(pixels))
     model = load_model(real_data.checkpoint)
-    model.context_means = calibrate_context_means(model, x[:100])
+    with subnormals_as_zero():
+        model.context_means = calibrate_context_means(model, x[:100])
     return model, x[100:]
 
 
