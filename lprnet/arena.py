@@ -11,7 +11,7 @@ from math import prod
 
 from tvm import relax
 
-from relay_passes.dataflow import Dataflow, arguments, is_call, shape
+from relay_passes.dataflow import Dataflow, arguments, is_call, itemsize, shape
 
 ALIGNMENT = 64
 """Bytes; one cache line and one AVX-512 vector."""
@@ -111,5 +111,5 @@ def _views(graph: Dataflow) -> dict[relax.Var, View]:
 
 def _bytes(root: relax.Var) -> int:
     """The root's size, rounded up to whole cache lines."""
-    size = prod(shape(root)) * (root.ty.dtype.bits // 8 if hasattr(root.ty.dtype, "bits") else 4)
+    size = prod(shape(root)) * itemsize(root)
     return -(-size // ALIGNMENT) * ALIGNMENT

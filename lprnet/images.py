@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from lprnet.alphabet import INDEX
 from lprnet.errors import UserError
+from lprnet.preprocessing import OFFSET, SCALE
 from lprnet.image_header import image_size
 
 HEIGHT, WIDTH = 24, 94
@@ -67,8 +68,8 @@ def resize(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 def normalise(images: NDArray[np.uint8]) -> NDArray[np.float32]:
     """`(N, 24, 94, 3)` uint8 BGR to `(N, 3, 24, 94)` float32, contiguous, `(x - 127.5) / 128`."""
-    centred = images.astype(np.float32) - np.float32(127.5)
-    return np.ascontiguousarray((centred * np.float32(0.0078125)).transpose(0, 3, 1, 2))
+    centred = images.astype(np.float32) - np.float32(OFFSET)
+    return np.ascontiguousarray((centred * np.float32(SCALE)).transpose(0, 3, 1, 2))
 
 
 def list_images(arguments: Sequence[str]) -> list[Path]:

@@ -15,7 +15,7 @@ from tvm import relax, tirx
 from tvm.ir import PointerType, PrimType
 
 from lprnet.arena import ALIGNMENT, Arena, View, plan_arena
-from relay_passes.dataflow import Dataflow, array, is_call, shape
+from relay_passes.dataflow import Dataflow, array, is_call, itemsize, shape
 
 RUN = "run"
 _renew_definitions = tvm.get_global_func("s_tir.RenewDefs")
@@ -96,18 +96,18 @@ class _Merge:
             offset = self._embed(values) // values.itemsize
             return self._declare(parameter, self.weights, offset, None), self.weights
         view = self.plan.views[operand]
-        data, base = self._base(view)
+        data, base = self._base(view, itemsize(operand))
         return self._declare(parameter, data, base + view.offset, view.strides), data
 
-    def _base(self, view: View) -> tuple[tvm.ir.Expr, tvm.ir.Expr | int]:
-        """Pointer and element offset of a view's root."""
+    def _base(self, view: View, itemsize: int) -> tuple[tvm.ir.Expr, tvm.ir.Expr | int]:
+        """Pointer to a view's root and its offset there, in elements of `itemsize` bytes."""
         for buffer, root in (
             (self.images, self.graph.parameters[0]),
             (self.logits, self.plan.views[self.graph.result].root),
         ):
             if view.root.same_as(root):
                 return buffer.data, self.image * int(np.prod(shape(root)))
-        return self.arena.data, self.plan.offsets[view.root] // 4
+        return self.arena.data, self.plan.offsets[view.root] // itemsize
 
     def _declare(
         self,
@@ -132,9 +132,14 @@ class _Merge:
         (top, bottom), (left, right) = pad_width[0:2], pad_width[2:4]
         view = self.plan.views[var]
         height, width, channels = view.shape
-        data, base = self._base(view)
+        data, base = self._base(view, itemsize(var))
         buffer = tirx.decl_buffer(
-            view.shape, name="halo", data=data, strides=view.strides, elem_offset=base + view.offset
+            view.shape,
+            str(var.ty.dtype),
+            "halo",
+            data=data,
+            strides=view.strides,
+            elem_offset=base + view.offset,
         )
         self.statements.append(tirx.DeclBuffer(buffer, data=data))
         for rows, columns in (
@@ -151,7 +156,7 @@ def _zero(buffer: tirx.Buffer, rows: range, columns: range, channels: int) -> ti
     """Zeros in all channels of a rectangle."""
     row, column, channel = (tirx.Var(name, "int32") for name in ("row", "column", "channel"))
     indices = [row + rows.start, column + columns.start, channel]
-    body: tirx.Stmt = tirx.BufferStore(buffer, tirx.const(0.0, "float32"), indices)
+    body: tirx.Stmt = tirx.BufferStore(buffer, tirx.const(0, str(buffer.dtype)), indices)
     for var, extent, kind in (
         (channel, channels, tirx.ForKind.VECTORIZED),
         (column, len(columns), tirx.ForKind.SERIAL),

@@ -1,6 +1,7 @@
 """`LowerToKernels`: from NCHW operators to fused HWC kernels on packed weights."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -8,8 +9,10 @@ import tvm
 from tvm import relax
 
 from lprnet.targets import Isa
-from relay_passes.dataflow import Dataflow, array, constant, is_call, shape
-from schedules.tiles import choose_tile, float_step
+from relay_passes.dataflow import Dataflow, array, is_call, shape
+from schedules.integer_workloads import DequantizedAveragePool, GroupChannels, QuantizedConv2d
+from schedules.intrinsics import GROUP
+from schedules.tiles import choose_tile, float_step, integer_step
 from schedules.workloads import (
     AveragePool,
     Conv2d,
@@ -19,6 +22,8 @@ from schedules.workloads import (
     Normalise,
     Workload,
 )
+
+Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,12 @@ class Activation:
     def physical(self) -> int:
         return sum(physical for _, physical in self.segments)
 
+    def spread(self, weight: Array, channels: int) -> Array:
+        """OIHW weights on the logical channels as weights on `channels` physical ones."""
+        spread = np.zeros((weight.shape[0], channels, *weight.shape[2:]), weight.dtype)
+        spread[:, self.positions()] = weight
+        return spread
+
     def positions(self) -> npt.NDArray[np.intp]:
         """The physical index of every logical channel."""
         ends = np.cumsum([physical for _, physical in self.segments])
@@ -62,6 +73,9 @@ class LowerToKernels:
         max_pool2d(slice(x, 0:k))     =>  call_tir(max_pool, view(x, 0:k))
         concat(a, b), squeeze(x)      =>  the same, on HWC
         main(x: float32 NCHW image)   =>  main(pixels: uint8 HWC image), normalised by a kernel
+
+    An integer convolution ends in its requantization instead, a context pool that reads
+    `dequantize` does that itself, and a quantized image goes in as it is.
 
     `pad`, `strided_slice` and `concat` that remain say where a tensor lies (`lprnet/arena.py`), no
     kernel runs for them. Output channels are filled up with zeros to whole register tiles.
@@ -87,6 +101,7 @@ class _Lowering:
         self.kernels: dict[Workload, tvm.ir.GlobalVar] = {}
         self.activations: dict[relax.Var, Activation] = {}
         self.fused: set[relax.Var] = set()
+        self.scales: dict[relax.Var, float] = {}
 
     def run(self) -> tvm.IRModule:
         (image,) = self.graph.parameters
@@ -94,10 +109,7 @@ class _Lowering:
         pixels = relax.Var("pixels", relax.TensorType((height, width, channels), "uint8"))
         with self.builder.function("main", [pixels]):
             with self.builder.dataflow():
-                normalised = self._call(Normalise(height, width, channels), [pixels])
-                self.activations[image] = Activation(
-                    normalised, height, width, ((channels, channels),)
-                )
+                self.activations[image] = self._image(image, pixels)
                 for var, value in self.graph.values.items():
                     if var not in self.fused:
                         last, activation = self._lower(var, value)
@@ -106,9 +118,22 @@ class _Lowering:
             self.builder.emit_func_output(result)
         return self.builder.get()
 
+    def _image(self, image: relax.Var, pixels: relax.Var) -> Activation:
+        """What the first convolution reads: normalised values, or the pixels themselves."""
+        height, width, channels = shape(pixels)
+        readers = [self.graph.values[reader] for reader in self.graph.readers[image]]
+        if all(is_call(reader, "quantize") for reader in readers):
+            group = GroupChannels(height, width, channels)
+            grouped = self._call(group, [pixels])
+            return Activation(grouped, height, width, ((channels, group.filled),))
+        normalised = self._call(Normalise(height, width, channels), [pixels])
+        return Activation(normalised, height, width, ((channels, channels),))
+
     def _lower(self, var: relax.Var, value: relax.Expr) -> tuple[relax.Var, Activation]:
         """The variable that the operators starting at `var` define, and its lowered value."""
         for operator, lower in (
+            ("quantize", self._quantize),
+            ("dequantize", self._dequantize),
             ("nn.conv2d", self._conv2d),
             ("nn.max_pool2d", self._max_pool),
             ("nn.avg_pool2d", self._average_pool),
@@ -149,55 +174,95 @@ class _Lowering:
 
     def _conv2d(self, var: relax.Var, value: relax.Call) -> tuple[relax.Var, Activation]:
         source = self.activations[value.args[0]]
-        weight = np.asarray(array(value.args[1]), "float32")
+        weight = np.asarray(array(value.args[1]))
         out_channels, _, kernel_height, kernel_width = weight.shape
         attrs = value.attrs
         plain = all(int(n) == 1 for n in (*attrs.strides, *attrs.dilation, attrs.groups))
         padding = [int(n) for n in attrs.padding]
         if not plain or padding[:2] != padding[2:]:
             raise ValueError(f"no kernel covers {value}")
-
-        bias, last = np.zeros(out_channels, "float32"), var
+        bias, last = np.zeros(out_channels, "int32" if is_integer(weight) else "float32"), var
         add = self._fuse(last, "add")
         if add is not None:
-            constant_bias = np.asarray(array(self.graph.values[add].args[1]), "float32")
-            bias, last = np.broadcast_to(constant_bias.reshape(-1), out_channels), add
-        relu = self._fuse(last, "nn.relu")
-        last = last if relu is None else relu
+            values = np.asarray(array(self.graph.values[add].args[1]))
+            bias, last = np.broadcast_to(values.reshape(-1), out_channels), add
 
-        channels = source.logical if len(source.segments) == 1 else source.physical
         tensor, rows, columns = source.tensor, source.height, source.width
         if any(padding):
             top, left = padding[:2]
-            tensor = self.builder.emit(
-                relax.op.nn.pad(tensor, [top, top, left, left, 0, 0], pad_value=0.0)
-            )
+            widths = [top, top, left, left, 0, 0]
+            tensor = self.builder.emit(relax.op.nn.pad(tensor, widths, pad_value=0))
             rows, columns = rows + 2 * top, columns + 2 * left
         padded = Activation(tensor, rows, columns, source.segments)
-        height, width = rows - kernel_height + 1, columns - kernel_width + 1
+        lower = self._integer_conv2d if is_integer(weight) else self._float_conv2d
+        return lower(last, padded, weight, bias)
 
-        window = kernel_height * kernel_width * channels
-        tile = choose_tile(height, width, window, out_channels, float_step(self.isa), self.isa)
-        workload = Conv2d(
-            height,
-            width,
-            channels,
-            kernel_height,
-            kernel_width,
-            out_channels,
-            tile.vectors * self.isa.float_lanes,
-            relu=relu is not None,
-        )
-        spread = np.zeros((out_channels, channels, kernel_height, kernel_width), "float32")
-        spread[:, source.positions()] = weight
-        filled = workload.blocks * workload.block
+    def _float_conv2d(
+        self, last: relax.Var, source: Activation, weight: Array, bias: Array
+    ) -> tuple[relax.Var, Activation]:
+        relu = self._fuse(last, "nn.relu")
+        out_channels, _, kernel_height, kernel_width = weight.shape
+        height, width = source.height - kernel_height + 1, source.width - kernel_width + 1
+        channels = source.logical if len(source.segments) == 1 else source.physical
+        steps = kernel_height * kernel_width * channels
+        tile = choose_tile(height, width, steps, out_channels, float_step(self.isa), self.isa)
+        block = tile.vectors * self.isa.float_lanes
+        window = (height, width, channels, kernel_height, kernel_width)
+        workload = Conv2d(*window, out_channels, block, relu=relu is not None)
+        filled = workload.blocks * block
         arguments = [
-            self._view(padded, rows, columns, channels),
-            constant(pack_weight(spread, workload.block)),
-            constant(np.pad(bias, (0, filled - out_channels))),
+            self._view(source, source.height, source.width, channels),
+            relax.const(pack_weight(source.spread(weight, channels), block)),
+            relax.const(np.pad(bias, (0, filled - out_channels))),
         ]
         out = self._call(workload, arguments)
-        return last, Activation(out, height, width, ((out_channels, filled),))
+        segments = ((out_channels, filled),)
+        return relu or last, Activation(out, height, width, segments)
+
+    def _integer_conv2d(
+        self, last: relax.Var, source: Activation, weight: Array, bias: Array
+    ) -> tuple[relax.Var, Activation]:
+        chain = [last]
+        for operator in ("astype", "multiply", "round", "clip", "astype"):
+            reader = self._fuse(chain[-1], operator)
+            if reader is None:
+                raise ValueError(f"an integer convolution is not requantized by {operator}")
+            chain.append(reader)
+        _, _, multiply, _, clip, last = chain
+        out_channels, _, kernel_height, kernel_width = weight.shape
+        height, width = source.height - kernel_height + 1, source.width - kernel_width + 1
+        channels = -(-source.logical // GROUP) * GROUP
+        steps = kernel_height * kernel_width * channels // GROUP
+        tile = choose_tile(height, width, steps, out_channels, integer_step(self.isa), self.isa)
+        block = tile.vectors * self.isa.float_lanes
+        window = (height, width, channels, kernel_height, kernel_width)
+        levels = int(self.graph.values[clip].args[2].value)
+        workload = QuantizedConv2d(*window, out_channels, block, levels)
+        filled = workload.blocks * block
+        multiplier = np.asarray(array(self.graph.values[multiply].args[1])).reshape(-1)
+        multiplier = np.broadcast_to(multiplier, out_channels)
+        packed = pack_weight(source.spread(weight, channels), block)
+        grouped = packed.reshape(*packed.shape[:3], channels // GROUP, GROUP, block)
+        arguments = [
+            self._view(source, source.height, source.width, channels),
+            relax.const(np.ascontiguousarray(grouped.swapaxes(4, 5))),
+            relax.const(np.pad(bias, (0, filled - out_channels))),
+            relax.const(np.pad(multiplier, (0, filled - out_channels))),
+        ]
+        out = self._call(workload, arguments)
+        segments = ((out_channels, filled),)
+        return last, Activation(out, height, width, segments)
+
+    def _quantize(self, var: relax.Var, value: relax.Call) -> tuple[relax.Var, Activation]:
+        """The pixels of the image are integers already."""
+        if value.args[0] not in self.graph.parameters or float(array(value.args[1])) != 1.0:
+            raise ValueError(f"no kernel covers {value}")
+        return var, self.activations[value.args[0]]
+
+    def _dequantize(self, var: relax.Var, value: relax.Call) -> tuple[relax.Var, Activation]:
+        """Left to the pools that read it."""
+        self.scales[var] = float(np.asarray(array(value.args[1])))
+        return var, self.activations[value.args[0]]
 
     def _fill(self, channels: int) -> int:
         """`channels` filled up to whole vectors."""
@@ -210,7 +275,8 @@ class _Lowering:
         if not square or row_stride != 1 or len(source.segments) != 1:
             raise ValueError(f"no kernel covers {value}")
         _, _, height, width = shape(var)
-        workload = MaxPool(height, width, column_stride, self._fill(source.logical))
+        dtype = str(source.tensor.ty.dtype)
+        workload = MaxPool(height, width, column_stride, self._fill(source.logical), dtype)
         view = self._view(source, height + 2, (width - 1) * column_stride + 3, workload.channels)
         segments = ((source.logical, workload.channels),)
         return var, Activation(self._call(workload, [view]), height, width, segments)
@@ -221,7 +287,11 @@ class _Lowering:
             raise ValueError(f"no kernel covers {value}")
         kernel, stride = (tuple(int(n) for n in pair) for pair in (attrs.pool_size, attrs.strides))
         _, _, height, width = shape(var)
-        workload = AveragePool(height, width, self._fill(source.logical), kernel, stride)
+        out_shape = (height, width, self._fill(source.logical))
+        workload: Workload = AveragePool(*out_shape, kernel, stride)
+        if value.args[0] in self.scales:
+            scale = self.scales[value.args[0]]
+            workload = DequantizedAveragePool(*out_shape, kernel, stride, scale)
         rows, columns, _ = (int(extent) for extent in workload.prim_func().params[0].shape)
         view = self._view(source, rows, columns, workload.channels)
         segments = ((source.logical, workload.channels),)
@@ -266,7 +336,11 @@ class _Lowering:
         return var, Activation(out, source.height, source.width, source.segments)
 
 
-def pack_weight(weight: npt.NDArray[np.float32], block: int) -> npt.NDArray[np.float32]:
+def is_integer(weight: Array) -> bool:
+    return weight.dtype == np.int8
+
+
+def pack_weight(weight: Array, block: int) -> Array:
     """OIHW weights as `(blocks, H, W, I, block)`, output channels filled up with zeros."""
     out_channels = weight.shape[0]
     filled = -(-out_channels // block) * block

@@ -1,5 +1,7 @@
 """The passes in the one order that builds, tests and tunes use."""
 
+from collections.abc import Sequence
+
 import tvm
 
 from lprnet.targets import Isa
@@ -8,11 +10,15 @@ from relay_passes.drop_dead_channels import DropDeadChannels
 from relay_passes.flush_subnormals import FlushSubnormals
 from relay_passes.fold_batch_norm import FoldBatchNorm
 from relay_passes.fold_context_norm import FoldContextNorm
+from relay_passes.fold_normalise import FoldNormalise
+from relay_passes.fold_quantize import FoldQuantize
 from relay_passes.hoist_height_mean import HoistHeightMean
+from relay_passes.insert_quantize import InsertQuantize, LayerScales
 from relay_passes.lower_to_kernels import LowerToKernels
 from relay_passes.merge_average_pools import MergeAveragePools
 from relay_passes.order_sliced_channels import OrderSlicedChannels
 from relay_passes.place_contexts import PlaceContexts
+from relay_passes.sink_dequantize import SinkDequantize
 
 # What torch's decomposition leaves; linear operators into convolutions; less work in each.
 REDUCE: tuple[tvm.transform.Pass, ...] = (
@@ -27,14 +33,20 @@ REDUCE: tuple[tvm.transform.Pass, ...] = (
 )
 
 
+def quantize(layers: Sequence[LayerScales | None]) -> tuple[tvm.transform.Pass, ...]:
+    """From the reduced graph of weights that lie on integer grids to integer arithmetic."""
+    return (FoldNormalise(), InsertQuantize(layers), SinkDequantize(), FoldQuantize())
+
+
 def lower(isa: Isa) -> tuple[tvm.transform.Pass, ...]:
     """From the reduced graph to kernels on packed weights."""
     return (PlaceContexts(), LowerToKernels(isa))
 
 
-def pass_names(isa: Isa) -> tuple[str, ...]:
+def pass_names(isa: Isa, quantized: bool) -> tuple[str, ...]:
     """Every pass in order, by name: what a manifest and a tuning log record."""
-    return tuple(str(step.info.name) for step in (*REDUCE, *lower(isa)))
+    passes = (*REDUCE, *(quantize(()) if quantized else ()), *lower(isa))
+    return tuple(str(step.info.name) for step in passes)
 
 
 def reduce_graph(module: tvm.IRModule) -> tvm.IRModule:
@@ -47,6 +59,15 @@ def reduce_graph(module: tvm.IRModule) -> tvm.IRModule:
     `multiply` and `divide`.
     """
     return tvm.transform.Sequential(REDUCE, name="reduce_graph")(module)
+
+
+def quantize_graph(module: tvm.IRModule, layers: Sequence[LayerScales | None]) -> tvm.IRModule:
+    """The reduced module in integers, `layers` being the scales of its convolutions in order.
+
+    Convolutions of `layers[i] = None` stay in float32. What reads an integer map in float32 does so
+    through `dequantize`.
+    """
+    return tvm.transform.Sequential(quantize(layers), name="quantize_graph")(module)
 
 
 def lower_graph(module: tvm.IRModule, isa: Isa) -> tvm.IRModule:

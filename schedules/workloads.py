@@ -13,6 +13,7 @@ from typing import ClassVar
 
 from tvm import te, tirx
 
+from lprnet.preprocessing import OFFSET, SCALE
 from schedules.integer_workloads import (
     DequantizedAveragePool,
     GroupChannels,

@@ -1,0 +1,118 @@
+"""`InsertQuantize`: a float graph and its scales as a standard QDQ graph."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import tvm
+from tvm import relax
+
+from relay_passes.dataflow import Dataflow, New, array, is_call
+
+
+@dataclass(frozen=True)
+class LayerScales:
+    """The scales of one convolution and of what it emits after its ReLU."""
+
+    weight_scales: npt.NDArray[np.float64]
+    """(K,), positive: each row of the layer's weights is whole multiples of one of these."""
+    activation_scale: float
+    """The real activation is `activation_scale * q`, zero point 0."""
+    activation_levels: int
+    """The largest q: 127 (int8 in the QDQ form) or 255 (uint8)."""
+
+
+OFF_GRID = 1e-2
+"""Float32 weights of up to 127 steps lie within 1e-5 steps of their grid."""
+
+
+def quantized_dtype(levels: int) -> str:
+    """The QDQ type of activations 0 to `levels`: below zero nothing survives the ReLU anyway."""
+    return {127: "int8", 255: "uint8"}[levels]
+
+
+@tvm.transform.module_pass(opt_level=0, name="InsertQuantize")
+class InsertQuantize:
+    """Every layer but those left in float32 on quantized weights and quantized input::
+
+        y = relu(conv2d(x, s_w * Wq) + b)
+            =>  y = relu(conv2d(x, dequantize(Wq, s_w)) + b); dq(q(y))
+        dq(q(y)) = dequantize(quantize(y, s, 0), s, 0)
+
+    and the pixels `p` of the image become `dq(q(p))` with scale 1. What reads a quantized map reads
+    `dq(q(y))`. Precondition: `layers` has one entry for each convolution in order, None for one
+    that stays in float32; a quantized one ends in a ReLU. The passes before may have dropped and
+    permuted rows, so each row finds its scale again: the one on whose grid it lies. A row on none
+    raises `ValueError`.
+    """
+
+    def __init__(self, layers: Sequence[LayerScales | None]) -> None:
+        self.layers = layers
+
+    def transform_module(
+        self, module: tvm.IRModule, _context: tvm.transform.PassContext
+    ) -> tvm.IRModule:
+        """The module with quantize and dequantize inserted in `main`."""
+        graph = Dataflow(module["main"])
+        convolutions = [v for v, value in graph.values.items() if is_call(value, "nn.conv2d")]
+        chosen = dict(zip(convolutions, self.layers, strict=True))
+        relus: dict[relax.Var, LayerScales] = {}
+        for convolution, layer in chosen.items():
+            if layer is None:
+                continue
+            bias = graph.only_reader(convolution)
+            relu = None if bias is None else graph.only_reader(bias)
+            if relu is None or not is_call(graph.values[relu], "nn.relu"):
+                raise ValueError("a quantized convolution must end in a bias and a ReLU")
+            relus[relu] = layer
+        (image,) = graph.parameters
+
+        def rewrite(var: relax.Var, value: relax.Expr, new: New) -> relax.Expr | None:
+            layer = chosen.get(var)
+            if layer is not None:
+                real = np.asarray(array(value.args[1]), "float64")
+                integers, scales = on_grid(real, layer.weight_scales)
+                weight = _dequantize(relax.const(integers), scales, "int8", axis=0)
+                data = new(value.args[0])
+                if value.args[0].same_as(image):
+                    data = _round_trip(data, 1.0, "uint8")
+                return relax.Call(value.op, [data, weight], value.attrs)
+            if var in relus:
+                layer = relus[var]
+                dtype = quantized_dtype(layer.activation_levels)
+                return _round_trip(
+                    relax.op.nn.relu(new(value.args[0])), layer.activation_scale, dtype
+                )
+            return None
+
+        result = tvm.IRModule(dict(module.functions.items()))
+        result["main"] = graph.rebuild(rewrite)
+        return result
+
+
+def on_grid(
+    weight: npt.NDArray[np.float64], scales: npt.NDArray[np.float64]
+) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.float32]]:
+    """OIHW weights as integers and the `(O,)` scales they are multiples of, out of `scales`."""
+    rows = weight.reshape(len(weight), 1, -1) / scales.reshape(1, -1, 1)
+    error = np.abs(rows - np.rint(rows)).max(2) + (np.abs(rows).max(2) > 127.5)
+    best = error.argmin(1)
+    if (error[np.arange(len(weight)), best] > OFF_GRID).any():
+        raise ValueError("weights are not whole multiples of any of their layer's scales")
+    integers = np.rint(rows[np.arange(len(weight)), best]).astype("int8")
+    return integers.reshape(weight.shape), scales[best].astype("float32")
+
+
+def _round_trip(data: relax.Expr, scale: float, dtype: str) -> relax.Expr:
+    quantized = relax.op.quantize(
+        data, relax.const(np.float32(scale)), relax.const(np.zeros((), dtype)), 1, dtype
+    )
+    return _dequantize(quantized, np.float32(scale), dtype, axis=1)
+
+
+def _dequantize(data: relax.Expr, scale: npt.ArrayLike, dtype: str, axis: int) -> relax.Expr:
+    zero_point = np.zeros(np.shape(scale), dtype)
+    return relax.op.dequantize(
+        data, relax.const(np.asarray(scale, "float32")), relax.const(zero_point), axis
+    )

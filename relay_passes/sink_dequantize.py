@@ -1,0 +1,43 @@
+"""`SinkDequantize`: max pools and channel slices work on integers."""
+
+import tvm
+from tvm import relax
+
+from relay_passes.dataflow import Dataflow, New, is_call
+
+
+@relax.transform.function_pass(opt_level=0, name="SinkDequantize")
+class SinkDequantize:
+    """Dequantization is monotonous and works on each value alone::
+
+        max_pool2d(dequantize(q, s, z))     =>  dequantize(max_pool2d(q), s, z)
+        strided_slice(dequantize(q, s, z))  =>  dequantize(strided_slice(q), s, z)
+
+    Precondition: one scale for the whole tensor, positive as scales are. A padded pool is left
+    alone, for it compares with minus infinity.
+    """
+
+    def transform_function(
+        self, function: relax.Function, _module: tvm.IRModule, _context: tvm.transform.PassContext
+    ) -> relax.Function:
+        """The function with its dequantizations moved behind pools and slices."""
+        graph = Dataflow(function)
+        sunk: dict[relax.Var, relax.Call] = {}
+        integers: dict[relax.Var, relax.Expr] = {}
+
+        def rewrite(var: relax.Var, value: relax.Expr, new: New) -> relax.Expr | None:
+            pool = is_call(value, "nn.max_pool2d") and not any(value.attrs.padding)
+            if not (pool or is_call(value, "strided_slice")):
+                return None
+            source = value.args[0]
+            origin = sunk.get(source, graph.match(source, "dequantize"))
+            if origin is None or origin.args[1].ty.ndim != 0:
+                return None
+            quantized = integers.get(source)
+            if quantized is None:
+                quantized = new(origin.args[0])
+            moved = relax.Call(value.op, [quantized, *value.args[1:]], value.attrs)
+            sunk[var], integers[var] = origin, moved
+            return relax.Call(origin.op, [moved, *origin.args[1:]], origin.attrs)
+
+        return graph.rebuild(rewrite)
