@@ -1,0 +1,74 @@
+"""A quantized LPRNet as data: integers, scales, and what each layer lost."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lprnet.model import LPRNet
+
+IMAGE_SCALE, IMAGE_ZERO_POINT = 1 / 128, 127.5
+"""The network reads `IMAGE_SCALE * (pixel - IMAGE_ZERO_POINT)`."""
+LARGEST_BIAS = 2**30
+"""Of an accumulator's int32; the products of no LPRNet layer reach the other half."""
+
+
+@dataclass(frozen=True)
+class QuantizedWeight:
+    """A convolution's weight as `scale * values`, in LPRNet's full OIHW shape.
+
+    Rows and columns that are zero belong to channels a compiler drops.
+    """
+
+    values: NDArray[np.int8]
+    scale: NDArray[np.float32]
+    """(O,), positive."""
+    bias: NDArray[np.float32]
+    """(O,), real values, corrected for what rounding shifts."""
+
+
+@dataclass(frozen=True)
+class QuantizedLayer:
+    """A convolution of the integer network, its ReLU included: the scales around its integers."""
+
+    weight: QuantizedWeight
+    input_scale: float
+    input_zero_point: float
+    output_scale: float
+    sqnr: float
+    """Signal to quantization noise at its output, all noise from before included, in dB."""
+
+    @property
+    def bias(self) -> NDArray[np.int32]:
+        """(O,), in units of the accumulator, the input's zero point folded in."""
+        sums = self.weight.values.astype(np.float64).sum(axis=(1, 2, 3))
+        scale = self.input_scale * self.weight.scale.astype(np.float64)
+        real = self.weight.bias.astype(np.float64) / scale
+        bias: NDArray[np.int32] = np.rint(real - self.input_zero_point * sums).astype(np.int32)
+        return bias
+
+    @property
+    def multiplier(self) -> NDArray[np.float32]:
+        """(O,), from the accumulator to the output's integers."""
+        scale = self.input_scale * self.weight.scale.astype(np.float64)
+        multiplier: NDArray[np.float32] = (scale / self.output_scale).astype(np.float32)
+        return multiplier
+
+
+@dataclass(frozen=True)
+class Quantization:
+    """An LPRNet in integers, by convolution name; the container is float32 in `model`."""
+
+    layers: dict[str, QuantizedLayer]
+    levels: int
+    """The largest activation: 127 or 255."""
+    model: LPRNet
+    """The folded and equalized network that the integers stand for, weights on their grid."""
+
+
+class WeightsOnly(NamedTuple):
+    """int8 weights for float arithmetic, the container's too, and the model they stand for."""
+
+    weights: dict[str, QuantizedWeight]
+    model: LPRNet

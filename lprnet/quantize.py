@@ -1,0 +1,179 @@
+"""Static and weights-only int8: from a float LPRNet to integers that read the same plates.
+
+Every convolution of the backbone gets int8 weights with one scale per output channel and an
+unsigned activation with one scale, zero point 0 (a ReLU precedes it); the image goes in as the
+uint8 pixels it came as. The container stays float32: it is a third of a percent of the arithmetic,
+and reads exact integer sums over pool windows. `integer.py` says what the integers compute.
+
+A product of one activation and one weight takes part in a saturating 16-bit pair sum on AVX2
+(`vpmaddubsw`), so activation and weight bits together are at most 15: 8 and 7 (2 * 255 * 63 =
+32,130) or 7 and 8 (2 * 127 * 127 = 32,258); the pixels have 8, the first weights therefore 7.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from lprnet.alphabet import CLASSES
+from lprnet.compact import Compact, compact, context_means, expand, padding
+from lprnet.equalize import equalize
+from lprnet.errors import UserError
+from lprnet.fold import fold, living_channels
+from lprnet.gram import Gram, as_solution, gram, ridge
+from lprnet.model import LPRNet
+from lprnet.quantization import (
+    IMAGE_SCALE,
+    IMAGE_ZERO_POINT,
+    LARGEST_BIAS,
+    Quantization,
+    QuantizedLayer,
+    QuantizedWeight,
+    WeightsOnly,
+)
+from lprnet.rounding import round_weights
+from lprnet.scales import activation_scale, weight_scales
+from lprnet.topology import CONTAINER, LAYERS, Layer, weight_and_bias
+
+PIXEL_WEIGHT_BITS = 7
+
+
+@torch.no_grad()
+def static(
+    model: LPRNet, images: Tensor, activation_bits: int = 8, weight_bits: int = 7
+) -> Quantization:
+    """Quantize weights and activations of `model`, calibrated on `images` `(N, 3, 24, 94)`.
+
+    Layer by layer, from inputs that already carry the noise of all layers before, the weights are
+    refitted to the float network's outputs (`gram.ridge`) and rounded (`rounding`). Labels are not
+    needed. Raises `UserError` for a model that holds NaN or no constant context means, for no
+    images, and for images that are not finite.
+    """
+    _check(images)
+    folded = fold(model)
+    real = equalize(compact(folded), images)
+    wanted = _before_relu(real, images)
+    levels = 2**activation_bits - 1
+    rounded = _Rounded({}, {}, {})
+    steps: dict[str, float] = {}
+    sqnr: dict[str, float] = {}
+
+    def quantize_layer(layer: Layer, x: Tensor) -> Tensor:
+        name = layer.name
+        bits = weight_bits if layer.source is not None else min(weight_bits, PIXEL_WEIGHT_BITS)
+        before = IMAGE_SCALE if layer.source is None else steps[layer.source]
+        moments = gram(real.weights[name], x, wanted[name])
+        rounded.add(name, real, moments, 2 ** (bits - 1) - 1, 1 / (before * LARGEST_BIAS))
+        weight = rounded.weights[name]
+        y = F.conv2d(x, weight, rounded.biases[name], padding=padding(weight)).relu()
+        steps[name] = activation_scale(y, levels)
+        y = (y / steps[name]).round().clamp(0, levels) * steps[name]
+        sqnr[name] = _sqnr(wanted[name].relu(), y)
+        return y
+
+    real.activations(images, quantize_layer)
+    quantized = rounded.model(real, folded)
+    living = living_channels(folded)
+    layers = {
+        layer.name: QuantizedLayer(
+            weight=rounded.integers(quantized, living[layer.name], layer.name),
+            input_scale=IMAGE_SCALE if layer.source is None else steps[layer.source],
+            input_zero_point=IMAGE_ZERO_POINT if layer.source is None else 0.0,
+            output_scale=steps[layer.name],
+            sqnr=sqnr[layer.name],
+        )
+        for layer in LAYERS
+    }
+    return Quantization(layers, levels, quantized)
+
+
+@torch.no_grad()
+def weights_only(model: LPRNet, images: Tensor, weight_bits: int = 8) -> WeightsOnly:
+    """Quantize the weights of `model`, the container's too; arithmetic stays float32.
+
+    `images` `(N, 3, 24, 94)` say which rounding errors its outputs notice. Raises as `static`.
+    """
+    _check(images)
+    folded = fold(model)
+    real = equalize(compact(folded), images)
+    wanted = _before_relu(real, images)
+    levels = 2 ** (weight_bits - 1) - 1
+    rounded = _Rounded({}, {}, {})
+
+    def quantize_layer(layer: Layer, x: Tensor) -> Tensor:
+        moments = gram(real.weights[layer.name], x, wanted[layer.name])
+        rounded.add(layer.name, real, moments, levels, 0.0)
+        weight = rounded.weights[layer.name]
+        return F.conv2d(x, weight, rounded.biases[layer.name], padding=padding(weight)).relu()
+
+    contexts = torch.cat(context_means(real.activations(images, quantize_layer)), dim=1)
+    target = real.logits(images)
+    moments = gram(real.weights[CONTAINER], contexts[:, :, None], target[:, :, None])
+    rounded.add(CONTAINER, real, moments, levels, 0.0)
+    quantized = rounded.model(real, folded)
+    living = {**living_channels(folded), CONTAINER: torch.arange(CLASSES)}
+    weights = {name: rounded.integers(quantized, rows, name) for name, rows in living.items()}
+    return WeightsOnly(weights, quantized)
+
+
+@dataclass(frozen=True)
+class _Rounded:
+    """What has been rounded so far, in the compact network's shapes, by convolution name."""
+
+    weights: dict[str, Tensor]
+    biases: dict[str, Tensor]
+    scales: dict[str, Tensor]
+
+    def add(
+        self, name: str, real: Compact, moments: Gram, levels: int, scale_per_bias: float
+    ) -> None:
+        """Refit and round one layer; no scale is below `scale_per_bias` times its bias."""
+        shape = real.weights[name].shape
+        solution = ridge(moments, as_solution(real.weights[name], real.biases[name]))
+        scales = weight_scales(solution[:-1].T.reshape(shape), levels)
+        scales = torch.maximum(scales, solution[-1].abs() * scale_per_bias).float().double()
+        solution = round_weights(moments, solution, scales, levels)
+        self.weights[name] = solution[:-1].T.reshape(shape).float()
+        self.biases[name] = solution[-1].float()
+        self.scales[name] = scales.float()
+
+    def model(self, real: Compact, folded: LPRNet) -> LPRNet:
+        """`folded` with the rounded values of `real`'s layers in their places."""
+        weights, biases = {**real.weights, **self.weights}, {**real.biases, **self.biases}
+        return expand(replace(real, weights=weights, biases=biases), folded)
+
+    def integers(self, model: LPRNet, rows: Tensor, name: str) -> QuantizedWeight:
+        """One layer of `model` on its grid; channels outside `rows` are zero, of scale 1."""
+        weight, bias = weight_and_bias(model, name)
+        scale = torch.ones(len(bias))
+        scale[rows] = self.scales[name]
+        values = (weight / scale[:, None, None, None]).round().to(torch.int8)
+        return QuantizedWeight(values.numpy(), scale.numpy(), bias.detach().clone().numpy())
+
+
+def _check(images: Tensor) -> None:
+    if len(images) == 0 or not bool(images.isfinite().all()):
+        raise UserError("quantization needs at least one calibration image, and no NaN in it")
+
+
+def _before_relu(real: Compact, images: Tensor) -> dict[str, Tensor]:
+    """What each convolution of the float network puts out before its ReLU."""
+    outputs = {}
+
+    def record(layer: Layer, x: Tensor) -> Tensor:
+        weight = real.weights[layer.name]
+        y = F.conv2d(x, weight, real.biases[layer.name], padding=padding(weight))
+        outputs[layer.name] = y
+        return y.relu()
+
+    real.activations(images, record)
+    return outputs
+
+
+def _sqnr(signal: Tensor, quantized: Tensor) -> float:
+    """In dB; infinite where nothing was lost, also of a layer that is zero."""
+    noise = float((signal - quantized).square().mean())
+    power = float(signal.square().mean())
+    return float("inf") if noise == 0 else 10 * float(np.log10(max(power, 1e-30) / noise))

@@ -1,0 +1,35 @@
+"""Round weights one input at a time, and let the weights not yet rounded make up for the error.
+
+Frantar et al., "GPTQ: Accurate Post-Training Quantization for Generative Pre-trained Transformers",
+arXiv:2210.17323, section 3.3, with the moments of the layer's own inputs as Hessian.
+"""
+
+import torch
+from torch import Tensor
+
+from lprnet.gram import Gram
+
+DAMPING = 1e-4
+"""Added to the Hessian's diagonal, relative to its mean: dead inputs make it singular."""
+
+
+def round_weights(moments: Gram, solution: Tensor, scales: Tensor, levels: int) -> Tensor:
+    """The `(K + 1, O)` solution on the grid `scales * [-levels, levels]`; its last row, the bias,
+    stays real and takes what error is left."""
+    size = len(solution)
+    hessian = moments.inputs.clone()
+    damping = DAMPING * max(float(hessian.diagonal().mean()), 1e-12)
+    hessian += damping * torch.eye(size, dtype=hessian.dtype)
+    loudest_first = hessian.diagonal()[:-1].argsort(descending=True)
+    order = torch.cat([loudest_first, torch.tensor([size - 1])])
+    # With H = R R' and R upper triangular, R's inverse is the upper Cholesky factor of H's inverse.
+    upper = torch.linalg.cholesky(hessian[order.flip(0)][:, order.flip(0)]).flip(0, 1)
+    factor = torch.linalg.solve_triangular(upper, torch.eye(size, dtype=upper.dtype), upper=True)
+    left = solution[order].clone()
+    rounded = torch.empty_like(solution)
+    for step, row in enumerate(order[:-1].tolist()):
+        rounded[row] = (left[step] / scales).round().clamp(-levels, levels) * scales
+        error = (left[step] - rounded[row]) / factor[step, step]
+        left[step + 1 :] -= factor[step, step + 1 :, None] * error
+    rounded[-1] = left[-1]
+    return rounded

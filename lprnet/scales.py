@@ -1,0 +1,47 @@
+"""Quantization scales by searched mean squared error.
+
+Clipping the few largest values costs less than making every step coarser; the search over the
+clipped fraction is the one of Nagel et al., "A White Paper on Neural Network Quantization",
+arXiv:2106.08295, section 3.1.
+"""
+
+import torch
+from torch import Tensor
+
+FRACTIONS = torch.linspace(0.5, 1.0, 26)
+"""Of the largest magnitude, tried as the end of the range."""
+SAMPLES = 2**18
+"""Activations are judged on this many of their values, evenly spaced."""
+UNSEEN = 1.0
+"""The scale of values that are all zero: any would do, and none may be zero."""
+
+
+def activation_scale(values: Tensor, levels: int) -> float:
+    """One scale for unsigned `values` (after ReLU): `q = clamp(rint(v / scale), 0, levels)`."""
+    highest = float(values.max())
+    if highest <= 0:
+        return UNSEEN
+    flat = values.flatten()
+    sample = flat[:: max(1, len(flat) // SAMPLES)]
+    scales = FRACTIONS * highest / levels
+    errors = [
+        float(((sample / s).round().clamp(0, levels) * s - sample).square().mean()) for s in scales
+    ]
+    return float(scales[int(torch.tensor(errors).argmin())])
+
+
+def weight_scales(weight: Tensor, levels: int) -> Tensor:
+    """One scale per output channel of an OIHW `weight`, `(O,)` of its dtype, all positive.
+
+    `q = clamp(rint(w / scale), -levels, levels)`.
+    """
+    rows = weight.flatten(1)
+    highest = rows.abs().amax(dim=1)
+    highest = torch.where(highest > 0, highest, torch.full_like(highest, UNSEEN * levels))
+    best, scales = torch.full_like(highest, torch.inf), highest / levels
+    for fraction in FRACTIONS.to(weight.dtype):
+        tried = (fraction * highest / levels)[:, None]
+        error = ((rows / tried).round().clamp(-levels, levels) * tried - rows).square().sum(dim=1)
+        better = error < best
+        best, scales = torch.where(better, error, best), torch.where(better, tried[:, 0], scales)
+    return scales
