@@ -115,6 +115,12 @@ def shape(expression: relax.Expr) -> tuple[int, ...]:
     return tuple(int(extent) for extent in expression.ty.shape)
 
 
+def pair(values: Sequence[int]) -> tuple[int, int]:
+    """An attribute of two numbers, (vertical, horizontal)."""
+    vertical, horizontal = (int(value) for value in values)
+    return vertical, horizontal
+
+
 def itemsize(expression: relax.Expr) -> int:
     """Bytes of one element of a tensor expression."""
     return np.dtype(str(expression.ty.dtype)).itemsize

@@ -206,6 +206,20 @@ def test_liveness_goes_back_through_several_layers() -> None:
     assert_same_function(after, before)
 
 
+def test_what_is_read_through_a_selection_alone_is_read() -> None:
+    """Nobody selects channels 1 and 3 of the middle layer; all of the first layer is needed."""
+
+    def network(x: relax.Expr) -> relax.Expr:
+        y = nn.relu(add(nn.conv2d(x, const(FIRST)), per_channel(*BIAS)))
+        z = nn.relu(nn.conv2d(y, const(random_weight(np.random.default_rng(1), 4, 4, 1, 1))))
+        return nn.conv2d(strided_slice(z, [1], [0], [4], [2]), const(NEXT[:, :2]))
+
+    before = module(network, SHAPE)
+    after = apply(DropDeadChannels(), before)
+    assert conv_widths(after) == [(4, 2), (2, 4), (3, 2)]
+    assert_same_function(after, before)
+
+
 def test_channels_read_whole_are_left_alone() -> None:
     result = module(
         lambda x: nn.relu(add(nn.conv2d(x, const(without(FIRST, 2))), per_channel(*BIAS))), SHAPE

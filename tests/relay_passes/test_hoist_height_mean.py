@@ -65,8 +65,9 @@ def test_it_moves_through_a_per_image_division_but_not_into_its_mean() -> None:
 
 
 def test_a_wider_convolution_and_another_axis_are_left_alone() -> None:
-    wide = random_weight(np.random.default_rng(0), 3, 2, 3, 3)
+    wide, tall = (random_weight(np.random.default_rng(0), 3, 2, n, 3) for n in (3, 2))
     for before in (
+        module(lambda x: mean(add(nn.conv2d(x, const(tall)), BIAS), [2], keepdims=False), SHAPE),
         module(
             lambda x: mean(add(nn.conv2d(x, const(wide), padding=1), BIAS), [2], keepdims=False),
             SHAPE,
