@@ -1,0 +1,21 @@
+"""MetaSchedule tuning of the network's kernels, and the logs that it leaves.
+
+    tasks ─ space ─ session ─┬─ builder ─ workers
+                             ├─ runner | fleet ─ measure
+                             └─ journal ─ log (tuning_logs/<target>/<variant>) ─ schedules/apply.py
+
+TVM imports its tensor intrinsics for every backend when the first `TuneContext` is made, and CUDA's
+alone take half a minute. No kernel here uses them, so importing this package puts empty modules in
+their places, unless they are loaded already.
+"""
+
+import sys
+from pathlib import Path
+from types import ModuleType
+
+LOGS = Path(__file__).resolve().parents[2] / "tuning_logs"
+"""Of this checkout; `<target>/<variant>/` below it is one log."""
+
+for _backend in ("arm_cpu", "cuda", "hexagon", "riscv_cpu", "rocm"):
+    _name = f"tvm.s_tir.tensor_intrin.{_backend}"
+    sys.modules.setdefault(_name, ModuleType(_name))

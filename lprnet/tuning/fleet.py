@@ -1,0 +1,123 @@
+"""Measuring on other machines, through TVM's RPC tracker and servers.
+
+Candidates are built here and measured there: `python -m tvm.exec.rpc_tracker` knows the machines,
+`python -m tvm.exec.rpc_server --tracker HOST:PORT --key KEY` runs on each. Whoever reaches an RPC
+server can run code on it, so keep both inside a network you trust.
+"""
+
+import os
+from pathlib import Path
+
+import tvm
+from tvm import rpc
+from tvm.ir.utils import derived_object
+from tvm.s_tir import meta_schedule as ms
+
+from lprnet.errors import UserError
+from lprnet.tuning.builder import KernelBuilder
+from lprnet.tuning.measure import load_example, measure
+from lprnet.tuning.runner import as_result, finished
+from lprnet.tuning.workers import Failure, Workers
+
+SESSION_SECONDS = 30
+"""After which a server ends a session that does not."""
+WAITING_SECONDS = 120.0
+"""For a free server, on top."""
+ATTEMPTS = 3
+"""A server can vanish under a candidate that is not to blame."""
+
+
+class Fleet:
+    """The servers that a tracker knows under one key. Use as a context manager."""
+
+    def __init__(self, tracker: str, key: str) -> None:
+        """`tracker` is `HOST:PORT`. Raises `UserError` if there is none or it knows no server."""
+        self._address = _parse(tracker)
+        self._key = key
+        servers = count_servers(*self._address, key)
+        if servers == 0:
+            raise UserError(
+                f"The tracker {tracker} knows no server with the key {key!r}; start one with "
+                f"python -m tvm.exec.rpc_server --tracker {tracker} --key {key}."
+            )
+        self._builders = Workers(len(os.sched_getaffinity(0)))
+        self._clients = Workers(servers)
+        self.builder = KernelBuilder(self._builders)
+
+    def runner(self, example: Path) -> "FleetRunner":
+        """A runner that checks results with the `Example` in the file `example`."""
+        return FleetRunner(self._clients, *self._address, self._key, example)
+
+    def __enter__(self) -> "Fleet":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._builders.stop()
+        self._clients.stop()
+        self.builder.close()
+
+
+def run_remotely(host: str, port: int, key: str, artifact: str, example: str) -> float:
+    """Seconds a call of the kernel in `artifact` takes on a free server of the fleet."""
+    tracker = rpc.connect_tracker(host, port)
+    remote = tracker.request(key, session_timeout=SESSION_SECONDS)
+    name = Path(artifact).name
+    remote.upload(artifact, name)
+    try:
+        return measure(remote.load_module(name), remote.cpu(), load_example(Path(example)))
+    finally:
+        remote.remove(name)
+
+
+@derived_object
+class FleetRunner(ms.runner.PyRunner):  # type: ignore[misc]
+    """Measures one kernel's candidates on all servers at once, one at a time on each.
+
+    A candidate that fails is tried again on whatever server is free. Raises `UserError` when no
+    server is left.
+    """
+
+    def __init__(self, clients: Workers, host: str, port: int, key: str, example: Path) -> None:
+        super().__init__()
+        self._clients = clients
+        self._server = (host, port, key)
+        self._example = str(example)
+
+    def run(self, runner_inputs: list[ms.runner.RunnerInput]) -> list[ms.runner.RunnerFuture]:
+        """One result for each of `runner_inputs`, all finished."""
+        results: list[float | Failure] = [Failure("not run")] * len(runner_inputs)
+        for _ in range(ATTEMPTS):
+            failed = [i for i, result in enumerate(results) if isinstance(result, Failure)]
+            if not failed:
+                break
+            calls = [
+                (*self._server, str(runner_inputs[i].artifact_path), self._example) for i in failed
+            ]
+            again = self._clients.map(run_remotely, calls, SESSION_SECONDS + WAITING_SECONDS)
+            for index, result in zip(failed, again, strict=True):
+                results[index] = result
+            if count_servers(*self._server) == 0:
+                raise UserError(
+                    f"No server with the key {self._server[2]!r} is left; start one and run the "
+                    "same command again, it goes on from the last finished batch."
+                )
+        return [finished(as_result(result)) for result in results]
+
+
+def count_servers(host: str, port: int, key: str) -> int:
+    """How many servers a tracker knows under `key`. Raises `UserError` if it does not answer."""
+    try:
+        servers = rpc.connect_tracker(host, port).summary()["server_info"]
+    except (OSError, RuntimeError, tvm.TVMError) as error:
+        raise UserError(
+            f"{host}:{port}: no tracker answers there; start one with "
+            f"python -m tvm.exec.rpc_tracker --port {port}."
+        ) from error
+    return sum(server["key"] == f"server:{key}" for server in servers)
+
+
+def _parse(tracker: str) -> tuple[str, int]:
+    host, colon, port = tracker.rpartition(":")
+    if not (host and colon and port.isdigit() and 0 < int(port) < 65536):
+        raise UserError(f"{tracker}: is no address of a tracker; give HOST:PORT.")
+    return host, int(port)

@@ -1,0 +1,100 @@
+"""Every trial of a run, one JSON line each, appended batch by batch.
+
+A run that is killed leaves at worst one line cut short, which the next one removes; whatever has a
+whole line is measured and never measured again.
+"""
+
+import fcntl
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+from lprnet.errors import UserError
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One measured candidate."""
+
+    kernel: str
+    candidate: str
+    """Structural hash of the scheduled kernel, hexadecimal: two traces to the same code are one."""
+    seconds: float | None
+    """Of one call; None if it failed."""
+    error: str | None
+    record: list[Any] | None
+    """MetaSchedule's tuning record as JSON; None for failures, and once dropped as too slow."""
+
+
+class Journal:
+    """The file of trials. Only one process at a time may hold it open."""
+
+    def __init__(self, path: Path) -> None:
+        """Open or create `path`, mend its last line and read it.
+
+        Raises `UserError` if another process has it open or a line is not a trial.
+        """
+        self._path = path
+        self._file: TextIO = path.open("a+", encoding="utf-8")
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise UserError(f"{path.parent}: another run is tuning there; wait for it.") from error
+        _cut_partial_line(path)
+        self.trials: list[Trial] = read_trials(path)
+
+    def append(self, trials: Iterable[Trial]) -> None:
+        """Add finished trials; they are on the disk when this returns."""
+        added = list(trials)
+        self._file.write("".join(_line(trial) for trial in added))
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self.trials.extend(added)
+
+    def compact(self, keep: set[tuple[str, str]]) -> None:
+        """Drop the records of all trials but those whose (kernel, candidate) is in `keep`."""
+        self.trials = [
+            trial
+            if (trial.kernel, trial.candidate) in keep
+            else Trial(trial.kernel, trial.candidate, trial.seconds, trial.error, None)
+            for trial in self.trials
+        ]
+        partial = self._path.with_name(f".{self._path.name}.partial")
+        partial.write_text("".join(map(_line, self.trials)), encoding="utf-8")
+        held = partial.open("a", encoding="utf-8")
+        fcntl.flock(held, fcntl.LOCK_EX)
+        partial.replace(self._path)
+        self._file.close()
+        self._file = held
+
+    def close(self) -> None:
+        """Let others open it."""
+        self._file.close()
+
+
+def read_trials(path: Path) -> list[Trial]:
+    """The trials in `path`. Raises `UserError` if a line is not one."""
+    trials = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        try:
+            trials.append(Trial(**json.loads(line)))
+        except (ValueError, TypeError) as error:
+            raise UserError(
+                f"{path}: line {number} is no trial of this version; tune again with --fresh."
+            ) from error
+    return trials
+
+
+def _line(trial: Trial) -> str:
+    return json.dumps(asdict(trial), separators=(",", ":")) + "\n"
+
+
+def _cut_partial_line(path: Path) -> None:
+    """Truncate `path` after its last newline."""
+    content = path.read_bytes()
+    whole = content.rfind(b"\n") + 1
+    if whole < len(content):
+        os.truncate(path, whole)

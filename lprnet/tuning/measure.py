@@ -1,0 +1,100 @@
+"""Is a kernel right, and how long does it take: on this machine or over RPC, the same way."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tvm
+from numpy.typing import NDArray
+
+ENTRY = "main"
+BATCH_SECONDS = 1e-3
+"""One timed batch of calls: long against the clock, short against the scheduler's time slices, so
+that some batches run undisturbed on a shared machine."""
+BATCHES = 20
+BUDGET_SECONDS = 0.1
+"""For slow kernels: fewer batches, at least `FEWEST`."""
+FEWEST = 3
+TOLERANCE = 1e-4
+"""Of the largest expected value; float sums in another order differ by some 1e-6 of it."""
+
+
+class WrongResult(Exception):
+    """A kernel that computes something else."""
+
+
+@dataclass(frozen=True)
+class Example:
+    """Inputs of a kernel and the output that its unscheduled form gives for them."""
+
+    inputs: tuple[NDArray[Any], ...]
+    expected: NDArray[Any]
+
+    def save(self, path: Path) -> None:
+        """Write as `.npz`."""
+        np.savez(path, *self.inputs, expected=self.expected)
+
+
+def load_example(path: Path) -> Example:
+    """What `Example.save` wrote."""
+    with np.load(path) as arrays:
+        inputs = tuple(arrays[f"arr_{index}"] for index in range(len(arrays.files) - 1))
+        return Example(inputs, arrays["expected"])
+
+
+def random_inputs(function: tvm.tirx.PrimFunc, seed: int = 0) -> tuple[NDArray[Any], ...]:
+    """Values for all parameters of `function` but the last: uint8 of 7 bits, which no instruction
+    saturates with, other integers in +-127, floats in (-1, 1), but next to integers in +-0.001, so
+    that requantized sums use their whole range.
+    """
+    generator = np.random.default_rng(seed)
+    *parameters, _ = function.params
+    limit = 1e-3 if any(str(buffer.dtype) == "int8" for buffer in parameters) else 1.0
+    inputs = []
+    for buffer in parameters:
+        shape, dtype = [int(extent) for extent in buffer.shape], str(buffer.dtype)
+        if dtype.startswith("float"):
+            inputs.append(generator.uniform(-limit, limit, shape).astype(dtype))
+        else:
+            low, high = (0, 128) if dtype == "uint8" else (-127, 128)
+            inputs.append(generator.integers(low, high, shape).astype(dtype))
+    return tuple(inputs)
+
+
+def run_kernel(library: Any, device: Any, inputs: tuple[NDArray[Any], ...], out: Any) -> Any:
+    """Call `library`'s kernel once on `device`; returns all its tensors, the output last."""
+    tensors = [tvm.runtime.tensor(array, device) for array in (*inputs, out)]
+    library[ENTRY](*tensors)
+    return tensors
+
+
+def measure(library: Any, device: Any, example: Example) -> float:
+    """Seconds a call of `library`'s kernel takes: the minimum of many batches, after a warm-up.
+
+    Raises `WrongResult` if its output is not what `example` expects.
+    """
+    blank = np.full_like(example.expected, -1 if example.expected.dtype != np.uint8 else 255)
+    tensors = run_kernel(library, device, example.inputs, blank)
+    check(tensors[-1].numpy(), example.expected)
+
+    def times(calls: int, batches: int) -> NDArray[np.float64]:
+        evaluator = library.time_evaluator(ENTRY, device, number=calls, repeat=batches)
+        return np.array(evaluator(*tensors).results)
+
+    estimate = times(1, FEWEST).min()
+    calls = max(1, int(BATCH_SECONDS / estimate))
+    batches = int(np.clip(BUDGET_SECONDS / (calls * estimate), FEWEST, BATCHES))
+    return float(min(estimate, times(calls, batches).min()))
+
+
+def check(found: NDArray[Any], expected: NDArray[Any]) -> None:
+    """Raise `WrongResult` unless integers are equal and floats close."""
+    if expected.dtype.kind == "f":
+        limit = TOLERANCE * float(np.abs(expected).max())
+        error = float(np.abs(found - expected).max(initial=0.0))
+    else:
+        limit = 0.0
+        error = float(np.abs(found.astype("int64") - expected.astype("int64")).max(initial=0))
+    if not error <= limit:
+        raise WrongResult(f"differs from the unscheduled kernel by up to {error:.3g}")

@@ -1,0 +1,81 @@
+"""A tuning log for a reader: a table of kernels, and how the search converged."""
+
+from pathlib import Path
+
+import matplotlib
+from matplotlib.figure import Figure
+from rich.table import Table
+
+from lprnet.tuning.journal import Trial, read_trials
+from lprnet.tuning.log import TRIALS, open_log
+from lprnet.tuning.tasks import Task
+from lprnet.tuning.tune import Outcome
+
+BLUE = "#0072B2"
+
+
+def summary(outcome: Outcome) -> Table:
+    """One row a kernel: work, trials, what the first batch found and what the last."""
+    made = outcome.manifest
+    log = open_log(outcome.directory)
+    trials = read_trials(outcome.directory / TRIALS)
+    table = Table(
+        *("kernel", "MMAC", "trials", "failed", "first µs", "best µs", "GFLOP/s"),
+        title=f"{outcome.directory}: {made.trials} trials, {made.valid / made.trials:.1%} valid, "
+        f"{made.seconds / 60:.1f} min, {outcome.peak_bytes / 2**20:.0f} MiB, "
+        f"{outcome.seconds * 1e3:.3f} ms a plate",
+    )
+    for task in outcome.tasks:
+        mine = [trial for trial in trials if trial.kernel == task.kernel]
+        times = [trial.seconds for trial in mine if trial.seconds is not None]
+        if not times:
+            table.add_row(task.kernel, "", str(len(mine)), str(len(mine)), "", "none", "")
+            continue
+        best = float(log.record(task.kernel, task.workload).run_secs[0])
+        macs = task.workload.macs
+        table.add_row(
+            task.kernel,
+            f"{macs / 1e6:.2f}" if macs else "",
+            str(len(mine)),
+            str(len(mine) - len(times)),
+            f"{times[0] * 1e6:.1f}",
+            f"{best * 1e6:.1f}",
+            f"{2 * macs / best / 1e9:.0f}" if macs else "",
+        )
+    return table
+
+
+def convergence(trials: list[Trial], tasks: list[Task]) -> list[float]:
+    """One image's tuned kernels together after each trial, seconds.
+
+    A kernel counts with its first valid trial before it has one.
+    """
+    calls = {task.kernel: task.calls for task in tasks}
+    best: dict[str, float] = {}
+    for trial in trials:
+        if trial.seconds is not None:
+            best.setdefault(trial.kernel, trial.seconds)
+    curve = []
+    for trial in trials:
+        if trial.seconds is not None:
+            best[trial.kernel] = min(best[trial.kernel], trial.seconds)
+        curve.append(sum(calls[kernel] * seconds for kernel, seconds in best.items()))
+    return curve
+
+
+def plot_convergence(outcome: Outcome, picture: Path) -> None:
+    """Draw best-so-far milliseconds a plate over the trials as a PNG."""
+    matplotlib.use("Agg")
+    curve = convergence(read_trials(outcome.directory / TRIALS), outcome.tasks)
+    figure = Figure(figsize=(8, 4.5), layout="constrained")
+    axes = figure.add_subplot()
+    axes.step(range(1, len(curve) + 1), [1e3 * value for value in curve], color=BLUE, where="post")
+    axes.set_xlim(0, len(curve))
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel("trials")
+    axes.set_ylabel("tuned kernels, ms a plate")
+    made = outcome.manifest
+    axes.set_title(f"{made.target} {made.variant}, seed {made.seed}, {made.cpu}")
+    partial = picture.with_name(f".{picture.name}.partial")
+    figure.savefig(partial, dpi=120, format="png")
+    partial.replace(picture)

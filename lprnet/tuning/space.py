@@ -1,0 +1,173 @@
+"""What MetaSchedule may choose: sketches with free tile sizes, one family of kernels at a time.
+
+A sketch fixes what an evolutionary search cannot mutate (how many rows and vectors a register tile
+has, what is outermost in the reduction); every tile size is a `sample_perfect_tile` that it can.
+No candidate has more accumulators than there are vector registers, none runs in parallel, none
+needs memory beyond them.
+
+Convolutions are tiled S S R S: outer rows and columns, blocks of channels, inner rows and columns,
+the reduction with its innermost channels unrolled, the register tile. With all outer tiles 1 the
+weights stay in cache and the image streams past them, with all inner tiles 1 it is the other way.
+"""
+
+from typing import TypeGuard
+
+from tvm import s_tir
+from tvm.s_tir import meta_schedule as ms
+
+from lprnet.targets import Isa
+from schedules.integer_workloads import QuantizedConv2d
+from schedules.intrinsics import dot4
+from schedules.pools import pool_lanes
+from schedules.tiles import divisors
+from schedules.workloads import AveragePool, Conv2d, MaxPool, Workload
+
+TILE_ROWS = 3
+UNROLLED_CHANNELS = 8
+INNER_ROWS = 32
+Tunable = Conv2d | QuantizedConv2d | MaxPool | AveragePool
+
+
+def is_tunable(workload: Workload) -> TypeGuard[Tunable]:
+    """False for kernels that are one pass over their input, where there is nothing to choose."""
+    return isinstance(workload, Tunable)
+
+
+def space_generator(workload: Tunable, isa: Isa) -> ms.space_generator.ScheduleFn:
+    """The design space of `workload`, with tile sizes to mutate and nothing applied afterwards."""
+    return ms.space_generator.ScheduleFn(
+        lambda sch: sketches(sch, workload, isa),
+        sch_rules=[],
+        postprocs=[],
+        mutator_probs={ms.mutator.MutateTileSize(): 1.0},
+    )
+
+
+def sketches(sch: s_tir.Schedule, workload: Tunable, isa: Isa) -> list[s_tir.Schedule]:
+    """Every sketch of `workload`, each on a copy of `sch` with random tile sizes."""
+    match workload:
+        case Conv2d() | QuantizedConv2d():
+            window_outside = (
+                (True, False) if workload.kernel_height * workload.kernel_width > 1 else (True,)
+            )
+            return [
+                _conv2d(sch.copy(), workload, isa, rows, vectors, outside)
+                for rows in divisors(workload.height)
+                if rows <= TILE_ROWS
+                for vectors in divisors(workload.block // isa.float_lanes)
+                for outside in window_outside
+            ]
+        case MaxPool():
+            return [_max_pool(sch.copy(), workload, isa)]
+        case AveragePool():
+            return [_average_pool(sch.copy(), isa, whole) for whole in (True, False)]
+
+
+def _conv2d(
+    sch: s_tir.Schedule,
+    workload: Conv2d | QuantizedConv2d,
+    isa: Isa,
+    rows: int,
+    vectors: int,
+    window_outside: bool,
+) -> s_tir.Schedule:
+    lanes = isa.float_lanes
+    acc, out = sch.get_sblock("acc"), sch.get_sblock("out")
+
+    # Spatial tiles; the innermost of each is part of the register tile.
+    row, column, channel = sch.get_loops(out)
+    block, vector, lane = sch.split(channel, [None, vectors, lanes])
+    row_tile, row = sch.split(row, [None, rows])
+    row_outer, row_inner = sch.split(
+        row_tile, sch.sample_perfect_tile(row_tile, 2, max_innermost_factor=INNER_ROWS)
+    )
+    columns = max(1, isa.registers // (rows * vectors))
+    column_outer, column_inner, column = sch.split(
+        column, sch.sample_perfect_tile(column, 3, max_innermost_factor=columns)
+    )
+    sch.reorder(row_outer, column_outer, block, row_inner, column_inner, row, column, vector, lane)
+
+    # Accumulators at the register tile.
+    sch.compute_at(acc, column_inner, preserve_unit_loops=True)
+    sch.set_scope(acc, 0, "local")
+    below = sch.get_loops(acc)[len(sch.get_loops(out)) - 4 :]
+    _, acc_row, acc_column, acc_channel, kh, kw, c, *_ = below
+    c_outer, c_inner = sch.split(
+        c, sch.sample_perfect_tile(c, 2, max_innermost_factor=UNROLLED_CHANNELS)
+    )
+    acc_vector, acc_lane = sch.split(acc_channel, [vectors, lanes])
+    window = [kh, kw, c_outer] if window_outside else [c_outer, kh, kw]
+    sch.reorder(*window, c_inner, acc_row, acc_column, acc_vector, acc_lane)
+    for loop in (c_inner, acc_row, acc_column, acc_vector, row, column, vector):
+        sch.unroll(loop)
+    sch.vectorize(lane)
+
+    # Zeros before the reduction, then one instruction for the lanes.
+    quantized = isinstance(workload, QuantizedConv2d)
+    if not quantized:
+        sch.vectorize(acc_lane)
+    init = sch.decompose_reduction(acc, window[0])
+    *_, init_row, init_column, init_vector, init_lane = sch.get_loops(init)
+    for loop in (init_row, init_column, init_vector):
+        sch.unroll(loop)
+    sch.vectorize(init_lane)
+    if quantized:
+        sch.tensorize(acc_lane, dot4(isa))
+    return sch
+
+
+def _max_pool(sch: s_tir.Schedule, workload: MaxPool, isa: Isa) -> s_tir.Schedule:
+    """Tiles of columns whose vertical maxima and results fit the registers."""
+    column_max, out = sch.get_sblock("column_max"), sch.get_sblock("out")
+    row, column, channel, j = sch.get_loops(out)
+    fitting = (isa.registers - 3 + workload.stride) // (workload.stride + 1)
+    column_tile, column = sch.split(
+        column, sch.sample_perfect_tile(column, 2, max_innermost_factor=fitting)
+    )
+    vector, lane = sch.split(channel, [None, pool_lanes(workload.channels, workload.dtype, isa)])
+    outer, inner = sch.split(vector, sch.sample_perfect_tile(vector, 2, max_innermost_factor=8))
+    sch.reorder(outer, row, column_tile, inner, j, column, lane)
+
+    sch.compute_at(column_max, inner, preserve_unit_loops=True)
+    sch.set_scope(column_max, 0, "local")
+    _, max_column, max_lane, i = sch.get_loops(column_max)[-4:]
+    sch.reorder(i, max_column, max_lane)
+    stored = sch.cache_write(out, 0, "local")
+    sch.reverse_compute_at(stored, inner, preserve_unit_loops=True)
+
+    for block, pixel, reduction in ((column_max, max_column, i), (out, column, j)):
+        sch.vectorize(sch.get_loops(block)[-1])
+        init = sch.decompose_reduction(block, reduction)
+        for loop in (pixel, reduction, sch.get_loops(init)[-2]):
+            sch.unroll(loop)
+        sch.vectorize(sch.get_loops(init)[-1])
+    stored_column, stored_lane = sch.get_loops(stored)[-2:]
+    sch.unroll(stored_column)
+    sch.vectorize(stored_lane)
+    return sch
+
+
+def _average_pool(sch: s_tir.Schedule, isa: Isa, columns_outside: bool) -> s_tir.Schedule:
+    """Several vectors of channels at a time, part of the window unrolled."""
+    sums, out = sch.get_sblock("sums"), sch.get_sblock("out")
+    row, column, channel = sch.get_loops(out)
+    vector, lane = sch.split(channel, [None, isa.float_lanes])
+    outer, vector = sch.split(vector, sch.sample_perfect_tile(vector, 2, max_innermost_factor=8))
+    order = (row, column, outer) if columns_outside else (outer, row, column)
+    sch.reorder(*order, vector, lane)
+
+    sch.compute_at(sums, order[-1], preserve_unit_loops=True)
+    sch.set_scope(sums, 0, "local")
+    sum_channel, i, j = sch.get_loops(sums)[-3:]
+    sum_vector, sum_lane = sch.split(sum_channel, [None, isa.float_lanes])
+    i_outer, i_inner = sch.split(i, sch.sample_perfect_tile(i, 2, max_innermost_factor=4))
+    sch.reorder(i_outer, i_inner, j, sum_vector, sum_lane)
+    for loop in (i_inner, j, sum_vector, vector):
+        sch.unroll(loop)
+    for loop in (sum_lane, lane):
+        sch.vectorize(loop)
+    init = sch.decompose_reduction(sums, i_outer)
+    init_vector, init_lane = sch.get_loops(init)[-2:]
+    sch.unroll(init_vector)
+    sch.vectorize(init_lane)
+    return sch

@@ -1,0 +1,157 @@
+"""Processes that import TVM once and then run one call after another.
+
+A call that crashes or hangs takes its process with it, nothing else: the next call gets a new one,
+forked within milliseconds from a server that has imported everything (`preload.py`). Processes are
+renewed now and then, so what TVM leaks stays bounded.
+"""
+
+import contextlib
+import ctypes
+import multiprocessing
+import os
+import signal
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import ForkServerProcess
+from typing import Any
+
+CALLS_PER_PROCESS = 100
+STARTING = 120.0
+"""Seconds that a process may take to come up; the first waits for the server's imports."""
+
+PR_SET_PDEATHSIG = 1
+"""Linux's `prctl` option: a process in an endless loop does not outlive the tuner."""
+
+_context = multiprocessing.get_context("forkserver")
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why a call has no result."""
+
+    reason: str
+
+
+class Workers:
+    """A fixed number of processes, each on cores of its own if `cores` says so.
+
+    Use as a context manager; leaving it ends the processes.
+    """
+
+    def __init__(self, count: int, cores: frozenset[int] | None = None) -> None:
+        _context.set_forkserver_preload(["lprnet.tuning.preload"])
+        self._workers = [_Worker(cores) for _ in range(count)]
+
+    def __enter__(self) -> "Workers":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """End the processes."""
+        for worker in self._workers:
+            worker.stop()
+
+    def map(
+        self, function: Callable[..., Any], calls: Sequence[tuple[Any, ...]], timeout: float
+    ) -> list[Any]:
+        """`function(*call)` for each of `calls`, or a `Failure`: it raised, died, or took longer
+        than `timeout` seconds. `function` is a module's own, arguments and results are pickled.
+        """
+        results: list[Any] = [None] * len(calls)
+        waiting = list(enumerate(calls))[::-1]
+        busy: dict[Connection, tuple[_Worker, int]] = {}
+        idle = list(self._workers)
+        while waiting or busy:
+            while waiting and idle:
+                index, call = waiting.pop()
+                worker = idle.pop()
+                busy[worker.submit(function, call, timeout)] = (worker, index)
+            remaining = min(worker.deadline for worker, _ in busy.values()) - time.monotonic()
+            ready = set(wait(busy, max(0.0, remaining)))
+            for connection, (worker, index) in list(busy.items()):
+                if connection in ready or worker.deadline <= time.monotonic():
+                    results[index] = worker.collect(connection in ready)
+                    del busy[connection]
+                    idle.append(worker)
+        return results
+
+
+class _Worker:
+    """One process at a time."""
+
+    def __init__(self, cores: frozenset[int] | None) -> None:
+        self._cores = cores
+        self._process: ForkServerProcess | None = None
+        self._connection: Connection
+        self._calls = 0
+        self.deadline = 0.0
+
+    def submit(
+        self, function: Callable[..., Any], call: tuple[Any, ...], timeout: float
+    ) -> Connection:
+        """Start `function(*call)`; the connection is ready when it has ended."""
+        if self._process is None or self._calls >= CALLS_PER_PROCESS:
+            self.stop()
+            self._start()
+        self._calls += 1
+        self.deadline = time.monotonic() + timeout
+        with contextlib.suppress(OSError):  # it died between two calls; collect() reports that
+            self._connection.send((function, call))
+        return self._connection
+
+    def collect(self, ready: bool) -> Any:
+        """The result of the call that `submit` started."""
+        if not ready:
+            self.stop()
+            return Failure("timed out")
+        try:
+            return self._connection.recv()
+        except (EOFError, OSError):
+            assert self._process is not None
+            self._process.join()
+            code = self._process.exitcode
+            self.stop()
+            return Failure(f"its process died with exit code {code}")
+
+    def stop(self) -> None:
+        """End the process, whatever it is doing."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.join()
+            self._connection.close()
+            self._process = None
+
+    def _start(self) -> None:
+        self._connection, theirs = _context.Pipe()
+        self._process = _context.Process(target=_serve, args=(theirs, self._cores), daemon=True)
+        self._process.start()
+        theirs.close()
+        self._calls = 0
+        if not self._connection.poll(STARTING):
+            raise RuntimeError(f"a worker process did not start within {STARTING:.0f} s")
+        self._connection.recv()
+
+
+def _serve(connection: Connection, cores: frozenset[int] | None) -> None:
+    """Answer calls until the other side is gone; what compilers print, nobody reads."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if cores is not None:
+        os.sched_setaffinity(0, cores)
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 1)
+    os.dup2(null, 2)
+    connection.send("ready")
+    while True:
+        try:
+            function, call = connection.recv()
+        except EOFError:
+            return
+        try:
+            result = function(*call)
+        except Exception as error:
+            result = Failure(f"{type(error).__name__}: {error}")
+        connection.send(result)

@@ -1,0 +1,51 @@
+"""Search for schedules of every kernel on this very CPU, or on a fleet; killed runs go on."""
+
+import argparse
+from pathlib import Path
+
+from rich.console import Console
+
+from lprnet.cli import run
+from lprnet.targets import TARGET_NAMES
+from lprnet.tuning import LOGS
+from lprnet.weights import DEFAULT_CHECKPOINT
+
+
+def main() -> None:
+    """Parse, tune, print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--trials", type=int, default=2000, help="candidates to measure in all")
+    parser.add_argument("--checkpoint", type=Path, default=DEFAULT_CHECKPOINT, metavar="FILE")
+    parser.add_argument(
+        "--calibration",
+        type=Path,
+        metavar="DIR",
+        help="images to calibrate constants on (at most 100 are used; no labels needed)",
+    )
+    parser.add_argument("--target", choices=TARGET_NAMES, default="native")
+    existing = parser.add_mutually_exclusive_group()
+    existing.add_argument(
+        "--resume",
+        dest="fresh",
+        action="store_false",
+        help="go on with a log that is there (default)",
+    )
+    existing.add_argument("--fresh", action="store_true", help="throw away a log that is there")
+    parser.add_argument("--seed", type=int, default=1, help="of the search")
+    parser.add_argument("--output", type=Path, default=LOGS, metavar="DIR")
+    parser.add_argument("--plot", type=Path, metavar="FILE.png", help="draw the convergence")
+    parser.add_argument("--tracker", metavar="HOST:PORT", help="measure on its RPC servers")
+    parser.add_argument("--key", help="of the servers to use")
+    options = parser.parse_args()
+    from lprnet.tuning.report import plot_convergence, summary
+    from lprnet.tuning.tune import Request, tune
+
+    picture = vars(options).pop("plot")
+    outcome = tune(Request(**vars(options)))
+    Console().print(summary(outcome))
+    if picture:
+        plot_convergence(outcome, picture)
+
+
+if __name__ == "__main__":
+    run(main)

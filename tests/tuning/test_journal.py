@@ -1,0 +1,66 @@
+"""The journal keeps every whole trial, whatever ends the process that writes it."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lprnet.errors import UserError
+from lprnet.tuning.journal import Journal, Trial, read_trials
+
+TRIALS = [
+    Trial("conv", "00", 1e-4, None, [["trace"], [1e-4]]),
+    Trial("conv", "01", None, "its process died with exit code -11", None),
+    Trial("pool", "00", 2e-5, None, [["trace\n"], [2e-5]]),
+]
+
+
+@given(cut=st.integers(0, 400))
+def test_cut_anywhere(tmp_path_factory: pytest.TempPathFactory, cut: int) -> None:
+    path = tmp_path_factory.mktemp("log") / "trials.jsonl"
+    journal = Journal(path)
+    journal.append(TRIALS)
+    journal.close()
+    content = path.read_bytes()[:cut]
+    path.write_bytes(content)
+
+    journal = Journal(path)
+    whole = content.count(b"\n")
+    assert journal.trials == TRIALS[:whole]
+    journal.append(TRIALS[whole:])
+    journal.close()
+    assert read_trials(path) == TRIALS
+
+
+def test_one_run_at_a_time(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "trials.jsonl")
+    with pytest.raises(UserError, match="another run is tuning there"):
+        Journal(tmp_path / "trials.jsonl")
+    journal.append(TRIALS)
+    journal.compact(set())
+    with pytest.raises(UserError, match="another run is tuning there"):
+        Journal(tmp_path / "trials.jsonl")
+    journal.close()
+    Journal(tmp_path / "trials.jsonl").close()
+
+
+def test_compact_keeps_every_trial_and_the_best_records(tmp_path: Path) -> None:
+    path = tmp_path / "trials.jsonl"
+    journal = Journal(path)
+    journal.append(TRIALS)
+    journal.compact({("pool", "00")})
+    more = Trial("pool", "01", 3e-5, None, [])
+    journal.append([more])
+    journal.close()
+    assert read_trials(path) == [replace(TRIALS[0], record=None), *TRIALS[1:], more]
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("line", ["{}", "[]", "not json", '{"kernel": "conv"}'])
+def test_a_line_that_is_no_trial(tmp_path: Path, line: str) -> None:
+    path = tmp_path / "trials.jsonl"
+    path.write_text(line + "\n")
+    with pytest.raises(UserError, match="line 1 is no trial"):
+        read_trials(path)

@@ -1,0 +1,66 @@
+"""A log says what it is for, and nothing else gets into it."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from lprnet.errors import UserError
+from lprnet.tuning.manifest import Manifest, read_manifest, refuse_to_mix, write_manifest
+
+MANIFEST = Manifest(
+    target="broadwell",
+    variant="fp32",
+    checkpoint="a.safetensors",
+    checkpoint_sha256="ab" * 32,
+    tvm="0.27.0",
+    cpu="Xeon",
+    passes=("FoldBatchNorm", "LowerToKernels"),
+    kernels=("1 x Conv2d()",),
+    seed=1,
+    trials=0,
+    valid=0,
+    seconds=0.0,
+)
+
+
+def test_round_trip(tmp_path: Path) -> None:
+    write_manifest(MANIFEST, tmp_path)
+    assert read_manifest(tmp_path) == MANIFEST
+    assert [path.name for path in tmp_path.iterdir()] == ["manifest.json"]
+
+
+def test_progress_and_checkpoints_of_the_same_shapes_may_differ(tmp_path: Path) -> None:
+    later = replace(MANIFEST.progressed(64, 63, 12.34), checkpoint="b", checkpoint_sha256="cd")
+    assert (later.trials, later.valid, later.seconds) == (64, 63, 12.3)
+    refuse_to_mix(MANIFEST, later, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"target": "icelake-server"},
+        {"variant": "int8"},
+        {"tvm": "0.28.0"},
+        {"cpu": "EPYC"},
+        {"passes": ("LowerToKernels",)},
+        {"kernels": ()},
+        {"seed": 2},
+    ],
+)
+def test_refuses_to_mix(tmp_path: Path, change: dict[str, object]) -> None:
+    (field,) = change
+    with pytest.raises(UserError, match=f"its {field} (is|are) .* --fresh"):
+        refuse_to_mix(MANIFEST, replace(MANIFEST, **change), tmp_path)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"format": 99}', "\x00"])
+def test_damaged(tmp_path: Path, content: str) -> None:
+    (tmp_path / "manifest.json").write_text(content)
+    with pytest.raises(UserError, match="manifest.json: .*--fresh"):
+        read_manifest(tmp_path)
+
+
+def test_missing(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="holds no tuning log; tune with scripts/tune.py first"):
+        read_manifest(tmp_path / "nowhere")

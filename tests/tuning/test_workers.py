@@ -1,0 +1,70 @@
+"""Workers survive whatever a call does."""
+
+import ctypes
+import os
+import sys
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from lprnet.tuning.workers import Failure, Workers
+
+
+@pytest.fixture(scope="module")
+def workers() -> Iterator[Workers]:
+    with Workers(2) as pool:
+        yield pool
+
+
+def behave(how: str) -> object:
+    if how == "crash":
+        ctypes.string_at(0)
+    if how == "hang":
+        time.sleep(1000)
+    if how == "exit":
+        os._exit(3)
+    if how == "raise":
+        raise ValueError("no")
+    return os.getpid()
+
+
+def test_one_bad_call_costs_itself_alone(workers: Workers) -> None:
+    calls = ["well", "crash", "well", "hang", "exit", "raise", "well"]
+    results = workers.map(behave, [(how,) for how in calls], 2.0)
+    good = [isinstance(result, int) for result in results]
+    assert good == [how == "well" for how in calls]
+    reasons = {
+        how: r.reason for how, r in zip(calls, results, strict=True) if isinstance(r, Failure)
+    }
+    assert reasons["crash"].startswith("its process died with exit code -")
+    assert reasons["exit"] == "its process died with exit code 3"
+    assert reasons["hang"] == "timed out"
+    assert reasons["raise"] == "ValueError: no"
+
+
+def test_processes_live_on_between_calls(workers: Workers) -> None:
+    first = set(workers.map(behave, [("well",)] * 8, 5.0))
+    second = set(workers.map(behave, [("well",)] * 8, 5.0))
+    assert len(first | second) <= 2
+    assert os.getpid() not in first
+
+
+def affinity() -> set[int]:
+    return os.sched_getaffinity(0)
+
+
+def test_pinned_to_cores() -> None:
+    core = max(os.sched_getaffinity(0))
+    with Workers(1, frozenset({core})) as pinned:
+        assert pinned.map(affinity, [()], 5.0) == [{core}]
+
+
+def test_everything_is_imported_before_the_first_call(workers: Workers) -> None:
+    (loaded,) = workers.map(loaded_modules, [()], 60.0)
+    assert {"tvm.s_tir.tensor_intrin", "lprnet.codegen", "schedules.intrinsics"} <= loaded
+    assert "torch" not in loaded
+
+
+def loaded_modules() -> set[str]:
+    return set(sys.modules)
