@@ -1,10 +1,12 @@
-"""The public checkpoint and its 1000 real plates, for the tests that need them."""
+"""What tests may lack: the public checkpoint with its 1000 real plates, and a CPU's instructions."""
 
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
+from lprnet.targets import cpu_flags, find_target
 
 PROJECT = Path(__file__).resolve().parents[1]
 
@@ -28,3 +30,17 @@ def real_data() -> RealData:
             pytest.fail(reason)
         pytest.skip(reason)
     return data
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """`isa(target)` marks a test that runs code for `target` (a row of `lprnet/targets.py`)."""
+    config.addinivalue_line("markers", "isa(target): runs machine code compiled for this target")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what this CPU cannot run."""
+    for marker in item.iter_markers("isa"):
+        (name,) = marker.args
+        missing = sorted(set(find_target(name).flags) - cpu_flags())
+        if missing:
+            pytest.skip(f"this CPU cannot run {name} code: it lacks {', '.join(missing)}")

@@ -1,0 +1,44 @@
+"""Compile one workload for one target under its hand-written schedule, and call it."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import tvm
+from numpy.typing import NDArray
+from tvm import s_tir
+
+from lprnet.codegen import generate, tvm_target
+from lprnet.targets import Isa, Target, find_target
+from schedules.apply import conv2d_tile, schedule
+from schedules.integer_workloads import QuantizedConv2d
+from schedules.workloads import Conv2d, Workload
+
+Values = NDArray[np.generic]
+
+TARGETS = [
+    pytest.param(find_target(name), marks=pytest.mark.isa(name), id=name)
+    for name in ("broadwell", "skylake-avx512", "cascadelake")
+]
+"""One target an instruction set: AVX2, AVX-512BW, AVX-512 VNNI."""
+
+
+def packed_for(workload: Conv2d | QuantizedConv2d, isa: Isa) -> Conv2d | QuantizedConv2d:
+    """The same convolution with the weights' block that its tile on `isa` asks for."""
+    return replace(workload, block=conv2d_tile(workload, isa).vectors * isa.float_lanes)
+
+
+def run(workload: Workload, target: Target, *arguments: Values) -> Values:
+    """The output of `workload`'s kernel on `arguments`, an array that held garbage before."""
+    sch = s_tir.Schedule(workload.prim_func())
+    schedule(sch, workload, target.isa)
+    kernel = generate(sch.mod, tvm_target(target))["main"]
+    *inputs, out = workload.prim_func().params
+    for buffer, values in zip(inputs, arguments, strict=True):
+        assert tuple(int(extent) for extent in buffer.shape) == values.shape
+        assert str(buffer.dtype) == str(values.dtype)
+    garbage = np.full([int(extent) for extent in out.shape], 85, str(out.dtype))
+    tensors = [tvm.runtime.tensor(values) for values in (*arguments, garbage)]
+    kernel(*tensors)
+    result: Values = tensors[-1].numpy()
+    return result

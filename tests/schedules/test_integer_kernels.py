@@ -1,0 +1,189 @@
+"""Every integer kernel under its schedule, bit for bit what NumPy computes in int64."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
+
+from lprnet.targets import Dot4, Target
+from schedules.integer_workloads import DequantizedAveragePool, GroupChannels, QuantizedConv2d
+from schedules.workloads import MaxPool
+from tests.schedules.kernel_runner import TARGETS, packed_for, run
+
+Integers = NDArray[np.int64]
+
+few = settings(deadline=None, max_examples=6, derandomize=True)
+
+
+def sums(data: Integers, weight: Integers) -> Integers:
+    """HWC by OIHW, no padding: `(H, W, O)`."""
+    x = sliding_window_view(data, weight.shape[2:], (0, 1))
+    exact: Integers = np.einsum("hwcij,ocij->hwo", x, weight)
+    assert abs(exact).max(initial=0) < 2**31
+    return exact
+
+
+def requantized(total: Integers, multiplier: NDArray[np.float32], levels: int) -> NDArray[np.uint8]:
+    scaled = total.astype("int32").astype("float32") * multiplier
+    return np.rint(scaled).clip(0, levels).astype("uint8")
+
+
+def run_conv2d(
+    target: Target,
+    data: Integers,
+    weight: Integers,
+    bias: Integers,
+    multiplier: NDArray[np.float32],
+    levels: int,
+) -> NDArray[np.uint8]:
+    """The kernel's output channels; the lanes that fill up the last vector must be zero."""
+    out_channels, channels, kernel_height, kernel_width = weight.shape
+    height, width = data.shape[0] - kernel_height + 1, data.shape[1] - kernel_width + 1
+    shape = (height, width, channels, kernel_height, kernel_width, out_channels)
+    workload = packed_for(QuantizedConv2d(*shape, 8, levels), target.isa)
+    assert isinstance(workload, QuantizedConv2d)
+    block, filled = workload.block, workload.blocks * workload.block
+    packed = np.zeros(
+        (workload.blocks, kernel_height, kernel_width, channels // 4, block, 4), "int8"
+    )
+    for (o, c, i, j), value in np.ndenumerate(weight):
+        packed[o // block, i, j, c // 4, o % block, c % 4] = value
+    biases, multipliers = np.zeros(filled, "int32"), np.zeros(filled, "float32")
+    biases[:out_channels], multipliers[:out_channels] = bias, multiplier
+    got = run(workload, target, data.astype("uint8"), packed, biases, multipliers)
+    assert not got[..., out_channels:].any()
+    return got[..., :out_channels].astype("uint8")
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@few
+@given(
+    height=st.integers(1, 4),
+    width=st.integers(1, 9),
+    groups=st.integers(1, 5),
+    kernel=st.tuples(st.integers(1, 3), st.integers(1, 4)),
+    out_channels=st.integers(1, 70),
+    levels=st.sampled_from([127, 255]),
+    seed=st.integers(0, 1000),
+)
+def test_any_convolution(
+    target: Target,
+    height: int,
+    width: int,
+    groups: int,
+    kernel: tuple[int, int],
+    out_channels: int,
+    levels: int,
+    seed: int,
+) -> None:
+    rng = np.random.default_rng(seed)
+    largest = {127: 127, 255: 63}[levels]
+    data = rng.integers(0, levels + 1, (height + kernel[0] - 1, width + kernel[1] - 1, 4 * groups))
+    weight = rng.integers(-largest, largest + 1, (out_channels, 4 * groups, *kernel))
+    bias = rng.integers(-20_000, 20_000, out_channels)
+    total = sums(data, weight) + bias
+    multiplier = (rng.uniform(0.3, 2, out_channels) * levels / abs(total).max()).astype("float32")
+    got = run_conv2d(target, data, weight, bias, multiplier, levels)
+    np.testing.assert_array_equal(got, requantized(total, multiplier, levels))
+
+
+SIGNS = {
+    "all positive": (1, 1, 1, 1),
+    "all negative": (-1, -1, -1, -1),
+    "alternating": (1, -1, 1, -1),
+    "pairs": (1, 1, -1, -1),
+}
+CORNERS = [(255, 63), (127, 127), (255, 64)]
+"""(activation, weight): 8 with 7 bits, 7 with 8 bits, and the largest pair that fits 16 bits."""
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize(("activation", "weight"), CORNERS)
+def test_extreme_sums_do_not_saturate(target: Target, activation: int, weight: int) -> None:
+    """Each output channel has one pattern of signs; biases bring each sum to a small number of its
+    own, so that an error of one unit shows.
+    """
+    shape = (64, 3, 1)
+    data = np.full((4, 3, shape[0]), activation)
+    rows = [np.resize(signs, shape[0])[:, None, None] for signs in SIGNS.values()]
+    weights = np.stack([np.broadcast_to(weight * row, shape) for row in rows])
+    exact = sums(data, weights)
+    wanted = np.array([3, 100, 127, 64])
+    got = run_conv2d(target, data, weights, wanted - exact[0, 0], np.ones(4, "float32"), 127)
+    np.testing.assert_array_equal(got, np.broadcast_to(wanted, exact.shape))
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_beyond_the_corners_only_vnni_is_exact(target: Target) -> None:
+    """Why quantization keeps to 15 bits a product: two of 16 bits saturate `vpmaddubsw`."""
+    data, weights = np.full((1, 1, 4), 255), np.full((1, 4, 1, 1), 127)
+    exact = int(sums(data, weights)[0, 0, 0])
+    bias, one = np.array([100 - exact]), np.ones(1, "float32")
+    got = run_conv2d(target, data, weights, bias, one, 255)
+    assert (got.item() == 100) == (target.isa.dot4 is Dot4.AVX512_VNNI)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_requantization_rounds_ties_to_even_and_clamps(target: Target) -> None:
+    """Sums of -3 to 600 by one half: .5 goes to the even neighbour, ends are 0 and the levels."""
+    bias = np.arange(-3, 601)
+    data, weights = np.zeros((1, 1, 4), int), np.zeros((len(bias), 4, 1, 1), int)
+    half = np.full(len(bias), 0.5, "float32")
+    for levels in (127, 255):
+        got = run_conv2d(target, data, weights, bias, half, levels)
+        expected = [min(max(round(value / 2), 0), levels) for value in range(-3, 601)]
+        np.testing.assert_array_equal(got[0, 0], expected)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_the_largest_accumulators_stay_exact(target: Target) -> None:
+    """Biases of +-2**30 beside products, as `lprnet/quantization.py` allows."""
+    data, weights = np.full((1, 1, 4), 255), np.full((3, 4, 1, 1), 63)
+    bias = np.array([2**30, -(2**30), 2**30 - 1])
+    multiplier = np.full(3, 200 / 2**30, "float32")
+    total = sums(data, weights) + bias
+    got = run_conv2d(target, data, weights, bias, multiplier, 255)
+    np.testing.assert_array_equal(got, requantized(total, multiplier, 255))
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@few
+@given(
+    height=st.integers(1, 4),
+    width=st.integers(2, 46),
+    stride=st.integers(1, 3),
+    channels=st.integers(1, 80),
+)
+def test_max_pool(target: Target, height: int, width: int, stride: int, channels: int) -> None:
+    shape = (height + 2, (width - 1) * stride + 3, channels)
+    data = np.random.default_rng(0).integers(0, 256, shape, dtype="uint8")
+    got = run(MaxPool(height, width, stride, channels, "uint8"), target, data)
+    expected = sliding_window_view(data, (3, 3), (0, 1))[:, ::stride].max((3, 4))
+    np.testing.assert_array_equal(got, expected)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("kernel", [(5, 5), (4, 10), (24, 1), (1, 1)])
+def test_dequantized_average_pool(target: Target, kernel: tuple[int, int]) -> None:
+    """The integer sum is exact, so only the multiplication by a constant rounds."""
+    scale, channels = 0.0123, 2 * target.isa.float_lanes
+    workload = DequantizedAveragePool(2, 3, channels, kernel, kernel, scale)
+    data = np.random.default_rng(0).integers(
+        0, 256, (2 * kernel[0], 3 * kernel[1], channels), dtype="uint8"
+    )
+    x = sliding_window_view(data.astype("int64"), kernel, (0, 1))[:: kernel[0], :: kernel[1]]
+    factor = np.float32(scale / (kernel[0] * kernel[1]))
+    expected = x.sum((3, 4)).astype("float32") * factor
+    np.testing.assert_array_equal(run(workload, target, data), expected)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("channels", [1, 3, 4, 5])
+def test_group_channels(target: Target, channels: int) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 5, channels), dtype="uint8")
+    got = run(GroupChannels(3, 5, channels), target, pixels)
+    assert got.shape[2] % 4 == 0
+    np.testing.assert_array_equal(got[..., :channels], pixels)
+    assert not got[..., channels:].any()
