@@ -53,6 +53,9 @@ def plan_arena(graph: Dataflow) -> Arena:
             root = views[touched].root
             first, _ = lifetimes.get(root, (step, step))
             lifetimes[root] = (first, step)
+    for var, value in graph.values.items():
+        if is_constant_kernel(graph, value):
+            lifetimes[views[var].root] = (0, len(graph.values))
 
     offsets: dict[relax.Var, int] = {}
     size = 0
@@ -75,6 +78,13 @@ def plan_arena(graph: Dataflow) -> Arena:
     return Arena(views, offsets, size)
 
 
+def is_constant_kernel(graph: Dataflow, value: relax.Expr) -> bool:
+    """Whether `value` is a kernel that reads only constants: it runs once a call, and what it
+    writes stays for all images.
+    """
+    return is_call(value, "call_tir") and not any(a in graph.readers for a in arguments(value))
+
+
 def _views(graph: Dataflow) -> dict[relax.Var, View]:
     """Each tensor's place, from the placements between them."""
     inside: dict[relax.Var, tuple[relax.Var, tuple[int, ...]]] = {}
@@ -90,16 +100,17 @@ def _views(graph: Dataflow) -> dict[relax.Var, View]:
         elif is_call(value, "strided_slice"):
             put(var, value.args[0], tuple(int(field) for field in value.args[2].fields))
         elif is_call(value, "concat"):
-            start = 0
+            first = 0
             for part in value.args[0].fields:
-                put(part, var, (0, 0, start))
-                start += shape(part)[2]
+                put(part, var, (0, 0, first))
+                first += shape(part)[2]
         elif isinstance(value, relax.Var):
             put(var, value, (0,) * len(shape(var)))
 
     views: dict[relax.Var, View] = {}
     for var in (*graph.parameters, *graph.values):
-        root, start = var, (0,) * len(shape(var))
+        root = var
+        start: tuple[int, ...] = (0,) * len(shape(var))
         while root in inside:
             root, step = inside[root]
             start = tuple(a + b for a, b in zip(start, step, strict=True))

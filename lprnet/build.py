@@ -9,15 +9,14 @@ from numpy.typing import NDArray
 from rich.table import Table
 
 from lprnet.bench import Record, pin_to_one_core, record, take_turns
-from lprnet.calibration import calibrate, calibration_files, read_images
+from lprnet.calibration import calibrate, calibration_files, read_images, rendered_images
 from lprnet.checkpoint import load_model
-from lprnet.compile import Build, Source, compile_model
+from lprnet.compile import Build, Source, compile_network
+from lprnet.model import LPRNet
+from lprnet.network import Network, float_network, static_network, weights_only_network
 from lprnet.runtime import Recognizer
-from lprnet.synthetic import sample_plates
 from lprnet.targets import find_target
 
-RENDERED = 64
-"""Rendered plates to compare the artifact with torch on, where the user gives no images."""
 WARM_UP, REPEATS = 20, 300
 
 
@@ -26,6 +25,8 @@ class Request:
     """What the user asked for."""
 
     checkpoint: Path
+    quantized: str | None
+    """`static`, `weights`, or None for float32."""
     target: str
     schedule: str
     calibration: Path | None
@@ -40,22 +41,30 @@ def build(request: Request) -> tuple[Build, Record | None]:
     torch.set_flush_denormal(True)
     target = find_target(request.target)
     model = load_model(request.checkpoint)
-    files: list[Path] = []
-    if request.calibration is not None:
-        files = calibration_files(request.calibration)
-        images = read_images(files)
+    files = [] if request.calibration is None else calibration_files(request.calibration)
+    images = read_images(files) if files else rendered_images()
+    if files or request.quantized:
         calibrate(model, images)
-    else:
-        images = np.stack([image for image, _ in sample_plates(RENDERED)])
-    built = compile_model(
-        model,
+    network = _network(model, images, request.quantized)
+    built = compile_network(
+        network,
         Source(request.checkpoint, tuple(file.name for file in files)),
         target,
         images,
-        request.output / f"lprnet-fp32-{request.target}.so",
+        request.output / f"lprnet-{network.variant}-{request.target}.so",
         schedule=request.schedule,
     )
     return built, None if built.parity is None else _latency(built, images[:1])
+
+
+def _network(model: LPRNet, images: NDArray[np.uint8], quantized: str | None) -> Network:
+    match quantized:
+        case "static":
+            return static_network(model, images)
+        case "weights":
+            return weights_only_network(model, images)
+        case _:
+            return float_network(model)
 
 
 def _latency(built: Build, image: NDArray[np.uint8]) -> Record:
@@ -82,7 +91,7 @@ def build_tables(built: Build, timing: Record | None) -> list[Table]:
     if parity is None or timing is None:
         facts.add_row("checked", f"no: this CPU cannot run {built.manifest.target} code")
     else:
-        facts.add_row("same plates as torch", f"{parity.same_plates} of {parity.images}")
+        facts.add_row("same plates as expected", f"{parity.same_plates} of {parity.images}")
         facts.add_row("largest logit error", f"{parity.relative_error:.1e} of the largest logit")
         facts.add_row(
             "latency, one thread",

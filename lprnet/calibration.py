@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from lprnet.images import list_images, normalise, read_image
 from lprnet.model import LPRNet, calibrate_context_means
+from lprnet.synthetic import sample_plates
 
 MOST_IMAGES = 100
 """The rest stays unseen, so that accuracy on it means something."""
@@ -19,6 +20,11 @@ def calibration_files(directory: Path) -> list[Path]:
     files = list_images([str(directory)])
     chosen = np.random.default_rng(SEED).permutation(len(files))[:MOST_IMAGES]
     return sorted(files[index] for index in chosen)
+
+
+def rendered_images() -> NDArray[np.uint8]:
+    """As many rendered plates `(N, 24, 94, 3)`, for a user who gives no images."""
+    return np.stack([image for image, _ in sample_plates(MOST_IMAGES)])
 
 
 def read_images(files: list[Path]) -> NDArray[np.uint8]:

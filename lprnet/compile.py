@@ -1,4 +1,4 @@
-"""The whole compiler, top to bottom: a torch model becomes one verified shared object."""
+"""The whole compiler, top to bottom: a network becomes one verified shared object."""
 
 import os
 from dataclasses import asdict, dataclass, replace
@@ -14,11 +14,12 @@ from lprnet.complexity import count_macs
 from lprnet.export import to_relax
 from lprnet.link import link
 from lprnet.merge import merge_kernels
-from lprnet.model import HEIGHT, WIDTH, LPRNet
-from lprnet.parity import Parity, compare, torch_logits
+from lprnet.model import HEIGHT, WIDTH
+from lprnet.network import Network
+from lprnet.parity import Parity, compare
 from lprnet.runtime import Recognizer
 from lprnet.targets import Target
-from relay_passes.pipeline import lower_graph, pass_names, reduce_graph
+from relay_passes.pipeline import lower_graph, pass_names, quantize_graph, reduce_graph
 from schedules.apply import KernelReport, apply
 
 DISTRIBUTIONS = ("lprnet-tvm", "apache-tvm", "apache-tvm-ffi")
@@ -45,24 +46,24 @@ class Build:
     """None where this CPU cannot run the target's code."""
 
 
-def compile_model(
-    model: LPRNet,
+def compile_network(
+    network: Network,
     source: Source,
     target: Target,
     images: NDArray[np.uint8],
     artifact: Path,
-    variant: str = "fp32",
     schedule: str = "manual",
 ) -> Build:
-    """Compile `model` for `target` into `artifact` and its manifest, all or nothing.
+    """Compile `network` for `target` into `artifact` and its manifest, all or nothing.
 
     `images` `(N, 24, 94, 3)` uint8 BGR are what the artifact is compared with torch on before it
     gets its name. Raises `UserError` if it cannot be written and `ParityError` if it does not
     compute what torch computes.
     """
     # 1. Torch to Relax, the single crossing; then the passes, in the order of pipeline.py.
-    reduced = reduce_graph(to_relax(model))
-    lowered = lower_graph(reduced, target.isa)
+    reduced = reduce_graph(to_relax(network.model))
+    quantized = quantize_graph(reduced, network.scales)
+    lowered = lower_graph(quantized, target.isa)
     # 2. One schedule a kernel.
     scheduled, kernels = apply(lowered, target.isa, schedule)
     # 3. One function over one arena, one shared object.
@@ -71,7 +72,7 @@ def compile_model(
     try:
         link(program, target, unverified)
         manifest = Manifest(
-            variant=variant,
+            variant=network.variant,
             target=target.name,
             cpu_flags=target.flags,
             sha256=digest(unverified),
@@ -87,10 +88,10 @@ def compile_model(
             alphabet="".join(ALPHABET),
             checkpoint=source.checkpoint.name,
             checkpoint_sha256=digest(source.checkpoint),
-            context_means=model.context_means,
+            context_means=network.model.context_means,
             calibration=source.calibration,
             macs=count_macs(reduced),
-            passes=pass_names(target.isa),
+            passes=pass_names(target.isa, network.scales),
             kernels=tuple(asdict(kernel) for kernel in kernels),
             parity={},
             versions={name: version(name) for name in DISTRIBUTIONS},
@@ -100,7 +101,7 @@ def compile_model(
         parity = None
         if not missing_flags(manifest):
             found = Recognizer(unverified).logits(images)
-            parity = compare(torch_logits(model, images), found)
+            parity = compare(network.expected(images), found)
             manifest = replace(manifest, parity=asdict(parity))
         write_manifest(manifest, manifest_path(artifact))
         unverified.replace(artifact)

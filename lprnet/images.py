@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from lprnet.alphabet import INDEX
 from lprnet.errors import UserError
-from lprnet.preprocessing import OFFSET, SCALE
 from lprnet.image_header import image_size
+from lprnet.preprocessing import OFFSET, SCALE
 
 HEIGHT, WIDTH = 24, 94
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp"})

@@ -1,8 +1,9 @@
 """All kernels as one PrimFunc over the arena.
 
 `run(images: uint8 (n, H, W, 3), logits: float32 (n, ...), arena: float32)` runs every kernel once
-an image. Kernels keep their schedules; only their buffers are replaced by views of the image, the
-logits, the arena and the weights, which the artifact itself holds (`lprnet/link.py`).
+an image, and those that read only constants once a call. Kernels keep their schedules; only their
+buffers are replaced by views of the image, the logits, the arena and the weights, which the
+artifact itself holds (`lprnet/link.py`).
 """
 
 from collections.abc import Sequence
@@ -13,12 +14,12 @@ import tvm
 import tvm_ffi
 from tvm import relax, tirx
 from tvm.ir import PointerType, PrimType
+from tvm.s_tir import renew_defs
 
-from lprnet.arena import ALIGNMENT, Arena, View, plan_arena
+from lprnet.arena import ALIGNMENT, Arena, View, is_constant_kernel, plan_arena
 from relay_passes.dataflow import Dataflow, array, is_call, itemsize, shape
 
 RUN = "run"
-_renew_definitions = tvm.get_global_func("s_tir.RenewDefs")
 WEIGHTS_SYMBOL = "lprnet_weights"
 
 
@@ -51,41 +52,44 @@ class _Merge:
         self.arena = tirx.decl_buffer((self.plan.size // 4,), name="arena")
         self.weights = tirx.Var("weights", PointerType(PrimType("float32")))
         self.blob = bytearray()
-        self.statements: list[tirx.Stmt] = []
+        self.once: list[tirx.Stmt] = []
+        self.per_image: list[tirx.Stmt] = []
 
     def run(self) -> Program:
         for var, value in self.graph.values.items():
-            if is_call(value, "call_tir"):
-                self._kernel(var, value)
+            if is_constant_kernel(self.graph, value):
+                self.once += self._kernel(var, value)
+            elif is_call(value, "call_tir"):
+                self.per_image += self._kernel(var, value)
             elif is_call(value, "nn.pad"):
-                self._zero_halo(var, [int(n) for n in value.attrs.pad_width])
-        per_image = tirx.For(
+                self.per_image += self._zero_halo(var, [int(n) for n in value.attrs.pad_width])
+        images = tirx.For(
             self.image,
             tirx.const(0, "int64"),
             self.images.shape[0],
             tirx.ForKind.SERIAL,
-            tirx.SeqStmt(self.statements),
+            tirx.SeqStmt(self.per_image),
         )
         pointer = tirx.call_extern(PointerType(PrimType("float32")), WEIGHTS_SYMBOL)
-        body = tirx.SeqStmt([tirx.Bind(self.weights, pointer), per_image])
+        body = tirx.SeqStmt([tirx.Bind(self.weights, pointer), *self.once, images])
         function = tirx.PrimFunc([self.images, self.logits, self.arena], body).with_attr(
             {"global_symbol": RUN, "tirx.noalias": True, "s_tir": True}
         )
         logits_shape = shape(self.graph.result)
         return Program(function, bytes(self.blob), self.plan.size, logits_shape)
 
-    def _kernel(self, var: relax.Var, value: relax.Call) -> None:
-        """Append the body of the kernel that `value` calls, on the views of its arguments."""
+    def _kernel(self, var: relax.Var, value: relax.Call) -> list[tirx.Stmt]:
+        """The body of the kernel that `value` calls, on the views of its arguments."""
         # A kernel called twice needs variables of its own in each place.
-        kernel = _renew_definitions(self.module[value.args[0]])
+        kernel = renew_defs(self.module[value.args[0]])
         operands = [*value.args[1].fields, var]
-        views = {}
+        views, statements = {}, []
         for parameter, operand in zip(kernel.params, operands, strict=True):
             buffer, data = self._buffer(parameter, operand)
-            self.statements.append(tirx.DeclBuffer(buffer, data=data))
+            statements.append(tirx.DeclBuffer(buffer, data=data))
             views[parameter] = buffer
         body = tvm_ffi.structural_map(kernel.body, (tirx.Buffer, lambda b: views.get(b, b)))
-        self.statements.append(body)
+        return [*statements, body]
 
     def _buffer(
         self, parameter: tirx.Buffer, operand: relax.Expr
@@ -127,8 +131,8 @@ class _Merge:
         self.blob.extend(values.tobytes())
         return offset
 
-    def _zero_halo(self, var: relax.Var, pad_width: Sequence[int]) -> None:
-        """Append the zeros around a padded tensor; its middle is another kernel's output."""
+    def _zero_halo(self, var: relax.Var, pad_width: Sequence[int]) -> list[tirx.Stmt]:
+        """The zeros around a padded tensor; its middle is another kernel's output."""
         (top, bottom), (left, right) = pad_width[0:2], pad_width[2:4]
         view = self.plan.views[var]
         height, width, channels = view.shape
@@ -141,15 +145,18 @@ class _Merge:
             strides=view.strides,
             elem_offset=base + view.offset,
         )
-        self.statements.append(tirx.DeclBuffer(buffer, data=data))
-        for rows, columns in (
+        rectangles = (
             (range(top), range(width)),
             (range(height - bottom, height), range(width)),
             (range(top, height - bottom), range(left)),
             (range(top, height - bottom), range(width - right, width)),
-        ):
-            if rows and columns:
-                self.statements.append(_zero(buffer, rows, columns, channels))
+        )
+        zeros = [
+            _zero(buffer, rows, columns, channels)
+            for rows, columns in rectangles
+            if rows and columns
+        ]
+        return [tirx.DeclBuffer(buffer, data=data), *zeros]
 
 
 def _zero(buffer: tirx.Buffer, rows: range, columns: range, channels: int) -> tirx.Stmt:

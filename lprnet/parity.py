@@ -3,12 +3,9 @@
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from lprnet.decode import greedy
-from lprnet.images import normalise
-from lprnet.model import LPRNet
 
 MAX_RELATIVE_ERROR = 1e-4
 """Of the largest logit; fp32 sums in another order come to about 1e-5."""
@@ -26,14 +23,6 @@ class Parity:
     relative_error: float
     """Largest difference of two logits over the largest logit."""
     same_plates: int
-
-
-def torch_logits(model: LPRNet, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """`(N, 24, 94, 3)` uint8 BGR to `(N, 68, 18)` float32, by torch."""
-    model.eval()
-    with torch.inference_mode():
-        logits: NDArray[np.float32] = model(torch.from_numpy(normalise(images))).numpy()
-    return logits
 
 
 def compare(expected: NDArray[np.float32], found: NDArray[np.float32]) -> Parity:

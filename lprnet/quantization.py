@@ -58,9 +58,10 @@ class QuantizedLayer:
 
 @dataclass(frozen=True)
 class Quantization:
-    """An LPRNet in integers, by convolution name; the container is float32 in `model`."""
+    """An LPRNet in integers, by convolution name; the container computes in float32."""
 
     layers: dict[str, QuantizedLayer]
+    container: QuantizedWeight
     levels: int
     """The largest activation: 127 or 255."""
     model: LPRNet

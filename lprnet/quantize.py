@@ -2,8 +2,9 @@
 
 Every convolution of the backbone gets int8 weights with one scale per output channel and an
 unsigned activation with one scale, zero point 0 (a ReLU precedes it); the image goes in as the
-uint8 pixels it came as. The container stays float32: it is a third of a percent of the arithmetic,
-and reads exact integer sums over pool windows. `integer.py` says what the integers compute.
+uint8 pixels it came as. The container computes in float32, on int8 weights: it is a third of a
+percent of the arithmetic, and reads exact integer sums over pool windows. `integer.py` says what
+the integers compute.
 
 A product of one activation and one weight takes part in a saturating 16-bit pair sum on AVX2
 (`vpmaddubsw`), so activation and weight bits together are at most 15: 8 and 7 (2 * 255 * 63 =
@@ -38,6 +39,8 @@ from lprnet.scales import activation_scale, weight_scales
 from lprnet.topology import CONTAINER, LAYERS, Layer, weight_and_bias
 
 PIXEL_WEIGHT_BITS = 7
+CONTAINER_LEVELS = 127
+"""int8 in every variant: its arithmetic is float32, so no pair sum limits it."""
 
 
 @torch.no_grad()
@@ -73,7 +76,7 @@ def static(
         sqnr[name] = _sqnr(wanted[name].relu(), y)
         return y
 
-    real.activations(images, quantize_layer)
+    rounded.add_container(real, real.activations(images, quantize_layer), images)
     quantized = rounded.model(real, folded)
     living = living_channels(folded)
     layers = {
@@ -86,7 +89,8 @@ def static(
         )
         for layer in LAYERS
     }
-    return Quantization(layers, levels, quantized)
+    container = rounded.integers(quantized, torch.arange(CLASSES), CONTAINER)
+    return Quantization(layers, container, levels, quantized)
 
 
 @torch.no_grad()
@@ -108,10 +112,7 @@ def weights_only(model: LPRNet, images: Tensor, weight_bits: int = 8) -> Weights
         weight = rounded.weights[layer.name]
         return F.conv2d(x, weight, rounded.biases[layer.name], padding=padding(weight)).relu()
 
-    contexts = torch.cat(context_means(real.activations(images, quantize_layer)), dim=1)
-    target = real.logits(images)
-    moments = gram(real.weights[CONTAINER], contexts[:, :, None], target[:, :, None])
-    rounded.add(CONTAINER, real, moments, levels, 0.0)
+    rounded.add_container(real, real.activations(images, quantize_layer), images)
     quantized = rounded.model(real, folded)
     living = {**living_channels(folded), CONTAINER: torch.arange(CLASSES)}
     weights = {name: rounded.integers(quantized, rows, name) for name, rows in living.items()}
@@ -138,6 +139,13 @@ class _Rounded:
         self.weights[name] = solution[:-1].T.reshape(shape).float()
         self.biases[name] = solution[-1].float()
         self.scales[name] = scales.float()
+
+    def add_container(self, real: Compact, outputs: dict[str, Tensor], images: Tensor) -> None:
+        """Refit and round the container, which reads the contexts of the quantized `outputs`."""
+        contexts = torch.cat(context_means(outputs), dim=1)
+        target = real.logits(images)
+        moments = gram(real.weights[CONTAINER], contexts[:, :, None], target[:, :, None])
+        self.add(CONTAINER, real, moments, CONTAINER_LEVELS, 0.0)
 
     def model(self, real: Compact, folded: LPRNet) -> LPRNet:
         """`folded` with the rounded values of `real`'s layers in their places."""

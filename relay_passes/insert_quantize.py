@@ -17,9 +17,9 @@ class LayerScales:
 
     weight_scales: npt.NDArray[np.float64]
     """(K,), positive: each row of the layer's weights is whole multiples of one of these."""
-    activation_scale: float
-    """The real activation is `activation_scale * q`, zero point 0."""
-    activation_levels: int
+    activation_scale: float | None
+    """The real activation is `activation_scale * q`, zero point 0; None leaves it in float32."""
+    activation_levels: int = 255
     """The largest q: 127 (int8 in the QDQ form) or 255 (uint8)."""
 
 
@@ -40,9 +40,9 @@ class InsertQuantize:
             =>  y = relu(conv2d(x, dequantize(Wq, s_w)) + b); dq(q(y))
         dq(q(y)) = dequantize(quantize(y, s, 0), s, 0)
 
-    and the pixels `p` of the image become `dq(q(p))` with scale 1. What reads a quantized map reads
+    and the pixels `p` of the image become `dq(q(p))` of scale 1. What reads a quantized map reads
     `dq(q(y))`. Precondition: `layers` has one entry for each convolution in order, None for one
-    that stays in float32; a quantized one ends in a ReLU. The passes before may have dropped and
+    that stays in float32; one with a quantized activation ends in a ReLU. The passes before may have dropped and
     permuted rows, so each row finds its scale again: the one on whose grid it lies. A row on none
     raises `ValueError`.
     """
@@ -59,7 +59,7 @@ class InsertQuantize:
         chosen = dict(zip(convolutions, self.layers, strict=True))
         relus: dict[relax.Var, LayerScales] = {}
         for convolution, layer in chosen.items():
-            if layer is None:
+            if layer is None or layer.activation_scale is None:
                 continue
             bias = graph.only_reader(convolution)
             relu = None if bias is None else graph.only_reader(bias)
@@ -75,15 +75,15 @@ class InsertQuantize:
                 integers, scales = on_grid(real, layer.weight_scales)
                 weight = _dequantize(relax.const(integers), scales, "int8", axis=0)
                 data = new(value.args[0])
-                if value.args[0].same_as(image):
+                if value.args[0].same_as(image) and layer.activation_scale is not None:
                     data = _round_trip(data, 1.0, "uint8")
                 return relax.Call(value.op, [data, weight], value.attrs)
             if var in relus:
                 layer = relus[var]
-                dtype = quantized_dtype(layer.activation_levels)
-                return _round_trip(
-                    relax.op.nn.relu(new(value.args[0])), layer.activation_scale, dtype
-                )
+                scale = layer.activation_scale
+                if scale is not None:
+                    dtype = quantized_dtype(layer.activation_levels)
+                    return _round_trip(relax.op.nn.relu(new(value.args[0])), scale, dtype)
             return None
 
         result = tvm.IRModule(dict(module.functions.items()))

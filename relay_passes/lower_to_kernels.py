@@ -1,16 +1,18 @@
 """`LowerToKernels`: from NCHW operators to fused HWC kernels on packed weights."""
 
-from dataclasses import dataclass
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 import tvm
 from tvm import relax
 
 from lprnet.targets import Isa
-from relay_passes.dataflow import Dataflow, array, is_call, shape
-from schedules.integer_workloads import DequantizedAveragePool, GroupChannels, QuantizedConv2d
+from relay_passes.activation import Activation, Array, is_integer, pack_weight
+from relay_passes.dataflow import Dataflow, array, is_call, pair, shape
+from schedules.integer_workloads import (
+    DequantizedAveragePool,
+    DequantizeWeight,
+    GroupChannels,
+    QuantizedConv2d,
+)
 from schedules.intrinsics import GROUP
 from schedules.tiles import choose_tile, float_step, integer_step
 from schedules.workloads import (
@@ -23,47 +25,6 @@ from schedules.workloads import (
     Workload,
 )
 
-Array = npt.NDArray[Any]
-
-
-@dataclass(frozen=True)
-class Activation:
-    """An HWC tensor `(height, width, sum of physical channels)`.
-
-    Channels come in segments, one a producer, of which only the first `logical` carry the
-    network's values; the rest fill up vectors.
-    """
-
-    tensor: relax.Expr
-    height: int
-    width: int
-    segments: tuple[tuple[int, int], ...]
-    """(logical, physical) channel counts; several only after a concatenation."""
-
-    @property
-    def logical(self) -> int:
-        return sum(logical for logical, _ in self.segments)
-
-    @property
-    def physical(self) -> int:
-        return sum(physical for _, physical in self.segments)
-
-    def spread(self, weight: Array, channels: int) -> Array:
-        """OIHW weights on the logical channels as weights on `channels` physical ones."""
-        spread = np.zeros((weight.shape[0], channels, *weight.shape[2:]), weight.dtype)
-        spread[:, self.positions()] = weight
-        return spread
-
-    def positions(self) -> npt.NDArray[np.intp]:
-        """The physical index of every logical channel."""
-        ends = np.cumsum([physical for _, physical in self.segments])
-        return np.concatenate(
-            [
-                end - physical + np.arange(logical)
-                for end, (logical, physical) in zip(ends, self.segments, strict=True)
-            ]
-        )
-
 
 @tvm.transform.module_pass(opt_level=0, name="LowerToKernels")
 class LowerToKernels:
@@ -75,7 +36,8 @@ class LowerToKernels:
         main(x: float32 NCHW image)   =>  main(pixels: uint8 HWC image), normalised by a kernel
 
     An integer convolution ends in its requantization instead, a context pool that reads
-    `dequantize` does that itself, and a quantized image goes in as it is.
+    `dequantize` does that itself, a quantized image goes in as it is, and int8 weights of a float
+    convolution are dequantized by a kernel of constants.
 
     `pad`, `strided_slice` and `concat` that remain say where a tensor lies (`lprnet/arena.py`), no
     kernel runs for them. Output channels are filled up with zeros to whole register tiles.
@@ -174,14 +136,15 @@ class _Lowering:
 
     def _conv2d(self, var: relax.Var, value: relax.Call) -> tuple[relax.Var, Activation]:
         source = self.activations[value.args[0]]
-        weight = np.asarray(array(value.args[1]))
-        out_channels, _, kernel_height, kernel_width = weight.shape
+        weight, scale = self._weight(value.args[1])
+        out_channels = len(weight)
         attrs = value.attrs
         plain = all(int(n) == 1 for n in (*attrs.strides, *attrs.dilation, attrs.groups))
         padding = [int(n) for n in attrs.padding]
         if not plain or padding[:2] != padding[2:]:
             raise ValueError(f"no kernel covers {value}")
-        bias, last = np.zeros(out_channels, "int32" if is_integer(weight) else "float32"), var
+        integer = is_integer(weight) and scale is None
+        bias, last = np.zeros(out_channels, "int32" if integer else "float32"), var
         add = self._fuse(last, "add")
         if add is not None:
             values = np.asarray(array(self.graph.values[add].args[1]))
@@ -194,11 +157,25 @@ class _Lowering:
             tensor = self.builder.emit(relax.op.nn.pad(tensor, widths, pad_value=0))
             rows, columns = rows + 2 * top, columns + 2 * left
         padded = Activation(tensor, rows, columns, source.segments)
-        lower = self._integer_conv2d if is_integer(weight) else self._float_conv2d
-        return lower(last, padded, weight, bias)
+        if integer:
+            return self._integer_conv2d(last, padded, weight, bias)
+        return self._float_conv2d(last, padded, weight, scale, bias)
+
+    def _weight(self, expression: relax.Expr) -> tuple[Array, Array | None]:
+        """OIHW weights, and the `(O,)` scales that make int8 ones real."""
+        dequantize = self.graph.match(expression, "dequantize")
+        if dequantize is None:
+            return np.asarray(array(expression)), None
+        weight, scale = (np.asarray(array(argument)) for argument in dequantize.args[:2])
+        return weight, np.broadcast_to(scale.reshape(-1), len(weight))
 
     def _float_conv2d(
-        self, last: relax.Var, source: Activation, weight: Array, bias: Array
+        self,
+        last: relax.Var,
+        source: Activation,
+        weight: Array,
+        scale: Array | None,
+        bias: Array,
     ) -> tuple[relax.Var, Activation]:
         relu = self._fuse(last, "nn.relu")
         out_channels, _, kernel_height, kernel_width = weight.shape
@@ -210,9 +187,15 @@ class _Lowering:
         window = (height, width, channels, kernel_height, kernel_width)
         workload = Conv2d(*window, out_channels, block, relu=relu is not None)
         filled = workload.blocks * block
+        packed = relax.const(pack_weight(source.spread(weight, channels), block))
+        if scale is not None:
+            blocks = workload.blocks
+            scales = np.pad(scale, (0, filled - out_channels)).reshape(blocks, block)
+            dequantize = DequantizeWeight(blocks, kernel_height, kernel_width, channels, block)
+            packed = self._call(dequantize, [packed, relax.const(scales)])
         arguments = [
             self._view(source, source.height, source.width, channels),
-            relax.const(pack_weight(source.spread(weight, channels), block)),
+            packed,
             relax.const(np.pad(bias, (0, filled - out_channels))),
         ]
         out = self._call(workload, arguments)
@@ -255,13 +238,18 @@ class _Lowering:
 
     def _quantize(self, var: relax.Var, value: relax.Call) -> tuple[relax.Var, Activation]:
         """The pixels of the image are integers already."""
-        if value.args[0] not in self.graph.parameters or float(array(value.args[1])) != 1.0:
+        if (
+            value.args[0] not in self.graph.parameters
+            or np.asarray(array(value.args[1])).item() != 1.0
+        ):
             raise ValueError(f"no kernel covers {value}")
         return var, self.activations[value.args[0]]
 
     def _dequantize(self, var: relax.Var, value: relax.Call) -> tuple[relax.Var, Activation]:
-        """Left to the pools that read it."""
-        self.scales[var] = float(np.asarray(array(value.args[1])))
+        """Left to the convolution whose weights they are, or to the pools that read it."""
+        if array(value.args[0]) is not None:
+            return var, Activation(value.args[0], 1, 1, ())
+        self.scales[var] = np.asarray(array(value.args[1])).item()
         return var, self.activations[value.args[0]]
 
     def _fill(self, channels: int) -> int:
@@ -285,7 +273,7 @@ class _Lowering:
         source, attrs = self.activations[value.args[0]], value.attrs
         if any(attrs.padding) or len(source.segments) != 1:
             raise ValueError(f"no kernel covers {value}")
-        kernel, stride = (tuple(int(n) for n in pair) for pair in (attrs.pool_size, attrs.strides))
+        kernel, stride = pair(attrs.pool_size), pair(attrs.strides)
         _, _, height, width = shape(var)
         out_shape = (height, width, self._fill(source.logical))
         workload: Workload = AveragePool(*out_shape, kernel, stride)
@@ -321,10 +309,8 @@ class _Lowering:
         scaled = self._fuse(last, "multiply")
         scale = 1.0 / count
         if scaled is not None:
-            last, scale = (
-                scaled,
-                scale * float(np.asarray(array(self.graph.values[scaled].args[1]))),
-            )
+            factor = np.asarray(array(self.graph.values[scaled].args[1])).item()
+            last, scale = scaled, scale * factor
         workload = MeanSquare(source.height, source.width, source.physical, scale)
         out = self._call(workload, [source.tensor])
         return last, Activation(out, 1, 1, ((1, 1),))
@@ -334,17 +320,3 @@ class _Lowering:
         workload = Divide(source.height, source.width, source.physical)
         out = self._call(workload, [source.tensor, divisor.tensor])
         return var, Activation(out, source.height, source.width, source.segments)
-
-
-def is_integer(weight: Array) -> bool:
-    return weight.dtype == np.int8
-
-
-def pack_weight(weight: Array, block: int) -> Array:
-    """OIHW weights as `(blocks, H, W, I, block)`, output channels filled up with zeros."""
-    out_channels = weight.shape[0]
-    filled = -(-out_channels // block) * block
-    padded = np.pad(weight, ((0, filled - out_channels), (0, 0), (0, 0), (0, 0)))
-    return np.ascontiguousarray(
-        padded.reshape(filled // block, block, *weight.shape[1:]).transpose(0, 3, 4, 2, 1)
-    )

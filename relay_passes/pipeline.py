@@ -34,8 +34,13 @@ REDUCE: tuple[tvm.transform.Pass, ...] = (
 
 
 def quantize(layers: Sequence[LayerScales | None]) -> tuple[tvm.transform.Pass, ...]:
-    """From the reduced graph of weights that lie on integer grids to integer arithmetic."""
-    return (FoldNormalise(), InsertQuantize(layers), SinkDequantize(), FoldQuantize())
+    """From the reduced graph of weights that lie on integer grids to integers.
+
+    Only a first layer that computes in integers reads pixels as they are.
+    """
+    insert = (InsertQuantize(layers), SinkDequantize(), FoldQuantize())
+    reads_pixels = layers[0] is not None and layers[0].activation_scale is not None
+    return (FoldNormalise(), *insert) if reads_pixels else insert
 
 
 def lower(isa: Isa) -> tuple[tvm.transform.Pass, ...]:
@@ -43,9 +48,9 @@ def lower(isa: Isa) -> tuple[tvm.transform.Pass, ...]:
     return (PlaceContexts(), LowerToKernels(isa))
 
 
-def pass_names(isa: Isa, quantized: bool) -> tuple[str, ...]:
+def pass_names(isa: Isa, layers: Sequence[LayerScales | None]) -> tuple[str, ...]:
     """Every pass in order, by name: what a manifest and a tuning log record."""
-    passes = (*REDUCE, *(quantize(()) if quantized else ()), *lower(isa))
+    passes = (*REDUCE, *(quantize(layers) if layers else ()), *lower(isa))
     return tuple(str(step.info.name) for step in passes)
 
 
@@ -64,9 +69,11 @@ def reduce_graph(module: tvm.IRModule) -> tvm.IRModule:
 def quantize_graph(module: tvm.IRModule, layers: Sequence[LayerScales | None]) -> tvm.IRModule:
     """The reduced module in integers, `layers` being the scales of its convolutions in order.
 
-    Convolutions of `layers[i] = None` stay in float32. What reads an integer map in float32 does so
-    through `dequantize`.
+    Convolutions of `layers[i] = None` stay in float32; with no layers at all everything does. What
+    reads an integer map in float32 does so through `dequantize`.
     """
+    if not layers:
+        return module
     return tvm.transform.Sequential(quantize(layers), name="quantize_graph")(module)
 
 

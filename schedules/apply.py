@@ -7,12 +7,19 @@ from tvm import s_tir, tirx
 
 from lprnet.targets import Isa
 from schedules.conv2d import schedule_conv2d, schedule_quantized_conv2d
+from schedules.integer_workloads import (
+    DequantizedAveragePool,
+    DequantizeWeight,
+    GroupChannels,
+    QuantizedConv2d,
+)
 from schedules.intrinsics import GROUP
 from schedules.match import match as match_workload
 from schedules.pools import (
     pool_columns,
     pool_lanes,
     schedule_average_pool,
+    schedule_dequantize_weight,
     schedule_elementwise,
     schedule_group_channels,
     schedule_max_pool,
@@ -22,13 +29,10 @@ from schedules.tiles import Tile, choose_tile, float_step, integer_step
 from schedules.workloads import (
     AveragePool,
     Conv2d,
-    DequantizedAveragePool,
     Divide,
-    GroupChannels,
     MaxPool,
     MeanSquare,
     Normalise,
-    QuantizedConv2d,
     Workload,
 )
 
@@ -44,19 +48,23 @@ class KernelReport:
     kernel: str
     macs: int
     origin: str
-    """`manual` or `none`."""
+    """`manual`, `auto` or `none`; a kernel with nothing to tune is `manual` in any build."""
     tile: str
     """What stays in registers, in words."""
 
 
 def apply(
-    module: tvm.IRModule, isa: Isa, origin: str = "manual"
+    module: tvm.IRModule, isa: Isa, origin: str = "manual", log: TuningLog | None = None
 ) -> tuple[tvm.IRModule, list[KernelReport]]:
     """`module` with every kernel scheduled, and one report a kernel.
 
-    `origin` is `manual` for the hand-written schedules or `none` to leave TVM's defaults. Raises
-    `UnscheduledKernel` for a PrimFunc that no hand-written schedule covers.
+    `origin` is `manual` for the hand-written schedules, `auto` for the fastest ones in `log`,
+    `hybrid` for the faster of the two, kernel by kernel, as measured now on this CPU, or `none` to
+    leave TVM's defaults. Raises `UnscheduledKernel` for a PrimFunc that no hand-written schedule
+    covers, and `UserError` for one that `log` has no record of.
     """
+    if origin == "hybrid":
+        return _hybrid(module, isa, log)
     scheduled = tvm.IRModule(dict(module.functions.items()))
     reports = []
     for variable, function in module.functions.items():
@@ -66,12 +74,31 @@ def apply(
         if workload is None:
             raise UnscheduledKernel(f"no schedule covers the kernel {variable.name_hint}")
         tile = "unscheduled"
-        if origin == "manual":
+        kind = origin
+        if origin == "auto" and log is not None and is_tunable(workload):
+            tuned, tile = log.schedule(variable.name_hint, workload)
+            scheduled.update_func(variable, tuned)
+        elif origin != "none":
+            kind = "manual"
             sch = s_tir.Schedule(function)
             tile = schedule(sch, workload, isa)
             scheduled.update_func(variable, sch.mod["main"])
-        reports.append(KernelReport(variable.name_hint, workload.macs, origin, tile))
+        reports.append(KernelReport(variable.name_hint, workload.macs, kind, tile))
     return scheduled, reports
+
+
+def _hybrid(
+    module: tvm.IRModule, isa: Isa, log: TuningLog | None
+) -> tuple[tvm.IRModule, list[KernelReport]]:
+    """The kernels of a manual build, replaced where those of an automatic one are faster."""
+    manual, auto = apply(module, isa, "manual"), apply(module, isa, "auto", log)
+    tuned = [report.kernel for report in auto[1] if report.origin == "auto"]
+    faster = faster_kernels(manual[0], auto[0], tuned, isa)
+    chosen = tvm.IRModule(dict(manual[0].functions.items()))
+    for name in faster:
+        chosen.update_func(chosen.get_global_var(name), auto[0][name])
+    reports = [a if a.kernel in faster else m for m, a in zip(manual[1], auto[1], strict=True)]
+    return chosen, reports
 
 
 def schedule(sch: s_tir.Schedule, workload: Workload, isa: Isa) -> str:
@@ -92,6 +119,9 @@ def schedule(sch: s_tir.Schedule, workload: Workload, isa: Isa) -> str:
         case AveragePool() | DequantizedAveragePool():
             schedule_average_pool(sch, isa)
             return "1x1 pixels x 1 vector"
+        case DequantizeWeight():
+            schedule_dequantize_weight(sch, isa)
+            return "1 vector"
         case Normalise() | Divide():
             schedule_elementwise(sch, isa)
             return "1 vector"

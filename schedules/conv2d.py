@@ -32,7 +32,7 @@ def schedule_conv2d(sch: s_tir.Schedule, tile: Tile, isa: Isa) -> None:
 
 
 def schedule_quantized_conv2d(sch: s_tir.Schedule, tile: Tile, isa: Isa) -> None:
-    """Apply `tile` to the `QuantizedConv2d` in `sch`, packed in blocks of `tile.vectors` vectors."""
+    """Apply `tile` to the `QuantizedConv2d` in `sch`, packed for `tile.vectors` vectors."""
     acc, window, lane = _register_tile(sch, tile, isa)
     _zero_before(sch, acc, window)
     sch.tensorize(lane, dot4(isa))

@@ -141,6 +141,36 @@ class DequantizedAveragePool:
 
 
 @dataclass(frozen=True)
+class DequantizeWeight:
+    """int8 `weight (blocks, KH, KW, channels, block)` times `scale (blocks, block)`, float32."""
+
+    family: ClassVar[str] = "dequantize_weight"
+    blocks: int
+    kernel_height: int
+    kernel_width: int
+    channels: int
+    block: int
+
+    macs: ClassVar[int] = 0
+
+    @property
+    def name(self) -> str:
+        shape = (self.blocks, self.kernel_height, self.kernel_width, self.channels, self.block)
+        return f"dequantize_{'x'.join(map(str, shape))}"
+
+    def prim_func(self) -> tirx.PrimFunc:
+        shape = (self.blocks, self.kernel_height, self.kernel_width, self.channels, self.block)
+        weight = te.placeholder(shape, dtype="int8", name="weight")
+        scale = te.placeholder((self.blocks, self.block), name="scale")
+        out = te.compute(
+            shape,
+            lambda o, h, w, c, v: weight[o, h, w, c, v].astype("float32") * scale[o, v],
+            name="out",
+        )
+        return te.create_prim_func([weight, scale, out])
+
+
+@dataclass(frozen=True)
 class GroupChannels:
     """The image with its channels filled up to whole groups of 4 by zeros, uint8."""
 

@@ -22,7 +22,7 @@ GROUP = 4
 
 
 def _description(lanes: int) -> tirx.PrimFunc:
-    @T.prim_func(s_tir=True)
+    @T.prim_func(s_tir=True)  # type: ignore[untyped-decorator]
     def dot4(a: T.handle, b: T.handle, c: T.handle) -> None:
         A = T.match_buffer(a, (4,), "uint8", offset_factor=1)
         B = T.match_buffer(b, (lanes, 4), "int8", offset_factor=1)
@@ -45,7 +45,7 @@ def _vnni(lanes: int) -> tirx.PrimFunc:
     sums, weights = f"int32x{lanes}", f"int8x{4 * lanes}"
     instruction = f"llvm.x86.avx512.vpdpbusd.{32 * lanes}"
 
-    @T.prim_func(s_tir=True)
+    @T.prim_func(s_tir=True)  # type: ignore[untyped-decorator]
     def dot4_vnni(a: T.handle, b: T.handle, c: T.handle) -> None:
         A = T.match_buffer(a, (4,), "uint8", offset_factor=1)
         B = T.match_buffer(b, (lanes, 4), "int8", offset_factor=1)
@@ -69,7 +69,7 @@ def _vnni(lanes: int) -> tirx.PrimFunc:
 def _multiply_add(lanes: int, bytes_to_words: str, words_to_sums: str) -> tirx.PrimFunc:
     sums, words, weights = f"int32x{lanes}", f"int16x{2 * lanes}", f"int8x{4 * lanes}"
 
-    @T.prim_func(s_tir=True)
+    @T.prim_func(s_tir=True)  # type: ignore[untyped-decorator]
     def dot4_multiply_add(a: T.handle, b: T.handle, c: T.handle) -> None:
         A = T.match_buffer(a, (4,), "uint8", offset_factor=1)
         B = T.match_buffer(b, (lanes, 4), "int8", offset_factor=1)

@@ -9,16 +9,19 @@ from collections.abc import Iterator
 import tvm_ffi
 from tvm import tirx
 
+from schedules.integer_workloads import (
+    DequantizedAveragePool,
+    DequantizeWeight,
+    GroupChannels,
+    QuantizedConv2d,
+)
 from schedules.workloads import (
     AveragePool,
     Conv2d,
-    DequantizedAveragePool,
     Divide,
-    GroupChannels,
     MaxPool,
     MeanSquare,
     Normalise,
-    QuantizedConv2d,
     Workload,
 )
 
@@ -50,21 +53,26 @@ def _candidates(function: tirx.PrimFunc) -> Iterator[Workload]:
         attributes = [int(function.attrs[name]) for name in ("out_channels", "levels")]
         _, kernel_height, kernel_width, _, block, _ = packed
         out_channels, levels = attributes
-        window = (height, width, channels, kernel_height, kernel_width)
-        yield QuantizedConv2d(*window, out_channels, block, levels)
+        extents = (height, width, channels, kernel_height, kernel_width)
+        yield QuantizedConv2d(*extents, out_channels, block, levels)
+    elif ranks == [5, 2, 5]:
+        blocks, kernel_height, kernel_width, channels, block = shapes[0]
+        yield DequantizeWeight(blocks, kernel_height, kernel_width, channels, block)
     elif ranks == [3, 3, 3]:
-        yield Divide(*shapes[0])
+        height, width, channels = shapes[0]
+        yield Divide(height, width, channels)
     elif ranks == [3, 3] and "scale" in function.attrs:
         scale = float(function.attrs["scale"])
-        yield MeanSquare(*shapes[0], scale)
+        height, width, channels = shapes[0]
+        yield MeanSquare(height, width, channels, scale)
         for shape, kernel, stride in _average_pools(shapes):
             yield DequantizedAveragePool(*shape, kernel, stride, scale)
     elif ranks == [3, 3]:
         (rows, columns, _), (height, width, channels) = shapes
         if shapes[0] == shapes[1]:
-            yield Normalise(*shapes[0])
+            yield Normalise(height, width, channels)
         if shapes[0][:2] == shapes[1][:2]:
-            yield GroupChannels(*shapes[0])
+            yield GroupChannels(height, width, shapes[0][2])
         if rows == height + 2 and width > 1 and (columns - 3) % (width - 1) == 0:
             dtype = str(function.params[0].dtype)
             yield MaxPool(height, width, (columns - 3) // (width - 1), channels, dtype)

@@ -83,6 +83,13 @@ def schedule_elementwise(sch: s_tir.Schedule, isa: Isa) -> None:
     sch.vectorize(lane)
 
 
+def schedule_dequantize_weight(sch: s_tir.Schedule, isa: Isa) -> None:
+    """Schedule a `DequantizeWeight`: one vector of output channels at a time."""
+    *_, channel = sch.get_loops(sch.get_sblock("out"))
+    _, lane = sch.split(channel, [None, isa.float_lanes])
+    sch.vectorize(lane)
+
+
 def schedule_group_channels(sch: s_tir.Schedule) -> None:
     """Schedule a `GroupChannels`: the channels of a pixel together, unrolled."""
     *_, channel = sch.get_loops(sch.get_sblock("out"))

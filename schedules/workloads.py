@@ -16,6 +16,7 @@ from tvm import te, tirx
 from lprnet.preprocessing import OFFSET, SCALE
 from schedules.integer_workloads import (
     DequantizedAveragePool,
+    DequantizeWeight,
     GroupChannels,
     QuantizedConv2d,
 )
@@ -199,8 +200,8 @@ class Normalise:
         out = te.compute(
             shape,
             lambda h, w, c: (
-                (pixels[h, w, c].astype("float32") - tirx.const(127.5, "float32"))
-                * tirx.const(1 / 128, "float32")
+                (pixels[h, w, c].astype("float32") - tirx.const(OFFSET, "float32"))
+                * tirx.const(SCALE, "float32")
             ),
             name="out",
         )
@@ -280,4 +281,5 @@ Workload = (
     | QuantizedConv2d
     | DequantizedAveragePool
     | GroupChannels
+    | DequantizeWeight
 )

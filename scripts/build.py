@@ -16,10 +16,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--checkpoint", type=Path, default=DEFAULT_CHECKPOINT, metavar="FILE")
     parser.add_argument(
+        "--quantized",
+        nargs="?",
+        const="static",
+        choices=("static", "weights"),
+        help="int8: weights and activations (static, the default) or weights alone",
+    )
+    parser.add_argument(
         "--calibration",
         type=Path,
         metavar="DIR",
-        help="images to calibrate constants on (at most 100 are used; no labels needed)",
+        help="images to calibrate on (at most 100 are used; no labels needed); rendered plates "
+        "where a quantized build is given none",
     )
     parser.add_argument("--target", choices=TARGET_NAMES, default="native")
     parser.add_argument("--schedule", choices=("manual", "none"), default="manual")

@@ -1,0 +1,76 @@
+"""What a build compiles: a torch model, the scales of its integers, and what it must compute."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from lprnet.images import normalise
+from lprnet.integer import integer_network
+from lprnet.model import LPRNet
+from lprnet.quantization import IMAGE_SCALE, QuantizedWeight
+from lprnet.quantize import static, weights_only
+from lprnet.topology import CONTAINER, LAYERS
+from relay_passes.insert_quantize import LayerScales
+
+Logits = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+"""`(N, 24, 94, 3)` uint8 BGR to `(N, 68, 18)` float32."""
+
+
+@dataclass(frozen=True)
+class Network:
+    """One variant of the network, ready to be compiled."""
+
+    variant: str
+    model: LPRNet
+    """What is exported; of a quantized network the weights lie on their integer grids."""
+    scales: tuple[LayerScales | None, ...]
+    """Of its convolutions in order, none for a float network (`relay_passes/pipeline.py`)."""
+    expected: Logits
+    """What the artifact must compute, by torch."""
+
+
+def float_network(model: LPRNet) -> Network:
+    """`model` as it is, in float32."""
+    return Network("fp32", model, (), lambda images: torch_logits(model, images))
+
+
+def static_network(model: LPRNet, images: NDArray[np.uint8]) -> Network:
+    """`model` in integers, calibrated on `images` `(N, 24, 94, 3)` uint8 BGR."""
+    quantization = static(model, torch.from_numpy(normalise(images)))
+    layers = [quantization.layers[layer.name] for layer in LAYERS]
+    scales: list[LayerScales | None] = [
+        LayerScales(_grid(layer.weight), layer.output_scale, quantization.levels)
+        for layer in layers
+    ]
+    # The image's own scale goes into the weights that read it.
+    first = scales[0]
+    assert first is not None
+    scales[0] = LayerScales(
+        first.weight_scales * IMAGE_SCALE, first.activation_scale, first.activation_levels
+    )
+    scales.append(LayerScales(_grid(quantization.container), None))
+    return Network("int8", quantization.model, tuple(scales), integer_network(quantization).logits)
+
+
+def weights_only_network(model: LPRNet, images: NDArray[np.uint8]) -> Network:
+    """`model` with int8 weights, computed in float32; `images` as in `static_network`."""
+    weights, rounded = weights_only(model, torch.from_numpy(normalise(images)))
+    names = [*(layer.name for layer in LAYERS), CONTAINER]
+    scales = tuple(LayerScales(_grid(weights[name]), None) for name in names)
+    return Network("int8-weights", rounded, scales, lambda pixels: torch_logits(rounded, pixels))
+
+
+def torch_logits(model: LPRNet, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """`(N, 24, 94, 3)` uint8 BGR to `(N, 68, 18)` float32, by torch."""
+    model.eval()
+    with torch.inference_mode():
+        logits: NDArray[np.float32] = model(torch.from_numpy(normalise(images))).numpy()
+    return logits
+
+
+def _grid(weight: QuantizedWeight) -> NDArray[np.float64]:
+    """The scales that occur in a layer."""
+    return np.unique(weight.scale).astype(np.float64)
