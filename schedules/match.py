@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import tvm_ffi
 from tvm import tirx
+from tvm.tirx.buffer import is_buffer_var
 
 from schedules.integer_workloads import (
     DequantizedAveragePool,
@@ -40,7 +41,7 @@ def match(function: tirx.PrimFunc) -> Workload | None:
 
 def _candidates(function: tirx.PrimFunc) -> Iterator[Workload]:
     """Every workload with buffers of these shapes."""
-    shapes = [tuple(int(extent) for extent in buffer.shape) for buffer in function.params]
+    shapes = _static_shapes(function)
     ranks = [len(shape) for shape in shapes]
     if ranks == [3, 5, 1, 3] and "out_channels" in function.attrs:
         _, (_, kernel_height, kernel_width, channels, block), _, (height, width, _) = shapes
@@ -48,7 +49,7 @@ def _candidates(function: tirx.PrimFunc) -> Iterator[Workload]:
         window = (height, width, channels, kernel_height, kernel_width, out_channels, block)
         yield Conv2d(*window)
         yield Conv2d(*window, relu=False)
-    elif ranks == [3, 6, 1, 1, 3]:
+    elif ranks == [3, 6, 1, 1, 3] and {"out_channels", "levels"} <= set(function.attrs.keys()):
         (_, _, channels), packed, _, _, (height, width, _) = shapes
         attributes = [int(function.attrs[name]) for name in ("out_channels", "levels")]
         _, kernel_height, kernel_width, _, block, _ = packed
@@ -78,6 +79,16 @@ def _candidates(function: tirx.PrimFunc) -> Iterator[Workload]:
             yield MaxPool(height, width, (columns - 3) // (width - 1), channels, dtype)
         for shape, kernel, stride in _average_pools(shapes):
             yield AveragePool(*shape, kernel, stride)
+
+
+def _static_shapes(function: tirx.PrimFunc) -> list[Shape]:
+    """The shape of each buffer; none at all if a parameter is a scalar or an extent a variable."""
+    if not all(is_buffer_var(parameter) for parameter in function.params):
+        return []
+    shapes = [tuple(buffer.shape) for buffer in function.params]
+    if not all(isinstance(extent, tirx.IntImm) for shape in shapes for extent in shape):
+        return []
+    return [tuple(int(extent) for extent in shape) for shape in shapes]
 
 
 def _average_pools(

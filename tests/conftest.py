@@ -1,4 +1,4 @@
-"""What tests may lack: the public checkpoint with its 1000 real plates, and a CPU's instructions."""
+"""What tests may lack: the public checkpoint and its 1000 real plates, and CPU instructions."""
 
 import os
 from dataclasses import dataclass

@@ -8,7 +8,12 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from lprnet.targets import Dot4, Target
-from schedules.integer_workloads import DequantizedAveragePool, GroupChannels, QuantizedConv2d
+from schedules.integer_workloads import (
+    DequantizedAveragePool,
+    DequantizeWeight,
+    GroupChannels,
+    QuantizedConv2d,
+)
 from schedules.workloads import MaxPool
 from tests.schedules.kernel_runner import TARGETS, packed_for, run
 
@@ -187,3 +192,13 @@ def test_group_channels(target: Target, channels: int) -> None:
     assert got.shape[2] % 4 == 0
     np.testing.assert_array_equal(got[..., :channels], pixels)
     assert not got[..., channels:].any()
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("shape", [(1, 3, 1, 5, 48), (2, 1, 1, 7, 16)])
+def test_dequantize_weight(target: Target, shape: tuple[int, int, int, int, int]) -> None:
+    rng = np.random.default_rng(0)
+    weight = rng.integers(-127, 128, shape).astype("int8")
+    scale = rng.uniform(1e-4, 1, (shape[0], shape[-1])).astype("float32")
+    got = run(DequantizeWeight(*shape), target, weight, scale)
+    np.testing.assert_array_equal(got, weight.astype("float32") * scale[:, None, None, None])
