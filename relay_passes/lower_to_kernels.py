@@ -200,7 +200,7 @@ class _Lowering:
         ]
         out = self._call(workload, arguments)
         segments = ((out_channels, filled),)
-        return relu or last, Activation(out, height, width, segments)
+        return (last if relu is None else relu), Activation(out, height, width, segments)
 
     def _integer_conv2d(
         self, last: relax.Var, source: Activation, weight: Array, bias: Array
