@@ -40,12 +40,7 @@ def build(request: Request) -> tuple[Build, Record | None]:
     """
     torch.set_flush_denormal(True)
     target = find_target(request.target)
-    model = load_model(request.checkpoint)
-    files = [] if request.calibration is None else calibration_files(request.calibration)
-    images = read_images(files) if files else rendered_images()
-    if files or request.quantized:
-        calibrate(model, images)
-    network = _network(model, images, request.quantized)
+    network, images, files = prepare(request.checkpoint, request.calibration, request.quantized)
     built = compile_network(
         network,
         Source(request.checkpoint, tuple(file.name for file in files)),
@@ -55,6 +50,21 @@ def build(request: Request) -> tuple[Build, Record | None]:
         schedule=request.schedule,
     )
     return built, None if built.parity is None else _latency(built, images[:1])
+
+
+def prepare(
+    checkpoint: Path, calibration: Path | None, quantized: str | None
+) -> tuple[Network, NDArray[np.uint8], list[Path]]:
+    """The network to compile, images to compare it on, and the files it was calibrated on.
+
+    Raises `UserError` for a bad checkpoint or image.
+    """
+    model = load_model(checkpoint)
+    files = [] if calibration is None else calibration_files(calibration)
+    images = read_images(files) if files else rendered_images()
+    if files or quantized:
+        calibrate(model, images)
+    return _network(model, images, quantized), images, files
 
 
 def _network(model: LPRNet, images: NDArray[np.uint8], quantized: str | None) -> Network:

@@ -19,8 +19,10 @@ from lprnet.network import Network
 from lprnet.parity import Parity, compare
 from lprnet.runtime import Recognizer
 from lprnet.targets import Target
+from lprnet.tuning import LOGS
+from lprnet.tuning.log import open_log
 from relay_passes.pipeline import lower_graph, pass_names, quantize_graph, reduce_graph
-from schedules.apply import KernelReport, apply
+from schedules.apply import TUNED, KernelReport, apply
 
 DISTRIBUTIONS = ("lprnet-tvm", "apache-tvm", "apache-tvm-ffi")
 """Whose versions a manifest records."""
@@ -53,19 +55,22 @@ def compile_network(
     images: NDArray[np.uint8],
     artifact: Path,
     schedule: str = "manual",
+    logs: Path = LOGS,
 ) -> Build:
     """Compile `network` for `target` into `artifact` and its manifest, all or nothing.
 
     `images` `(N, 24, 94, 3)` uint8 BGR are what the artifact is compared with torch on before it
-    gets its name. Raises `UserError` if it cannot be written and `ParityError` if it does not
-    compute what torch computes.
+    gets its name. `schedule` is an origin of `schedules.apply.apply`; tuned ones come from the log
+    of this target and variant in `logs`. Raises `UserError` if it cannot be written or a kernel has
+    no record there, and `ParityError` if it does not compute what torch computes.
     """
     # 1. Torch to Relax, the single crossing; then the passes, in the order of pipeline.py.
     reduced = reduce_graph(to_relax(network.model))
     quantized = quantize_graph(reduced, network.scales)
     lowered = lower_graph(quantized, target.isa)
     # 2. One schedule a kernel.
-    scheduled, kernels = apply(lowered, target.isa, schedule)
+    log = open_log(logs / target.name / network.variant) if schedule in TUNED else None
+    scheduled, kernels = apply(lowered, target.isa, schedule, log)
     # 3. One function over one arena, one shared object.
     program = merge_kernels(scheduled)
     unverified = artifact.with_name(f"{artifact.stem}.{os.getpid()}.partial.so")

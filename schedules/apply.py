@@ -6,6 +6,9 @@ import tvm
 from tvm import s_tir, tirx
 
 from lprnet.targets import Isa
+from lprnet.tuning.contest import faster_kernels
+from lprnet.tuning.log import TuningLog
+from lprnet.tuning.space import is_tunable
 from schedules.conv2d import schedule_conv2d, schedule_quantized_conv2d
 from schedules.integer_workloads import (
     DequantizedAveragePool,
@@ -35,6 +38,10 @@ from schedules.workloads import (
     Normalise,
     Workload,
 )
+
+ORIGINS = ("manual", "auto", "hybrid", "none")
+TUNED = ("auto", "hybrid")
+"""The origins that need a tuning log."""
 
 
 class UnscheduledKernel(Exception):
@@ -75,7 +82,8 @@ def apply(
             raise UnscheduledKernel(f"no schedule covers the kernel {variable.name_hint}")
         tile = "unscheduled"
         kind = origin
-        if origin == "auto" and log is not None and is_tunable(workload):
+        if origin == "auto" and is_tunable(workload):
+            assert log is not None
             tuned, tile = log.schedule(variable.name_hint, workload)
             scheduled.update_func(variable, tuned)
         elif origin != "none":
@@ -91,9 +99,10 @@ def _hybrid(
     module: tvm.IRModule, isa: Isa, log: TuningLog | None
 ) -> tuple[tvm.IRModule, list[KernelReport]]:
     """The kernels of a manual build, replaced where those of an automatic one are faster."""
+    assert log is not None
     manual, auto = apply(module, isa, "manual"), apply(module, isa, "auto", log)
     tuned = [report.kernel for report in auto[1] if report.origin == "auto"]
-    faster = faster_kernels(manual[0], auto[0], tuned, isa)
+    faster = faster_kernels(manual[0], auto[0], tuned, log.target)
     chosen = tvm.IRModule(dict(manual[0].functions.items()))
     for name in faster:
         chosen.update_func(chosen.get_global_var(name), auto[0][name])

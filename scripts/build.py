@@ -9,6 +9,7 @@ from lprnet.build import Request, build, build_tables
 from lprnet.cli import run
 from lprnet.targets import TARGET_NAMES
 from lprnet.weights import DEFAULT_CHECKPOINT
+from schedules.apply import ORIGINS
 
 
 def main() -> None:
@@ -30,7 +31,7 @@ def main() -> None:
         "where a quantized build is given none",
     )
     parser.add_argument("--target", choices=TARGET_NAMES, default="native")
-    parser.add_argument("--schedule", choices=("manual", "none"), default="manual")
+    parser.add_argument("--schedule", choices=ORIGINS, default="manual")
     parser.add_argument("--output", type=Path, default=Path("build"), metavar="DIR")
     options = parser.parse_args()
     console = Console(stderr=True)

@@ -17,6 +17,13 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=2000, help="candidates to measure in all")
     parser.add_argument("--checkpoint", type=Path, default=DEFAULT_CHECKPOINT, metavar="FILE")
     parser.add_argument(
+        "--quantized",
+        nargs="?",
+        const="static",
+        choices=("static", "weights"),
+        help="tune the kernels of the int8 build, not of the float one",
+    )
+    parser.add_argument(
         "--calibration",
         type=Path,
         metavar="DIR",

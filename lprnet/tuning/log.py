@@ -14,6 +14,8 @@ from tvm import s_tir, tirx
 from tvm.s_tir import meta_schedule as ms
 
 from lprnet.errors import UserError
+from lprnet.targets import Target, find_target
+from lprnet.tuning.choices import choices
 from lprnet.tuning.journal import Trial
 from lprnet.tuning.manifest import Manifest, read_manifest
 from lprnet.tuning.space import Tunable
@@ -33,6 +35,11 @@ class TuningLog:
     manifest: Manifest
     database: ms.database.Database
 
+    @property
+    def target(self) -> Target:
+        """That it was tuned for."""
+        return find_target(self.manifest.target)
+
     def record(self, kernel: str, workload: Tunable) -> ms.database.TuningRecord:
         """The fastest record of `workload`; raises `UserError` naming `kernel` if it has none."""
         module = kernel_module(workload)
@@ -47,21 +54,15 @@ class TuningLog:
             "with scripts/tune.py --checkpoint or build with --schedule manual."
         )
 
-    def schedule(self, kernel: str, workload: Tunable) -> s_tir.Schedule:
-        """`workload` scheduled by its fastest record's trace. Raises `UserError` as `record`."""
-        return replay(self.record(kernel, workload).trace, workload)
+    def schedule(self, kernel: str, workload: Tunable) -> tuple[tirx.PrimFunc, str]:
+        """`workload` scheduled by its fastest record's trace, and what that chose, in words.
 
-
-def replay(trace: s_tir.schedule.Trace, workload: Tunable) -> s_tir.Schedule:
-    """`workload` scheduled by `trace`."""
-    schedule = s_tir.Schedule(kernel_module(workload))
-    trace.apply_to_schedule(schedule, remove_postproc=False)
-    return schedule
-
-
-def scheduled_function(schedule: s_tir.Schedule) -> tirx.PrimFunc:
-    """The kernel in `schedule`."""
-    return schedule.mod["main"]
+        Raises `UserError` as `record` does.
+        """
+        trace = self.record(kernel, workload).trace
+        schedule = s_tir.Schedule(kernel_module(workload))
+        trace.apply_to_schedule(schedule, remove_postproc=False)
+        return schedule.mod["main"], str(choices(trace, workload))
 
 
 def open_log(directory: Path) -> TuningLog:

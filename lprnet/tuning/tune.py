@@ -13,11 +13,11 @@ import tvm
 from tqdm import tqdm
 
 from lprnet.artifact import digest
-from lprnet.calibration import calibrate, calibration_files, read_images
-from lprnet.checkpoint import load_model
+from lprnet.build import prepare
 from lprnet.codegen import tvm_target
 from lprnet.errors import UserError
 from lprnet.export import to_relax
+from lprnet.network import Network
 from lprnet.targets import Target, cpu_flags, cpu_name, find_target
 from lprnet.tuning.fleet import Fleet
 from lprnet.tuning.journal import Journal
@@ -26,7 +26,7 @@ from lprnet.tuning.log import TRIALS
 from lprnet.tuning.manifest import FILE, Manifest, read_manifest, refuse_to_mix, write_manifest
 from lprnet.tuning.session import BATCH, Session
 from lprnet.tuning.tasks import Task, find_tasks
-from relay_passes.pipeline import lower_graph, pass_names, reduce_graph
+from relay_passes.pipeline import lower_graph, pass_names, quantize_graph, reduce_graph
 
 FEWEST = 4
 """Candidates a batch, however few the trials."""
@@ -38,6 +38,7 @@ class Request:
 
     checkpoint: Path
     calibration: Path | None
+    quantized: str | None
     target: str
     trials: int
     fresh: bool
@@ -70,15 +71,17 @@ def tune(request: Request) -> Outcome:
     if request.trials < 1:
         raise UserError(f"--trials is {request.trials}; give at least 1.")
     target = find_target(request.target)
-    tasks = _tasks(request, target)
+    torch.set_flush_denormal(True)
+    network, *_ = prepare(request.checkpoint, request.calibration, request.quantized)
+    tasks = _tasks(network, target)
     manifest = Manifest(
         target=target.name,
-        variant="fp32",
+        variant=network.variant,
         checkpoint=request.checkpoint.name,
         checkpoint_sha256=digest(request.checkpoint),
         tvm=tvm.__version__,
         cpu=cpu_name() if request.key is None else f"fleet {request.key}",
-        passes=pass_names(target.isa, quantized=False),
+        passes=pass_names(target.isa, network.scales),
         kernels=tuple(f"{task.calls} x {task.workload}" for task in tasks),
         seed=request.seed,
         trials=0,
@@ -108,13 +111,11 @@ def tune(request: Request) -> Outcome:
     return Outcome(directory, session.manifest, tasks, session.seconds, peak)
 
 
-def _tasks(request: Request, target: Target) -> list[Task]:
-    """The kernels of the checkpoint, through the same passes as a build."""
-    torch.set_flush_denormal(True)
-    model = load_model(request.checkpoint)
-    if request.calibration is not None:
-        calibrate(model, read_images(calibration_files(request.calibration)))
-    return find_tasks(lower_graph(reduce_graph(to_relax(model)), target.isa))
+def _tasks(network: Network, target: Target) -> list[Task]:
+    """The kernels of the network, through the same passes as a build."""
+    reduced = reduce_graph(to_relax(network.model))
+    quantized = quantize_graph(reduced, network.scales)
+    return find_tasks(lower_graph(quantized, target.isa))
 
 
 def _bench(

@@ -133,7 +133,10 @@ class _Worker:
         self._calls = 0
         if not self._connection.poll(STARTING):
             raise RuntimeError(f"a worker process did not start within {STARTING:.0f} s")
-        self._connection.recv()
+        try:
+            self._connection.recv()
+        except EOFError as error:
+            raise RuntimeError("a worker process ended while it started") from error
 
 
 def _serve(connection: Connection, cores: frozenset[int] | None) -> None:
