@@ -1,11 +1,18 @@
 """`FoldNormalise`: the first convolution reads pixels, not normalised values."""
 
-import numpy as np
 import tvm
 from tvm import relax
 
 from lprnet.preprocessing import OFFSET, SCALE
-from relay_passes.dataflow import Dataflow, New, array, channel_constant, conv2d_like, is_call
+from relay_passes.dataflow import (
+    Dataflow,
+    New,
+    array,
+    channel_constant,
+    conv2d_like,
+    float64,
+    is_call,
+)
 
 
 @relax.transform.function_pass(opt_level=0, name="FoldNormalise")
@@ -15,7 +22,7 @@ class FoldNormalise:
         main(x): conv2d(x, W) + b  =>  main(p): conv2d(p, W / 128) + (b - 127.5 / 128 * sum(W))
 
     Precondition: only unpadded convolutions with a constant bias read the image, for a padding zero
-    is a grey pixel before and a black one after. A padded one raises `ValueError`.
+    is a grey pixel before and a black one after. Any other reader raises `ValueError`.
     """
 
     def transform_function(
@@ -24,19 +31,36 @@ class FoldNormalise:
         """The function on pixels."""
         graph = Dataflow(function)
         (image,) = graph.parameters
-        shifts: dict[relax.Var, np.ndarray] = {}
+        convolutions = graph.readers[image]
+        biases = [_bias(graph, convolution) for convolution in convolutions]
+        shift = {
+            bias: -OFFSET * SCALE * float64(graph.values[convolution].args[1]).sum((1, 2, 3))
+            for convolution, bias in zip(convolutions, biases, strict=True)
+        }
 
         def rewrite(var: relax.Var, value: relax.Expr, new: New) -> relax.Expr | None:
-            if is_call(value, "nn.conv2d") and value.args[0].same_as(image):
-                bias = graph.only_reader(var)
-                if any(value.attrs.padding) or bias is None:
-                    raise ValueError("the image is padded; its normalisation cannot be folded")
-                weight = np.asarray(array(value.args[1]), "float64")
-                shifts[bias] = -OFFSET * SCALE * weight.sum((1, 2, 3))
-                return conv2d_like(value, new(image), weight * SCALE)
-            if var in shifts:
-                bias_values = np.asarray(array(value.args[1]), "float64").reshape(-1)
-                return relax.op.add(new(value.args[0]), channel_constant(bias_values + shifts[var]))
+            if var in convolutions:
+                return conv2d_like(value, new(image), float64(value.args[1]) * SCALE)
+            if var in shift:
+                shifted = float64(value.args[1]).reshape(-1) + shift[var]
+                return relax.op.add(new(value.args[0]), channel_constant(shifted))
             return None
 
         return graph.rebuild(rewrite)
+
+
+def _bias(graph: Dataflow, reader: relax.Var) -> relax.Var:
+    """The addition of a constant bias to `reader`, which must be an unpadded convolution."""
+    convolution, bias = graph.values[reader], graph.only_reader(reader)
+    if (
+        not is_call(convolution, "nn.conv2d")
+        or any(convolution.attrs.padding)
+        or bias is None
+        or not is_call(graph.values[bias], "add")
+        or array(graph.values[bias].args[1]) is None
+    ):
+        raise ValueError(
+            "the image's normalisation can be folded into unpadded convolutions with a constant "
+            "bias alone"
+        )
+    return bias

@@ -11,6 +11,9 @@ from relay_passes.dataflow import Dataflow, New, array, channel_constant, is_cal
 
 Floats = npt.NDArray[np.float64]
 
+LARGEST_INPUT = 255
+"""Of 8 bits, signed or not, in magnitude."""
+
 
 @dataclass(frozen=True)
 class Layer:
@@ -39,7 +42,7 @@ class FoldQuantize:
 
     with one s_x, s_y and one s_w for each output channel. Precondition: weights with zero point 0,
     an output with zero point 0, for which clipping is the ReLU; z_x = 0 where the convolution is
-    padded. Anything else is left alone.
+    padded. Anything else is left alone. A sum that might leave int32 raises `ValueError`.
     """
 
     def transform_function(
@@ -89,8 +92,10 @@ def _layer(graph: Dataflow, quantize: relax.Call) -> Layer | None:
 def _integer_form(layer: Layer, new: New) -> relax.Expr:
     convolution = layer.convolution
     sums = layer.weight.sum((1, 2, 3), dtype="int64")
-    bias = np.rint(layer.bias).astype("int64") - layer.data_zero_point * sums
-    limit = np.iinfo("int32").max
+    bias = np.rint(layer.bias) - layer.data_zero_point * sums
+    products = LARGEST_INPUT * np.abs(layer.weight.astype("int64")).sum((1, 2, 3))
+    if (np.abs(bias) + products > np.iinfo("int32").max).any():
+        raise ValueError("a quantized convolution's sum may leave int32; its weight scale is small")
     accumulator = relax.op.nn.conv2d(
         new(layer.data),
         relax.const(layer.weight),
@@ -100,7 +105,7 @@ def _integer_form(layer: Layer, new: New) -> relax.Expr:
     )
     biased = relax.op.add(
         accumulator,
-        relax.const(np.clip(bias, -limit, limit).astype("int32").reshape(1, -1, 1, 1)),
+        relax.const(bias.astype("int32").reshape(1, -1, 1, 1)),
     )
     scaled = relax.op.multiply(
         relax.op.astype(biased, "float32"), channel_constant(layer.multiplier)

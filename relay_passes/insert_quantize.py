@@ -42,9 +42,9 @@ class InsertQuantize:
 
     and the pixels `p` of the image become `dq(q(p))` of scale 1. What reads a quantized map reads
     `dq(q(y))`. Precondition: `layers` has one entry for each convolution in order, None for one
-    that stays in float32; one with a quantized activation ends in a ReLU. The passes before may have dropped and
-    permuted rows, so each row finds its scale again: the one on whose grid it lies. A row on none
-    raises `ValueError`.
+    that stays in float32; one with a quantized activation ends in a ReLU. The passes before may
+    have dropped and permuted rows, so each row finds its scale again: the one on whose grid it
+    lies. A row on none raises `ValueError`.
     """
 
     def __init__(self, layers: Sequence[LayerScales | None]) -> None:
@@ -94,14 +94,22 @@ class InsertQuantize:
 def on_grid(
     weight: npt.NDArray[np.float64], scales: npt.NDArray[np.float64]
 ) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.float32]]:
-    """OIHW weights as integers and the `(O,)` scales they are multiples of, out of `scales`."""
-    rows = weight.reshape(len(weight), 1, -1) / scales.reshape(1, -1, 1)
-    error = np.abs(rows - np.rint(rows)).max(2) + (np.abs(rows).max(2) > 127.5)
-    best = error.argmin(1)
-    if (error[np.arange(len(weight)), best] > OFF_GRID).any():
+    """OIHW weights as integers and the `(O,)` scales they are multiples of, out of `scales`.
+
+    Errors count relative to a row's largest integer, or tiny weights would lie on every coarse
+    grid, at zero. Of equals the coarsest is taken, so that a row of zeros keeps its bias small.
+    """
+    coarsest_first = np.sort(scales)[::-1]
+    rows = weight.reshape(len(weight), 1, -1) / coarsest_first.reshape(1, -1, 1)
+    steps = np.rint(rows)
+    error, largest = np.abs(rows - steps).max(2), np.abs(steps).max(2)
+    fits = (error <= OFF_GRID) & (largest <= 127) & ((largest > 0) | (error == 0))
+    best = np.where(fits, error / np.maximum(largest, 1), np.inf).argmin(1)
+    row = np.arange(len(weight))
+    if not fits[row, best].all():
         raise ValueError("weights are not whole multiples of any of their layer's scales")
-    integers = np.rint(rows[np.arange(len(weight)), best]).astype("int8")
-    return integers.reshape(weight.shape), scales[best].astype("float32")
+    integers = steps[row, best].astype("int8")
+    return integers.reshape(weight.shape), coarsest_first[best].astype("float32")
 
 
 def _round_trip(data: relax.Expr, scale: float, dtype: str) -> relax.Expr:

@@ -39,4 +39,5 @@ class PlaceContexts:
             if binding.var not in moved:
                 place(binding)
         body = relax.SeqExpr([relax.DataflowBlock(bindings)], function.body.body)
-        return relax.Function(function.params, body, function.ret_ty, attrs=function.attrs)
+        placed = relax.Function(function.params, body, function.ret_ty, attrs=function.attrs)
+        return relax.BlockBuilder().normalize(placed)
