@@ -202,6 +202,12 @@ class GroupChannels:
 
 
 def to_levels(value: tirx.Expr, levels: int) -> tirx.Expr:
-    """`clamp(rint(value), 0, levels)` as uint8."""
-    low, high = tirx.const(0.0, "float32"), tirx.const(float(levels), "float32")
-    return te.max(te.min(tirx.nearbyint(value), high), low).astype("uint8")
+    """`clamp(rint(value), 0, levels)` as uint8, by one addition.
+
+    Between 2**23 and 2**24 float32 holds whole numbers only, so adding 2**23 rounds to nearest,
+    ties to even, and leaves the integer in the low bits. Clamping first changes nothing, for both
+    bounds are integers.
+    """
+    low, high, magic = (tirx.const(float(x), "float32") for x in (0, levels, 2**23))
+    rounded = te.max(te.min(value, high), low) + magic
+    return tirx.reinterpret("int32", rounded).astype("uint8")

@@ -23,6 +23,8 @@ L1_BYTES = 32 * 1024
 """The smallest L1D of the targets (Broadwell to Cascade Lake; Ice Lake has 48 KiB)."""
 L1_CYCLES, L2_CYCLES = 0.5, 2.0
 """Cycles to load one vector: two a cycle from L1, 32 of its 64 bytes a cycle from L2."""
+ADDRESS_ROWS = 4
+"""Rows of a tile whose addresses fit the general registers when everything is unrolled."""
 TILE_OVERHEAD = 12.0
 """Cycles around one tile's reduction, next to one a vector for bias, ReLU and store."""
 
@@ -56,7 +58,12 @@ class Step:
     latency: int
     """Cycles until the next one on the same accumulator may start."""
     extra_registers: int
-    """Registers for what it computes on the way."""
+    """Registers for what it computes on the way, and for the constants of its epilogue."""
+    unrolled_steps: int = 0
+    """LLVM unrolls a reduction of at most so many steps whole and hoists its weights out of the
+    loop over tiles: those of one vector of channels stay in registers, more than two spill
+    (measured on Ice Lake).
+    """
 
 
 def float_step(isa: Isa) -> Step:
@@ -68,7 +75,9 @@ def integer_step(isa: Isa) -> Step:
     """One four-byte dot product (`schedules/intrinsics.py`): one instruction with VNNI, else two
     multiplications and an addition, a vector of ones and two values on the way.
     """
-    return Step(0.5, 5, 0) if isa.dot4 is Dot4.AVX512_VNNI else Step(1.0, 1, 3)
+    if isa.dot4 is Dot4.AVX512_VNNI:
+        return Step(0.5, 5, 3, unrolled_steps=9)
+    return Step(1.0, 1, 3)
 
 
 def divisors(extent: int) -> list[int]:
@@ -76,14 +85,26 @@ def divisors(extent: int) -> list[int]:
     return [divisor for divisor in range(1, extent + 1) if extent % divisor == 0]
 
 
-def legal_tiles(height: int, width: int, vectors: int, step: Step, isa: Isa) -> Iterator[Tile]:
+def legal_tiles(
+    height: int, width: int, steps: int, vectors: int, step: Step, isa: Isa
+) -> Iterator[Tile]:
     """Every tile that divides the output (`vectors` is its channels, in vectors) and fits."""
     for rows in divisors(height):
         for columns in divisors(width):
             for block in divisors(vectors):
                 tile = Tile(rows, columns, block)
-                if tile.registers(step) <= isa.registers:
+                if tile.registers(step) <= isa.registers and _survives_unrolling(
+                    tile, steps, step, isa
+                ):
                     yield tile
+
+
+def _survives_unrolling(tile: Tile, steps: int, step: Step, isa: Isa) -> bool:
+    """Whether a reduction that LLVM unrolls whole spills nothing that matters."""
+    if steps > step.unrolled_steps or tile.vectors == 2:
+        return True
+    hoisted = tile.pixels + steps + 1 + step.extra_registers
+    return tile.vectors == 1 and hoisted <= isa.registers and tile.rows <= ADDRESS_ROWS
 
 
 def cycles(
@@ -105,7 +126,7 @@ def choose_tile(
     """The tile with the fewest predicted cycles; fewer loads decide between equals."""
     vectors = -(-out_channels // isa.float_lanes)
     return min(
-        legal_tiles(height, width, vectors, step, isa),
+        legal_tiles(height, width, steps, vectors, step, isa),
         key=lambda tile: (
             cycles(tile, height, width, steps, vectors, step, isa),
             1 / tile.pixels + 1 / tile.vectors,
