@@ -59,6 +59,20 @@ class Compact:
         return F.conv1d(torch.cat(pooled, dim=1), weight[..., 0], bias)
 
 
+def before_relu(small: Compact, x: Tensor) -> dict[str, Tensor]:
+    """What every convolution of the backbone puts out before its ReLU, by name."""
+    outputs = {}
+
+    def record(layer: Layer, x: Tensor) -> Tensor:
+        weight = small.weights[layer.name]
+        y = F.conv2d(x, weight, small.biases[layer.name], padding=padding(weight))
+        outputs[layer.name] = y
+        return y.relu()
+
+    small.activations(x, record)
+    return outputs
+
+
 def padding(weight: Tensor) -> tuple[int, int]:
     """LPRNet pads its 3x1 and 1x3 convolutions to keep the size, and no other one."""
     kernel = (weight.shape[2], weight.shape[3])

@@ -19,7 +19,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from lprnet.alphabet import CLASSES
-from lprnet.compact import Compact, compact, context_means, expand, padding
+from lprnet.compact import Compact, before_relu, compact, context_means, expand, padding
 from lprnet.equalize import equalize
 from lprnet.errors import UserError
 from lprnet.fold import fold, living_channels
@@ -57,7 +57,7 @@ def static(
     _check(images)
     folded = fold(model)
     real = equalize(compact(folded), images)
-    wanted = _before_relu(real, images)
+    wanted = before_relu(real, images)
     levels = 2**activation_bits - 1
     rounded = _Rounded({}, {}, {})
     steps: dict[str, float] = {}
@@ -102,7 +102,7 @@ def weights_only(model: LPRNet, images: Tensor, weight_bits: int = 8) -> Weights
     _check(images)
     folded = fold(model)
     real = equalize(compact(folded), images)
-    wanted = _before_relu(real, images)
+    wanted = before_relu(real, images)
     levels = 2 ** (weight_bits - 1) - 1
     rounded = _Rounded({}, {}, {})
 
@@ -164,20 +164,6 @@ class _Rounded:
 def _check(images: Tensor) -> None:
     if len(images) == 0 or not bool(images.isfinite().all()):
         raise UserError("quantization needs at least one calibration image, and no NaN in it")
-
-
-def _before_relu(real: Compact, images: Tensor) -> dict[str, Tensor]:
-    """What each convolution of the float network puts out before its ReLU."""
-    outputs = {}
-
-    def record(layer: Layer, x: Tensor) -> Tensor:
-        weight = real.weights[layer.name]
-        y = F.conv2d(x, weight, real.biases[layer.name], padding=padding(weight))
-        outputs[layer.name] = y
-        return y.relu()
-
-    real.activations(images, record)
-    return outputs
 
 
 def _sqnr(signal: Tensor, quantized: Tensor) -> float:
