@@ -4,7 +4,7 @@ from pathlib import Path
 
 import matplotlib
 from matplotlib.figure import Figure
-from rich.table import Table
+from rich.table import Column, Table
 
 from lprnet.tuning.journal import Trial, read_trials
 from lprnet.tuning.log import TRIALS, open_log
@@ -20,7 +20,8 @@ def summary(outcome: Outcome) -> Table:
     log = open_log(outcome.directory)
     trials = read_trials(outcome.directory / TRIALS)
     table = Table(
-        *("kernel", "MMAC", "trials", "failed", "first µs", "best µs", "GFLOP/s"),
+        Column("kernel", no_wrap=True),
+        *("MMAC", "trials", "failed", "first µs", "best µs", "GFLOP/s"),
         title=f"{outcome.directory}: {made.trials} trials, {made.valid / made.trials:.1%} valid, "
         f"{made.seconds / 60:.1f} min, {outcome.peak_bytes / 2**20:.0f} MiB, "
         f"{outcome.seconds * 1e3:.3f} ms a plate",

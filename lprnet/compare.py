@@ -1,0 +1,173 @@
+"""`scripts/compare.py`'s work: every schedule of every kernel against the machine's peak."""
+
+import tempfile
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+import tvm
+from numpy.typing import NDArray
+
+from lprnet.bench import Record, pin_to_one_core, record, take_turns
+from lprnet.build import prepare
+from lprnet.codegen import tvm_target
+from lprnet.compile import Source, compile_network
+from lprnet.errors import UserError
+from lprnet.export import to_relax
+from lprnet.network import Network
+from lprnet.peak import flops, fma_loop
+from lprnet.runtime import Recognizer
+from lprnet.targets import Target, cpu_flags, find_target
+from lprnet.tuning import LOGS
+from lprnet.tuning.choices import ConvolutionChoice, choices
+from lprnet.tuning.contest import CLEARLY_FASTER, Contest, hold_contests
+from lprnet.tuning.log import TuningLog, open_log
+from lprnet.tuning.tasks import Task, find_tasks
+from relay_passes.pipeline import lower_graph, quantize_graph, reduce_graph
+from schedules.apply import ORIGINS, apply, conv2d_tile
+
+PLATES = 8
+"""Images that each of the four builds is checked on; the unscheduled one is slow."""
+WARM_UP, REPEATS = 5, 60
+TIMED = ("none", "auto", "manual")
+"""Contestants for each kernel; `hybrid` is one of the last two."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asked for."""
+
+    checkpoint: Path
+    calibration: Path | None
+    quantized: str | None
+    target: str
+    logs: Path = LOGS
+
+
+@dataclass(frozen=True)
+class KernelTimes:
+    """One kernel under every schedule. Times in seconds, minima of rounds taken in turns."""
+
+    task: Task
+    seconds: dict[str, float]
+    """By origin: `none`, `auto`, `manual`, `hybrid`."""
+    samples: dict[str, list[float]]
+    """Of each round."""
+    lessons: tuple[str, ...]
+    """What the automatic schedule does that the manual one does not."""
+
+    def gflops(self, origin: str) -> float:
+        """Billions of multiplications and additions a second."""
+        return 2 * self.task.workload.macs / self.seconds[origin] / 1e9
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Everything that was measured."""
+
+    variant: str
+    target: str
+    peak_gflops: float
+    """Of one core, by float32 FMAs on registers."""
+    kernels: tuple[KernelTimes, ...]
+    records: tuple[Record, ...]
+    """End to end, one an origin, then each kernel's."""
+
+
+def compare(request: Request) -> Comparison:
+    """Time all schedules of what `request` names, on one core of this machine.
+
+    Raises `UserError` for anything that the user can mend.
+    """
+    torch.set_flush_denormal(True)
+    target = find_target(request.target)
+    missing = sorted(set(target.flags) - cpu_flags())
+    if missing:
+        raise UserError(
+            f"This CPU lacks {', '.join(missing)} and cannot time {target.name} code; compare on "
+            "a machine that has them."
+        )
+    network, images, _ = prepare(request.checkpoint, request.calibration, request.quantized)
+    log = open_log(request.logs / target.name / network.variant)
+    quantized = quantize_graph(reduce_graph(to_relax(network.model)), network.scales)
+    lowered = lower_graph(quantized, target.isa)
+    tasks = find_tasks(lowered)
+    scheduled = {name: apply(lowered, target.isa, name, log)[0] for name in TIMED}
+
+    peak: Contest = {"peak": fma_loop(target.isa)}
+    contests: list[Contest] = [
+        {name: tvm.IRModule({"main": scheduled[name][task.kernel]}) for name in TIMED}
+        for task in tasks
+    ]
+    peak_times, *times = hold_contests([peak, *contests], tvm_target(target))
+    kernels = tuple(
+        _kernel(task, samples, target, log) for task, samples in zip(tasks, times, strict=True)
+    )
+    end_to_end = _end_to_end(network, request, target, images[:PLATES])
+    records = [
+        record(
+            samples,
+            variant=network.variant,
+            engine=f"lprnet, {origin} schedules",
+            isa=target.name,
+            batch=1,
+            warm_up=WARM_UP,
+        )
+        for origin, samples in end_to_end.items()
+    ]
+    for kernel in kernels:
+        for origin in TIMED:
+            records.append(
+                record(
+                    np.array(kernel.samples[origin]) * 1e3,
+                    variant=network.variant,
+                    engine=f"lprnet, {kernel.task.kernel}, {origin} schedule",
+                    isa=target.name,
+                    batch=1,
+                    warm_up=1,
+                )
+            )
+    gflops = flops(target.isa) / min(peak_times["peak"]) / 1e9
+    return Comparison(network.variant, target.name, gflops, kernels, tuple(records))
+
+
+def _kernel(
+    task: Task, samples: dict[str, list[float]], target: Target, log: TuningLog
+) -> KernelTimes:
+    seconds = {name: min(times) for name, times in samples.items()}
+    wins = seconds["auto"] < CLEARLY_FASTER * seconds["manual"]
+    seconds["hybrid"] = seconds["auto" if wins else "manual"]
+    chosen = choices(log.record(task.kernel, task.workload).trace, task.workload)
+    lessons: tuple[str, ...] = (str(chosen),)
+    if isinstance(chosen, ConvolutionChoice):
+        workload = task.workload
+        manual = conv2d_tile(workload, target.isa)  # type: ignore[arg-type]
+        lessons = tuple(chosen.differences(manual, workload.blocks))  # type: ignore[union-attr]
+    return KernelTimes(task, seconds, samples, lessons)
+
+
+def _end_to_end(
+    network: Network, request: Request, target: Target, images: NDArray[np.uint8]
+) -> dict[str, NDArray[np.float64]]:
+    """Milliseconds a plate of four artifacts, in turns, by origin."""
+    with tempfile.TemporaryDirectory() as folder:
+        readers = {}
+        for origin in ORIGINS:
+            built = compile_network(
+                network,
+                Source(request.checkpoint, ()),
+                target,
+                images,
+                Path(folder, f"{origin}.so"),
+                schedule=origin,
+                logs=request.logs,
+            )
+            readers[origin] = Recognizer(built.artifact)
+        pin_to_one_core()
+        return take_turns(
+            {origin: partial(reader.logits, images[:1]) for origin, reader in readers.items()},
+            REPEATS,
+            WARM_UP,
+        )

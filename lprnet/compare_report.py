@@ -1,0 +1,102 @@
+"""A comparison of schedules for a reader: tables, lessons, a picture, JSON."""
+
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+from rich.table import Column, Table
+
+from lprnet.compare import Comparison, KernelTimes
+
+COLOURS = {"auto": "#E69F00", "manual": "#0072B2", "hybrid": "#009E73"}
+"""From Okabe and Ito's palette, told apart by every kind of colour vision."""
+
+
+def tables(comparison: Comparison) -> list[Table]:
+    """Kernels with their times, then the four builds end to end."""
+    kernels = Table(
+        Column("kernel", no_wrap=True),
+        *("MMAC", "none", "auto", "manual", "hybrid", "manual/auto", "% of peak"),
+        title=f"{comparison.target} {comparison.variant}: µs a call, minima of turns; "
+        f"one core's peak is {comparison.peak_gflops:.0f} GFLOP/s in float32",
+    )
+    for kernel in comparison.kernels:
+        macs, seconds = kernel.task.workload.macs, kernel.seconds
+        kernels.add_row(
+            kernel.task.kernel,
+            f"{macs / 1e6:.2f}" if macs else "",
+            *(f"{1e6 * seconds[origin]:.1f}" for origin in ("none", "auto", "manual", "hybrid")),
+            f"{seconds['manual'] / seconds['auto']:.2f}",
+            f"{100 * kernel.gflops('hybrid') / comparison.peak_gflops:.0f}" if macs else "",
+        )
+    totals = Table("schedules", "min ms", "median", "p95", title="end to end, one thread, batch 1")
+    for record in _end_to_end(comparison):
+        times = (record.min_ms, record.median_ms, record.p95_ms)
+        totals.add_row(record.engine, *(f"{time:.3f}" for time in times))
+    return [kernels, totals]
+
+
+def lessons(comparison: Comparison) -> list[str]:
+    """A sentence a kernel: what the automatic schedule does differently, and what it brings."""
+    return [_lesson(kernel) for kernel in comparison.kernels]
+
+
+def _lesson(kernel: KernelTimes) -> str:
+    ratio = kernel.seconds["manual"] / kernel.seconds["auto"]
+    faster, slower = f"{ratio:.2f} times as fast as manual", f"{1 / ratio:.2f} times slower"
+    outcome = faster if ratio >= 1 else slower
+    what = ", ".join(kernel.lessons) or "does the same as the manual schedule"
+    return f"{kernel.task.kernel}: auto {what}; {outcome}."
+
+
+def as_json(comparison: Comparison) -> dict[str, Any]:
+    """Everything measured, as plain JSON values; seconds, GFLOP/s."""
+    return {
+        "variant": comparison.variant,
+        "target": comparison.target,
+        "peak_gflops": comparison.peak_gflops,
+        "kernels": [
+            {
+                "kernel": kernel.task.kernel,
+                "calls": kernel.task.calls,
+                "macs": kernel.task.workload.macs,
+                "seconds": kernel.seconds,
+                "share_of_peak": {
+                    origin: kernel.gflops(origin) / comparison.peak_gflops
+                    for origin in kernel.seconds
+                },
+                "lesson": _lesson(kernel),
+            }
+            for kernel in comparison.kernels
+        ],
+        "records": [record.as_json() for record in comparison.records],
+    }
+
+
+def plot(comparison: Comparison, picture: Path) -> None:
+    """Draw each convolution's share of the peak, by schedule, as a PNG."""
+    matplotlib.use("Agg")
+    kernels = [kernel for kernel in comparison.kernels if kernel.task.workload.macs]
+    rows = np.arange(len(kernels))
+    figure = Figure(figsize=(9, 1.5 + 0.45 * len(kernels)), layout="constrained")
+    axes = figure.add_subplot()
+    for index, (origin, colour) in enumerate(COLOURS.items()):
+        shares = [100 * kernel.gflops(origin) / comparison.peak_gflops for kernel in kernels]
+        axes.barh(rows + 0.27 * (index - 1), shares, 0.25, color=colour, label=origin)
+    axes.axvline(100, color="black", linewidth=0.8)
+    axes.set_yticks(
+        rows, [f"{k.task.kernel} ({k.task.workload.macs / 1e6:.1f} MMAC)" for k in kernels]
+    )
+    axes.invert_yaxis()
+    axes.set_xlabel(f"% of one core's {comparison.peak_gflops:.0f} GFLOP/s (float32 FMA)")
+    axes.set_title(f"{comparison.target} {comparison.variant}")
+    axes.legend(loc="lower right")
+    partial = picture.with_name(f".{picture.name}.partial")
+    figure.savefig(partial, dpi=120, format="png")
+    partial.replace(picture)
+
+
+def _end_to_end(comparison: Comparison) -> list[Any]:
+    return [record for record in comparison.records if record.engine.endswith("schedules")]

@@ -1,0 +1,57 @@
+"""A small kernel to tune, with everything a session needs."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from lprnet.codegen import tvm_target
+from lprnet.targets import find_target
+from lprnet.tuning.manifest import Manifest, write_manifest
+from lprnet.tuning.session import Session
+from lprnet.tuning.tasks import Task
+from schedules.workloads import AveragePool, Conv2d
+
+TARGET = find_target("broadwell")
+TASKS = [
+    Task("conv", Conv2d(6, 10, 8, 3, 1, 16, 16), 2),
+    Task("pool", AveragePool(1, 4, 16, (4, 2), (4, 2)), 1),
+]
+MANIFEST = Manifest(
+    target=TARGET.name,
+    variant="fp32",
+    checkpoint="none",
+    checkpoint_sha256="00" * 32,
+    tvm=__import__("tvm").__version__,
+    cpu="this one",
+    passes=(),
+    kernels=tuple(str(task.workload) for task in TASKS),
+    seed=1,
+    trials=0,
+    valid=0,
+    seconds=0.0,
+)
+
+
+@dataclass(frozen=True)
+class Small:
+    """Two small kernels and a folder for their log."""
+
+    tasks: list[Task]
+    directory: Path
+    session: Callable[[], Session]
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> Small:
+    """Sessions that go on with each other's log."""
+    directory, scratch = tmp_path / "log", tmp_path / "scratch"
+    for folder in (directory, scratch):
+        folder.mkdir()
+    write_manifest(MANIFEST, directory)
+
+    def session() -> Session:
+        return Session(TASKS, tvm_target(TARGET), TARGET.isa, MANIFEST, directory, scratch, batch=4)
+
+    return Small(TASKS, directory, session)

@@ -1,0 +1,115 @@
+"""A run from end to end: what it writes, goes on with, and survives."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tvm
+
+from lprnet.codegen import generate, tvm_target
+from lprnet.errors import UserError
+from lprnet.tuning.journal import read_trials
+from lprnet.tuning.local import LocalBench
+from lprnet.tuning.log import KEPT, TRIALS, open_log
+from lprnet.tuning.measure import check, random_inputs, run_kernel
+from schedules.workloads import Conv2d
+from tests.tuning.conftest import TARGET, TASKS, Small
+
+DRIVER = """
+import lprnet.tuning.preload
+import sys
+from pathlib import Path
+from lprnet.codegen import tvm_target
+from lprnet.tuning.local import LocalBench
+from lprnet.tuning.session import Session
+from tests.tuning.conftest import MANIFEST, TARGET, TASKS
+
+def main():
+    directory, scratch = map(Path, sys.argv[1:3])
+    with LocalBench() as bench:
+        session = Session(TASKS, tvm_target(TARGET), TARGET.isa, MANIFEST, directory, scratch, 4)
+        session.run(int(sys.argv[3]), bench, lambda added: None)
+
+if __name__ == "__main__":
+    main()
+"""
+
+
+def test_a_run_and_its_continuation(small: Small) -> None:
+    added: list[int] = []
+    with LocalBench() as bench:
+        first = small.session()
+        first.run(10, bench, added.append)
+        first.journal.close()
+        assert sum(added) == 10 == len(first.journal.trials)
+
+        second = small.session()
+        assert len(second.journal.trials) == 10
+        assert second.seconds == first.seconds
+        second.run(16, bench, added.append)
+        second.confirm(bench, lambda: None)
+        second.journal.close()
+
+    trials = read_trials(small.directory / TRIALS)
+    assert len(trials) == 16
+    assert max(Counter((t.kernel, t.candidate) for t in trials).values()) == 1
+    assert all(trial.error is None for trial in trials)
+
+    log = open_log(small.directory)
+    assert (log.manifest.trials, log.manifest.valid) == (16, 16)
+    assert log.manifest.seconds > 0
+    per_kernel = Counter(t.kernel for t in trials if t.record)
+    assert set(per_kernel.values()) <= set(range(1, KEPT + 1))
+    for task in TASKS:
+        function, words = log.schedule(task.kernel, task.workload)
+        assert words
+        plain = task.workload.prim_func()
+        inputs = random_inputs(plain)
+        *_, out = plain.params
+        blank = np.zeros([int(extent) for extent in out.shape], "float32")
+        results = [
+            run_kernel(
+                generate(tvm.IRModule({"main": f}), tvm_target(TARGET)).jit(),
+                tvm.cpu(),
+                inputs,
+                blank,
+            )[-1].numpy()
+            for f in (plain, function)
+        ]
+        check(results[1], results[0])
+    with pytest.raises(UserError, match=r"has no record for the kernel conv9.*tuned for none"):
+        log.schedule("conv9", Conv2d(6, 10, 9, 3, 1, 16, 16))
+
+
+def test_killed_again_and_again(small: Small, tmp_path: Path) -> None:
+    """Every finished trial is there once, and builds can open the log at any time."""
+    script = tmp_path / "driver.py"
+    script.write_text(DRIVER)
+    root = Path(__file__).resolve().parents[2]
+    command = [sys.executable, script, small.directory, tmp_path / "scratch"]
+    environment = {**os.environ, "PYTHONPATH": str(root)}
+    journal = small.directory / TRIALS
+    counts = [0]
+    for _ in range(2):
+        process = subprocess.Popen([*command, "1000"], env=environment)
+        while process.poll() is None and len(_whole_lines(journal)) <= counts[-1]:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        counts.append(len(_whole_lines(journal)))
+    assert counts == sorted(set(counts))
+    subprocess.run([*command, str(counts[-1] + 4)], env=environment, check=True)
+    trials = read_trials(journal)
+    assert len(trials) == counts[-1] + 4
+    assert max(Counter((t.kernel, t.candidate) for t in trials).values()) == 1
+    assert open_log(small.directory).manifest.trials == len(trials)
+
+
+def _whole_lines(path: Path) -> list[bytes]:
+    return path.read_bytes().splitlines()[: path.read_bytes().count(b"\n")] if path.exists() else []
