@@ -147,7 +147,9 @@ class _Lowering:
         bias, last = np.zeros(out_channels, "int32" if integer else "float32"), var
         add = self._fuse(last, "add")
         if add is not None:
-            values = np.asarray(array(self.graph.values[add].args[1]))
+            values = array(self.graph.values[add].args[1])
+            if values is None or values.size > 1 and values.shape != (1, out_channels, 1, 1):
+                raise ValueError(f"no kernel covers {self.graph.values[add]}")
             bias, last = np.broadcast_to(values.reshape(-1), out_channels), add
 
         tensor, rows, columns = source.tensor, source.height, source.width
@@ -286,25 +288,34 @@ class _Lowering:
         return var, Activation(self._call(workload, [view]), height, width, segments)
 
     def _prefix(self, var: relax.Var, value: relax.Call) -> tuple[relax.Var, Activation]:
+        """The first channels, unmoved."""
         source = self.activations[value.args[0]]
+        axes, begin, *_ = ([int(n.value) for n in entries.fields] for entries in value.args[1:])
+        strides = [int(n.value) for entries in value.args[4:] for n in entries.fields]
+        if axes != [1] or begin != [0] or strides not in ([], [1]) or len(source.segments) != 1:
+            raise ValueError(f"no kernel covers {value}")
         _, channels, height, width = shape(var)
         ((_, physical),) = source.segments
         return var, Activation(source.tensor, height, width, ((channels, physical),))
 
     def _concat(self, var: relax.Var, value: relax.Call) -> tuple[relax.Var, Activation]:
+        if int(value.attrs.axis) != 1:
+            raise ValueError(f"no kernel covers {value}")
         parts = [self.activations[field] for field in value.args[0].fields]
         tensor = self.builder.emit(relax.op.concat([part.tensor for part in parts], axis=2))
         segments = tuple(segment for part in parts for segment in part.segments)
         return var, Activation(tensor, parts[0].height, parts[0].width, segments)
 
     def _squeeze(self, var: relax.Var, value: relax.Call) -> tuple[relax.Var, Activation]:
+        if [int(axis) for axis in value.attrs.axis] != [2]:
+            raise ValueError(f"no kernel covers {value}")
         return var, self.activations[value.args[0]]
 
     def _mean_square(self, var: relax.Var, value: relax.Call) -> tuple[relax.Var, Activation]:
         source = self.activations[value.args[0]]
         count = source.height * source.width * source.logical
         last = self._fuse(var, "mean")
-        if last is None or len(source.segments) != 1:
+        if last is None or len(source.segments) != 1 or shape(last)[1:] != (1, 1, 1):
             raise ValueError(f"no kernel covers {value}")
         scaled = self._fuse(last, "multiply")
         scale = 1.0 / count

@@ -98,4 +98,5 @@ OPERATORS: dict[str, Callable[[Any, list[Array]], Array]] = {
     "relax.clip": lambda _, v: v[0].clip(v[1], v[2]),
     "relax.astype": lambda c, v: v[0].astype(str(c.attrs.dtype)),
     "relax.strided_slice": _strided_slice,
+    "relax.squeeze": lambda c, v: v[0].squeeze(tuple(int(axis) for axis in c.attrs.axis)),
 }
