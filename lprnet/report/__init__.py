@@ -1,0 +1,1 @@
+"""`scripts/report.py`'s work: every variant against every rival, on this machine, in one run."""

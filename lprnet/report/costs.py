@@ -1,0 +1,136 @@
+"""What a contestant costs: time, throughput, start, memory, and what has to be installed."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, distribution
+from threading import Barrier
+
+import numpy as np
+from numpy.typing import NDArray
+from packaging.requirements import Requirement
+from tqdm import tqdm
+
+from lprnet.bench import pin_to_one_core, take_turns
+from lprnet.decode import greedy
+from lprnet.report.engines import Contestant
+from lprnet.report.rows import PROJECT
+
+BATCHES = (1, 8, 64)
+THROUGHPUT_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class Throughput:
+    """On all cores, one instance each."""
+
+    plates_per_second: float
+    batch: int
+    """The fastest of `BATCHES`."""
+
+
+def on_all_cores(contestant: Contestant, images: NDArray[np.uint8]) -> tuple[list[str], Throughput]:
+    """The texts of `images` `(N, 24, 94, 3)`, each read at batch 1, and the throughput."""
+    cores = len(os.sched_getaffinity(0))
+    barrier = Barrier(cores)
+
+    def core(number: int) -> tuple[list[str], dict[int, float]]:
+        engine = contestant.open()
+        mine = images[number::cores]
+        texts = [greedy(engine(image[None])())[0].text for image in mine]
+        rates = {}
+        for batch in BATCHES:
+            infer = engine(np.resize(images, (batch, *images.shape[1:])))
+            infer()
+            barrier.wait()
+            start, calls = time.perf_counter(), 0
+            while (elapsed := time.perf_counter() - start) < THROUGHPUT_SECONDS or not calls:
+                infer()
+                calls += 1
+            rates[batch] = calls * batch / elapsed
+        return texts, rates
+
+    with ThreadPoolExecutor(cores) as pool:
+        results = list(pool.map(core, range(cores)))
+    texts = [""] * len(images)
+    for number, (mine, _) in enumerate(results):
+        texts[number::cores] = mine
+    rates = {batch: sum(rates[batch] for _, rates in results) for batch in BATCHES}
+    best = max(rates, key=lambda batch: rates[batch])
+    return texts, Throughput(rates[best], best)
+
+
+def latencies(
+    contestants: Sequence[Contestant], image: NDArray[np.uint8], repeats: int, warm_up: int
+) -> list[NDArray[np.float64]]:
+    """Milliseconds a call of every contestant on `image` `(24, 94, 3)`, taking turns on one core.
+
+    The process stays on that core. Rivals get the image as the normalised float32 tensor that they
+    need, ours as uint8 pixels.
+    """
+    pin_to_one_core()
+    calls = {str(n): one.open()(image[None]) for n, one in enumerate(contestants)}
+    with tqdm(total=repeats + warm_up, desc="taking turns", unit="round", delay=3) as bar:
+        samples = take_turns(calls, repeats, warm_up, bar.update)
+    return list(samples.values())
+
+
+def noise(samples: Sequence[NDArray[np.float64]]) -> float:
+    """How far the minima of even and odd rounds of the same contestant differ, at most (0.01: 1 %).
+
+    Two halves of one run of the same code: what is closer together than this is a draw.
+    """
+    halves = [(float(one[::2].min()), float(one[1::2].min())) for one in samples]
+    return max(max(pair) / min(pair) - 1 for pair in halves)
+
+
+@dataclass(frozen=True)
+class Start:
+    """A fresh process that reads one plate."""
+
+    seconds: float
+    """From starting Python to the first result."""
+    resident_bytes: int
+    """Memory after it."""
+
+
+def start(contestant: Contestant) -> Start:
+    """Measured once; files are in the page cache, as they have been read before."""
+    command = [sys.executable, "-m", "lprnet.report.engines"]
+    began = time.perf_counter()
+    with subprocess.Popen(
+        [*command, contestant.engine, str(contestant.file)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        cwd=PROJECT,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        seconds = time.perf_counter() - began
+    return Start(seconds, int(line))
+
+
+def installed_bytes(distributions: Sequence[str]) -> int:
+    """Size of the files of `distributions` and of everything that they require."""
+    waiting, sizes = list(distributions), dict[str, int]()
+    while waiting:
+        name = waiting.pop().lower().replace("_", "-")
+        try:
+            found = distribution(name)
+        except PackageNotFoundError:
+            continue
+        if name not in sizes:
+            paths = (file.locate() for file in found.files or ())
+            sizes[name] = sum(os.path.getsize(str(p)) for p in paths if os.path.isfile(str(p)))
+            waiting += _required(found.requires or ())
+    return sum(sizes.values())
+
+
+def _required(lines: Sequence[str]) -> list[str]:
+    requirements = [Requirement(line) for line in lines]
+    return [r.name for r in requirements if r.marker is None or r.marker.evaluate({"extra": ""})]

@@ -1,0 +1,152 @@
+"""What takes part in the report, and opening it: every engine at its best known settings.
+
+An engine computes on one thread; several cores run one instance each. Run as a program, this file
+measures a start: `python -m lprnet.report.engines ENGINE FILE`.
+"""
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lprnet.images import HEIGHT, WIDTH, normalise
+
+Infer = Callable[[], NDArray[np.float32]]
+"""The logits `(N, 68, 18)` of the images that it was made with."""
+Engine = Callable[[NDArray[np.uint8]], Infer]
+"""Images `(N, 24, 94, 3)` uint8 BGR, made ready in the engine's own form, to a call to be timed."""
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """One line of the report: a file and what runs it."""
+
+    name: str
+    engine: str
+    """A key of `ENGINES`."""
+    file: Path
+    graph: str = "reduced"
+    """`original` as the checkpoint has it, or `reduced` by our passes."""
+    distributions: tuple[str, ...] = ()
+    """Python packages that must be installed to run it, without what decodes images."""
+
+    def open(self) -> Engine:
+        """Ready to run on the calling thread."""
+        return ENGINES[self.engine](self.file)
+
+
+def _ours(file: Path) -> Engine:
+    from lprnet.runtime import Recognizer
+
+    reader = Recognizer(file)
+    return lambda images: lambda: reader.logits(images)
+
+
+def _torch(file: Path, flush: bool = True, compiled: bool = False) -> Engine:
+    """Eager PyTorch, or `torch.compile`, of a checkpoint or of a reduced graph in ONNX."""
+    import torch
+
+    torch.set_num_threads(1)
+    if file.suffix == ".onnx":
+        from lprnet.report.onnx_in_torch import OnnxModule
+
+        model: torch.nn.Module = OnnxModule(file)
+    else:
+        from lprnet.checkpoint import load_model
+
+        model = load_model(file)
+    model.eval()
+    if compiled:
+        model.compile()
+
+    def ready(images: NDArray[np.uint8]) -> Infer:
+        x = torch.from_numpy(normalise(images))
+
+        def infer() -> NDArray[np.float32]:
+            torch.set_flush_denormal(flush)
+            with torch.inference_mode():
+                logits: NDArray[np.float32] = model(x).numpy()
+            return logits
+
+        return infer
+
+    return ready
+
+
+def _onnxruntime(file: Path) -> Engine:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+    options.add_session_config_entry("session.set_denormal_as_zero", "1")
+    session = onnxruntime.InferenceSession(str(file), options, ["CPUExecutionProvider"])
+
+    def ready(images: NDArray[np.uint8]) -> Infer:
+        inputs = {"images": normalise(images)}
+        return lambda: session.run(None, inputs)[0]
+
+    return ready
+
+
+def _openvino(file: Path) -> Engine:
+    """One compiled model a batch size: static shapes are what OpenVINO optimises best."""
+    import openvino
+
+    core = openvino.Core()
+    settings = {
+        "INFERENCE_NUM_THREADS": 1,
+        "NUM_STREAMS": 1,
+        "INFERENCE_PRECISION_HINT": "f32",
+        "PERFORMANCE_HINT": "LATENCY",
+        "ENABLE_CPU_PINNING": False,
+        "CPU_DENORMALS_OPTIMIZATION": True,
+    }
+    requests: dict[int, Any] = {}
+
+    def ready(images: NDArray[np.uint8]) -> Infer:
+        x = normalise(images)
+        if len(x) not in requests:
+            model = core.read_model(str(file))
+            model.reshape(list(x.shape))
+            compiled = core.compile_model(model, "CPU", settings)
+            requests[len(x)] = compiled.create_infer_request()
+        request = requests[len(x)]
+        request.set_input_tensor(openvino.Tensor(x, shared_memory=True))
+
+        def infer() -> NDArray[np.float32]:
+            request.infer()
+            logits: NDArray[np.float32] = request.get_output_tensor().data
+            return logits
+
+        return infer
+
+    return ready
+
+
+ENGINES: dict[str, Callable[[Path], Engine]] = {
+    "lprnet": _ours,
+    "torch": _torch,
+    "torch, subnormals kept": lambda file: _torch(file, flush=False),
+    "torch.compile": lambda file: _torch(file, compiled=True),
+    "onnxruntime": _onnxruntime,
+    "openvino": _openvino,
+}
+
+
+def resident_bytes() -> int:
+    """Memory of this process that is in RAM now."""
+    status = Path("/proc/self/status").read_text()
+    (line,) = (line for line in status.splitlines() if line.startswith("VmRSS"))
+    return int(line.split()[1]) * 1024
+
+
+if __name__ == "__main__":
+    engine, path = sys.argv[1:]
+    ENGINES[engine](Path(path))(np.zeros((1, HEIGHT, WIDTH, 3), np.uint8))()
+    print(json.dumps(resident_bytes()), flush=True)

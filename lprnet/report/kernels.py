@@ -1,0 +1,72 @@
+"""The base's kernels, one by one, under every schedule there is, and the limits of one core."""
+
+import numpy as np
+import tvm
+
+from lprnet.bench import take_turns
+from lprnet.codegen import tvm_target
+from lprnet.errors import UserError
+from lprnet.export import to_relax
+from lprnet.network import Network
+from lprnet.peak import flops, fma_loop
+from lprnet.report.results import Kernel, Kernels
+from lprnet.report.rows import Missing
+from lprnet.targets import Target
+from lprnet.tuning import LOGS
+from lprnet.tuning.contest import hold_contests
+from lprnet.tuning.log import open_log
+from lprnet.tuning.tasks import find_tasks
+from relay_passes.pipeline import lower_graph, reduce_graph
+from schedules.apply import apply
+
+CACHED_BYTES = 256 * 1024
+"""A source and a destination of this size lie in the second-level cache of any Xeon."""
+COPIES = 2000
+
+
+def time_kernels(network: Network, target: Target) -> tuple[Kernels, list[Missing]]:
+    """Minima of turns on one core. Without a tuning log of `network` nothing is `auto`."""
+    lowered = lower_graph(reduce_graph(to_relax(network.model)), target.isa)
+    scheduled = {origin: apply(lowered, target.isa, origin)[0] for origin in ("none", "manual")}
+    missing = []
+    try:
+        log = open_log(LOGS / target.name / network.variant)
+        scheduled["auto"] = apply(lowered, target.isa, "auto", log)[0]
+    except UserError as error:
+        missing.append(Missing("kernels, auto", str(error)))
+    tasks = find_tasks(lowered)
+    contests = [
+        {
+            origin: tvm.IRModule({"main": module[task.kernel]})
+            for origin, module in scheduled.items()
+        }
+        for task in tasks
+    ]
+    peak, *times = hold_contests([{"peak": fma_loop(target.isa)}, *contests], tvm_target(target))
+    kernels = tuple(
+        Kernel(
+            task.kernel,
+            task.workload.macs,
+            _operand_bytes(lowered[task.kernel]),
+            {origin: min(samples) for origin, samples in contest.items()},
+        )
+        for task, contest in zip(tasks, times, strict=True)
+    )
+    return Kernels(flops(target.isa) / min(peak["peak"]), _bandwidth(), kernels), missing
+
+
+def _operand_bytes(function: tvm.tirx.PrimFunc) -> int:
+    """Of all its buffers, each counted once."""
+    return sum(
+        int(np.prod([int(extent) for extent in buffer.shape]))
+        * np.dtype(str(buffer.dtype)).itemsize
+        for buffer in function.params
+    )
+
+
+def _bandwidth() -> float:
+    """Bytes read and written a second by copies within the second-level cache of one core."""
+    source = np.ones(CACHED_BYTES, np.uint8)
+    target = np.empty_like(source)
+    samples = take_turns({"copy": lambda: np.copyto(target, source)}, COPIES, COPIES // 10)
+    return 2 * CACHED_BYTES / (float(samples["copy"].min()) / 1e3)

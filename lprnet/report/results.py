@@ -1,0 +1,131 @@
+"""The report as data: what is measured, kept as JSON, and drawn from again."""
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from lprnet.bench import Accuracy, Record
+from lprnet.errors import UserError
+from lprnet.report.costs import Start, Throughput
+from lprnet.report.rows import Missing
+
+FILE = "report.json"
+SAMPLES = 32
+"""Rendered plates on the contact sheet."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """One contestant with all its columns."""
+
+    name: str
+    ours: bool
+    graph: str
+    """`original` or `reduced`."""
+    latency: Record
+    """Batch 1 and one thread; `accuracy` of all images."""
+    unseen: Accuracy
+    """Of the images that nothing was calibrated on."""
+    throughput: Throughput
+    start: Start
+    file_bytes: int
+    """The artifact, or the rival's checkpoint or ONNX file."""
+    installed_bytes: int
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """One kernel's best time under each schedule."""
+
+    name: str
+    macs: int
+    bytes: int
+    """Of its operands, each read or written once."""
+    seconds: dict[str, float]
+    """By `none`, `manual` and, where there is a tuning log, `auto`."""
+
+
+@dataclass(frozen=True)
+class Kernels:
+    """The float kernels of the base, each alone on one core."""
+
+    peak_flops: float
+    """FMAs on registers, a second."""
+    bytes_per_second: float
+    """Copying within the second-level cache."""
+    kernels: tuple[Kernel, ...]
+
+
+@dataclass(frozen=True)
+class Report:
+    """One run."""
+
+    date: str
+    cores: int
+    checkpoint: str
+    data: str
+    """What was read: how many images of what."""
+    noise: float
+    """`lprnet.report.costs.noise`."""
+    lines: tuple[Line, ...]
+    missing: tuple[Missing, ...]
+    sample_reader: str
+    """The line that read the rendered sample plates."""
+    sample_texts: tuple[str, ...]
+    """What it read, in the order of `lprnet.synthetic.sample_plates`."""
+    kernels: Kernels
+
+    def write(self, folder: Path) -> Path:
+        """Write `report.json` in `folder`. Raises `UserError` where that is impossible."""
+        path = folder / FILE
+        write_bytes(path, (json.dumps(asdict(self), ensure_ascii=False, indent=1) + "\n").encode())
+        return path
+
+
+def best(lines: Sequence[Line]) -> Line:
+    """Our fastest line, which ratios are to."""
+    return min((line for line in lines if line.ours), key=lambda line: line.latency.min_ms)
+
+
+def read_report(path: Path) -> Report:
+    """What `Report.write` wrote. Raises `UserError` for anything else."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        kernels = content.pop("kernels")
+        lines = tuple(_line(line) for line in content.pop("lines"))
+        missing = tuple(Missing(**one) for one in content.pop("missing"))
+        each = tuple(Kernel(**kernel) for kernel in kernels.pop("kernels"))
+        return Report(
+            **content, lines=lines, missing=missing, kernels=Kernels(**kernels, kernels=each)
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path} is no report; make one with scripts/report.py") from error
+
+
+def _line(content: dict[str, Any]) -> Line:
+    latency = content.pop("latency")
+    return Line(
+        latency=Record(**{**latency, "accuracy": Accuracy(**latency["accuracy"])}),
+        unseen=Accuracy(**content.pop("unseen")),
+        throughput=Throughput(**content.pop("throughput")),
+        start=Start(**content.pop("start")),
+        **content,
+    )
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file, all or nothing. Raises `UserError` where that is impossible."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_bytes(content)
+        partial.replace(path)
+    except OSError as error:
+        raise UserError(
+            f"{path}: cannot be written ({error.strerror}); choose another place"
+        ) from error
+    finally:
+        partial.unlink(missing_ok=True)

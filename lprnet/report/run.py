@@ -1,0 +1,167 @@
+"""One run, top to bottom: build, gather rivals, read, time, start, look into the kernels."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+from os import sched_getaffinity
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from lprnet.bench import Accuracy, record
+from lprnet.build import prepare
+from lprnet.calibration import calibration_files, read_images
+from lprnet.decode import greedy
+from lprnet.images import label_of, list_images
+from lprnet.report.costs import (
+    Throughput,
+    installed_bytes,
+    latencies,
+    noise,
+    on_all_cores,
+    start,
+)
+from lprnet.report.engines import Contestant
+from lprnet.report.kernels import time_kernels
+from lprnet.report.results import SAMPLES, Line, Report, best
+from lprnet.report.rivals import OURS, rivals
+from lprnet.report.rows import Missing, build_rows
+from lprnet.synthetic import sample_plates
+from lprnet.targets import find_target
+
+RENDERED = 400
+WARM_UP = 20
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the user asked for."""
+
+    checkpoint: Path
+    data: Path | None
+    """Images named after their plates; None for rendered ones."""
+    peers: bool
+    repeats: int
+    work: Path
+    """Where artifacts and the rivals' files go."""
+
+
+@dataclass(frozen=True)
+class Plates:
+    """What is read: images `(N, 24, 94, 3)` uint8 BGR and their texts."""
+
+    images: NDArray[np.uint8]
+    labels: tuple[str, ...]
+    unseen: tuple[bool, ...]
+    """Whether an image is none of those that constants were calibrated on."""
+
+
+def run(request: Request) -> Report:
+    """Measure everything. The process is confined to one core afterwards.
+
+    Raises `UserError` for anything that the user can mend.
+    """
+    target = find_target("native")
+    data = request.data or _rendered(request.work / "plates")
+    plates = _plates(data)
+    # 1. Every row as a user builds it; every rival from the same weights and calibration images.
+    artifacts, missing = build_rows(request.checkpoint, data, request.work)
+    contestants = [
+        Contestant(row.name, "lprnet", artifact, "reduced", OURS)
+        for row, artifact in artifacts.items()
+    ]
+    if request.peers:
+        calibration = read_images(calibration_files(data))
+        folder = request.work / "rivals"
+        contestants += rivals(request.checkpoint, calibration, target.isa, folder)
+    # 2. All cores: what each reads, and how many plates a second.
+    read: dict[Contestant, tuple[list[str], Throughput]] = {}
+    for contestant in tqdm(contestants, desc="reading", unit="contestant", delay=3):
+        try:
+            read[contestant] = on_all_cores(contestant, plates.images)
+        except Exception as error:  # a rival that does not run here is a line of the report
+            if contestant.engine == "lprnet":
+                raise
+            reason = " ".join(str(error).split())[:200]
+            missing.append(Missing(f"{contestant.name}, {contestant.graph} graph", reason))
+    # 3. One core, taking turns.
+    running = list(read)
+    samples = latencies(running, plates.images[0], request.repeats, WARM_UP)
+    # 4. Fresh processes; then the kernels.
+    starts = [start(one) for one in tqdm(running, desc="starting", unit="process", delay=3)]
+    network, _, _ = prepare(request.checkpoint, data, None)
+    kernels, without = time_kernels(network, target)
+    lines = tuple(
+        Line(
+            name=one.name,
+            ours=one.engine == "lprnet",
+            graph=one.graph,
+            latency=record(
+                times,
+                variant=one.file.stem,
+                engine=one.engine,
+                isa=target.name,
+                batch=1,
+                warm_up=WARM_UP,
+                accuracy=_accuracy(read[one][0], plates.labels),
+            ),
+            unseen=_accuracy(read[one][0], plates.labels, plates.unseen),
+            throughput=read[one][1],
+            start=begun,
+            file_bytes=one.file.stat().st_size,
+            installed_bytes=installed_bytes(one.distributions),
+        )
+        for one, times, begun in zip(running, samples, starts, strict=True)
+    )
+    first = best(lines)
+    sheet = np.stack([image for image, _ in sample_plates(SAMPLES)])
+    reader = running[lines.index(first)].open()
+    return Report(
+        date=date.today().isoformat(),
+        cores=CORES,
+        checkpoint=request.checkpoint.name,
+        data=f"{len(plates.labels)} {'images' if request.data else 'rendered plates'}",
+        noise=noise(samples),
+        lines=lines,
+        missing=(*missing, *without),
+        sample_reader=first.name,
+        sample_texts=tuple(plate.text for plate in greedy(reader(sheet)())),
+        kernels=kernels,
+    )
+
+
+CORES = len(sched_getaffinity(0))
+"""Before the process confines itself to one."""
+
+
+def _rendered(folder: Path) -> Path:
+    """Rendered plates as files, so that they take the way of photos."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for image, text in sample_plates(RENDERED):
+        (folder / f"{text}.png").write_bytes(cv2.imencode(".png", image)[1].tobytes())
+    return folder
+
+
+def _plates(data: Path) -> Plates:
+    files = list_images([str(data)])
+    calibrated = set(calibration_files(data))
+    return Plates(
+        read_images(files),
+        tuple(label_of(file) for file in files),
+        tuple(file not in calibrated for file in files),
+    )
+
+
+def _accuracy(
+    texts: Sequence[str], labels: Sequence[str], counted: Sequence[bool] | None = None
+) -> Accuracy:
+    """How many of the `counted` texts equal their label."""
+    right = [
+        text == label
+        for text, label, counts in zip(texts, labels, counted or [True] * len(labels), strict=True)
+        if counts
+    ]
+    return Accuracy(sum(right), len(right))

@@ -1,0 +1,135 @@
+"""The report as text: tables for a terminal, Markdown for the README."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from rich.table import Table
+
+from lprnet.errors import UserError
+from lprnet.report.results import Line, Report, best, write_bytes
+
+BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
+COLUMNS = (
+    "",
+    "accuracy %",
+    "unseen %",
+    "min ms",
+    "median",
+    "p95",
+    "x ours",
+    "plates/s",
+    "file KB",
+    "start s",
+    "RAM MB",
+    "install MB",
+)
+
+
+def cells(line: Line, report: Report) -> tuple[str, ...]:
+    """A line in the order of `COLUMNS`; KB and MB are decimal."""
+    accuracy, latency = line.latency.accuracy, line.latency
+    assert accuracy is not None
+    return (
+        line.name if line.ours or line.graph == "original" else f"{line.name}, our graph",
+        f"{100 * accuracy.correct / accuracy.total:.1f}",
+        f"{100 * line.unseen.correct / line.unseen.total:.1f}" if line.unseen.total else "",
+        f"{latency.min_ms:.3f}",
+        f"{latency.median_ms:.3f}",
+        f"{latency.p95_ms:.3f}",
+        f"{latency.min_ms / best(report.lines).latency.min_ms:.1f}",
+        f"{line.throughput.plates_per_second:,.0f}",
+        f"{line.file_bytes / 1e3:,.0f}",
+        f"{line.start.seconds:.2f}",
+        f"{line.start.resident_bytes / 1e6:,.0f}",
+        f"{line.installed_bytes / 1e6:,.0f}",
+    )
+
+
+def terminal(report: Report) -> list[Table]:
+    """What was measured, and what could not be built."""
+    table = Table(*COLUMNS, title=conditions(report))
+    for line in report.lines:
+        table.add_row(*cells(line, report), style="bold" if line.ours else "")
+    if not report.missing:
+        return [table]
+    absent = Table("not in the table", "why")
+    for one in report.missing:
+        absent.add_row(one.name, one.reason)
+    return [table, absent]
+
+
+def conditions(report: Report) -> str:
+    """Where and on what, in one sentence."""
+    latency = report.lines[0].latency
+    return (
+        f"{report.checkpoint}, {report.data}, one at a time; {latency.cpu}, {report.cores} cores, "
+        f"{latency.isa} code, commit {latency.commit}, {report.date}; latency on one pinned core, "
+        f"{latency.repeats} rounds in turns; minima repeat within {report.noise:.0%}"
+    )
+
+
+def findings(report: Report) -> list[str]:
+    """Where a rival wins or is at a disadvantage, and what the numbers do not say."""
+    ours, rivals = ([x for x in report.lines if x.ours is who] for who in (True, False))
+    columns: tuple[tuple[str, Callable[[Line], float]], ...] = (
+        ("reads more plates than any of ours", lambda x: -_correct(x)),
+        ("has lower latency than any of ours", lambda x: x.latency.min_ms),
+        ("reads more plates a second than any of ours", lambda x: -x.throughput.plates_per_second),
+        ("has a smaller file than any of ours", lambda x: x.file_bytes),
+        ("starts sooner than any of ours", lambda x: x.start.seconds),
+        ("needs less memory than any of ours", lambda x: x.start.resident_bytes),
+        ("installs less than any of ours", lambda x: x.installed_bytes),
+    )
+    wins = [
+        f"{cells(rival, report)[0]} {what}."
+        for what, cost in columns
+        for rival in rivals
+        if cost(rival) < min(cost(line) for line in ours)
+    ]
+    if rivals and not wins:
+        wins = ["No rival is ahead of our best line in any column."]
+    return [*wins, *(REMARKS if rivals else REMARKS[-2:])]
+
+
+def _correct(line: Line) -> int:
+    assert line.latency.accuracy is not None
+    return line.latency.accuracy.correct
+
+
+REMARKS = (
+    "Rivals get normalised float32 tensors whose making is not timed; ours start from uint8 pixels "
+    "and normalise in the timed call.",
+    "Every engine is called from Python. Ours spends some 10 µs of a call there, the rivals a "
+    "similar or smaller time.",
+    "Rivals' int8 is ONNX Runtime's static QDQ quantization, for OpenVINO too; NNCF, OpenVINO's "
+    "own quantizer, was not tried, nor were its bfloat16 and AMX paths.",
+    "`our graph` is the network with dead channels removed and the context norm calibrated: that "
+    "part of the gain is not the compiler's kernels, and every engine can have it.",
+    "Taking turns leaves a call with caches that the others have filled; alone, every engine is "
+    "somewhat faster.",
+    "Another CPU, and above all one without VNNI, orders the integer lines differently.",
+)
+
+
+def markdown(report: Report) -> str:
+    """The README's results: table, conditions, what is absent, what the numbers do not say."""
+    bold = best(report.lines)
+    rows = ["| " + " | ".join(COLUMNS) + " |", "|---" + "|---:" * (len(COLUMNS) - 1) + "|"]
+    for line in report.lines:
+        values = list(cells(line, report))
+        values[0] = f"**{values[0]}**" if line is bold else values[0]
+        rows.append("| " + " | ".join(values) + " |")
+    text = [*rows, "", f"{conditions(report)}.", ""]
+    text += [f"- Not in the table: {one.name}: {one.reason}" for one in report.missing]
+    text += [f"- {sentence}" for sentence in findings(report)]
+    return "\n".join(text)
+
+
+def update_readme(report: Report, readme: Path) -> None:
+    """Put `markdown(report)` between the README's markers. Raises `UserError` without them."""
+    before, begin, rest = readme.read_text(encoding="utf-8").partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (begin and end):
+        raise UserError(f"{readme} lacks the lines {BEGIN} and {END}; put them back")
+    text = f"{before}{BEGIN}\n{markdown(report)}\n{END}{after}"
+    write_bytes(readme, text.encode())
