@@ -1,0 +1,194 @@
+"""The memory plan, checked by lifetimes counted a second time and another way."""
+
+from math import prod
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tvm import relax
+from tvm.relax.op import add, concat, dequantize, nn, strided_slice
+
+from lprnet.arena import ALIGNMENT, Arena, plan_arena
+from lprnet.targets import AVX2, AVX512_VNNI, Isa
+from relay_passes.dataflow import Dataflow
+from relay_passes.lower_to_kernels import LowerToKernels
+from relay_passes.pipeline import lower_graph, reduce_graph
+from tests.relax_networks import Damage, Emit, apply, miniature, shared_module
+
+
+def reads(value: relax.Expr) -> list[relax.Expr]:
+    """Every variable that `value` mentions, tuples opened."""
+    found: list[relax.Expr] = []
+    relax.analysis.post_order_visit(
+        value, lambda e: found.append(e) if isinstance(e, relax.Var) else None
+    )
+    return found
+
+
+def is_kernel(value: relax.Expr) -> bool:
+    return isinstance(value, relax.Call) and value.op.name == "relax.call_tir"
+
+
+def cells(arena: Arena, var: relax.Var, itemsize: int) -> np.ndarray:
+    """The arena bytes of each element of a tensor, its first byte each, as a set in an array."""
+    view = arena.views[var]
+    grid = np.indices(view.shape).reshape(len(view.shape), -1)
+    elements = view.offset + np.array(view.strides) @ grid
+    return arena.offsets[view.root] + elements * itemsize
+
+
+def itemsize_of(var: relax.Var) -> int:
+    return np.dtype(str(var.ty.dtype)).itemsize
+
+
+def check_plan(graph: Dataflow) -> Arena:
+    """Play the kernels one after another over a map of who wrote each byte: what a kernel reads
+    must still be what the tensor's producer wrote there.
+    """
+    arena = plan_arena(graph)
+    owner = np.full(arena.size, -1)
+    producers: dict[relax.Var, set[int]] = {}
+    outside = {*graph.parameters, arena.views[graph.result].root}
+
+    def sources(var: relax.Var, step: int) -> set[int]:
+        """The steps that fill `var`: one kernel, or those behind a placement; pads write zeros."""
+        value = graph.values.get(var)
+        if value is None or is_kernel(value):
+            return producers.get(var, set())
+        behind = {s for read in reads(value) if read in graph.readers for s in sources(read, step)}
+        return behind | producers.get(var, set())
+
+    steps = list(enumerate(graph.values.items()))
+    # Two images; a kernel of constants runs before the first and never again.
+    constant = [(n, (v, value)) for n, (v, value) in steps if is_kernel(value) and not reads(value)]
+    per_image = [step for step in steps if step not in constant]
+    for step, (var, value) in [*constant, *per_image, *per_image]:
+        if is_kernel(value):
+            for read in reads(value):
+                if read in graph.readers and arena.views[read].root not in outside:
+                    written_by = set(owner[cells(arena, read, itemsize_of(read))].tolist())
+                    assert written_by <= sources(read, step), f"{read} was overwritten before {var}"
+                    if arena.views[var].root not in outside:
+                        mine = cells(arena, var, itemsize_of(var))
+                        assert not np.intersect1d(mine, cells(arena, read, itemsize_of(read))).size
+        writes_halo = isinstance(value, relax.Call) and value.op.name == "relax.nn.pad"
+        if (is_kernel(value) or writes_halo) and arena.views[var].root not in outside:
+            first = cells(arena, var, itemsize_of(var))
+            if writes_halo:  # the middle stays what the padded tensor's kernel wrote
+                first = np.setdiff1d(first, cells(arena, value.args[0], itemsize_of(var)))
+            owner[(first[:, None] + np.arange(itemsize_of(var))).reshape(-1)] = step
+            producers[var] = {step}
+    return arena
+
+
+def check_places(graph: Dataflow, arena: Arena) -> None:
+    """Bounds, alignment, and what must lie outside."""
+    result = arena.views[graph.result].root
+    assert result not in arena.offsets
+    for parameter in graph.parameters:
+        assert arena.views[parameter].root not in arena.offsets
+    for root, offset in arena.offsets.items():
+        size = prod(int(extent) for extent in root.ty.shape) * itemsize_of(root)
+        assert offset % ALIGNMENT == 0
+        assert 0 <= offset <= offset + size <= arena.size
+    for var, view in arena.views.items():
+        assert view.shape == tuple(int(extent) for extent in var.ty.shape)
+        last = view.offset + sum((n - 1) * s for n, s in zip(view.shape, view.strides, strict=True))
+        assert last < prod(int(extent) for extent in view.root.ty.shape)
+
+
+@settings(deadline=None, max_examples=8, derandomize=True)
+@given(
+    seed=st.integers(0, 100),
+    dead=st.sampled_from([0.0, 0.5, 0.9]),
+    means=st.sampled_from([None, (1.0, 0.02, 7.0, 0.3)]),
+    isa=st.sampled_from([AVX2, AVX512_VNNI]),
+)
+def test_no_live_tensor_is_overwritten(
+    seed: int, dead: float, means: tuple[float, ...] | None, isa: Isa
+) -> None:
+    network = miniature(np.random.default_rng(seed), Damage(norm=dead, inner=dead / 2), means)
+    graph = Dataflow(lower_graph(reduce_graph(network), isa)["main"])
+    arena = check_plan(graph)
+    check_places(graph, arena)
+    tensors = sum(prod(int(n) for n in root.ty.shape) * itemsize_of(root) for root in arena.offsets)
+    assert arena.size < tensors, "tensors that never live together share memory"
+
+
+def test_dequantized_weights_outlive_the_image() -> None:
+    """Two convolutions on int8 weights: their real values are computed once for all images."""
+    zeros, scales = relax.const(np.zeros(8, "int8")), relax.const(np.ones(8, "float32"))
+
+    def convolution(x: relax.Expr) -> relax.Expr:
+        weight = relax.const(np.ones((8, int(x.ty.shape[1]), 3, 3), "int8"))
+        bias = relax.const(np.ones((1, 8, 1, 1), "float32"))
+        return nn.relu(add(nn.conv2d(x, dequantize(weight, scales, zeros, 0)), bias))
+
+    def network(x: relax.Var, emit: Emit) -> relax.Expr:
+        return convolution(emit(convolution(emit(convolution(x)))))
+
+    graph = Dataflow(apply(LowerToKernels(AVX2), shared_module(network, (1, 3, 9, 9)))["main"])
+    arena = check_plan(graph)
+    check_places(graph, arena)
+    constant = [v for v, value in graph.values.items() if is_kernel(value) and not reads(value)]
+    assert len(constant) == 3
+
+
+def graph_of(network: object, shape: tuple[int, ...] = (4, 6, 8)) -> Dataflow:
+    return Dataflow(shared_module(network, shape)["main"])  # type: ignore[arg-type]
+
+
+def pad(x: relax.Expr, rows: int = 1, columns: int = 0) -> relax.Expr:
+    return nn.pad(x, [rows, rows, columns, columns, 0, 0])
+
+
+def test_a_padded_tensor_lies_in_the_middle_of_its_padding() -> None:
+    def network(x: relax.Var, emit: Emit) -> relax.Expr:
+        y = emit(nn.relu(x))
+        return nn.relu(emit(pad(y, 1, 2)))
+
+    graph = graph_of(network)
+    y, padded, *_ = graph.values
+    view = plan_arena(graph).views[y]
+    assert view.root.same_as(padded)
+    assert view.strides == (10 * 8, 8, 1)
+    assert view.offset == 1 * 80 + 2 * 8
+
+
+def test_a_slice_is_a_window_and_parts_lie_side_by_side() -> None:
+    def network(x: relax.Var, emit: Emit) -> relax.Expr:
+        y = emit(nn.relu(x))
+        a = emit(nn.relu(emit(strided_slice(y, [0, 1, 2], [0, 0, 0], [4, 6, 3]))))
+        b = emit(nn.relu(x))
+        return nn.relu(emit(concat([a, b], 2)))
+
+    graph = graph_of(network)
+    y, window, a, b, joined, *_ = graph.values
+    views = plan_arena(graph).views
+    assert views[window].root.same_as(y)
+    assert (views[window].strides, views[window].offset) == ((48, 8, 1), 0)
+    assert views[a].root.same_as(joined)
+    assert views[b].root.same_as(joined)
+    assert [views[part].offset for part in (a, b)] == [0, 3]
+    assert views[a].strides == views[b].strides == (6 * 11, 11, 1)
+
+
+def test_a_tensor_needed_in_two_places_is_refused() -> None:
+    def padded_twice(x: relax.Var, emit: Emit) -> relax.Expr:
+        y = emit(nn.relu(x))
+        return concat([emit(nn.relu(emit(pad(y)))), emit(nn.relu(emit(pad(y))))], 2)
+
+    def joined_with_itself(x: relax.Var, emit: Emit) -> relax.Expr:
+        y = emit(nn.relu(x))
+        return nn.relu(emit(concat([y, y], 2)))
+
+    def padded_and_joined(x: relax.Var, emit: Emit) -> relax.Expr:
+        y = emit(nn.relu(x))
+        one = emit(nn.relu(emit(pad(y))))
+        two = emit(nn.relu(emit(concat([y, y], 2))))
+        return concat([one, emit(pad(two))], 2)
+
+    for network in (padded_twice, joined_with_itself, padded_and_joined):
+        with pytest.raises(ValueError, match="two places"):
+            plan_arena(graph_of(network))
