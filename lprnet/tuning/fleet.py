@@ -6,9 +6,9 @@ server can run code on it, so keep both inside a network you trust.
 """
 
 import os
+import socket
 from pathlib import Path
 
-import tvm
 from tvm import rpc
 from tvm.ir.utils import derived_object
 from tvm.s_tir import meta_schedule as ms
@@ -19,9 +19,9 @@ from lprnet.tuning.measure import load_example, measure
 from lprnet.tuning.runner import as_result, finished
 from lprnet.tuning.workers import Failure, Workers
 
-SESSION_SECONDS = 30
+SESSION_SECONDS = 20
 """After which a server ends a session that does not."""
-WAITING_SECONDS = 120.0
+WAITING_SECONDS = 40.0
 """For a free server, on top."""
 ATTEMPTS = 3
 """A server can vanish under a candidate that is not to blame."""
@@ -48,6 +48,14 @@ class Fleet:
         """A runner that checks results with the `Example` in the file `example`."""
         return FleetRunner(self._clients, *self._address, self._key, example)
 
+    def verify(self) -> None:
+        """Raise `UserError` if no server is left, so that nothing was measured."""
+        if count_servers(*self._address, self._key) == 0:
+            raise UserError(
+                f"No server with the key {self._key!r} is left; start one and run the same "
+                "command again, it goes on from the last finished batch."
+            )
+
     def __enter__(self) -> "Fleet":
         return self
 
@@ -73,8 +81,7 @@ def run_remotely(host: str, port: int, key: str, artifact: str, example: str) ->
 class FleetRunner(ms.runner.PyRunner):  # type: ignore[misc]
     """Measures one kernel's candidates on all servers at once, one at a time on each.
 
-    A candidate that fails is tried again on whatever server is free. Raises `UserError` when no
-    server is left.
+    A candidate that fails is tried again on whatever server is free.
     """
 
     def __init__(self, clients: Workers, host: str, port: int, key: str, example: Path) -> None:
@@ -93,22 +100,21 @@ class FleetRunner(ms.runner.PyRunner):  # type: ignore[misc]
             calls = [
                 (*self._server, str(runner_inputs[i].artifact_path), self._example) for i in failed
             ]
+            if count_servers(*self._server) == 0:
+                break
             again = self._clients.map(run_remotely, calls, SESSION_SECONDS + WAITING_SECONDS)
             for index, result in zip(failed, again, strict=True):
                 results[index] = result
-            if count_servers(*self._server) == 0:
-                raise UserError(
-                    f"No server with the key {self._server[2]!r} is left; start one and run the "
-                    "same command again, it goes on from the last finished batch."
-                )
         return [finished(as_result(result)) for result in results]
 
 
 def count_servers(host: str, port: int, key: str) -> int:
     """How many servers a tracker knows under `key`. Raises `UserError` if it does not answer."""
     try:
+        # TVM's client would knock for a minute.
+        socket.create_connection((host, port), timeout=5).close()
         servers = rpc.connect_tracker(host, port).summary()["server_info"]
-    except (OSError, RuntimeError, tvm.TVMError) as error:
+    except (OSError, RuntimeError) as error:
         raise UserError(
             f"{host}:{port}: no tracker answers there; start one with "
             f"python -m tvm.exec.rpc_tracker --port {port}."

@@ -47,6 +47,9 @@ class Bench(Protocol):
     def runner(self, example: Path) -> ms.runner.PyRunner:
         """A runner that checks results with the `Example` in the file `example`."""
 
+    def verify(self) -> None:
+        """Raise `UserError` if failures just now say nothing about the candidates."""
+
 
 @dataclass
 class _Tuned:
@@ -239,6 +242,7 @@ class Session:
                 for i in built
             ]
         )
+        bench.verify()
         results = [ms.runner.RunnerResult(None, artifact.error_msg) for artifact in artifacts]
         for index, future in zip(built, futures, strict=True):
             results[index] = future.result()

@@ -92,7 +92,7 @@ def test_killed_again_and_again(small: Small, tmp_path: Path) -> None:
     script = tmp_path / "driver.py"
     script.write_text(DRIVER)
     root = Path(__file__).resolve().parents[2]
-    command = [sys.executable, script, small.directory, tmp_path / "scratch"]
+    command = [sys.executable, *map(str, (script, small.directory, tmp_path / "scratch"))]
     environment = {**os.environ, "PYTHONPATH": str(root)}
     journal = small.directory / TRIALS
     counts = [0]
