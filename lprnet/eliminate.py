@@ -1,41 +1,85 @@
-"""Which inputs of a convolution can go: backward elimination by exact least squares.
+"""Which channels of a convolution can go: backward elimination by exact least squares.
 
 The optimal brain surgeon's saliency for groups (Hassibi and Stork, NIPS 1992; in this form Frantar
-and Alistarh, "Optimal Brain Compression", arXiv:2208.11580): with `H` the second moments of the
-inputs, removing a group `g` of weights and refitting the others costs `w_g' (H^-1_gg)^-1 w_g`.
+and Alistarh, "Optimal Brain Compression", arXiv:2208.11580): with `H` the second moments of a
+layer's inputs, removing a group `g` of its weights and refitting the others costs
+`w_g' (H^-1_gg)^-1 w_g`.
 """
+
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from lprnet.gram import Gram
+from lprnet.gram import Gram, ridge
 
 DAMPING = 1e-5
 """Added to the diagonal of the moments, relative to its mean."""
+NOT_READ = -1
 
 
-def keep_channels(moments: Gram, solution: Tensor, taps: int, count: int) -> list[int]:
-    """The `count` input channels whose loss costs the outputs most, sorted.
+@dataclass(frozen=True)
+class Reading:
+    """A layer that reads the channels in question, among others perhaps."""
 
-    `solution (K + 1, O)` is the layer's now, `taps` the kernel's height x width; channel `c` owns
-    the rows `c * taps` to `(c + 1) * taps`. One channel after the other goes, the cheapest first,
-    and the rest is refitted in between.
+    moments: Gram
+    prior: Tensor
+    """Its solution now, `(K + 1, O)`."""
+    taps: int
+    """Kernel height x width; its input channel `c` owns the rows `c * taps` to `(c + 1) * taps`."""
+    columns: Tensor
+    """Channel in question to this layer's input channel, or `NOT_READ`."""
+
+
+def keep_channels(readings: list[Reading], count: int) -> list[int]:
+    """The `count` channels whose loss costs their readers most, sorted.
+
+    One channel after the other goes, the cheapest first, and the rest is refitted in between. Every
+    reader counts its squared error in parts of the power of the outputs it should have.
     """
-    hessian = moments.inputs.clone()
-    damping = DAMPING * max(float(hessian.diagonal()[:-1].mean()), 1e-12)
-    hessian += damping * torch.eye(len(hessian), dtype=hessian.dtype)
-    inverse = torch.linalg.inv(hessian)
-    weights = solution.clone()
-    left = list(range((len(solution) - 1) // taps))
+    states = [_Elimination(reading) for reading in readings]
+    left = list(range(len(readings[0].columns)))
     while len(left) > count:
-        rows = torch.tensor(left)[:, None] * taps + torch.arange(taps)
-        blocks = inverse[rows[:, :, None], rows[:, None, :]]
-        groups = weights[rows]
-        costs = (groups * torch.linalg.solve(blocks, groups)).sum(dim=(1, 2))
-        index = int(costs.argmin())
-        gone = rows[index]
-        influence = torch.linalg.solve(blocks[index], inverse[gone])
-        weights -= influence.T @ weights[gone]
-        inverse -= inverse[:, gone] @ influence
-        left.pop(index)
+        costs = sum(state.costs(left) for state in states)
+        assert isinstance(costs, Tensor)
+        gone = left.pop(int(costs.argmin()))
+        for state in states:
+            state.remove(gone)
     return left
+
+
+class _Elimination:
+    """The inverse moments and the refitted weights of one reader while its inputs go."""
+
+    def __init__(self, reading: Reading) -> None:
+        hessian = reading.moments.inputs.clone()
+        damping = DAMPING * max(float(hessian.diagonal()[:-1].mean()), 1e-12)
+        self.inverse = torch.linalg.inv(
+            hessian + damping * torch.eye(len(hessian), dtype=hessian.dtype)
+        )
+        self.weights = ridge(reading.moments, reading.prior)
+        self.power = max(float(reading.moments.power.sum()), 1e-12)
+        self.columns, self.taps = reading.columns, reading.taps
+
+    def _rows(self, channels: Tensor) -> Tensor:
+        return self.columns[channels][:, None] * self.taps + torch.arange(self.taps)
+
+    def costs(self, left: list[int]) -> Tensor:
+        """The error that losing each of the channels `left` would add, `(len(left),)`."""
+        channels = torch.tensor(left)
+        read = self.columns[channels] != NOT_READ
+        rows = self._rows(channels[read])
+        blocks = self.inverse[rows[:, :, None], rows[:, None, :]]
+        groups = self.weights[rows]
+        costs = torch.zeros(len(left), dtype=torch.float64)
+        costs[read] = (groups * torch.linalg.solve(blocks, groups)).sum(dim=(1, 2)) / self.power
+        return costs
+
+    def remove(self, channel: int) -> None:
+        """Refit the weights of the others to the loss of `channel`."""
+        if int(self.columns[channel]) == NOT_READ:
+            return
+        (rows,) = self._rows(torch.tensor([channel]))
+        influence = torch.linalg.solve(self.inverse[rows][:, rows], self.inverse[rows])
+        self.weights = self.weights - influence.T @ self.weights[rows]
+        self.inverse = self.inverse - self.inverse[:, rows] @ influence

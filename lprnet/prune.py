@@ -6,27 +6,22 @@ Every function returns an LPRNet in LPRNet's own shapes, where what is pruned is
 
 import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from lprnet.compact import before_relu, compact, expand
+from lprnet.compact import compact, expand
 from lprnet.distill import distill
-from lprnet.eliminate import keep_channels
 from lprnet.errors import UserError
 from lprnet.fold import fold
-from lprnet.gram import as_solution, gram, ridge
 from lprnet.model import LPRNet
-from lprnet.topology import CONTAINER, LAYERS, NAMES, Layer, check_finite, weight_and_bias
+from lprnet.reconstruct import reconstruct
+from lprnet.topology import CONTAINER, LAYERS, NAMES, check_finite, weight_and_bias
 
 DEPTH_RATIOS = (0.2, 0.9, 0.9)
 DEPTHS: tuple[tuple[str, ...], ...] = (NAMES[:5], NAMES[5:13], (*NAMES[13:], CONTAINER))
 """Early: up to block 1; middle: blocks 2 and 3; late: the two wide convolutions and the container.
 """
-
-PRUNABLE = tuple(layer.name for layer in LAYERS if layer.context is None)
-"""The convolutions whose channels only the next convolution reads, and no context map."""
 
 
 def unstructured(model: LPRNet, ratio: float) -> LPRNet:
@@ -71,46 +66,18 @@ def _masked(model: LPRNet, groups: Sequence[tuple[Sequence[str], float]]) -> LPR
 def structured(model: LPRNet, images: Tensor, widths: Mapping[str, int]) -> LPRNet:
     """A folded copy that keeps `widths[name]` output channels of each convolution in `widths`.
 
-    From the first layer to the last: the channels that cost the next convolution least go, by exact
-    least squares with refitting in between (`eliminate.py`), and that convolution is refitted, from
-    what it now reads, to what it put out before (He et al., "Channel Pruning", arXiv:1707.06168,
-    section 3, with another selection). `images` `(N, 3, 24, 94)` need no labels.
+    From the first layer to the last, the channels go that their readers miss least, and the readers
+    are refitted (`reconstruct.py`). `images` `(N, 3, 24, 94)` need no labels.
 
-    Raises `UserError` for a convolution that is not in `PRUNABLE`, a width below 1, and as `fold`.
+    Raises `UserError` for an unknown convolution, a width below 1, and as `fold`.
     """
     for name, width in widths.items():
-        if name not in PRUNABLE:
-            raise UserError(f"{name} cannot be pruned; only {', '.join(PRUNABLE)} can")
+        if name not in NAMES:
+            raise UserError(f"{name} cannot be pruned; only {', '.join(NAMES)} can")
         if width < 1:
             raise UserError(f"{name} must keep at least one channel, not {width}")
     folded = fold(model)
-    real = compact(folded)
-    wanted = before_relu(real, images)
-    small = replace(real, weights=dict(real.weights), biases=dict(real.biases))
-
-    def refit(layer: Layer, x: Tensor) -> Tensor:
-        name = layer.name
-        weight = small.weights[name]
-        prior = as_solution(weight, small.biases[name])
-        moments = gram(weight, x, wanted[name])
-        if layer.source is not None and layer.source in widths:
-            kept = keep_channels(
-                moments, ridge(moments, prior), weight[0, 0].numel(), widths[layer.source]
-            )
-            mask = torch.zeros(weight.shape[1])
-            mask[kept] = 1.0
-            small.weights[layer.source] = small.weights[layer.source] * mask[:, None, None, None]
-            small.biases[layer.source] = small.biases[layer.source] * mask
-            x = x * mask[:, None, None]
-            prior = as_solution(weight * mask[:, None, None], small.biases[name])
-            moments = gram(weight, x, wanted[name])
-        solution = ridge(moments, prior)
-        small.weights[name] = solution[:-1].T.reshape(weight.shape).float()
-        small.biases[name] = solution[-1].float()
-        return small.compute(layer, x)
-
-    small.activations(images, refit)
-    return fold(expand(small, folded))
+    return fold(expand(reconstruct(compact(folded), images, widths), folded))
 
 
 def inner_widths(first: int, second: int, third: int) -> dict[str, int]:
