@@ -1,0 +1,377 @@
+"""From a model to plates read by its shared object, and everything that can be wrong on the way."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from lprnet.artifact import manifest_path, verify
+from lprnet.checkpoint import save_model
+from lprnet.compile import Build, Source, compile_network
+from lprnet.errors import UserError
+from lprnet.model import LPRNet
+from lprnet.network import float_network
+from lprnet.runtime import Recognizer
+from lprnet.targets import find_target
+from tests.conftest import PROJECT
+
+Images = NDArray[np.uint8]
+
+
+def random_model(means: tuple[float, ...] | None) -> LPRNet:
+    """Random weights, activations of the order of one, and a third of all norms dead."""
+    torch.manual_seed(0)
+    model = LPRNet(context_means=means).eval()
+    for layer in model.modules():
+        if isinstance(layer, torch.nn.Conv2d):
+            torch.nn.init.kaiming_normal_(layer.weight)
+            torch.nn.init.normal_(layer.bias, 0, 0.1)  # type: ignore[arg-type]
+        if isinstance(layer, torch.nn.BatchNorm2d):
+            torch.nn.init.uniform_(layer.weight, 0.5, 1.5)
+            torch.nn.init.normal_(layer.bias, 0, 0.3)
+            layer.weight.data[::3] = 0
+    return model
+
+
+def some_images(count: int) -> Images:
+    return np.random.default_rng(count).integers(0, 256, (count, 24, 94, 3), dtype=np.uint8)
+
+
+def torch_logits(model: LPRNet, images: Images) -> NDArray[np.float64]:
+    """By the formula of the preprocessing, in float64."""
+    x = torch.from_numpy((images.transpose(0, 3, 1, 2).astype("float64") - 127.5) / 128)
+    with torch.no_grad():
+        logits: NDArray[np.float64] = model.double()(x).numpy()
+    model.float()
+    return logits
+
+
+@dataclass(frozen=True)
+class Compiled:
+    model: LPRNet
+    checkpoint: Path
+    built: Build
+
+    @property
+    def artifact(self) -> Path:
+        return self.built.artifact
+
+
+def compiled(model: LPRNet, folder: Path) -> Compiled:
+    checkpoint = folder / "random.safetensors"
+    save_model(model, checkpoint)
+    built = compile_network(
+        float_network(model),
+        Source(checkpoint, ()),
+        find_target("native"),
+        some_images(5),
+        folder / "lprnet-fp32-native.so",
+    )
+    return Compiled(model, checkpoint, built)
+
+
+@pytest.fixture(scope="module")
+def constant(tmp_path_factory: pytest.TempPathFactory) -> Compiled:
+    """A random network with constant context means, compiled."""
+    return compiled(random_model((0.7, 0.4, 0.9, 0.5)), tmp_path_factory.mktemp("constant"))
+
+
+@pytest.fixture(scope="module")
+def reader(constant: Compiled) -> Recognizer:
+    return Recognizer(constant.artifact)
+
+
+@pytest.fixture
+def copied(constant: Compiled, tmp_path: Path) -> Path:
+    """The artifact and its manifest, to be damaged."""
+    for path in (constant.artifact, manifest_path(constant.artifact)):
+        shutil.copy(path, tmp_path)
+    return tmp_path / constant.artifact.name
+
+
+def assert_equals_torch(model: LPRNet, reader: Recognizer) -> None:
+    images = some_images(6)
+    expected, got = torch_logits(model, images), reader.logits(images)
+    assert got.shape == (6, 68, 18)
+    assert got.dtype == np.float32
+    assert abs(got - expected).max() <= 1e-4 * abs(expected).max()
+    assert np.ptp(expected, axis=0).max() > 0.01 * abs(expected).max(), "images must matter"
+
+
+def test_the_artifact_computes_what_torch_computes(constant: Compiled, reader: Recognizer) -> None:
+    assert_equals_torch(constant.model, reader)
+
+
+def test_so_does_one_with_the_context_norm_of_each_image(tmp_path: Path) -> None:
+    per_image = compiled(random_model(None), tmp_path)
+    assert_equals_torch(per_image.model, Recognizer(per_image.artifact))
+    assert per_image.built.manifest.context_means is None
+
+
+@pytest.mark.parametrize("batch", [1, 2, 63, 64, 65, 130])
+def test_an_image_does_not_depend_on_its_neighbours(reader: Recognizer, batch: int) -> None:
+    image = some_images(1)
+    alone = reader.logits(image)[0]
+    for position in {0, batch // 2, batch - 1}:
+        crowd = some_images(batch)
+        crowd[position] = image[0]
+        np.testing.assert_array_equal(reader.logits(crowd)[position], alone)
+
+
+def test_no_images_give_no_logits(reader: Recognizer) -> None:
+    logits = reader.logits(np.empty((0, 24, 94, 3), np.uint8))
+    assert logits.shape == (0, 68, 18)
+    assert logits.dtype == np.float32
+    assert reader.read_many([]) == []
+
+
+def test_views_of_any_layout_are_read_right(reader: Recognizer) -> None:
+    images = some_images(4)
+    expected = reader.logits(images)
+    shifted = np.empty(images.size + 1, np.uint8)[1:].reshape(images.shape)
+    shifted[:] = images
+    reversed_twice = images[::-1, :, ::-1][::-1, :, ::-1]
+    for view in (shifted, reversed_twice, np.asfortranarray(images), images.tolist()):
+        array = np.asarray(view, np.uint8) if isinstance(view, list) else view
+        np.testing.assert_array_equal(reader.logits(array), expected)
+
+
+def test_a_result_is_not_overwritten_by_the_next_call(reader: Recognizer) -> None:
+    first = reader.logits(some_images(2))
+    kept = first.copy()
+    reader.logits(some_images(3))
+    np.testing.assert_array_equal(first, kept)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_eight_threads_share_a_recognizer(constant: Compiled, threads: int) -> None:
+    reader = Recognizer(constant.artifact, threads=threads)
+    batches = [some_images(1 + number % 7) for number in range(48)]
+    alone = [Recognizer(constant.artifact).logits(batch) for batch in batches[:7]]
+    with ThreadPoolExecutor(8) as pool:
+        for number, logits in enumerate(pool.map(reader.logits, batches)):
+            np.testing.assert_array_equal(logits, alone[number % 7])
+
+
+@pytest.mark.parametrize(
+    "images",
+    [
+        np.zeros((1, 24, 94, 3), np.float32),
+        np.zeros((24, 94, 3), np.uint8),
+        np.zeros((1, 3, 24, 94), np.uint8),
+        np.zeros((1, 24, 93, 3), np.uint8),
+        np.zeros((1, 24, 94, 3), np.int8),
+        [],
+        "plate.jpg",
+    ],
+    ids=["float", "one image", "NCHW", "narrow", "signed", "nothing", "a name"],
+)
+def test_other_arrays_are_refused(reader: Recognizer, images: Any) -> None:
+    with pytest.raises(UserError, match="expected uint8"):
+        reader.logits(images)
+
+
+def test_a_recognizer_needs_a_thread(constant: Compiled) -> None:
+    with pytest.raises(UserError, match="at least one"):
+        Recognizer(constant.artifact, threads=0)
+
+
+def cut_short(artifact: Path) -> None:
+    artifact.write_bytes(artifact.read_bytes()[:-1000])
+
+
+def alter_a_byte(artifact: Path) -> None:
+    content = bytearray(artifact.read_bytes())
+    content[len(content) // 2] ^= 1
+    artifact.write_bytes(content)
+
+
+def empty(artifact: Path) -> None:
+    artifact.write_bytes(b"")
+
+
+def drop_artifact(artifact: Path) -> None:
+    artifact.unlink()
+
+
+def drop_manifest(artifact: Path) -> None:
+    manifest_path(artifact).unlink()
+
+
+def break_manifest(artifact: Path) -> None:
+    path = manifest_path(artifact)
+    path.write_text(path.read_text()[:-20])
+
+
+def binary_manifest(artifact: Path) -> None:
+    manifest_path(artifact).write_bytes(b"\xff\xfe\x00")
+
+
+def manifest_of_a_list(artifact: Path) -> None:
+    manifest_path(artifact).write_text("[]")
+
+
+def change(**fields: object) -> Callable[[Path], None]:
+    def damage(artifact: Path) -> None:
+        path = manifest_path(artifact)
+        path.write_text(json.dumps({**json.loads(path.read_text()), **fields}))
+
+    return damage
+
+
+DAMAGES = {
+    "cut short": (cut_short, "cut short or altered"),
+    "one bit altered": (alter_a_byte, "cut short or altered"),
+    "empty": (empty, "cut short or altered"),
+    "no artifact": (drop_artifact, "no such artifact"),
+    "no manifest": (drop_manifest, "manifest beside the artifact is missing"),
+    "manifest cut short": (break_manifest, "not a manifest"),
+    "manifest of bytes": (binary_manifest, "not a manifest"),
+    "manifest of a list": (manifest_of_a_list, "another version"),
+    "another format": (change(format=99), "another version"),
+    "an unknown field": (change(unheard=1), "another version"),
+    "another CPU": (change(cpu_flags=["avx2", "amx_int512"], target="xeon-9000"), "amx_int512"),
+}
+damages = pytest.mark.parametrize(("damage", "complaint"), DAMAGES.values(), ids=DAMAGES)
+
+
+@damages
+def test_a_damaged_artifact_is_named_in_one_sentence(
+    copied: Path, damage: Callable[[Path], None], complaint: str
+) -> None:
+    verify(copied)
+    damage(copied)
+    with pytest.raises(UserError, match=complaint) as caught:
+        Recognizer(copied)
+    message = str(caught.value)
+    assert copied.stem in message
+    assert "\n" not in message
+    assert message.endswith(".")
+
+
+def run_script(name: str, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, PROJECT / "scripts" / name, *arguments], capture_output=True, text=True
+    )
+
+
+@pytest.mark.parametrize("name", ["cut short", "no manifest", "another CPU"])
+def test_scripts_exit_with_2_and_that_sentence(copied: Path, tmp_path: Path, name: str) -> None:
+    damage, complaint = DAMAGES[name]
+    damage(copied)
+    photo = tmp_path / "photo.png"
+    photo.write_bytes(b"")
+    ran = run_script("recognize.py", photo, "--artifact", copied)
+    assert ran.returncode == 2
+    assert ran.stdout == ""
+    (line,) = ran.stderr.splitlines()
+    assert line.startswith("error: ")
+    assert complaint in line
+
+
+def test_the_manifest_tells_what_the_artifact_is(constant: Compiled) -> None:
+    manifest = verify(constant.artifact)
+    assert manifest == constant.built.manifest
+    assert manifest.sha256 != manifest.checkpoint_sha256
+    assert manifest.checkpoint == "random.safetensors"
+    assert manifest.context_means == (0.7, 0.4, 0.9, 0.5)
+    assert manifest.parity["images"] == manifest.parity["same_plates"] == 5
+    assert len(manifest.alphabet) == 68
+    assert {kernel["origin"] for kernel in manifest.kernels} == {"manual"}
+    assert sum(kernel["macs"] > 0 for kernel in manifest.kernels) >= 10
+    assert manifest.passes[0] == "CanonicalizeExport"
+    assert set(manifest.versions) == {"lprnet-tvm", "apache-tvm", "apache-tvm-ffi"}
+
+
+def test_nothing_else_is_left_beside_an_artifact(constant: Compiled) -> None:
+    names = {path.name for path in constant.artifact.parent.iterdir()}
+    assert names == {"random.safetensors", "lprnet-fp32-native.so", "lprnet-fp32-native.json"}
+
+
+def test_the_artifact_needs_nothing_of_tvms_runtime(constant: Compiled) -> None:
+    """Undefined are functions of libtvm_ffi, libc and libm; needed libraries none but those."""
+    listed = subprocess.run(
+        ["nm", "-D", "--undefined-only", constant.artifact],
+        capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    undefined = {line.split()[-1].split("@")[0] for line in listed.splitlines()}
+    weak = {"__cxa_finalize", "__gmon_start__"} | {s for s in undefined if s.startswith("_ITM_")}
+    allowed = re.compile(r"TVMFFI\w+|mem(cpy|set|move)|\w*mathf?|f(max|min)f|nearbyintf|rintf")
+    assert {symbol for symbol in undefined - weak if not allowed.fullmatch(symbol)} == set()
+    dynamic = subprocess.run(
+        ["readelf", "-d", constant.artifact], capture_output=True, text=True, check=True
+    ).stdout
+    needed = set(re.findall(r"NEEDED.*\[(.+)\]", dynamic))
+    assert all(re.match(r"lib(tvm_ffi|c|m)\.so", library) for library in needed)
+
+
+def python(code: str, *arguments: str | Path) -> str:
+    """What a fresh interpreter prints."""
+    ran = subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        capture_output=True, text=True, cwd=PROJECT,
+        env={**os.environ, "PYTHONPATH": str(PROJECT)},
+    )  # fmt: skip
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout
+
+
+HEAVY = "sorted({'tvm', 'torch', 'cv2', 'onnx', 'matplotlib'} & set(sys.modules))"
+
+
+def test_importing_the_package_imports_nothing_heavy() -> None:
+    assert python(f"import sys, lprnet; print({HEAVY}, 'numpy' in sys.modules)") == "[] False\n"
+
+
+def test_an_artifact_runs_where_neither_tvm_nor_torch_is_loaded(
+    constant: Compiled, reader: Recognizer, tmp_path: Path
+) -> None:
+    images = some_images(3)
+    np.save(tmp_path / "images.npy", images)
+    code = f"""
+import sys
+import numpy as np
+from lprnet import Recognizer
+images = np.load(sys.argv[1])
+np.save(sys.argv[2], Recognizer(sys.argv[3]).logits(images))
+print({HEAVY})
+"""
+    out = tmp_path / "logits.npy"
+    assert python(code, tmp_path / "images.npy", out, constant.artifact) == "[]\n"
+    np.testing.assert_array_equal(np.load(out), reader.logits(images))
+
+
+@pytest.fixture
+def refused(tmp_path: Path) -> Iterator[Path]:
+    """A folder in which nothing can be created, also by root."""
+    blocker = tmp_path / "file"
+    blocker.write_text("")
+    yield blocker / "build"
+    assert blocker.read_text() == ""
+    assert list(tmp_path.iterdir()) == [blocker]
+
+
+def test_an_unwritable_output_is_named_and_nothing_is_left(
+    constant: Compiled, refused: Path
+) -> None:
+    with pytest.raises(UserError, match="cannot be written") as caught:
+        compile_network(
+            float_network(constant.model),
+            Source(constant.checkpoint, ()),
+            find_target("native"),
+            some_images(1),
+            refused / "lprnet-fp32-native.so",
+        )
+    assert str(refused) in str(caught.value)
