@@ -13,7 +13,13 @@ from lprnet.calibration import calibrate, calibration_files, read_images, render
 from lprnet.checkpoint import load_model
 from lprnet.compile import Build, Source, compile_network
 from lprnet.model import LPRNet
-from lprnet.network import Network, float_network, static_network, weights_only_network
+from lprnet.network import (
+    LayerSummary,
+    Network,
+    float_network,
+    static_network,
+    weights_only_network,
+)
 from lprnet.runtime import Recognizer
 from lprnet.targets import find_target
 
@@ -93,7 +99,7 @@ def _latency(built: Build, image: NDArray[np.uint8]) -> Record:
 
 
 def build_tables(built: Build, timing: Record | None) -> list[Table]:
-    """What was built, for a terminal: one table of facts, one of kernels."""
+    """What was built, for a terminal: its facts, what quantization did, its kernels."""
     facts = Table(title=str(built.artifact), show_header=False)
     parity = built.parity
     facts.add_row("size", f"{built.artifact.stat().st_size / 1024:.0f} KiB")
@@ -111,4 +117,19 @@ def build_tables(built: Build, timing: Record | None) -> list[Table]:
     for kernel in built.kernels:
         macs = f"{kernel.macs / 1e6:.2f}" if kernel.macs else ""
         kernels.add_row(kernel.kernel, macs, kernel.origin, kernel.tile)
-    return [facts, kernels]
+    return [facts, *([_layers(built.layers)] if built.layers else []), kernels]
+
+
+def _layers(layers: tuple[LayerSummary, ...]) -> Table:
+    table = Table("layer", "weight scales", "activation", "zero point", "SQNR", title="int8")
+    for layer in layers:
+        low, high = layer.weight_scales
+        scale = layer.activation_scale
+        table.add_row(
+            layer.layer,
+            f"{low:.2e} to {high:.2e}",
+            "float32" if scale is None else f"{scale:.3g}",
+            "" if scale is None else "0",
+            "" if layer.sqnr is None else f"{layer.sqnr:.1f} dB",
+        )
+    return table

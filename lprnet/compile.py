@@ -9,13 +9,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lprnet.alphabet import ALPHABET
-from lprnet.artifact import Manifest, digest, manifest_path, missing_flags, write_manifest
+from lprnet.artifact import (
+    Manifest,
+    digest,
+    make_folder,
+    manifest_path,
+    missing_flags,
+    write_manifest,
+)
 from lprnet.complexity import count_macs
 from lprnet.export import to_relax
 from lprnet.link import link
 from lprnet.merge import merge_kernels
 from lprnet.model import HEIGHT, WIDTH
-from lprnet.network import Network
+from lprnet.network import LayerSummary, Network
 from lprnet.parity import Parity, compare
 from lprnet.runtime import Recognizer
 from lprnet.targets import Target
@@ -44,6 +51,7 @@ class Build:
     artifact: Path
     manifest: Manifest
     kernels: tuple[KernelReport, ...]
+    layers: tuple[LayerSummary, ...]
     parity: Parity | None
     """None where this CPU cannot run the target's code."""
 
@@ -64,6 +72,7 @@ def compile_network(
     of this target and variant in `logs`. Raises `UserError` if it cannot be written or a kernel has
     no record there, and `ParityError` if it does not compute what torch computes.
     """
+    make_folder(artifact.parent)
     # 1. Torch to Relax, the single crossing; then the passes, in the order of pipeline.py.
     reduced = reduce_graph(to_relax(network.model))
     quantized = quantize_graph(reduced, network.scales)
@@ -113,4 +122,4 @@ def compile_network(
     finally:
         unverified.unlink(missing_ok=True)
         manifest_path(unverified).unlink(missing_ok=True)
-    return Build(artifact, manifest, tuple(kernels), parity)
+    return Build(artifact, manifest, tuple(kernels), network.layers, parity)

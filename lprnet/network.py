@@ -20,6 +20,19 @@ Logits = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
+class LayerSummary:
+    """What quantization made of one convolution, for a reader."""
+
+    layer: str
+    weight_scales: tuple[float, float]
+    """The smallest and the largest of its output channels."""
+    activation_scale: float | None
+    """Of what it emits, zero point 0; None is float32."""
+    sqnr: float | None
+    """Signal to quantization noise of what it emits, dB; None where only weights are rounded."""
+
+
+@dataclass(frozen=True)
 class Network:
     """One variant of the network, ready to be compiled."""
 
@@ -30,6 +43,8 @@ class Network:
     """Of its convolutions in order, none for a float network (`relay_passes/pipeline.py`)."""
     expected: Logits
     """What the artifact must compute, by torch."""
+    layers: tuple[LayerSummary, ...] = ()
+    """Of a quantized network, one a convolution."""
 
 
 def float_network(model: LPRNet) -> Network:
@@ -52,7 +67,13 @@ def static_network(model: LPRNet, images: NDArray[np.uint8]) -> Network:
         first.weight_scales * IMAGE_SCALE, first.activation_scale, first.activation_levels
     )
     scales.append(LayerScales(_grid(quantization.container), None))
-    return Network("int8", quantization.model, tuple(scales), integer_network(quantization).logits)
+    summaries = [
+        LayerSummary(layer.name, _range(integers.weight), integers.output_scale, integers.sqnr)
+        for layer, integers in zip(LAYERS, layers, strict=True)
+    ]
+    summaries.append(LayerSummary(CONTAINER, _range(quantization.container), None, None))
+    expected = integer_network(quantization).logits
+    return Network("int8", quantization.model, tuple(scales), expected, tuple(summaries))
 
 
 def weights_only_network(model: LPRNet, images: NDArray[np.uint8]) -> Network:
@@ -60,7 +81,12 @@ def weights_only_network(model: LPRNet, images: NDArray[np.uint8]) -> Network:
     weights, rounded = weights_only(model, torch.from_numpy(normalise(images)))
     names = [*(layer.name for layer in LAYERS), CONTAINER]
     scales = tuple(LayerScales(_grid(weights[name]), None) for name in names)
-    return Network("int8-weights", rounded, scales, lambda pixels: torch_logits(rounded, pixels))
+    summaries = tuple(LayerSummary(name, _range(weights[name]), None, None) for name in names)
+
+    def expected(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        return torch_logits(rounded, pixels)
+
+    return Network("int8-weights", rounded, scales, expected, summaries)
 
 
 def torch_logits(model: LPRNet, images: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -74,3 +100,9 @@ def torch_logits(model: LPRNet, images: NDArray[np.uint8]) -> NDArray[np.float32
 def _grid(weight: QuantizedWeight) -> NDArray[np.float64]:
     """The scales that occur in a layer."""
     return np.unique(weight.scale).astype(np.float64)
+
+
+def _range(weight: QuantizedWeight) -> tuple[float, float]:
+    """The smallest and the largest scale of a layer's living channels."""
+    living = weight.scale[weight.values.any(axis=(1, 2, 3))]
+    return (float(living.min()), float(living.max())) if living.size else (0.0, 0.0)
