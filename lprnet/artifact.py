@@ -63,6 +63,16 @@ def manifest_path(artifact: Path) -> Path:
     return artifact.with_suffix(".json")
 
 
+def make_folder(folder: Path) -> None:
+    """Make an output folder and its parents. Raises `UserError` if that cannot be done."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"{folder}: cannot be written ({error.strerror}); choose another output folder."
+        ) from error
+
+
 def write_manifest(manifest: Manifest, path: Path) -> None:
     """Write `manifest` as JSON, all or nothing. Raises `UserError` if `path` cannot be written."""
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")

@@ -1,0 +1,80 @@
+"""The public checkpoint, compiled, on all 1000 real images at batch 1."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from lprnet.calibration import calibrate, calibration_files, read_images
+from lprnet.checkpoint import load_model
+from lprnet.compile import Build, Source, compile_network
+from lprnet.decode import greedy
+from lprnet.images import list_images, normalise
+from lprnet.network import float_network
+from lprnet.runtime import Recognizer
+from lprnet.targets import find_target
+from tests.conftest import RealData
+
+
+@dataclass(frozen=True)
+class Plates:
+    built: Build
+    labels: list[str]
+    compiled: list[str]
+    torch: list[str]
+
+
+@pytest.fixture(scope="module")
+def plates(real_data: RealData, tmp_path_factory: pytest.TempPathFactory) -> Plates:
+    """What the artifact and torch read with the same calibrated constants."""
+    torch.set_flush_denormal(True)
+    try:
+        calibration = calibration_files(real_data.images)
+        images = read_images(calibration)
+        model = calibrate(load_model(real_data.checkpoint), images)
+        built = compile_network(
+            float_network(model),
+            Source(real_data.checkpoint, tuple(file.name for file in calibration)),
+            find_target("native"),
+            images[:10],
+            tmp_path_factory.mktemp("public") / "lprnet-fp32-native.so",
+        )
+        paths = list_images([str(real_data.images)])
+        pixels = read_images(paths)
+        reader = Recognizer(built.artifact)
+        logits = np.concatenate([reader.logits(image[None]) for image in pixels])
+        return Plates(
+            built,
+            [path.stem for path in paths],
+            [plate.text for plate in greedy(logits)],
+            [plate.text for plate in greedy(in_batches(model, pixels))],
+        )
+    finally:
+        torch.set_flush_denormal(False)
+
+
+def in_batches(model: torch.nn.Module, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Torch's logits, 50 images at a time."""
+    x = torch.from_numpy(normalise(pixels))
+    with torch.inference_mode():
+        logits = [model(x[start : start + 50]) for start in range(0, len(x), 50)]
+    joined: NDArray[np.float32] = torch.cat(logits).numpy()
+    return joined
+
+
+def test_at_least_898_of_1000_are_read_exactly(plates: Plates) -> None:
+    correct = sum(a == b for a, b in zip(plates.compiled, plates.labels, strict=True))
+    assert len(plates.labels) == 1000
+    assert correct >= 898
+
+
+def test_every_plate_is_torchs(plates: Plates) -> None:
+    assert plates.compiled == plates.torch
+
+
+def test_the_artifact_is_small_and_so_is_its_work(plates: Plates) -> None:
+    assert plates.built.manifest.macs <= 67_000_000
+    assert plates.built.artifact.stat().st_size <= 600 * 1024
+    assert len(plates.built.manifest.calibration) <= 100
