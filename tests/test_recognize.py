@@ -94,6 +94,24 @@ def test_user_errors(directory: Path) -> None:
         recognize(["build"])
 
 
+def test_many_files_come_in_their_order(
+    directory: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More than three chunks, every seventh file bad, threads finishing in any order."""
+    good, bad = ((directory / "photos" / name).read_bytes() for name in ("好.png", "bad.png"))
+    names = [f"{number:03}.png" for number in range(100)]
+    for number, name in enumerate(names):
+        (directory / name).write_bytes(bad if number % 7 == 0 else good)
+    monkeypatch.setattr(recognition, "PROGRESS_SECONDS", -1.0)
+    assert recognize(names, form="csv") == 1
+    output, errors = capsys.readouterr()
+    read = [row["file"] for row in csv.DictReader(io.StringIO(output))]
+    assert read == [name for number, name in enumerate(names) if number % 7]
+    failed = [line.split()[4] for line in errors.splitlines() if line.startswith("error:")]
+    assert failed == names[::7]
+    assert "100 images in" in errors.splitlines()[-1]
+
+
 def test_default_artifact(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no artifact in .*scripts/build\.py"):
         default_artifact(tmp_path)

@@ -98,8 +98,13 @@ def read_report(path: Path) -> Report:
         lines = tuple(_line(line) for line in content.pop("lines"))
         missing = tuple(Missing(**one) for one in content.pop("missing"))
         each = tuple(Kernel(**kernel) for kernel in kernels.pop("kernels"))
+        texts = tuple(content.pop("sample_texts"))
         return Report(
-            **content, lines=lines, missing=missing, kernels=Kernels(**kernels, kernels=each)
+            **content,
+            lines=lines,
+            missing=missing,
+            sample_texts=texts,
+            kernels=Kernels(**kernels, kernels=each),
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"{path} is no report; make one with scripts/report.py") from error

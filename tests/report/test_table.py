@@ -1,0 +1,92 @@
+"""What a report says: its cells, who wins, its way through JSON and into the README."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from lprnet.errors import UserError
+from lprnet.report.costs import Start
+from lprnet.report.results import Report, read_report
+from lprnet.report.table import BEGIN, COLUMNS, END, cells, findings, markdown, update_readme
+from tests.conftest import PROJECT
+from tests.report.reports import line, report
+
+RESULTS = PROJECT / "docs" / "results" / "report.json"
+
+
+def test_cells() -> None:
+    made = report()
+    found = dict(zip(COLUMNS, cells(made.lines[0], made), strict=True))
+    assert found == {
+        "": "base",
+        "accuracy %": "89.7",
+        "unseen %": "90.0",
+        "min ms": "0.500",
+        "median": "0.550",
+        "p95": "0.750",
+        "x ours": "2.0",
+        "plates/s": "4,000",
+        "file KB": "180",
+        "start s": "1.50",
+        "RAM MB": "60",
+        "install MB": "50",
+    }
+    assert [cells(one, made)[0] for one in made.lines[2:]] == ["rival, our graph", "rival"]
+
+
+def test_a_report_survives_json(tmp_path: Path) -> None:
+    assert read_report(report().write(tmp_path)) == report()
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"lines": 3}', '{"kernels": {}}'])
+def test_what_is_no_report_is_refused(content: str, tmp_path: Path) -> None:
+    path = tmp_path / "report.json"
+    path.write_text(content)
+    with pytest.raises(UserError, match=r"report\.json is no report"):
+        read_report(path)
+
+
+def test_no_rival_wins() -> None:
+    assert findings(report())[0] == "No rival is ahead of our best line in any column."
+
+
+def test_a_rival_that_wins_is_named() -> None:
+    made = report()
+    quick = replace(line("quick", 0.2, ours=False), start=Start(0.1, 60_000_000))
+    said = findings(replace(made, lines=(*made.lines, quick)))
+    assert "quick, our graph has lower latency than any of ours." in said
+    assert "quick, our graph reads more plates a second than any of ours." in said
+    assert "quick, our graph starts sooner than any of ours." in said
+    assert not [sentence for sentence in said if "smaller file" in sentence]
+
+
+def test_without_rivals_none_is_spoken_of() -> None:
+    made = report()
+    said = findings(replace(made, lines=made.lines[:2]))
+    assert not [sentence for sentence in said if "ival" in sentence]
+
+
+def test_the_readme_is_changed_between_its_markers_alone(tmp_path: Path) -> None:
+    readme = tmp_path / "README.md"
+    readme.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
+    update_readme(report(), readme)
+    update_readme(report(), readme)
+    assert readme.read_text() == f"before\n{BEGIN}\n{markdown(report())}\n{END}\nafter\n"
+
+
+def test_a_readme_without_markers_is_left_alone(tmp_path: Path) -> None:
+    readme = tmp_path / "README.md"
+    readme.write_text(f"{END} {BEGIN}")
+    with pytest.raises(UserError, match="lacks the lines"):
+        update_readme(report(), readme)
+    assert readme.read_text() == f"{END} {BEGIN}"
+
+
+@pytest.mark.skipif(not RESULTS.is_file(), reason="no measurement is recorded yet")
+def test_the_readme_shows_the_recorded_measurement() -> None:
+    recorded: Report = read_report(RESULTS)
+    readme = (PROJECT / "README.md").read_text(encoding="utf-8")
+    assert f"{BEGIN}\n{markdown(recorded)}\n{END}" in readme, (
+        "run scripts/report.py --from docs/results/report.json --readme"
+    )
