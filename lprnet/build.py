@@ -21,7 +21,7 @@ from lprnet.network import (
     weights_only_network,
 )
 from lprnet.runtime import Recognizer
-from lprnet.targets import find_target
+from lprnet.targets import Isa, find_target
 
 WARM_UP, REPEATS = 20, 300
 
@@ -46,7 +46,9 @@ def build(request: Request) -> tuple[Build, Record | None]:
     """
     torch.set_flush_denormal(True)
     target = find_target(request.target)
-    network, images, files = prepare(request.checkpoint, request.calibration, request.quantized)
+    network, images, files = prepare(
+        request.checkpoint, request.calibration, request.quantized, target.isa
+    )
     built = compile_network(
         network,
         Source(request.checkpoint, tuple(file.name for file in files)),
@@ -59,7 +61,7 @@ def build(request: Request) -> tuple[Build, Record | None]:
 
 
 def prepare(
-    checkpoint: Path, calibration: Path | None, quantized: str | None
+    checkpoint: Path, calibration: Path | None, quantized: str | None, isa: Isa
 ) -> tuple[Network, NDArray[np.uint8], list[Path]]:
     """The network to compile, images to compare it on, and the files it was calibrated on.
 
@@ -70,13 +72,13 @@ def prepare(
     images = read_images(files) if files else rendered_images()
     if files or quantized:
         calibrate(model, images)
-    return _network(model, images, quantized), images, files
+    return _network(model, images, quantized, isa), images, files
 
 
-def _network(model: LPRNet, images: NDArray[np.uint8], quantized: str | None) -> Network:
+def _network(model: LPRNet, images: NDArray[np.uint8], quantized: str | None, isa: Isa) -> Network:
     match quantized:
         case "static":
-            return static_network(model, images)
+            return static_network(model, images, isa)
         case "weights":
             return weights_only_network(model, images)
         case _:

@@ -89,7 +89,9 @@ def compare(request: Request) -> Comparison:
             f"This CPU lacks {', '.join(missing)} and cannot time {target.name} code; compare on "
             "a machine that has them."
         )
-    network, images, _ = prepare(request.checkpoint, request.calibration, request.quantized)
+    network, images, _ = prepare(
+        request.checkpoint, request.calibration, request.quantized, target.isa
+    )
     log = open_log(request.logs / target.name / network.variant)
     quantized = quantize_graph(reduce_graph(to_relax(network.model)), network.scales)
     lowered = lower_graph(quantized, target.isa)

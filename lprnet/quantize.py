@@ -6,9 +6,9 @@ uint8 pixels it came as. The container computes in float32, on int8 weights: it 
 percent of the arithmetic, and reads exact integer sums over pool windows. `integer.py` says what
 the integers compute.
 
-A product of one activation and one weight takes part in a saturating 16-bit pair sum on AVX2
-(`vpmaddubsw`), so activation and weight bits together are at most 15: 8 and 7 (2 * 255 * 63 =
-32,130) or 7 and 8 (2 * 127 * 127 = 32,258); the pixels have 8, the first weights therefore 7.
+Without VNNI a product of one activation and one weight takes part in a saturating 16-bit pair sum
+(`vpmaddubsw`), so their bits together are at most 15: 8 and 7 (2 * 255 * 63 = 32,130) or 7 and 8
+(2 * 127 * 127 = 32,258). Pixels have 8, so the first weights have 7. With VNNI 8 and 8 are exact.
 """
 
 from dataclasses import dataclass, replace

@@ -92,7 +92,7 @@ def run(request: Request) -> Report:
     samples = latencies(running, plates.images[0], request.repeats, WARM_UP)
     # 4. Fresh processes; then the kernels.
     starts = [start(one) for one in tqdm(running, desc="starting", unit="process", delay=3)]
-    network, _, _ = prepare(request.checkpoint, data, None)
+    network, _, _ = prepare(request.checkpoint, data, None, target.isa)
     kernels, without = time_kernels(network, target)
     lines = tuple(
         Line(

@@ -72,7 +72,7 @@ def tune(request: Request) -> Outcome:
         raise UserError(f"--trials is {request.trials}; give at least 1.")
     target = find_target(request.target)
     torch.set_flush_denormal(True)
-    network, *_ = prepare(request.checkpoint, request.calibration, request.quantized)
+    network, *_ = prepare(request.checkpoint, request.calibration, request.quantized, target.isa)
     tasks = _tasks(network, target)
     manifest = Manifest(
         target=target.name,
