@@ -117,9 +117,10 @@ def _openvino(file: Path) -> Engine:
             compiled = core.compile_model(model, "CPU", settings)
             requests[len(x)] = compiled.create_infer_request()
         request = requests[len(x)]
-        request.set_input_tensor(openvino.Tensor(x, shared_memory=True))
+        tensor = openvino.Tensor(x)
 
         def infer() -> NDArray[np.float32]:
+            request.set_input_tensor(tensor)
             request.infer()
             logits: NDArray[np.float32] = request.get_output_tensor().data
             return logits

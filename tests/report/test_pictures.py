@@ -37,7 +37,11 @@ def test_a_report_with_one_line_can_be_drawn() -> None:
 
 def test_colour_is_never_the_only_mark() -> None:
     series = pareto(report()).axes[0].collections
-    assert len({np.asarray(one.get_paths()[0].vertices).tobytes() for one in series}) == len(series) == 3
+    assert (
+        len({np.asarray(one.get_paths()[0].vertices).tobytes() for one in series})
+        == len(series)
+        == 3
+    )
 
 
 class Checker(HTMLParser):

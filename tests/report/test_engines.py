@@ -1,0 +1,85 @@
+"""Every engine computes what torch computes, whatever the batch; costs are what they say."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from lprnet.alphabet import BLANK, INDEX
+from lprnet.checkpoint import save_model
+from lprnet.export import to_onnx
+from lprnet.model import LPRNet
+from lprnet.report import engines
+from lprnet.report.costs import installed_bytes, noise, on_all_cores, start
+from lprnet.report.engines import ENGINES, Contestant, Engine
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A random model by file ending."""
+    torch.manual_seed(3)
+    model, folder = LPRNet().eval(), tmp_path_factory.mktemp("files")
+    found = {suffix: folder / f"m{suffix}" for suffix in (".safetensors", ".onnx")}
+    save_model(model, found[".safetensors"])
+    to_onnx(model, found[".onnx"], batch=None)
+    return found
+
+
+def images(count: int) -> NDArray[np.uint8]:
+    return np.random.default_rng(4).integers(0, 256, (count, 24, 94, 3), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("name", ["torch, subnormals kept", "onnxruntime", "openvino"])
+@pytest.mark.parametrize("batch", [1, 3])
+def test_engines_agree(name: str, batch: int, files: dict[str, Path]) -> None:
+    if name in ("onnxruntime", "openvino"):
+        pytest.importorskip(name, reason="the extra `peers` is not installed")
+    weights = files[".safetensors" if name.startswith("torch") else ".onnx"]
+    expected = ENGINES["torch"](files[".safetensors"])(images(batch))()
+    found = ENGINES[name](weights)(images(batch))()
+    torch.set_flush_denormal(False)
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3)
+
+
+def test_a_start_is_a_process_that_reads(files: dict[str, Path]) -> None:
+    pytest.importorskip("onnxruntime", reason="the extra `peers` is not installed")
+    begun = start(Contestant("rival", "onnxruntime", files[".onnx"]))
+    assert begun.seconds > 0
+    assert 10e6 < begun.resident_bytes < 2e9
+
+
+def test_all_cores_give_texts_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A network that reads the first pixel as a digit."""
+
+    def brightness(_file: Path) -> Engine:
+        def logits(batch: NDArray[np.uint8]) -> NDArray[np.float32]:
+            result = np.zeros((len(batch), 68, 18), np.float32)
+            result[:, BLANK] = 10
+            for number, image in enumerate(batch):
+                result[number, INDEX[str(image[0, 0, 0])], 5] = 20
+            return result
+
+        return lambda batch: lambda: logits(batch)
+
+    monkeypatch.setitem(engines.ENGINES, "fake", brightness)
+    monkeypatch.setattr("lprnet.report.costs.THROUGHPUT_SECONDS", 0.01)
+    batch = np.zeros((9, 24, 94, 3), np.uint8)
+    batch[:, 0, 0, 0] = range(9)
+    texts, throughput = on_all_cores(Contestant("fake", "fake", Path()), batch)
+    assert texts == [str(number) for number in range(9)]
+    assert throughput.plates_per_second > 0
+
+
+def test_noise_is_the_largest_difference_between_halves() -> None:
+    quiet, loud = np.array([1.0, 1.0, 2.0, 1.5]), np.array([1.0, 1.1, 3.0, 1.2])
+    assert noise([quiet]) == 0
+    assert noise([quiet, loud]) == pytest.approx(0.1)
+
+
+def test_dependencies_include_what_they_depend_on() -> None:
+    numpy = installed_bytes(["numpy"])
+    assert numpy > 1e6
+    assert installed_bytes(["numpy", "NumPy"]) == numpy
+    assert installed_bytes(["torch"]) > installed_bytes(["sympy"]) > 0
