@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, distribution
-from threading import Barrier
+from threading import Barrier, BrokenBarrierError
 
 import numpy as np
 from numpy.typing import NDArray
@@ -54,8 +54,19 @@ def on_all_cores(contestant: Contestant, images: NDArray[np.uint8]) -> tuple[lis
             rates[batch] = calls * batch / elapsed
         return texts, rates
 
+    def guarded(number: int) -> tuple[list[str], dict[int, float]]:
+        try:
+            return core(number)
+        except Exception:
+            barrier.abort()  # or the other cores would wait for this one for ever
+            raise
+
     with ThreadPoolExecutor(cores) as pool:
-        results = list(pool.map(core, range(cores)))
+        done = [pool.submit(guarded, number) for number in range(cores)]
+    errors = [error for one in done if (error := one.exception()) is not None]
+    if errors:
+        raise min(errors, key=lambda error: isinstance(error, BrokenBarrierError))
+    results = [one.result() for one in done]
     texts = [""] * len(images)
     for number, (mine, _) in enumerate(results):
         texts[number::cores] = mine

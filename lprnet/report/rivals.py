@@ -7,7 +7,9 @@ entropy), and in the reduced graph everything after the backbone in float32 (424
 original one reads 444 in integers throughout, 440 so).
 """
 
+import contextlib
 import logging
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -91,20 +93,21 @@ def _quantize(
     try:
         quant_pre_process(str(file), str(ready), skip_symbolic_shape=True)
         convolutions = [n.name for n in onnx.load(str(ready)).graph.node if n.op_type == "Conv"]
-        quantization.quantize_static(
-            str(ready),
-            str(int8),
-            Reader(),
-            quant_format=quantization.QuantFormat.QDQ,
-            per_channel=True,
-            # Without VNNI, products of 8 bits by 8 overflow the 16 they are summed in.
-            reduce_range=isa.dot4 is not Dot4.AVX512_VNNI,
-            activation_type=quantization.QuantType.QUInt8,
-            weight_type=quantization.QuantType.QInt8,
-            op_types_to_quantize=BACKBONE_OPERATORS if float_tail else None,
-            nodes_to_exclude=convolutions[-1:] if float_tail else None,
-            calibrate_method=quantization.CalibrationMethod.Percentile,
-            extra_options={"CalibPercentile": PERCENTILE},
-        )
+        with contextlib.redirect_stdout(sys.stderr):  # it prints; stdout is for results
+            quantization.quantize_static(
+                str(ready),
+                str(int8),
+                Reader(),
+                quant_format=quantization.QuantFormat.QDQ,
+                per_channel=True,
+                # Without VNNI, products of 8 bits by 8 overflow the 16 they are summed in.
+                reduce_range=isa.dot4 is not Dot4.AVX512_VNNI,
+                activation_type=quantization.QuantType.QUInt8,
+                weight_type=quantization.QuantType.QInt8,
+                op_types_to_quantize=BACKBONE_OPERATORS if float_tail else None,
+                nodes_to_exclude=convolutions[-1:] if float_tail else None,
+                calibrate_method=quantization.CalibrationMethod.Percentile,
+                extra_options={"CalibPercentile": PERCENTILE},
+            )
     finally:
         ready.unlink(missing_ok=True)

@@ -72,6 +72,24 @@ def test_all_cores_give_texts_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
     assert throughput.plates_per_second > 0
 
 
+def test_an_engine_that_fails_on_one_core_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And keeps no other core waiting."""
+
+    def moody(_file: Path) -> Engine:
+        def ready(batch: NDArray[np.uint8]) -> engines.Infer:
+            if batch.any():
+                raise RuntimeError("no such operator")
+            return lambda: np.zeros((len(batch), 68, 18), np.float32)
+
+        return ready
+
+    monkeypatch.setitem(engines.ENGINES, "moody", moody)
+    batch = np.zeros((2, 24, 94, 3), np.uint8)
+    batch[1] = 1
+    with pytest.raises(RuntimeError, match="no such operator"):
+        on_all_cores(Contestant("moody", "moody", Path()), batch)
+
+
 def test_noise_is_the_largest_difference_between_halves() -> None:
     quiet, loud = np.array([1.0, 1.0, 2.0, 1.5]), np.array([1.0, 1.1, 3.0, 1.2])
     assert noise([quiet]) == 0
