@@ -24,6 +24,14 @@ def main() -> None:
         help="int8: weights and activations (static, the default) or weights alone",
     )
     parser.add_argument(
+        "--pruned",
+        nargs="?",
+        const="structured",
+        choices=("structured", "unstructured", "depth-aware"),
+        help="whole channels (structured, the default), the smallest 90 %% of all weights "
+        "(unstructured), or 20, 90 and 90 %% of them by depth (depth-aware)",
+    )
+    parser.add_argument(
         "--calibration",
         type=Path,
         metavar="DIR",

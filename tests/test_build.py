@@ -1,0 +1,48 @@
+"""Quantized and pruned builds of the public checkpoint, on its 1000 test images.
+
+Each build is compared with its specification in torch before it is written; here is what it reads.
+"""
+
+from pathlib import Path
+
+import pytest
+
+from lprnet.build import Request, build
+from lprnet.evaluate import evaluate
+from tests.conftest import RealData
+
+
+@pytest.mark.parametrize(
+    ("quantized", "pruned", "variant", "correct", "most_bytes"),
+    [
+        ("static", None, "int8", 899, 200 * 1024),
+        ("static", "structured", "int8-structured", 899, 150 * 1024),
+    ],
+)
+def test_what_a_build_reads(
+    quantized: str,
+    pruned: str | None,
+    variant: str,
+    correct: int,
+    most_bytes: int,
+    real_data: RealData,
+    tmp_path: Path,
+) -> None:
+    request = Request(
+        checkpoint=real_data.checkpoint,
+        quantized=quantized,
+        pruned=pruned,
+        target="native",
+        schedule="manual",
+        calibration=real_data.images,
+        output=tmp_path,
+    )
+    built, timing = build(request)
+    assert built.artifact == tmp_path / f"lprnet-{variant}-native.so"
+    assert built.artifact.stat().st_size <= most_bytes
+    assert built.parity is not None
+    assert built.parity.same_plates == built.parity.images == 100
+    assert timing is not None
+    read = evaluate(built.artifact, real_data.images)
+    assert read.total == 1000
+    assert read.correct >= correct
