@@ -1,5 +1,6 @@
 """`scripts/build.py`'s work: from a checkpoint to a verified, timed artifact."""
 
+import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -119,9 +120,11 @@ def _network(model: LPRNet, images: NDArray[np.uint8], quantized: str | None, is
 
 def _latency(built: Build, image: NDArray[np.uint8]) -> Record:
     """One thread, batch 1, through the Python API."""
-    pin_to_one_core()
     reader = Recognizer(built.artifact)
+    cores = os.sched_getaffinity(0)
+    pin_to_one_core()
     samples = take_turns({"lprnet": lambda: reader.logits(image)}, REPEATS, WARM_UP)["lprnet"]
+    os.sched_setaffinity(0, cores)
     return record(
         samples,
         variant=built.manifest.variant,
