@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import sys
 from dataclasses import asdict
 from pathlib import Path
 
@@ -14,6 +15,10 @@ from lprnet.report.results import read_report, write_bytes
 from lprnet.report.rows import PROJECT
 from lprnet.report.table import findings, terminal, update_readme
 from lprnet.weights import DEFAULT_CHECKPOINT
+
+
+WIDTH = 160
+"""Of the table in a file or a pipe."""
 
 
 def main() -> None:
@@ -58,7 +63,7 @@ def main() -> None:
     if options.json:
         print(json.dumps(asdict(report), ensure_ascii=False))
         return
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else WIDTH)
     for table in terminal(report):
         console.print(table)
     for sentence in findings(report):

@@ -112,19 +112,26 @@ class Start:
 
 
 def start(contestant: Contestant) -> Start:
-    """Measured once; files are in the page cache, as they have been read before."""
+    """Measured once; files are in the page cache, as they have been read before.
+
+    Raises `RuntimeError`, with what the process said, if it fails.
+    """
     command = [sys.executable, "-m", "lprnet.report.engines"]
     began = time.perf_counter()
     with subprocess.Popen(
-        [*command, contestant.engine, str(contestant.file)],
+        [*command, contestant.engine, str(contestant.file.resolve())],
         stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
         cwd=PROJECT,
         text=True,
     ) as process:
         assert process.stdout is not None
+        assert process.stderr is not None
         line = process.stdout.readline()
         seconds = time.perf_counter() - began
+        said = process.stderr.read()
+    if process.returncode != 0:
+        raise RuntimeError(f"{contestant.name} ({contestant.file}) did not start: {said}")
     return Start(seconds, int(line))
 
 

@@ -17,6 +17,7 @@ from lprnet.calibration import calibration_files, read_images
 from lprnet.decode import greedy
 from lprnet.images import label_of, list_images
 from lprnet.report.costs import (
+    Start,
     Throughput,
     installed_bytes,
     latencies,
@@ -28,7 +29,7 @@ from lprnet.report.engines import Contestant
 from lprnet.report.kernels import time_kernels
 from lprnet.report.results import SAMPLES, Line, Report, best
 from lprnet.report.rivals import OURS, rivals
-from lprnet.report.rows import Missing, build_rows
+from lprnet.report.rows import PROJECT, Missing, build_rows
 from lprnet.synthetic import sample_plates
 from lprnet.targets import find_target
 
@@ -77,21 +78,22 @@ def run(request: Request) -> Report:
         calibration = read_images(calibration_files(data))
         folder = request.work / "rivals"
         contestants += rivals(request.checkpoint, calibration, target.isa, folder)
-    # 2. All cores: what each reads, and how many plates a second.
+    # 2. Fresh processes; then all cores: what each reads, and how many plates a second.
+    starts: dict[Contestant, Start] = {}
     read: dict[Contestant, tuple[list[str], Throughput]] = {}
     for contestant in tqdm(contestants, desc="reading", unit="contestant", delay=3):
         try:
+            begun = start(contestant)
             read[contestant] = on_all_cores(contestant, plates.images)
-        except Exception as error:  # a rival that does not run here is a line of the report
-            if contestant.engine == "lprnet":
-                raise
+            starts[contestant] = begun
+        except Exception as error:  # what does not run here is a line of the report
             reason = " ".join(str(error).split())[:200]
-            missing.append(Missing(f"{contestant.name}, {contestant.graph} graph", reason))
+            graph = "" if contestant.engine == "lprnet" else f", {contestant.graph} graph"
+            missing.append(Missing(f"{contestant.name}{graph}", reason))
     # 3. One core, taking turns.
     running = list(read)
     samples = latencies(running, plates.images[0], request.repeats, WARM_UP)
-    # 4. Fresh processes; then the kernels.
-    starts = [start(one) for one in tqdm(running, desc="starting", unit="process", delay=3)]
+    # 4. The kernels.
     network, _, _ = prepare(request.checkpoint, data, None, target.isa)
     kernels, without = time_kernels(network, target)
     lines = tuple(
@@ -110,11 +112,11 @@ def run(request: Request) -> Report:
             ),
             unseen=_accuracy(read[one][0], plates.labels, plates.unseen),
             throughput=read[one][1],
-            start=begun,
+            start=starts[one],
             file_bytes=one.file.stat().st_size,
             installed_bytes=installed_bytes(one.distributions),
         )
-        for one, times, begun in zip(running, samples, starts, strict=True)
+        for one, times in zip(running, samples, strict=True)
     )
     first = best(lines)
     sheet = np.stack([image for image, _ in sample_plates(SAMPLES)])
@@ -126,7 +128,7 @@ def run(request: Request) -> Report:
         data=f"{len(plates.labels)} {'images' if request.data else 'rendered plates'}",
         noise=noise(samples),
         lines=lines,
-        missing=(*missing, *without),
+        missing=tuple(_without_paths(one) for one in (*missing, *without)),
         sample_reader=first.name,
         sample_texts=tuple(plate.text for plate in greedy(reader(sheet)())),
         kernels=kernels,
@@ -135,6 +137,11 @@ def run(request: Request) -> Report:
 
 CORES = len(sched_getaffinity(0))
 """Before the process confines itself to one."""
+
+
+def _without_paths(missing: Missing) -> Missing:
+    """A report is to be shown around: it names no folder of this machine."""
+    return Missing(missing.name, missing.reason.replace(f"{PROJECT}/", ""))
 
 
 def _rendered(folder: Path) -> Path:
