@@ -16,7 +16,6 @@ from lprnet.report.rows import PROJECT
 from lprnet.report.table import findings, terminal, update_readme
 from lprnet.weights import DEFAULT_CHECKPOINT
 
-
 WIDTH = 160
 """Of the table in a file or a pipe."""
 

@@ -77,7 +77,7 @@ def pareto(report: Report) -> Figure:
     axes.set_ylabel(f"% of {report.data} read exactly")
     axes.set_title("left and up is better; area: size of the file")
     axes.grid(alpha=0.3)
-    axes.legend(loc="lower right", markerscale=0.5)
+    axes.legend(loc="best", markerscale=0.5)
     return figure
 
 
