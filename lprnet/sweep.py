@@ -2,17 +2,19 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from lprnet.alphabet import CLASSES
 from lprnet.compact import compact
 from lprnet.errors import UserError
-from lprnet.fold import fold, living_channels, macs
-from lprnet.model import LPRNet
+from lprnet.fold import fold, input_channels, living_channels, macs
+from lprnet.model import POSITIONS, LPRNet
 from lprnet.prune import structured
-from lprnet.topology import NAMES
+from lprnet.topology import LAYERS, NAMES, weight_and_bias
 
 PRICING_IMAGES = 32
 """Prices rank cuts; a third of the calibration images ranks them like all of them."""
@@ -24,8 +26,6 @@ class Cut:
 
     name: str
     width: int
-    saved: int
-    """Multiply-accumulates per image."""
     error: float
     """Mean squared difference of the logits."""
 
@@ -50,36 +50,61 @@ def price_cuts(model: LPRNet, images: Tensor, step: int = 8) -> list[Cut]:
     widths = {name: len(alive) for name, alive in living_channels(folded).items()}
     options = [(name, w) for name in NAMES for w in range(step, widths[name], step)]
     with torch.no_grad():
-        wanted, whole = compact(folded).logits(images), macs(folded)
+        wanted = compact(folded).logits(images)
         cuts = []
         for name, width in tqdm(options, desc="pricing cuts", leave=False):
             pruned = structured(folded, images, {name: width})
             error = float((compact(pruned).logits(images) - wanted).square().mean())
-            cuts.append(Cut(name, width, whole - macs(pruned), error))
+            cuts.append(Cut(name, width, error))
     return cuts
 
 
-def cheapest_widths(cuts: Iterable[Cut], saving: int) -> dict[str, int]:
-    """Widths that save at least `saving` multiply-accumulates, as if prices added up.
+def planned_macs(folded: LPRNet, widths: Mapping[str, int]) -> float:
+    """Multiply-accumulates that `folded` would have with `widths`.
 
-    Again and again the step down that costs least per multiply-accumulate, among all layers and all
+    Exact but for a layer of which a reader takes every second or fourth channel: that one is
+    assumed to keep its share.
+    """
+    living = living_channels(folded)
+    kept = {name: min(widths.get(name, len(alive)), len(alive)) for name, alive in living.items()}
+    total = 0.0
+    for layer in LAYERS:
+        inputs = float(len(input_channels(living, layer)))
+        if layer.source is not None:
+            inputs *= kept[layer.source] / len(living[layer.source])
+        taps = weight_and_bias(folded, layer.name)[0][0, 0].numel()
+        total += layer.pixels * inputs * kept[layer.name] * taps
+    contexts = sum(kept[layer.name] for layer in LAYERS if layer.context is not None)
+    return total + POSITIONS * CLASSES * contexts
+
+
+def cheapest_widths(
+    cuts: Iterable[Cut], work: Callable[[Mapping[str, int]], float], target: float
+) -> dict[str, int]:
+    """Widths whose `work` is at most `target`, as if the errors of cuts added up.
+
+    Again and again the step down that costs least error per work saved, among all layers and all
     their narrower widths. Raises `UserError` if all cuts together do not save enough.
     """
-    cuts, chosen = list(cuts), dict[str, Cut]()
-    while sum(cut.saved for cut in chosen.values()) < saving:
+    options = list(cuts)
+    chosen: dict[str, Cut] = {}
+    widths: dict[str, int] = {}
+    while (now := work(widths)) > target:
         best: tuple[float, Cut] | None = None
-        for cut in cuts:
-            now = chosen.get(cut.name, Cut(cut.name, cut.width + 1, 0, 0.0))
-            if cut.width < now.width and cut.saved > now.saved:
-                price = max(cut.error - now.error, 0.0) / (cut.saved - now.saved)
+        for cut in options:
+            before = chosen.get(cut.name)
+            saved = now - work({**widths, cut.name: cut.width})
+            if saved > 0:
+                price = max(cut.error - (before.error if before else 0.0), 0.0) / saved
                 if best is None or price < best[0]:
                     best = (price, cut)
         if best is None:
             raise UserError(
-                f"no cuts save {saving / 1e6:.1f} million multiply-accumulates; ask for fewer"
+                f"no cuts lead to {target / 1e6:.1f} million multiply-accumulates; allow more"
             )
         chosen[best[1].name] = best[1]
-    return {name: cut.width for name, cut in chosen.items()}
+        widths[best[1].name] = best[1].width
+    return widths
 
 
 def sweep(
@@ -98,7 +123,7 @@ def sweep(
     points = []
     priced = list(cuts)
     for target in tqdm(list(targets), desc="sweeping", leave=False):
-        widths = cheapest_widths(priced, macs(folded) - target)
+        widths = cheapest_widths(priced, partial(planned_macs, folded), target)
         pruned = structured(folded, images, widths)
         points.append(Point(widths, macs(pruned), evaluate(pruned), pruned))
     return points
