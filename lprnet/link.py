@@ -29,12 +29,15 @@ _WEIGHTS_ASSEMBLY = """\
     .section .note.GNU-stack, "", @progbits
 """
 
+HEAP = "TVMBackendAllocWorkspace"
+"""What libtvm_runtime has and an artifact has not; calling it there would end the process."""
+
 
 def link(program: Program, target: Target, path: Path) -> None:
     """Compile `program` for `target` and write it as the shared object `path`, all or nothing.
 
-    Needs a C compiler for assembling and linking. Raises `UserError` if there is none or if `path`
-    cannot be written.
+    Needs a C compiler for assembling and linking. Raises `UserError` if there is none, if `path`
+    cannot be written, or if the program's kernels need TVM's runtime.
     """
     compiler = os.environ.get("CC") or shutil.which("gcc") or shutil.which("clang")
     if compiler is None:
@@ -51,6 +54,11 @@ def link(program: Program, target: Target, path: Path) -> None:
         library.export_library(
             str(linked), addons=[str(weights)], options=["-shared", "-fPIC", "-s"], cc=compiler
         )
+        if HEAP.encode() in linked.read_bytes():
+            raise UserError(
+                f"{path}: kernels without a schedule keep buffers on a heap that only TVM's own "
+                "runtime has, so no artifact can hold them; scripts/compare.py times them instead."
+            )
         partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from lprnet.build import Request, build
+from lprnet.errors import UserError
 from lprnet.evaluate import evaluate
+from lprnet.weights import DEFAULT_CHECKPOINT
 from tests.conftest import RealData
 
 
@@ -46,3 +48,10 @@ def test_what_a_build_reads(
     read = evaluate(built.artifact, real_data.images)
     assert read.total == 1000
     assert read.correct >= correct
+
+
+def test_no_artifact_that_would_need_the_tvm_runtime(tmp_path: Path) -> None:
+    request = Request(DEFAULT_CHECKPOINT, None, None, "native", "none", None, tmp_path)
+    with pytest.raises(UserError, match="only TVM's own runtime has"):
+        build(request)
+    assert list(tmp_path.iterdir()) == []
