@@ -7,8 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lprnet.model import LPRNet
+from lprnet.preprocessing import OFFSET, SCALE
 
-IMAGE_SCALE, IMAGE_ZERO_POINT = 1 / 128, 127.5
+IMAGE_SCALE, IMAGE_ZERO_POINT = SCALE, OFFSET
 """The network reads `IMAGE_SCALE * (pixel - IMAGE_ZERO_POINT)`."""
 LARGEST_BIAS = 2**30
 """Of an accumulator's int32; the products of no LPRNet layer reach the other half."""

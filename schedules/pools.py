@@ -12,6 +12,7 @@ Average pool: one accumulator a (position, vector), the window summed row by row
 import math
 
 from tvm import s_tir
+from tvm.s_tir.schedule import LoopRV
 
 from lprnet.targets import Isa
 from schedules.tiles import divisors
@@ -35,23 +36,31 @@ def pool_lanes(channels: int, dtype: str, isa: Isa) -> int:
 
 def schedule_max_pool(sch: s_tir.Schedule, columns: int, lanes: int) -> None:
     """Schedule a `MaxPool`, a tile `columns` outputs by `lanes` channels, which divide it."""
-    column_max, out = sch.get_sblock("column_max"), sch.get_sblock("out")
-    row, column, channel, j = sch.get_loops(out)
+    row, column, channel, j = sch.get_loops(sch.get_sblock("out"))
     column_tile, column = sch.split(column, [None, columns])
     vector, lane = sch.split(channel, [None, lanes])
     sch.reorder(row, column_tile, vector, j, column, lane)
+    keep_maxima_in_registers(sch, vector, column, j)
 
-    sch.compute_at(column_max, vector, preserve_unit_loops=True)
+
+def keep_maxima_in_registers(
+    sch: s_tir.Schedule, tile: LoopRV, column: LoopRV, reduction: LoopRV
+) -> None:
+    """The rest of a `MaxPool` once its output is cut: vertical maxima and results of the tile under
+    the loop `tile` in registers, `column` and the horizontal `reduction` of the output unrolled.
+    """
+    column_max, out = sch.get_sblock("column_max"), sch.get_sblock("out")
+    sch.compute_at(column_max, tile, preserve_unit_loops=True)
     sch.set_scope(column_max, 0, "local")
     _, max_column, max_lane, i = sch.get_loops(column_max)[-4:]
     sch.reorder(i, max_column, max_lane)
     stored = sch.cache_write(out, 0, "local")
-    sch.reverse_compute_at(stored, vector, preserve_unit_loops=True)
+    sch.reverse_compute_at(stored, tile, preserve_unit_loops=True)
 
-    for block, pixel, reduction in ((column_max, max_column, i), (out, column, j)):
+    for block, pixel, reduced in ((column_max, max_column, i), (out, column, reduction)):
         sch.vectorize(sch.get_loops(block)[-1])
-        init = sch.decompose_reduction(block, reduction)
-        for loop in (pixel, reduction, sch.get_loops(init)[-2]):
+        init = sch.decompose_reduction(block, reduced)
+        for loop in (pixel, reduced, sch.get_loops(init)[-2]):
             sch.unroll(loop)
         sch.vectorize(sch.get_loops(init)[-1])
     stored_column, stored_lane = sch.get_loops(stored)[-2:]

@@ -18,7 +18,7 @@ from tvm.s_tir import meta_schedule as ms
 from lprnet.targets import Isa
 from schedules.integer_workloads import QuantizedConv2d
 from schedules.intrinsics import dot4
-from schedules.pools import pool_lanes
+from schedules.pools import keep_maxima_in_registers, pool_lanes
 from schedules.tiles import divisors
 from schedules.workloads import AveragePool, Conv2d, MaxPool, Workload
 
@@ -118,8 +118,7 @@ def _conv2d(
 
 def _max_pool(sch: s_tir.Schedule, workload: MaxPool, isa: Isa) -> s_tir.Schedule:
     """Tiles of columns whose vertical maxima and results fit the registers."""
-    column_max, out = sch.get_sblock("column_max"), sch.get_sblock("out")
-    row, column, channel, j = sch.get_loops(out)
+    row, column, channel, j = sch.get_loops(sch.get_sblock("out"))
     fitting = (isa.registers - 3 + workload.stride) // (workload.stride + 1)
     column_tile, column = sch.split(
         column, sch.sample_perfect_tile(column, 2, max_innermost_factor=fitting)
@@ -127,23 +126,7 @@ def _max_pool(sch: s_tir.Schedule, workload: MaxPool, isa: Isa) -> s_tir.Schedul
     vector, lane = sch.split(channel, [None, pool_lanes(workload.channels, workload.dtype, isa)])
     outer, inner = sch.split(vector, sch.sample_perfect_tile(vector, 2, max_innermost_factor=8))
     sch.reorder(outer, row, column_tile, inner, j, column, lane)
-
-    sch.compute_at(column_max, inner, preserve_unit_loops=True)
-    sch.set_scope(column_max, 0, "local")
-    _, max_column, max_lane, i = sch.get_loops(column_max)[-4:]
-    sch.reorder(i, max_column, max_lane)
-    stored = sch.cache_write(out, 0, "local")
-    sch.reverse_compute_at(stored, inner, preserve_unit_loops=True)
-
-    for block, pixel, reduction in ((column_max, max_column, i), (out, column, j)):
-        sch.vectorize(sch.get_loops(block)[-1])
-        init = sch.decompose_reduction(block, reduction)
-        for loop in (pixel, reduction, sch.get_loops(init)[-2]):
-            sch.unroll(loop)
-        sch.vectorize(sch.get_loops(init)[-1])
-    stored_column, stored_lane = sch.get_loops(stored)[-2:]
-    sch.unroll(stored_column)
-    sch.vectorize(stored_lane)
+    keep_maxima_in_registers(sch, inner, column, j)
     return sch
 
 
