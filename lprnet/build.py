@@ -24,6 +24,7 @@ from lprnet.network import (
 )
 from lprnet.prune import depth_aware, structured, unstructured
 from lprnet.runtime import Recognizer
+from lprnet.subnormals import subnormals_as_zero
 from lprnet.targets import Isa, find_target
 
 WARM_UP, REPEATS = 20, 300
@@ -55,12 +56,12 @@ class Request:
     output: Path
 
 
+@subnormals_as_zero()
 def build(request: Request) -> tuple[Build, Record | None]:
     """Build and time what `request` asks for; no timing where this CPU cannot run the target.
 
     Raises `UserError` for anything that the user can mend.
     """
-    torch.set_flush_denormal(True)
     target = find_target(request.target)
     network, images, files = prepare(
         request.checkpoint, request.calibration, request.quantized, target.isa, request.pruned

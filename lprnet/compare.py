@@ -6,7 +6,6 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import torch
 import tvm
 from numpy.typing import NDArray
 
@@ -19,6 +18,7 @@ from lprnet.export import to_relax
 from lprnet.network import Network
 from lprnet.peak import flops, fma_loop
 from lprnet.runtime import Recognizer
+from lprnet.subnormals import subnormals_as_zero
 from lprnet.targets import Target, cpu_flags, find_target
 from lprnet.tuning import LOGS
 from lprnet.tuning.choices import ConvolutionChoice, choices
@@ -76,12 +76,12 @@ class Comparison:
     """End to end, one an origin, then each kernel's."""
 
 
+@subnormals_as_zero()
 def compare(request: Request) -> Comparison:
     """Time all schedules of what `request` names, on one core of this machine.
 
     Raises `UserError` for anything that the user can mend.
     """
-    torch.set_flush_denormal(True)
     target = find_target(request.target)
     missing = sorted(set(target.flags) - cpu_flags())
     if missing:

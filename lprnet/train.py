@@ -22,6 +22,7 @@ from lprnet.checkpoint import save_model
 from lprnet.decode import greedy
 from lprnet.model import POSITIONS, LPRNet, calibrate_context_means
 from lprnet.slim import NORMS, batch_norm, live_channels, slim, start_dead
+from lprnet.subnormals import subnormals_as_zero
 from lprnet.synthetic import render
 from lprnet.train_data import Batch, Item, batches, collate
 from lprnet.train_log import append_log, open_log
@@ -152,6 +153,7 @@ def begin(recipe: Recipe, checkpoint: LPRNet | None) -> TrainState:
     return state
 
 
+@subnormals_as_zero()
 def train(
     recipe: Recipe,
     directory: Path,
@@ -166,7 +168,6 @@ def train(
     validation. `resume` goes on from `state.pt`; its seed counts, not the recipe's. Raises
     `UserError` where there is nothing to resume.
     """
-    torch.set_flush_denormal(True)
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / STATE
     state = load(path, recipe.weight_decay) if resume else begin(recipe, checkpoint)

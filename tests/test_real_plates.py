@@ -14,6 +14,7 @@ from lprnet.decode import greedy
 from lprnet.images import list_images, normalise
 from lprnet.network import float_network
 from lprnet.runtime import Recognizer
+from lprnet.subnormals import subnormals_as_zero
 from lprnet.targets import find_target
 from tests.conftest import RealData
 
@@ -29,8 +30,7 @@ class Plates:
 @pytest.fixture(scope="module")
 def plates(real_data: RealData, tmp_path_factory: pytest.TempPathFactory) -> Plates:
     """What the artifact and torch read with the same calibrated constants."""
-    torch.set_flush_denormal(True)
-    try:
+    with subnormals_as_zero():
         calibration = calibration_files(real_data.images)
         images = read_images(calibration)
         model = calibrate(load_model(real_data.checkpoint), images)
@@ -51,8 +51,6 @@ def plates(real_data: RealData, tmp_path_factory: pytest.TempPathFactory) -> Pla
             [plate.text for plate in greedy(logits)],
             [plate.text for plate in greedy(in_batches(model, pixels))],
         )
-    finally:
-        torch.set_flush_denormal(False)
 
 
 def in_batches(model: torch.nn.Module, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:

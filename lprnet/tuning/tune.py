@@ -8,7 +8,6 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 import tvm
 from tqdm import tqdm
 
@@ -18,6 +17,7 @@ from lprnet.codegen import tvm_target
 from lprnet.errors import UserError
 from lprnet.export import to_relax
 from lprnet.network import Network
+from lprnet.subnormals import subnormals_as_zero
 from lprnet.targets import Target, cpu_flags, cpu_name, find_target
 from lprnet.tuning.fleet import Fleet
 from lprnet.tuning.journal import Journal
@@ -61,6 +61,7 @@ class Outcome:
     """Of memory, this process."""
 
 
+@subnormals_as_zero()
 def tune(request: Request) -> Outcome:
     """Tune what `request` asks for until its log has that many trials.
 
@@ -71,7 +72,6 @@ def tune(request: Request) -> Outcome:
     if request.trials < 1:
         raise UserError(f"--trials is {request.trials}; give at least 1.")
     target = find_target(request.target)
-    torch.set_flush_denormal(True)
     network, *_ = prepare(request.checkpoint, request.calibration, request.quantized, target.isa)
     tasks = _tasks(network, target)
     manifest = Manifest(

@@ -1,5 +1,4 @@
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
@@ -13,6 +12,7 @@ from lprnet.complexity import count_macs, count_parameters
 from lprnet.export import to_relax
 from lprnet.images import list_images, normalise, read_image
 from lprnet.model import LPRNet, calibrate_context_means
+from lprnet.subnormals import subnormals_as_zero
 from relay_passes.pipeline import reduce_graph
 from tests.conftest import RealData
 from tests.relax_networks import Damage, miniature
@@ -34,16 +34,6 @@ def assert_close(got: torch.Tensor, expected: torch.Tensor, tolerance: float) ->
     """Within `tolerance` of the largest expected value; NaN (a context of zeros) where expected."""
     scale = float(expected.nan_to_num().abs().max())
     torch.testing.assert_close(got, expected, rtol=0, atol=tolerance * scale, equal_nan=True)
-
-
-@contextmanager
-def subnormals_as_zero() -> Iterator[None]:
-    """For torch alone: the public checkpoint's subnormals make it seven times as slow."""
-    torch.set_flush_denormal(True)
-    try:
-        yield
-    finally:
-        torch.set_flush_denormal(False)
 
 
 def in_chunks(network: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor) -> torch.Tensor:
