@@ -1,4 +1,4 @@
-"""What happens between a plate and its 94x24 crop: pose, crop, dirt, light, lens, sensor, JPEG.
+"""What happens between a plate and its 94x24 crop: dents, dirt, pose, light, lens, sensor, JPEG.
 
 Every strength grows with `difficulty`. At 1 it is meant to be a fixed camera at a car park: sigmas
 of 6.5 degrees in yaw, 4.5 in pitch and 2.3 in roll, and one plate in eight rolled by up to 11
@@ -19,13 +19,28 @@ Float = NDArray[np.float32]
 
 def photograph(rng: np.random.Generator, plate: Image, difficulty: float) -> Image:
     """A flat `(h, w, 3)` uint8 BGR plate as a camera and a detector hand it over, `(24, 94, 3)`."""
-    scene = _soil(rng, plate, difficulty)
+    scene = _soil(rng, _dent(rng, plate, difficulty), difficulty)
     corners = _pose(rng, plate.shape[1] / plate.shape[0], difficulty)
     size = _sampled_size(rng, difficulty)
     seen = _crop(rng, scene, corners, size, difficulty)
     seen = _light(rng, seen, difficulty)
     seen = _blur(rng, seen, difficulty)
     return _sensor(rng, seen, difficulty)
+
+
+def _dent(rng: np.random.Generator, plate: Image, difficulty: float) -> Image:
+    """The plate bent out of its plane: smooth shifts of about 1.5 mm, as a camera sees them.
+
+    They also keep the network from leaning on the exact outlines of the few fonts there are.
+    """
+    height, width = plate.shape[:2]
+    spread = abs(rng.normal(0, 0.009 * difficulty)) * height
+    coarse = rng.normal(0, spread, (2, 4, 9)).astype(np.float32)
+    shift = [cv2.resize(axis, (width, height), interpolation=cv2.INTER_CUBIC) for axis in coarse]
+    x = np.arange(width, dtype=np.float32)[None, :] + shift[0]
+    y = np.arange(height, dtype=np.float32)[:, None] + shift[1]
+    bent = cv2.remap(plate, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(bent, np.uint8)
 
 
 def _soil(rng: np.random.Generator, plate: Image, difficulty: float) -> Image:
@@ -101,9 +116,13 @@ def _crop(
 
 
 def _light(rng: np.random.Generator, seen: Image, difficulty: float) -> Image:
-    """Exposure, gamma, contrast, colour cast; at times night, at times a glare spot."""
+    """Exposure, gamma, saturation, contrast, colour cast; at times night, at times a glare spot."""
     picture = seen.astype(np.float32) / 255
     picture = picture ** np.float32(np.exp(rng.normal(0, 0.125 * difficulty)))
+    grey = picture.mean(axis=2, keepdims=True)
+    picture = grey + np.float32(np.clip(rng.normal(1, 0.12 * difficulty), 0, 1.5)) * (
+        picture - grey
+    )
     cast = np.exp(rng.normal(0, 0.035 * difficulty, 3)).astype(np.float32)
     gain = np.exp(rng.normal(-0.05, 0.1 * difficulty))
     if rng.random() < 0.06 * difficulty:

@@ -78,17 +78,19 @@ def _ink(rng: np.random.Generator, kind: Kind, text: str) -> NDArray[np.float32]
     height, width = round(HEIGHT_MM * scale), round(kind.width * scale)
     mask = np.zeros((height, width), np.uint8)
     fonts = rng.integers(SERIAL_FONTS * PROVINCE_FONTS, size=len(text))
-    if rng.random() < 2 / 3:
+    mixed = rng.random() < 1 / 3
+    if not mixed:
         fonts[:] = fonts[0]
     tall = rng.uniform(86, 96)
     top = (HEIGHT_MM - tall) / 2 + rng.normal(0, 1.5)
-    narrower = rng.uniform(-2, 4)
+    narrower = rng.uniform(-2, 4, len(text)) if mixed else rng.uniform(-2, 4) * np.ones(len(text))
     for position, (character, left, wide) in enumerate(
         zip(text, kind.lefts, kind.widths, strict=True)
     ):
         cell = glyph(character, int(fonts[position]))
-        size = (round((wide - narrower) * scale), round(tall * scale))
-        x, y = round((left + narrower / 2) * scale), round(top * scale)
+        margin = float(narrower[position])
+        size = (round((wide - margin) * scale), round(tall * scale))
+        x, y = round((left + margin / 2) * scale), round(top * scale)
         mask[y : y + size[1], x : x + size[0]] = cv2.resize(
             cell, size, interpolation=cv2.INTER_AREA
         )
