@@ -99,8 +99,9 @@ def _correct(line: Line) -> int:
 REMARKS = (
     "Rivals get normalised float32 tensors whose making is not timed; ours start from uint8 pixels "
     "and normalise in the timed call.",
-    "Every engine is called from Python. Ours spends some 10 µs of a call there, the rivals a "
-    "similar or smaller time.",
+    "Every engine is called from Python, which costs about 10 µs of a call of ours or of ONNX "
+    "Runtime's and about 25 µs of OpenVINO's (minima, measured once with a network of one "
+    "addition).",
     "Rivals' int8 is ONNX Runtime's static QDQ quantization, for OpenVINO too; NNCF, OpenVINO's "
     "own quantizer, was not tried, nor were its bfloat16 and AMX paths.",
     "`our graph` is the network with dead channels removed and the context norm calibrated: that "
