@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from lprnet.alphabet import DIGITS, LETTERS, PROVINCES
 
 CELL_WIDTH, CELL_HEIGHT = 32, 64
-SERIAL_FONTS, PROVINCE_FONTS = 5, 3
+SERIAL_FONTS, PROVINCE_FONTS = 9, 5
+"""Coprime, so that one number chooses both evenly."""
 
 _SPRITE = Path(__file__).with_name("assets") / "glyphs.png"
 

@@ -21,11 +21,17 @@ SERIAL_FONTS = (
     ("roboto/unhinted/RobotoCondensed-Bold.ttf", 0),
     ("open-sans/OpenSans-CondBold.ttf", 0),
     ("roadgeek/RG2014C.ttf", 0),
+    ("b612/B612-Bold.otf", 0),
+    ("cantarell/Cantarell-Bold.otf", 0),
+    ("opentype/play/Play-Bold.otf", 0),
+    ("lato/Lato-Bold.ttf", 0),
 )
 PROVINCE_FONTS = (
     ("noto/NotoSansCJK-Bold.ttc", 2),
     ("noto/NotoSansCJK-Regular.ttc", 2),
     ("droid/DroidSansFallbackFull.ttf", 0),
+    ("noto/NotoSerifCJK-Bold.ttc", 2),
+    ("smiley-sans/SmileySans-Oblique.ttf", 0),
 )
 NATURAL_ONE = 0.45
 """Width of a `1` as a part of its cell."""
