@@ -1,24 +1,48 @@
 """An artifact: one shared object, and beside it the manifest that says what it is.
 
 Nothing here imports TVM or torch. A shared object is checked against its manifest before a byte of
-it runs: its SHA-256, and that this CPU has every instruction it may contain.
+it runs: its SHA-256, and that this CPU has every instruction that one of its codes may contain.
 """
 
 import dataclasses
 import hashlib
+import inspect
 import json
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from lprnet.errors import UserError
 from lprnet.targets import cpu_flags
 
-FORMAT = 1
+FORMAT = 2
 """Raised when a manifest changes so that an older or newer runtime would misread it."""
 
 Json = dict[str, Any]
+Record = TypeVar("Record")
+
+
+@dataclass(frozen=True)
+class Code:
+    """The network compiled for one target."""
+
+    target: str
+    function: str
+    """Its name in the shared object."""
+    cpu_flags: tuple[str, ...]
+    """`/proc/cpuinfo` flags without which it must not run."""
+    arena_bytes: int
+    logits_shape: tuple[int, ...]
+    """One image's stored output: (1, positions, classes filled up to whole vectors)."""
+    passes: tuple[str, ...]
+    kernels: tuple[Json, ...]
+    """One object a kernel: name, MACs, origin and tile of its schedule."""
+    parity: Json | None
+    """How it compared with torch before it was written; None if it was compiled on a CPU that
+    cannot run it.
+    """
 
 
 @dataclass(frozen=True)
@@ -28,12 +52,10 @@ class Manifest:
     variant: str
     """How the network was made smaller: `fp32`, `int8`, ..."""
     target: str
-    cpu_flags: tuple[str, ...]
-    """`/proc/cpuinfo` flags without which the code must not run."""
+    """What it was built for, a name of `lprnet/targets.py`."""
+    codes: tuple[Code, ...]
+    """From the least demanding to the most; the last one that a CPU can run is what it runs."""
     sha256: str
-    arena_bytes: int
-    logits_shape: tuple[int, ...]
-    """One image's stored output: (1, positions, classes filled up to whole vectors)."""
     preprocessing: Json
     alphabet: str
     checkpoint: str
@@ -44,11 +66,6 @@ class Manifest:
     calibration: tuple[str, ...]
     """File names of the images that any constant was calibrated on; at most 100."""
     macs: int
-    passes: tuple[str, ...]
-    kernels: tuple[Json, ...]
-    """One object a kernel: name, MACs, origin and tile of its schedule."""
-    parity: Json
-    """How the artifact compared with torch before it was written."""
     versions: Json
     format: int = FORMAT
 
@@ -102,20 +119,28 @@ def read_manifest(artifact: Path) -> Manifest:
         raise UserError(f"{path}: cannot be read ({error.strerror}); {rebuild}.") from error
     except ValueError as error:
         raise UserError(f"{path}: is not a manifest; {rebuild}.") from error
-    fields = {field.name for field in dataclasses.fields(Manifest)}
-    if not isinstance(content, dict) or content.get("format") != FORMAT or set(content) != fields:
+    manifest = _record(Manifest, content)
+    codes = [] if manifest is None else [_record(Code, code) for code in manifest.codes]
+    known = [code for code in codes if code is not None]
+    if manifest is None or manifest.format != FORMAT or not known or len(known) < len(codes):
         raise UserError(f"{path}: was written by another version of lprnet; {rebuild}.")
-    tuples = {key: tuple(value) for key, value in content.items() if isinstance(value, list)}
-    return Manifest(**{**content, **tuples})
+    return dataclasses.replace(manifest, codes=tuple(known))
 
 
-def missing_flags(manifest: Manifest) -> list[str]:
-    """The CPU features that the artifact needs and this machine lacks."""
-    return sorted(set(manifest.cpu_flags) - cpu_flags())
+def _record(kind: Callable[..., Record], content: Any) -> Record | None:
+    """An object of JSON as the dataclass `kind`, lists as tuples; None if its fields are others."""
+    if not isinstance(content, dict) or set(content) != set(inspect.signature(kind).parameters):
+        return None
+    return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in content.items()})
+
+
+def missing_flags(code: Code) -> list[str]:
+    """The CPU features that `code` needs and this machine lacks."""
+    return sorted(set(code.cpu_flags) - cpu_flags())
 
 
 def verify(artifact: Path) -> Manifest:
-    """The manifest of an artifact that is whole and that this CPU can run. Raises `UserError`."""
+    """The manifest of an artifact that is whole and has code for this CPU. Raises `UserError`."""
     if not artifact.is_file():
         raise UserError(f"{artifact}: there is no such artifact; build one with scripts/build.py.")
     manifest = read_manifest(artifact)
@@ -124,10 +149,28 @@ def verify(artifact: Path) -> Manifest:
             f"{artifact}: is not the file its manifest describes (cut short or altered); build it "
             "again with scripts/build.py."
         )
-    missing = missing_flags(manifest)
+    _require(artifact, manifest.codes[0])
+    return manifest
+
+
+def find_code(artifact: Path, manifest: Manifest, target: str) -> Code:
+    """The code for `target`. Raises `UserError` if there is none or this CPU cannot run it."""
+    for code in manifest.codes:
+        if code.target == target:
+            _require(artifact, code)
+            return code
+    raise UserError(
+        f"{artifact}: holds no code for {target}, but for "
+        f"{', '.join(code.target for code in manifest.codes)}; choose one of them."
+    )
+
+
+def _require(artifact: Path, code: Code) -> None:
+    """Raises `UserError` if this CPU cannot run `code`."""
+    missing = missing_flags(code)
     if missing:
         raise UserError(
-            f"{artifact}: was built for {manifest.target} and this CPU lacks {', '.join(missing)}; "
-            "build it here with scripts/build.py --target native."
+            f"{artifact}: needs a CPU at least like {code.target} and this one lacks "
+            f"{', '.join(missing)}; build it here with scripts/build.py --target native, which "
+            "asks for no more than AVX2."
         )
-    return manifest

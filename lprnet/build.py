@@ -25,7 +25,8 @@ from lprnet.network import (
 from lprnet.prune import depth_aware, structured, unstructured
 from lprnet.runtime import Recognizer
 from lprnet.subnormals import subnormals_as_zero
-from lprnet.targets import Isa, find_target
+from lprnet.targets import Isa, find_targets
+from schedules.apply import KernelReport
 
 WARM_UP, REPEATS = 20, 300
 UNSTRUCTURED_RATIO = 0.9
@@ -62,16 +63,15 @@ def build(request: Request) -> tuple[Build, Record | None]:
 
     Raises `UserError` for anything that the user can mend.
     """
-    target = find_target(request.target)
-    network, images, files = prepare(
-        request.checkpoint, request.calibration, request.quantized, target.isa, request.pruned
-    )
+    targets = find_targets(request.target)
+    how = (request.quantized, request.pruned)
+    model, images, files = _reduced(request.checkpoint, request.calibration, *how)
+    networks = {target: _network(model, images, *how, target.isa) for target in targets}
     built = compile_network(
-        network,
+        networks,
         Source(request.checkpoint, tuple(file.name for file in files)),
-        target,
         images,
-        request.output / f"lprnet-{network.variant}-{request.target}.so",
+        request.output / f"lprnet-{networks[targets[0]].variant}-{request.target}.so",
         schedule=request.schedule,
     )
     return built, None if built.parity is None else _latency(built, images[:1])
@@ -88,6 +88,14 @@ def prepare(
 
     Raises `UserError` for a bad checkpoint or image.
     """
+    model, images, files = _reduced(checkpoint, calibration, quantized, pruned)
+    return _network(model, images, quantized, pruned, isa), images, files
+
+
+def _reduced(
+    checkpoint: Path, calibration: Path | None, quantized: str | None, pruned: str | None
+) -> tuple[LPRNet, NDArray[np.uint8], list[Path]]:
+    """The calibrated and pruned model, still in float32; the rest as `prepare`."""
     model = load_model(checkpoint)
     files = [] if calibration is None else calibration_files(calibration)
     images = read_images(files) if files else rendered_images()
@@ -95,9 +103,7 @@ def prepare(
         calibrate(model, images)
     if pruned:
         model = _prune(model, images, pruned)
-    network = _network(model, images, quantized, isa)
-    variant = f"{network.variant}-{pruned}" if pruned else network.variant
-    return replace(network, variant=variant), images, files
+    return model, images, files
 
 
 def _prune(model: LPRNet, images: NDArray[np.uint8], how: str) -> LPRNet:
@@ -110,14 +116,22 @@ def _prune(model: LPRNet, images: NDArray[np.uint8], how: str) -> LPRNet:
             return structured(model, torch.from_numpy(normalise(images)), STRUCTURED_WIDTHS)
 
 
-def _network(model: LPRNet, images: NDArray[np.uint8], quantized: str | None, isa: Isa) -> Network:
+def _network(
+    model: LPRNet,
+    images: NDArray[np.uint8],
+    quantized: str | None,
+    pruned: str | None,
+    isa: Isa,
+) -> Network:
+    """The variant to compile, in integers that `isa` sums exactly."""
     match quantized:
         case "static":
-            return static_network(model, images, isa)
+            network = static_network(model, images, isa)
         case "weights":
-            return weights_only_network(model, images)
+            network = weights_only_network(model, images)
         case _:
-            return float_network(model)
+            network = float_network(model)
+    return replace(network, variant=f"{network.variant}-{pruned}") if pruned else network
 
 
 def _latency(built: Build, image: NDArray[np.uint8]) -> Record:
@@ -131,36 +145,52 @@ def _latency(built: Build, image: NDArray[np.uint8]) -> Record:
         samples,
         variant=built.manifest.variant,
         engine="lprnet",
-        isa=built.manifest.target,
+        isa=reader.code.target,
         batch=1,
         warm_up=WARM_UP,
     )
 
 
 def build_tables(built: Build, timing: Record | None) -> list[Table]:
-    """What was built, for a terminal: its facts, what quantization did, its kernels."""
+    """What was built, for a terminal: its facts, then for each target what quantization did and its
+    kernels.
+    """
     facts = Table(title=str(built.artifact), show_header=False)
-    parity = built.parity
     facts.add_row("size", f"{built.artifact.stat().st_size / 1024:.0f} KiB")
     facts.add_row("work", f"{built.manifest.macs / 1e6:.1f} MMAC a plate")
-    if parity is None or timing is None:
-        facts.add_row("checked", f"no: this CPU cannot run {built.manifest.target} code")
-    else:
-        facts.add_row("same plates as expected", f"{parity.same_plates} of {parity.images}")
-        facts.add_row("largest logit error", f"{parity.relative_error:.1e} of the largest logit")
+    tables = [facts]
+    for one in built.compiled:
+        name, parity = one.target.name, one.parity
+        if parity is None:
+            facts.add_row(f"{name} code", "not checked: this CPU cannot run it")
+        else:
+            facts.add_row(
+                f"{name} code",
+                f"{parity.same_plates} of {parity.images} plates as expected, largest logit error "
+                f"{parity.relative_error:.1e} of the largest logit",
+            )
+        if one.layers:
+            tables.append(_layers(one.layers, name))
+        tables.append(_kernels(one.kernels, name))
+    if timing is not None:
         facts.add_row(
-            "latency, one thread",
+            f"latency of {timing.isa} code, one thread",
             f"{timing.min_ms:.3f} ms min, {timing.median_ms:.3f} median, {timing.p95_ms:.3f} p95",
         )
-    kernels = Table("kernel", "MMAC", "schedule", "tile", title="kernels")
-    for kernel in built.kernels:
+    return tables
+
+
+def _kernels(kernels: tuple[KernelReport, ...], target: str) -> Table:
+    table = Table("kernel", "MMAC", "schedule", "tile", title=f"kernels, {target}")
+    for kernel in kernels:
         macs = f"{kernel.macs / 1e6:.2f}" if kernel.macs else ""
-        kernels.add_row(kernel.kernel, macs, kernel.origin, kernel.tile)
-    return [facts, *([_layers(built.layers)] if built.layers else []), kernels]
+        table.add_row(kernel.kernel, macs, kernel.origin, kernel.tile)
+    return table
 
 
-def _layers(layers: tuple[LayerSummary, ...]) -> Table:
-    table = Table("layer", "weight scales", "activation", "zero point", "SQNR", title="int8")
+def _layers(layers: tuple[LayerSummary, ...], target: str) -> Table:
+    columns = ("layer", "weight scales", "activation", "zero point", "SQNR")
+    table = Table(*columns, title=f"int8, {target}")
     for layer in layers:
         low, high = layer.weight_scales
         scale = layer.activation_scale

@@ -158,9 +158,8 @@ def _end_to_end(
         readers = {}
         for origin in ORIGINS:
             built = compile_network(
-                network,
+                {target: network},
                 Source(request.checkpoint, ()),
-                target,
                 images,
                 Path(folder, f"{origin}.so"),
                 schedule=origin,

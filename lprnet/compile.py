@@ -1,6 +1,10 @@
-"""The whole compiler, top to bottom: a network becomes one verified shared object."""
+"""The whole compiler, top to bottom: a network becomes one verified shared object.
+
+A portable one is the same compile for several targets, each a function of its own name.
+"""
 
 import os
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -10,6 +14,7 @@ from numpy.typing import NDArray
 
 from lprnet.alphabet import ALPHABET
 from lprnet.artifact import (
+    Code,
     Manifest,
     digest,
     make_folder,
@@ -20,12 +25,12 @@ from lprnet.artifact import (
 from lprnet.complexity import count_macs
 from lprnet.export import to_relax
 from lprnet.link import link
-from lprnet.merge import merge_kernels
+from lprnet.merge import Program, Weights, merge_kernels
 from lprnet.model import HEIGHT, WIDTH
 from lprnet.network import LayerSummary, Network
 from lprnet.parity import Parity, compare
 from lprnet.runtime import Recognizer
-from lprnet.targets import Target
+from lprnet.targets import PORTABLE, Target
 from lprnet.tuning import LOGS
 from lprnet.tuning.log import open_log
 from relay_passes.pipeline import lower_graph, pass_names, quantize_graph, reduce_graph
@@ -45,53 +50,66 @@ class Source:
 
 
 @dataclass(frozen=True)
+class Compiled:
+    """What was learnt of the code for one target."""
+
+    target: Target
+    kernels: tuple[KernelReport, ...]
+    layers: tuple[LayerSummary, ...]
+    parity: Parity | None
+    """None where this CPU cannot run it."""
+
+
+@dataclass(frozen=True)
 class Build:
     """A finished artifact and what was learnt on the way."""
 
     artifact: Path
     manifest: Manifest
-    kernels: tuple[KernelReport, ...]
-    layers: tuple[LayerSummary, ...]
-    parity: Parity | None
-    """None where this CPU cannot run the target's code."""
+    compiled: tuple[Compiled, ...]
+    """One a code of the manifest."""
+
+    @property
+    def parity(self) -> Parity | None:
+        """Of the best code that this CPU can run."""
+        return next((one.parity for one in reversed(self.compiled) if one.parity), None)
 
 
 def compile_network(
-    network: Network,
+    networks: Mapping[Target, Network],
     source: Source,
-    target: Target,
     images: NDArray[np.uint8],
     artifact: Path,
     schedule: str = "manual",
     logs: Path = LOGS,
 ) -> Build:
-    """Compile `network` for `target` into `artifact` and its manifest, all or nothing.
+    """Compile one network for each target, least demanding first, into `artifact` and its manifest,
+    all or nothing.
 
-    `images` `(N, 24, 94, 3)` uint8 BGR are what the artifact is compared with torch on before it
-    gets its name. `schedule` is an origin of `schedules.apply.apply`; tuned ones come from the log
-    of this target and variant in `logs`. Raises `UserError` if it cannot be written or a kernel has
-    no record there, and `ParityError` if it does not compute what torch computes.
+    The networks are one variant, quantized for their targets. `images` `(N, 24, 94, 3)` uint8 BGR
+    are what the artifact is compared with torch on before it gets its name. `schedule` is an origin
+    of `schedules.apply.apply`; tuned ones come from the logs of a target and variant in `logs`.
+    Raises `UserError` if it cannot be written or a kernel has no record there, and `ParityError` if
+    it does not compute what torch computes.
     """
     make_folder(artifact.parent)
-    # 1. Torch to Relax, the single crossing; then the passes, in the order of pipeline.py.
-    reduced = reduce_graph(to_relax(network.model))
-    quantized = quantize_graph(reduced, network.scales)
-    lowered = lower_graph(quantized, target.isa)
-    # 2. One schedule a kernel.
-    log = open_log(logs / target.name / network.variant) if schedule in TUNED else None
-    scheduled, kernels = apply(lowered, target.isa, schedule, log)
-    # 3. One function over one arena, one shared object.
-    program = merge_kernels(scheduled)
+    # 1. to 3. For each target alone; constants that two targets pack alike are kept once.
+    weights = Weights()
+    lowered = {
+        target: _lower(network, target, weights, schedule, logs)
+        for target, network in networks.items()
+    }
+    # 4. One shared object, one function a target in it.
     unverified = artifact.with_name(f"{artifact.stem}.{os.getpid()}.partial.so")
     try:
-        link(program, target, unverified)
+        programs = {target: one.program for target, one in lowered.items()}
+        link(programs, bytes(weights.blob), unverified)
+        network = next(iter(networks.values()))
         manifest = Manifest(
             variant=network.variant,
-            target=target.name,
-            cpu_flags=target.flags,
+            target=PORTABLE if len(networks) > 1 else next(iter(networks)).name,
+            codes=tuple(_code(target, one) for target, one in lowered.items()),
             sha256=digest(unverified),
-            arena_bytes=program.arena_bytes,
-            logits_shape=program.logits_shape,
             preprocessing={
                 "height": HEIGHT,
                 "width": WIDTH,
@@ -104,22 +122,66 @@ def compile_network(
             checkpoint_sha256=digest(source.checkpoint),
             context_means=network.model.context_means,
             calibration=source.calibration,
-            macs=count_macs(reduced),
-            passes=pass_names(target.isa, network.scales),
-            kernels=tuple(asdict(kernel) for kernel in kernels),
-            parity={},
+            macs=next(iter(lowered.values())).macs,
             versions={name: version(name) for name in DISTRIBUTIONS},
         )
         write_manifest(manifest, manifest_path(unverified))
-        # 4. It gets its name when it computes what torch computes.
-        parity = None
-        if not missing_flags(manifest):
-            found = Recognizer(unverified).logits(images)
-            parity = compare(network.expected(images), found)
-            manifest = replace(manifest, parity=asdict(parity))
+        # 5. It gets its name when every code that this CPU can run computes what torch computes.
+        compiled = []
+        for code, (target, one) in zip(manifest.codes, lowered.items(), strict=True):
+            parity = None
+            if not missing_flags(code):
+                found = Recognizer(unverified, target=target.name).logits(images)
+                parity = compare(networks[target].expected(images), found)
+            layers = networks[target].layers
+            compiled.append(Compiled(target, one.kernels, layers, parity))
+        codes = tuple(
+            replace(code, parity=None if one.parity is None else asdict(one.parity))
+            for code, one in zip(manifest.codes, compiled, strict=True)
+        )
+        manifest = replace(manifest, codes=codes)
         write_manifest(manifest, manifest_path(artifact))
         unverified.replace(artifact)
     finally:
         unverified.unlink(missing_ok=True)
         manifest_path(unverified).unlink(missing_ok=True)
-    return Build(artifact, manifest, tuple(kernels), network.layers, parity)
+    return Build(artifact, manifest, tuple(compiled))
+
+
+@dataclass(frozen=True)
+class _Lowered:
+    """A network as a program for one target."""
+
+    program: Program
+    kernels: tuple[KernelReport, ...]
+    passes: tuple[str, ...]
+    macs: int
+
+
+def _lower(
+    network: Network, target: Target, weights: Weights, schedule: str, logs: Path
+) -> _Lowered:
+    # 1. Torch to Relax, the single crossing; then the passes, in the order of pipeline.py.
+    reduced = reduce_graph(to_relax(network.model))
+    quantized = quantize_graph(reduced, network.scales)
+    kernels = lower_graph(quantized, target.isa)
+    # 2. One schedule a kernel.
+    log = open_log(logs / target.name / network.variant) if schedule in TUNED else None
+    scheduled, reports = apply(kernels, target.isa, schedule, log)
+    # 3. One function over one arena.
+    program = merge_kernels(scheduled, target.function, weights)
+    passes = pass_names(target.isa, network.scales)
+    return _Lowered(program, tuple(reports), passes, count_macs(reduced))
+
+
+def _code(target: Target, lowered: _Lowered) -> Code:
+    return Code(
+        target=target.name,
+        function=target.function,
+        cpu_flags=target.flags,
+        arena_bytes=lowered.program.arena_bytes,
+        logits_shape=lowered.program.logits_shape,
+        passes=lowered.passes,
+        kernels=tuple(asdict(kernel) for kernel in lowered.kernels),
+        parity=None,
+    )

@@ -1,17 +1,22 @@
-"""One shared object out of a program: generated code, and its weights as read-only data."""
+"""One shared object out of programs: code for each target, a door (`dispatch.c`), the weights as
+read-only data.
+"""
 
 import os
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import tvm
+from tvm_ffi import libinfo
 
 from lprnet.arena import ALIGNMENT
 from lprnet.codegen import generate, tvm_target
+from lprnet.cpuid import masks
 from lprnet.errors import UserError
-from lprnet.merge import RUN, WEIGHTS_SYMBOL, Program
+from lprnet.merge import WEIGHTS_SYMBOL, Program
 from lprnet.targets import Target
 
 _WEIGHTS_ASSEMBLY = """\
@@ -29,31 +34,25 @@ _WEIGHTS_ASSEMBLY = """\
     .section .note.GNU-stack, "", @progbits
 """
 
+DISPATCH = Path(__file__).with_name("dispatch.c")
+NO_LIBC = ("-O2", "-ffreestanding", "-fno-stack-protector", "-mgeneral-regs-only")
+"""Flags for C that runs on any x86-64, with an operating system or without."""
+
 HEAP = "TVMBackendAllocWorkspace"
 """What libtvm_runtime has and an artifact has not; calling it there would end the process."""
 
 
-def link(program: Program, target: Target, path: Path) -> None:
-    """Compile `program` for `target` and write it as the shared object `path`, all or nothing.
+def link(programs: Mapping[Target, Program], weights: bytes, path: Path) -> None:
+    """Compile `programs` and write them as the shared object `path`, all or nothing.
 
-    Needs a C compiler for assembling and linking. Raises `UserError` if there is none, if `path`
-    cannot be written, or if the program's kernels need TVM's runtime.
+    Their order is from the least demanding target to the most; `weights` is what all of them read.
+    Raises `UserError` if there is no C compiler, if `path` cannot be written, or if a kernel needs
+    TVM's runtime.
     """
-    compiler = os.environ.get("CC") or shutil.which("gcc") or shutil.which("clang")
-    if compiler is None:
-        raise UserError("No C compiler found; install gcc or clang, or name one in CC.")
-    library = generate(tvm.IRModule({RUN: program.function}), tvm_target(target))
     with tempfile.TemporaryDirectory() as scratch:
-        blob, source, weights = (Path(scratch, name) for name in ("w.bin", "w.s", "w.o"))
-        blob.write_bytes(program.weights)
-        source.write_text(
-            _WEIGHTS_ASSEMBLY.format(alignment=ALIGNMENT, symbol=WEIGHTS_SYMBOL, blob=blob)
-        )
-        subprocess.run([compiler, "-c", source, "-o", weights], check=True)
+        objects = compile_objects(programs, weights, Path(scratch))
         linked = Path(scratch, "linked.so")
-        library.export_library(
-            str(linked), addons=[str(weights)], options=["-shared", "-fPIC", "-s"], cc=compiler
-        )
+        subprocess.run([c_compiler(), "-shared", "-fPIC", "-s", "-o", linked, *objects], check=True)
         if HEAP.encode() in linked.read_bytes():
             raise UserError(
                 f"{path}: kernels without a schedule keep buffers on a heap that only TVM's own "
@@ -70,3 +69,51 @@ def link(program: Program, target: Target, path: Path) -> None:
             ) from error
         finally:
             partial.unlink(missing_ok=True)
+
+
+def c_compiler() -> str:
+    """What assembles and links. Raises `UserError` if there is none."""
+    compiler = os.environ.get("CC") or shutil.which("gcc") or shutil.which("clang")
+    if compiler is None:
+        raise UserError("No C compiler found; install gcc or clang, or name one in CC.")
+    return compiler
+
+
+def compile_objects(
+    programs: Mapping[Target, Program], weights: bytes, folder: Path
+) -> tuple[Path, ...]:
+    """The object files in `folder` that make an artifact.
+
+    Undefined in them are functions of libtvm_ffi and of libc. Raises `UserError` if there is no C
+    compiler.
+    """
+    objects = []
+    for target, program in programs.items():
+        code = generate(tvm.IRModule({target.function: program.function}), tvm_target(target))
+        objects.append(folder / f"{target.name}.o")
+        code.mod.write_to_file(str(objects[-1]))
+    blob, source, data = (folder / name for name in ("weights.bin", "weights.s", "weights.o"))
+    blob.write_bytes(weights)
+    source.write_text(
+        _WEIGHTS_ASSEMBLY.format(alignment=ALIGNMENT, symbol=WEIGHTS_SYMBOL, blob=blob)
+    )
+    subprocess.run([c_compiler(), "-c", source, "-o", data], check=True)
+    (folder / "codes.h").write_text(_codes_header(tuple(programs)))
+    door = folder / "dispatch.o"
+    includes = [f"-I{directory}" for directory in (folder, *libinfo.include_paths())]
+    subprocess.run(
+        [c_compiler(), "-c", "-fPIC", *NO_LIBC, *includes, DISPATCH, "-o", door], check=True
+    )
+    return (*objects, data, door)
+
+
+def _codes_header(targets: tuple[Target, ...]) -> str:
+    """What `dispatch.c` must know of the codes."""
+    rows = [
+        f"CODE({target.name}, __tvm_ffi_{target.function}, "
+        f"{', '.join(f'{mask:#x}u' for mask in masks(target.flags))})"
+        for target in targets
+    ]
+    refusal = f"This CPU cannot run the artifact, which needs {', '.join(targets[0].flags)}."
+    listed = " \\\n  ".join(("#define CODES", *rows))
+    return f'{listed}\n#define CANNOT_RUN "{refusal}"\n'

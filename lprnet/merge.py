@@ -1,6 +1,6 @@
 """All kernels as one PrimFunc over the arena.
 
-`run(images: uint8 (n, H, W, 3), logits: float32 (n, ...), arena: float32)` runs every kernel once
+`f(images: uint8 (n, H, W, 3), logits: float32 (n, ...), arena: float32)` runs every kernel once
 an image, and those that read only constants once a call. Kernels keep their schedules; only their
 buffers are replaced by views of the image, the logits, the arena and the weights, which the
 artifact itself holds (`lprnet/link.py`).
@@ -19,29 +19,49 @@ from tvm.s_tir import renew_defs
 from lprnet.arena import ALIGNMENT, Arena, View, is_constant_kernel, plan_arena
 from relay_passes.dataflow import Dataflow, array, is_call, itemsize, shape
 
-RUN = "run"
 WEIGHTS_SYMBOL = "lprnet_weights"
 
 
 @dataclass(frozen=True)
 class Program:
-    """The whole network as code and data."""
+    """The whole network as code."""
 
     function: tirx.PrimFunc
-    weights: bytes
     arena_bytes: int
     logits_shape: tuple[int, ...]
     """One image's output as it is stored: (height, positions, filled-up classes)."""
 
 
-def merge_kernels(module: tvm.IRModule) -> Program:
-    """The kernels that `main` of `module` calls, in order, as one function."""
-    return _Merge(module).run()
+class Weights:
+    """The constants of an artifact. What several programs pack alike is stored once."""
+
+    def __init__(self) -> None:
+        self.blob = bytearray()
+        self._offsets: dict[bytes, int] = {}
+
+    def embed(self, values: np.ndarray) -> int:
+        """The byte offset of a constant, a multiple of `ALIGNMENT`."""
+        content = values.tobytes()
+        if content not in self._offsets:
+            self.blob.extend(bytes(-len(self.blob) % ALIGNMENT))
+            self._offsets[content] = len(self.blob)
+            self.blob.extend(content)
+        return self._offsets[content]
+
+
+def merge_kernels(module: tvm.IRModule, name: str, weights: Weights) -> Program:
+    """The kernels that `main` of `module` calls, in order, as one function called `name`.
+
+    Their constants are added to `weights`.
+    """
+    return _Merge(module, name, weights).run()
 
 
 class _Merge:
-    def __init__(self, module: tvm.IRModule) -> None:
+    def __init__(self, module: tvm.IRModule, name: str, weights: Weights) -> None:
         self.module = module
+        self.name = name
+        self.constants = weights
         self.graph = Dataflow(module["main"])
         self.plan: Arena = plan_arena(self.graph)
         self.image = tirx.Var("image", "int64")
@@ -51,7 +71,6 @@ class _Merge:
         self.logits = tirx.decl_buffer((batch, *shape(self.graph.result)), name="logits")
         self.arena = tirx.decl_buffer((self.plan.size // 4,), name="arena")
         self.weights = tirx.Var("weights", PointerType(PrimType("float32")))
-        self.blob = bytearray()
         self.once: list[tirx.Stmt] = []
         self.per_image: list[tirx.Stmt] = []
 
@@ -73,10 +92,9 @@ class _Merge:
         pointer = tirx.call_extern(PointerType(PrimType("float32")), WEIGHTS_SYMBOL)
         body = tirx.SeqStmt([tirx.Bind(self.weights, pointer), *self.once, images])
         function = tirx.PrimFunc([self.images, self.logits, self.arena], body).with_attr(
-            {"global_symbol": RUN, "tirx.noalias": True, "s_tir": True}
+            {"global_symbol": self.name, "tirx.noalias": True, "s_tir": True}
         )
-        logits_shape = shape(self.graph.result)
-        return Program(function, bytes(self.blob), self.plan.size, logits_shape)
+        return Program(function, self.plan.size, shape(self.graph.result))
 
     def _kernel(self, var: relax.Var, value: relax.Call) -> list[tirx.Stmt]:
         """The body of the kernel that `value` calls, on the views of its arguments."""
@@ -97,7 +115,7 @@ class _Merge:
         """The kernel's parameter as a view, and the pointer it is a view of."""
         values = array(operand)
         if values is not None:
-            offset = self._embed(values) // values.itemsize
+            offset = self.constants.embed(values) // values.itemsize
             return self._declare(parameter, self.weights, offset, None), self.weights
         view = self.plan.views[operand]
         data, base = self._base(view, itemsize(operand))
@@ -123,13 +141,6 @@ class _Merge:
         return tirx.decl_buffer(
             like.shape, like.dtype, like.name, data=data, strides=strides, elem_offset=offset
         )
-
-    def _embed(self, values: np.ndarray) -> int:
-        """Append a constant to the weights; returns its byte offset."""
-        self.blob.extend(bytes(-len(self.blob) % ALIGNMENT))
-        offset = len(self.blob)
-        self.blob.extend(values.tobytes())
-        return offset
 
     def _zero_halo(self, var: relax.Var, pad_width: Sequence[int]) -> list[tirx.Stmt]:
         """The zeros around a padded tensor; its middle is another kernel's output."""

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from lprnet.alphabet import CLASSES
-from lprnet.artifact import Manifest, verify
+from lprnet.artifact import Code, Manifest, find_code, verify
 from lprnet.decode import Plate, greedy
 from lprnet.errors import UserError
 
@@ -42,13 +42,17 @@ class _Buffers:
 class Recognizer:
     """Reads plates with one artifact. Safe to share between threads.
 
-    `threads` is how many cores one call may use for a batch.
+    `threads` is how many cores one call may use for a batch. `code` is the one it runs of those
+    that the artifact holds.
     """
 
-    def __init__(self, artifact: str | os.PathLike[str], threads: int = 1) -> None:
+    def __init__(
+        self, artifact: str | os.PathLike[str], threads: int = 1, target: str | None = None
+    ) -> None:
         """Load `artifact` (a `.so` with its manifest beside it).
 
-        Raises `UserError` if it is missing, altered, or built for another CPU.
+        It runs the code for `target`, and the best that this CPU can run where that is None. Raises
+        `UserError` if the artifact is missing, altered, or built for another CPU.
         """
         if threads < 1:
             raise UserError(f"threads is {threads}; a recognizer needs at least one.")
@@ -56,7 +60,13 @@ class Recognizer:
         self.manifest: Manifest = verify(path)
         ffi = _tvm_ffi()
         self._from_dlpack: Callable[[Any], Any] = ffi.from_dlpack
-        self._run = ffi.load_module(str(path.resolve())).get_function("run")
+        module = ffi.load_module(str(path.resolve()))
+        if target is None:
+            self.code: Code = self.manifest.codes[module.get_function("code")()]
+            self._run = module.get_function("run")
+        else:
+            self.code = find_code(path, self.manifest, target)
+            self._run = module.get_function(self.code.function)
         self._free: queue.SimpleQueue[_Buffers] = queue.SimpleQueue()
         self._threads = threads
         self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
@@ -112,12 +122,12 @@ class Recognizer:
             self._free.put(buffers)
 
     def _new_buffers(self) -> _Buffers:
-        logits_shape = (BATCH, *self.manifest.logits_shape)
+        logits_shape = (BATCH, *self.code.logits_shape)
         return _Buffers(
             _aligned((BATCH, *self._image_shape), np.uint8),
             _aligned(logits_shape, np.float32),
             {},
-            _aligned((self.manifest.arena_bytes // 4,), np.float32),
+            _aligned((self.code.arena_bytes // 4,), np.float32),
         )
 
 

@@ -57,9 +57,7 @@ _CASCADE_FLAGS = _AVX512_FLAGS + _flags("avx512_vnni")
 _ICELAKE_FLAGS = _CASCADE_FLAGS + _flags(
     "avx512vbmi avx512_vbmi2 avx512ifma avx512_bitalg avx512_vpopcntdq gfni"
 )
-_SAPPHIRE_FLAGS = _ICELAKE_FLAGS + _flags(
-    "avx_vnni avx512_bf16 avx512_fp16 amx_tile amx_int8 amx_bf16"
-)
+_SAPPHIRE_FLAGS = _ICELAKE_FLAGS + _flags("avx_vnni avx512_bf16 avx512_fp16")
 
 
 @dataclass(frozen=True)
@@ -72,6 +70,11 @@ class Target:
     flags: tuple[str, ...]
     """`/proc/cpuinfo` flags of every instruction LLVM may choose by itself for this `mcpu`."""
 
+    @property
+    def function(self) -> str:
+        """The name of its code in an artifact."""
+        return f"run_{self.name.replace('-', '_')}"
+
 
 TARGETS: tuple[Target, ...] = (
     Target("broadwell", "broadwell", AVX2, _AVX2_FLAGS),
@@ -83,6 +86,12 @@ TARGETS: tuple[Target, ...] = (
 """From the least demanding to the most; `native` is the last one the machine can run."""
 
 TARGET_NAMES: tuple[str, ...] = ("native", *(target.name for target in TARGETS))
+
+PORTABLE = "portable"
+"""The name of an artifact that holds a code for each instruction set."""
+PORTABLE_TARGETS = ("broadwell", "skylake-avx512", "cascadelake")
+"""The least demanding target of each instruction set, so that none is asked for more than it needs.
+"""
 
 
 def cpu_flags(cpuinfo: Path = Path("/proc/cpuinfo")) -> frozenset[str]:
@@ -133,3 +142,12 @@ def find_target(name: str) -> Target:
         if target.name == name:
             return target
     raise UserError(f"Unknown target {name!r}; choose one of {', '.join(TARGET_NAMES)}.")
+
+
+def find_targets(name: str) -> tuple[Target, ...]:
+    """What an artifact for `name` holds code for, from the least demanding to the most.
+
+    Raises `UserError` as `find_target` does.
+    """
+    names = PORTABLE_TARGETS if name == PORTABLE else (name,)
+    return tuple(find_target(name) for name in names)

@@ -7,7 +7,7 @@ from rich.console import Console
 
 from lprnet.build import Request, build, build_tables
 from lprnet.cli import run
-from lprnet.targets import TARGET_NAMES
+from lprnet.targets import PORTABLE, TARGET_NAMES
 from lprnet.weights import DEFAULT_CHECKPOINT
 from schedules.apply import ORIGINS
 
@@ -38,7 +38,7 @@ def main() -> None:
         help="images to calibrate on (at most 100 are used; no labels needed); rendered plates "
         "where a quantized build is given none",
     )
-    parser.add_argument("--target", choices=TARGET_NAMES, default="native")
+    parser.add_argument("--target", choices=(*TARGET_NAMES, PORTABLE), default="native")
     parser.add_argument("--schedule", choices=ORIGINS, default="manual")
     parser.add_argument("--output", type=Path, default=Path("build"), metavar="DIR")
     options = parser.parse_args()

@@ -35,9 +35,8 @@ def plates(real_data: RealData, tmp_path_factory: pytest.TempPathFactory) -> Pla
         images = read_images(calibration)
         model = calibrate(load_model(real_data.checkpoint), images)
         built = compile_network(
-            float_network(model),
+            {find_target("native"): float_network(model)},
             Source(real_data.checkpoint, tuple(file.name for file in calibration)),
-            find_target("native"),
             images[:10],
             tmp_path_factory.mktemp("public") / "lprnet-fp32-native.so",
         )

@@ -73,9 +73,8 @@ def compiled(model: LPRNet, folder: Path) -> Compiled:
     checkpoint = folder / "random.safetensors"
     save_model(model, checkpoint)
     built = compile_network(
-        float_network(model),
+        {find_target("native"): float_network(model)},
         Source(checkpoint, ()),
-        find_target("native"),
         some_images(5),
         folder / "lprnet-fp32-native.so",
     )
@@ -287,11 +286,13 @@ def test_the_manifest_tells_what_the_artifact_is(constant: Compiled) -> None:
     assert manifest.sha256 != manifest.checkpoint_sha256
     assert manifest.checkpoint == "random.safetensors"
     assert manifest.context_means == (0.7, 0.4, 0.9, 0.5)
-    assert manifest.parity["images"] == manifest.parity["same_plates"] == 5
+    (code,) = manifest.codes
+    assert code.parity is not None
+    assert code.parity["images"] == code.parity["same_plates"] == 5
     assert len(manifest.alphabet) == 68
-    assert {kernel["origin"] for kernel in manifest.kernels} == {"manual"}
-    assert sum(kernel["macs"] > 0 for kernel in manifest.kernels) >= 10
-    assert manifest.passes[0] == "CanonicalizeExport"
+    assert {kernel["origin"] for kernel in code.kernels} == {"manual"}
+    assert sum(kernel["macs"] > 0 for kernel in code.kernels) >= 10
+    assert code.passes[0] == "CanonicalizeExport"
     assert set(manifest.versions) == {"lprnet-tvm", "apache-tvm", "apache-tvm-ffi"}
 
 
@@ -368,9 +369,8 @@ def test_an_unwritable_output_is_named_and_nothing_is_left(
 ) -> None:
     with pytest.raises(UserError, match="cannot be written") as caught:
         compile_network(
-            float_network(constant.model),
+            {find_target("native"): float_network(constant.model)},
             Source(constant.checkpoint, ()),
-            find_target("native"),
             some_images(1),
             refused / "lprnet-fp32-native.so",
         )
