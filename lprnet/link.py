@@ -38,6 +38,17 @@ DISPATCH = Path(__file__).with_name("dispatch.c")
 NO_LIBC = ("-O2", "-ffreestanding", "-fno-stack-protector", "-mgeneral-regs-only")
 """Flags for C that runs on any x86-64, with an operating system or without."""
 
+SHARED = (
+    *("-shared", "-fPIC", "-s", "-nostartfiles"),
+    *(
+        f"-Wl,{option}"
+        for option in ("--gc-sections", "--build-id=none", "-z,noseparate-code", "-z,norelro")
+    ),
+)
+"""A shared object with nothing in it that an artifact does not use: no page of padding between code,
+constants and tables, and no constructors, for it has none to run.
+"""
+
 HEAP = "TVMBackendAllocWorkspace"
 """What libtvm_runtime has and an artifact has not; calling it there would end the process."""
 
@@ -52,7 +63,7 @@ def link(programs: Mapping[Target, Program], weights: bytes, path: Path) -> None
     with tempfile.TemporaryDirectory() as scratch:
         objects = compile_objects(programs, weights, Path(scratch))
         linked = Path(scratch, "linked.so")
-        subprocess.run([c_compiler(), "-shared", "-fPIC", "-s", "-o", linked, *objects], check=True)
+        subprocess.run([c_compiler(), *SHARED, "-o", linked, *objects], check=True)
         if HEAP.encode() in linked.read_bytes():
             raise UserError(
                 f"{path}: kernels without a schedule keep buffers on a heap that only TVM's own "
