@@ -3,16 +3,18 @@
 `f(images: uint8 (n, H, W, 3), logits: float32 (n, ...), arena: float32)` runs every kernel once
 an image, and those that read only constants once a call. Kernels keep their schedules; only their
 buffers are replaced by views of the image, the logits, the arena and the weights, which the
-artifact itself holds (`lprnet/link.py`).
+artifact itself holds (`lprnet/link.py`). What a kernel without a schedule keeps between its loops
+lies behind the arena's plan, all kernels' in the same place.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 import tvm
 import tvm_ffi
-from tvm import relax, tirx
+from tvm import relax, s_tir, tirx
 from tvm.ir import PointerType, PrimType
 from tvm.s_tir import renew_defs
 
@@ -69,7 +71,10 @@ class _Merge:
         (pixels,) = self.graph.parameters
         self.images = tirx.decl_buffer((batch, *shape(pixels)), "uint8", name="images")
         self.logits = tirx.decl_buffer((batch, *shape(self.graph.result)), name="logits")
-        self.arena = tirx.decl_buffer((self.plan.size // 4,), name="arena")
+        kernels = [f for f in module.functions.values() if isinstance(f, tirx.PrimFunc)]
+        scratch = max((sum(map(_bytes, _scratch(kernel))) for kernel in kernels), default=0)
+        self.arena_bytes = self.plan.size + scratch
+        self.arena = tirx.decl_buffer((self.arena_bytes // 4,), name="arena")
         self.weights = tirx.Var("weights", PointerType(PrimType("float32")))
         self.once: list[tirx.Stmt] = []
         self.per_image: list[tirx.Stmt] = []
@@ -94,7 +99,7 @@ class _Merge:
         function = tirx.PrimFunc([self.images, self.logits, self.arena], body).with_attr(
             {"global_symbol": self.name, "tirx.noalias": True, "s_tir": True}
         )
-        return Program(function, self.plan.size, shape(self.graph.result))
+        return Program(function, self.arena_bytes, shape(self.graph.result))
 
     def _kernel(self, var: relax.Var, value: relax.Call) -> list[tirx.Stmt]:
         """The body of the kernel that `value` calls, on the views of its arguments."""
@@ -106,7 +111,14 @@ class _Merge:
             buffer, data = self._buffer(parameter, operand)
             statements.append(tirx.DeclBuffer(buffer, data=data))
             views[parameter] = buffer
-        body = tvm_ffi.structural_map(kernel.body, (tirx.Buffer, lambda b: views.get(b, b)))
+        end = self.plan.size
+        for scratch in _scratch(kernel):
+            place = end // scratch.dtype.itemsize
+            views[scratch] = self._declare(scratch, self.arena.data, place, None)
+            statements.append(tirx.DeclBuffer(views[scratch], data=self.arena.data))
+            end += _bytes(scratch)
+        body = _without_scratch(kernel)
+        body = tvm_ffi.structural_map(body, (tirx.Buffer, lambda b: views.get(b, b)))
         return [*statements, body]
 
     def _buffer(
@@ -168,6 +180,40 @@ class _Merge:
             if rows and columns
         ]
         return [tirx.DeclBuffer(buffer, data=data), *zeros]
+
+
+def _scratch(kernel: tirx.PrimFunc) -> list[tirx.Buffer]:
+    """The tensors that a kernel without a schedule keeps between its loops."""
+    root = kernel.body
+    if not isinstance(root, s_tir.SBlockRealize):
+        return []
+    return [buffer for buffer in root.block.alloc_buffers if buffer.scope() == "global"]
+
+
+def _without_scratch(kernel: tirx.PrimFunc) -> tirx.Stmt:
+    """The body of `kernel`, which no longer allocates its `_scratch`."""
+    if not _scratch(kernel):
+        return kernel.body
+    root = kernel.body.block
+    kept = [buffer for buffer in root.alloc_buffers if buffer.scope() != "global"]
+    block = s_tir.SBlock(
+        root.iter_vars,
+        root.reads,
+        root.writes,
+        root.name_hint,
+        root.body,
+        root.init,
+        kept,
+        root.match_buffers,
+        root.annotations,
+    )
+    return s_tir.SBlockRealize(kernel.body.iter_values, kernel.body.predicate, block)
+
+
+def _bytes(buffer: tirx.Buffer) -> int:
+    """A buffer's size, rounded up to whole cache lines."""
+    size = prod(int(extent) for extent in buffer.shape) * int(buffer.dtype.itemsize)
+    return -(-size // ALIGNMENT) * ALIGNMENT
 
 
 def _zero(buffer: tirx.Buffer, rows: range, columns: range, channels: int) -> tirx.Stmt:
