@@ -28,7 +28,7 @@ from lprnet.subnormals import subnormals_as_zero
 from lprnet.targets import Isa, find_targets
 from schedules.apply import KernelReport
 
-WARM_UP, REPEATS = 20, 300
+WARM_UP, REPEATS = 10, 100
 UNSTRUCTURED_RATIO = 0.9
 """Of all weights, set to zero by their size; many channels lose all of theirs and go."""
 STRUCTURED_WIDTHS: dict[str, int] = {
