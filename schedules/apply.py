@@ -29,6 +29,8 @@ from schedules.pools import (
     schedule_mean_square,
 )
 from schedules.tiles import Tile, choose_tile, float_step, integer_step
+from schedules.winograd import schedule_winograd, winograd_conv2d
+from schedules.winograd_tiles import choose_winograd
 from schedules.workloads import (
     AveragePool,
     Conv2d,
@@ -88,9 +90,8 @@ def apply(
             scheduled.update_func(variable, tuned)
         elif origin != "none":
             kind = "manual"
-            sch = s_tir.Schedule(function)
-            tile = schedule(sch, workload, isa)
-            scheduled.update_func(variable, sch.mod["main"])
+            manual, tile = schedule(workload, isa)
+            scheduled.update_func(variable, manual)
         reports.append(KernelReport(variable.name_hint, workload.macs, kind, tile))
     return scheduled, reports
 
@@ -110,8 +111,23 @@ def _hybrid(
     return chosen, reports
 
 
-def schedule(sch: s_tir.Schedule, workload: Workload, isa: Isa) -> str:
-    """Schedule `sch`, whose function computes `workload`, by hand; returns its tile in words."""
+def schedule(workload: Workload, isa: Isa) -> tuple[tirx.PrimFunc, str]:
+    """`workload` scheduled by hand, on the buffers of `workload.prim_func()`, and its tile in
+    words.
+    """
+    if isinstance(workload, Conv2d):
+        winograd = choose_winograd(workload, conv2d_tile(workload, isa), isa)
+        if winograd is not None:
+            sch = s_tir.Schedule(winograd_conv2d(workload, winograd.outputs, isa))
+            schedule_winograd(sch, workload, winograd, isa)
+            return sch.mod["main"], str(winograd)
+    sch = s_tir.Schedule(workload.prim_func())
+    tile = _schedule_directly(sch, workload, isa)
+    return sch.mod["main"], tile
+
+
+def _schedule_directly(sch: s_tir.Schedule, workload: Workload, isa: Isa) -> str:
+    """Schedule the definition of `workload` in `sch`; returns its tile in words."""
     match workload:
         case Conv2d():
             tile = conv2d_tile(workload, isa)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tvm
 from numpy.typing import NDArray
-from tvm import s_tir
+from tvm import tirx
 
 from lprnet.codegen import generate, tvm_target
 from lprnet.targets import Isa, Target, find_target
@@ -30,10 +30,14 @@ def packed_for(workload: Conv2d | QuantizedConv2d, isa: Isa) -> Conv2d | Quantiz
 
 def run(workload: Workload, target: Target, *arguments: Values) -> Values:
     """The output of `workload`'s kernel on `arguments`, an array that held garbage before."""
-    sch = s_tir.Schedule(workload.prim_func())
-    schedule(sch, workload, target.isa)
-    kernel = generate(sch.mod, tvm_target(target))["main"]
-    *inputs, out = workload.prim_func().params
+    function, _ = schedule(workload, target.isa)
+    return call(function, target, *arguments)
+
+
+def call(function: tirx.PrimFunc, target: Target, *arguments: Values) -> Values:
+    """What `function` writes into its last buffer, an array that held garbage before."""
+    kernel = generate(tvm.IRModule({"main": function}), tvm_target(target))["main"]
+    *inputs, out = function.params
     for buffer, values in zip(inputs, arguments, strict=True):
         assert tuple(int(extent) for extent in buffer.shape) == values.shape
         assert str(buffer.dtype) == str(values.dtype)

@@ -1,0 +1,237 @@
+"""Winograd convolution in one dimension: 3x1 and 1x3 kernels with fewer multiplications, float32.
+
+Algorithm: Lavin and Gray (arXiv:1509.09308), nested with itself in no second dimension, since these
+kernels have none. Along the kernel's axis the output is cut into runs of m pixels; m + 2 products a
+run, channel and output channel replace 3m (`minimal_filter.py`). With the matrices of F(m, 3) named
+`weight`, `input` and `output`, and x one of its m + 2 products:
+
+    U[x] = sum over k of weight[x, k] * W[k]            a (channels, output channels) matrix
+    V[x] = sum over r of input[x, r] * data[m * t + r]  a vector of channels for each run t
+    M[x] = V[x] @ U[x]                                  the only stage that costs
+    out[m * t + i] = relu(sum over x of output[i, x] * M[x] + bias)
+
+Error: the transforms add to a direct convolution's roundings, which grow with the largest entries
+of the matrices. The largest error of an output, relative to the largest output, of a layer of 64
+channels against float64 is 0.4e-6 directly, 0.6e-6 for F(2, 3), 1.0e-6 for F(4, 3), 1.4e-6 for
+F(6, 3); `tests/schedules/test_winograd.py` holds every kernel to 4e-6.
+
+Channels come in vectors of `isa.float_lanes`. Where they do not divide, the last vector starts
+early enough to end with the last channel, and U is zero where that repeats a channel.
+
+1. U once, one vector of output channels at a time, all its x together.
+2. Cut the output, whose pixels along the axis are (run, i), into register tiles of runs.
+3. V at each tile, one vector of channels at a time, all x of a run from the same loads. It and M
+   stay in L1.
+4. M at each tile: for each x and block of channels the accumulators of a direct 1x1 convolution,
+   all in registers, two to four input channels unrolled.
+5. The output of a run, a vector at a time: all x loaded once, then bias, ReLU, m stores.
+"""
+
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+
+from tvm import s_tir, te, tirx
+
+from lprnet.targets import Isa
+from schedules.minimal_filter import POINTS, Row, minimal_filter
+from schedules.winograd_tiles import WinogradTile, axis
+from schedules.workloads import Conv2d
+
+UNROLLED_CHANNELS = 4
+"""Input channels in one turn of the innermost loop; divides every vector."""
+
+Term = Callable[[int], tirx.Expr]
+
+
+def winograd_conv2d(workload: Conv2d, outputs: int, isa: Isa) -> tirx.PrimFunc:
+    """The definition of `workload` by F(`outputs`, 3), on the same buffers as `Conv2d.prim_func`.
+
+    `outputs` divides the extent along the kernel's axis, a vector is no longer than the channels.
+    """
+    filter_, lanes = minimal_filter(outputs), isa.float_lanes
+    vertical, block = axis(workload) == 0, workload.block
+    function = workload.prim_func()
+    data, weight, bias, _ = (
+        te.placeholder(buffer.shape, buffer.dtype, buffer.name) for buffer in function.params
+    )
+    products, vectors = filter_.products, -(-workload.channels // lanes)
+    runs = (
+        (workload.height // outputs, workload.width)
+        if vertical
+        else (workload.height, workload.width // outputs)
+    )
+
+    def first(vector: tirx.Var) -> tirx.Expr:
+        """The first channel of a vector."""
+        return te.min(vector * lanes, workload.channels - lanes)
+
+    def transformed_weight(
+        o: tirx.Var, x: tirx.Var, vector: tirx.Var, lane: tirx.Var, v: tirx.Var
+    ) -> tirx.Expr:
+        channel = first(vector) + lane
+
+        def tap(k: int) -> tirx.Expr:
+            return weight[o, k, 0, channel, v] if vertical else weight[o, 0, k, channel, v]
+
+        value = _select(x, [_sum(row, tap) for row in filter_.weight])
+        return tirx.Select(channel >= vector * lanes, value, _constant(Fraction(0)))
+
+    def transformed_input(
+        x: tirx.Var, h: tirx.Var, w: tirx.Var, vector: tirx.Var, lane: tirx.Var
+    ) -> tirx.Expr:
+        channel = first(vector) + lane
+
+        def pixel(r: int) -> tirx.Expr:
+            if vertical:
+                return data[h * outputs + r, w, channel]
+            return data[h, w * outputs + r, channel]
+
+        return _select(x, [_even_and_odd(row, pixel) for row in filter_.input])
+
+    u = te.compute(
+        (workload.blocks, products, vectors, lanes, block), transformed_weight, "transformed_weight"
+    )
+    v = te.compute((products, *runs, vectors, lanes), transformed_input, "transformed_input")
+    vector, lane = te.reduce_axis((0, vectors), "vector"), te.reduce_axis((0, lanes), "lane")
+    m = te.compute(
+        (products, workload.blocks, *runs, block),
+        lambda x, o, h, w, c: te.sum(
+            v[x, h, w, vector, lane] * u[o, x, vector, lane, c], [vector, lane]
+        ),
+        "product",
+    )
+
+    def transformed_output(h: tirx.Var, w: tirx.Var, o: tirx.Var) -> tirx.Expr:
+        i = (h if vertical else w) % outputs
+        down, across = (h // outputs, w) if vertical else (h, w // outputs)
+
+        def product(x: int) -> tirx.Expr:
+            return m[x, o // block, down, across, o % block]
+
+        biased = _select(i, [_by_pairs(row, product) for row in filter_.output]) + bias[o]
+        return te.max(biased, _constant(Fraction(0))) if workload.relu else biased
+
+    out = te.compute(
+        (workload.height, workload.width, workload.blocks * block), transformed_output, "out"
+    )
+    return te.create_prim_func([data, weight, bias, out]).with_attrs(dict(function.attrs.items()))
+
+
+def schedule_winograd(sch: s_tir.Schedule, workload: Conv2d, tile: WinogradTile, isa: Isa) -> None:
+    """Schedule `winograd_conv2d(workload, tile.outputs, isa)`, whose runs `tile` divides."""
+    weight, data, product, out = (
+        sch.get_sblock(name)
+        for name in ("transformed_weight", "transformed_input", "product", "out")
+    )
+
+    # 1. The weights.
+    block, x, channel, inner, vector = sch.get_loops(weight)
+    vector, lane = sch.split(vector, [None, isa.float_lanes])
+    sch.reorder(block, channel, inner, vector, x, lane)
+    sch.unroll(x)
+    sch.vectorize(lane)
+
+    # 2. Tiles of runs.
+    row, column, channel = sch.get_loops(out)
+    if axis(workload) == 0:
+        row, pixel = sch.split(row, [None, tile.outputs])
+    else:
+        column, pixel = sch.split(column, [None, tile.outputs])
+    row_tile, row = sch.split(row, [None, tile.runs.rows])
+    column_tile, column = sch.split(column, [None, tile.runs.columns])
+    vector, lane = sch.split(channel, [None, isa.float_lanes])
+    sch.reorder(row_tile, column_tile, row, column, vector, pixel, lane)
+
+    # 4. The products at the tile. (Before 3, whose place depends on who reads V.)
+    sch.compute_at(product, column_tile, preserve_unit_loops=True)
+    sch.set_scope(product, 0, "local")
+    x, block, run_row, run_column, channel, inner, k = sch.get_loops(product)[2:]
+    outer, vectors, lanes = sch.split(channel, [None, tile.runs.vectors, isa.float_lanes])
+    k, unrolled = sch.split(k, [None, UNROLLED_CHANNELS])
+    sch.reorder(x, block, outer, inner, k, unrolled, run_row, run_column, vectors, lanes)
+    sch.vectorize(lanes)
+    stored = sch.cache_write(product, 0, "local")
+    sch.reverse_compute_at(stored, outer, preserve_unit_loops=True)
+    *stored_tile, stored_channel = sch.get_loops(stored)[-3:]
+    stored_vector, stored_lane = sch.split(stored_channel, [None, isa.float_lanes])
+    sch.vectorize(stored_lane)
+    zero = sch.decompose_reduction(product, inner)
+    *zero_tile, zero_lane = sch.get_loops(zero)[-4:]
+    sch.vectorize(zero_lane)
+    for loop in (unrolled, run_row, run_column, vectors, *stored_tile, stored_vector, *zero_tile):
+        sch.unroll(loop)
+
+    # 3. The input at the tile.
+    sch.compute_at(data, column_tile, preserve_unit_loops=True)
+    sch.set_scope(data, 0, "local")
+    x, run_row, run_column, channel, data_lane = sch.get_loops(data)[2:]
+    sch.reorder(run_row, run_column, channel, x, data_lane)
+    sch.unroll(x)
+    sch.vectorize(data_lane)
+
+    # 5. The output.
+    sch.unroll(pixel)
+    sch.vectorize(lane)
+
+
+def _constant(value: Fraction) -> tirx.Expr:
+    return tirx.const(float(value), "float32")
+
+
+def _select(index: tirx.Expr, values: Sequence[tirx.Expr]) -> tirx.Expr:
+    """`values[index]`, where unrolling makes `index` a number."""
+    *others, chosen = values
+    for position, value in reversed(list(enumerate(others))):
+        chosen = tirx.Select(index == position, value, chosen)
+    return chosen
+
+
+def _times(coefficient: Fraction, value: tirx.Expr) -> tirx.Expr:
+    return value if coefficient == 1 else value * _constant(coefficient)
+
+
+def _sum(row: Row | dict[int, Fraction], term: Term) -> tirx.Expr:
+    """The sum of `row[i] * term(i)`."""
+    items = row.items() if isinstance(row, dict) else enumerate(row)
+    first, *others = [(i, coefficient) for i, coefficient in items if coefficient]
+    total = _times(first[1], term(first[0]))
+    for i, coefficient in others:
+        product = _times(abs(coefficient), term(i))
+        total = total + product if coefficient > 0 else total - product
+    return total
+
+
+def _even_and_odd(row: Row, term: Term) -> tirx.Expr:
+    """The sum of `row[i] * term(i)` by halves that the rows of opposite points share.
+
+    The last coefficient is positive, and each half is written with its last one positive: opposite
+    points then differ in the sign between two equal expressions, which the compiler computes once.
+    """
+    last = max(i for i, coefficient in enumerate(row) if coefficient)
+    halves: list[tuple[tirx.Expr, bool]] = []
+    for start in (last, last - 1):
+        half = {i: row[i] for i in range(start, -1, -2) if row[i]}
+        if half:
+            positive = next(iter(half.values())) > 0
+            signed = half if positive else {i: -coefficient for i, coefficient in half.items()}
+            halves.append((_sum(signed, term), positive))
+    (leading, _), *others = halves
+    for other, positive in others:
+        leading = leading + other if positive else leading - other
+    return leading
+
+
+def _by_pairs(row: Row, term: Term) -> tirx.Expr:
+    """The sum of `row[x] * term(x)` by sums and differences of opposite points' terms, which the
+    rows share.
+    """
+    points = POINTS[: len(row) - 1]
+    parts: dict[int, tirx.Expr] = {}
+    for x, point in enumerate(points):
+        if point < 0:
+            even = row[x] == row[x - 1]
+            parts[x - 1] = parts[x - 1] + term(x) if even else parts[x - 1] - term(x)
+        else:
+            parts[x] = term(x)
+    parts[len(points)] = term(len(points))
+    return _sum({x: row[x] for x in parts}, lambda x: parts[x])

@@ -1,0 +1,117 @@
+"""The rule that chooses between Winograd and direct, against its own costs and against time."""
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lprnet.targets import AVX2, AVX512, AVX512_VNNI, Isa
+from schedules.apply import conv2d_tile
+from schedules.minimal_filter import MOST_OUTPUTS
+from schedules.tiles import cycles, float_step
+from schedules.winograd_tiles import (
+    choose_winograd,
+    legal_tiles_of,
+    winograd_cycles,
+)
+from schedules.workloads import Conv2d
+from tests.schedules.kernel_runner import packed_for
+
+MEASURED = [
+    # height, width, channels, kernel, out_channels: µs direct, µs of the best Winograd tile
+    (AVX512, (18, 44, 64, 3, 1, 64), 111.4, 64.9),
+    (AVX512, (18, 44, 64, 1, 3, 63), 131.7, 85.8),
+    (AVX512, (18, 44, 59, 3, 1, 63), 103.3, 67.7),
+    (AVX512, (18, 44, 63, 1, 3, 63), 109.3, 75.0),
+    (AVX512, (20, 90, 32, 3, 1, 32), 69.2, 52.2),
+    (AVX512, (20, 90, 32, 1, 3, 32), 68.8, 46.4),
+    (AVX512, (18, 44, 32, 3, 1, 64), 56.3, 35.2),
+    (AVX512, (18, 44, 32, 1, 3, 32), 32.6, 24.4),
+    (AVX512, (18, 44, 16, 3, 1, 16), 15.6, 11.4),
+    (AVX512, (20, 90, 16, 1, 3, 16), 31.3, 23.7),
+    (AVX512, (18, 44, 21, 3, 1, 48), 27.6, 28.4),
+    (AVX2, (18, 44, 64, 3, 1, 64), 181.9, 99.3),
+    (AVX2, (18, 44, 64, 1, 3, 63), 181.9, 108.0),
+    (AVX2, (18, 44, 59, 3, 1, 63), 167.8, 99.5),
+    (AVX2, (20, 90, 32, 3, 1, 32), 104.7, 64.4),
+    (AVX2, (20, 90, 32, 1, 3, 32), 116.7, 82.8),
+]
+"""Minima on one core of an Ice Lake Xeon at 2.8 GHz, taking turns (22 November 2026)."""
+
+
+def packed(shape: tuple[int, ...], isa: Isa) -> Conv2d:
+    height, width, channels, kernel_height, kernel_width, out_channels = shape
+    window = (height, width, channels, kernel_height, kernel_width)
+    workload = packed_for(Conv2d(*window, out_channels, isa.float_lanes), isa)
+    assert isinstance(workload, Conv2d)
+    return workload
+
+
+def direct_cycles(workload: Conv2d, isa: Isa) -> float:
+    vectors = workload.blocks * workload.block // isa.float_lanes
+    shape = (workload.height, workload.width, workload.window, vectors)
+    return cycles(conv2d_tile(workload, isa), *shape, float_step(isa), isa)
+
+
+@pytest.mark.parametrize(("isa", "shape", "direct", "winograd"), MEASURED)
+def test_the_rule_agrees_with_the_clock(
+    isa: Isa, shape: tuple[int, ...], direct: float, winograd: float
+) -> None:
+    """It chooses what was faster, and foresees a gain within a quarter."""
+    workload = packed(shape, isa)
+    tile = choose_winograd(workload, conv2d_tile(workload, isa), isa)
+    assert (tile is not None) == (winograd < direct)
+    if tile is None:
+        return
+    foreseen = direct_cycles(workload, isa) / winograd_cycles(workload, tile, isa)
+    assert foreseen == pytest.approx(direct / winograd, rel=0.25)
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+    height=st.integers(1, 24),
+    width=st.integers(1, 94),
+    channels=st.integers(1, 80),
+    out_channels=st.integers(1, 80),
+    kernel=st.sampled_from([(3, 1), (1, 3), (1, 1), (3, 3), (1, 4)]),
+    isa=st.sampled_from([AVX2, AVX512, AVX512_VNNI]),
+)
+def test_the_cheapest_wins(
+    height: int, width: int, channels: int, out_channels: int, kernel: tuple[int, int], isa: Isa
+) -> None:
+    workload = packed((height, width, channels, *kernel, out_channels), isa)
+    direct = conv2d_tile(workload, isa)
+    tiles = [
+        tile
+        for outputs in range(2, MOST_OUTPUTS + 1)
+        for tile in legal_tiles_of(workload, direct, outputs, isa)
+    ]
+    chosen = choose_winograd(workload, direct, isa)
+    costs = {tile: winograd_cycles(workload, tile, isa) for tile in tiles}
+    least = min(costs.values(), default=float("inf"))
+    if chosen is None:
+        assert least >= direct_cycles(workload, isa)
+    else:
+        assert sorted(kernel) == [1, 3]
+        assert costs[chosen] == least < direct_cycles(workload, isa)
+
+
+def test_the_prediction_is_what_the_ports_need() -> None:
+    """F(2, 3) of 4 rows, 2 columns, 16 channels to 16: 4 products of a 2x2 grid of runs, each 16
+    steps of 4 FMAs that wait for their latency, 4 vectors out and a tile's overhead. The
+    transforms move 4 runs of one vector in and one out, and 16 vectors of weights.
+    """
+    workload = packed((4, 2, 16, 3, 1, 16), AVX512)
+    (tile,) = (
+        tile
+        for tile in legal_tiles_of(workload, conv2d_tile(workload, AVX512), 2, AVX512)
+        if tile.runs.pixels == 4
+    )
+    assert str(tile) == "F(2,3) on 2x2 runs x 1 vectors"
+    one = 16 * 4 + 4 + 12
+    transforms = (4 * (1 + 1) + 16) * 4.0
+    assert winograd_cycles(workload, tile, AVX512) == 4 * (one + transforms)
+
+
+def test_other_kernels_have_no_tile() -> None:
+    workload = packed((4, 18, 39, 13, 1, 48), AVX2)
+    assert legal_tiles_of(workload, conv2d_tile(workload, AVX2), 2, AVX2) == []
