@@ -8,14 +8,21 @@ from rich.console import Console
 from lprnet.cli import run
 from lprnet.targets import TARGET_NAMES
 from lprnet.tuning import LOGS
-from lprnet.weights import DEFAULT_CHECKPOINT
 
 
 def main() -> None:
     """Parse, tune, print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--trials", type=int, default=2000, help="candidates to measure in all")
-    parser.add_argument("--checkpoint", type=Path, default=DEFAULT_CHECKPOINT, metavar="FILE")
+    parser.add_argument(
+        "--checkpoint",
+        dest="checkpoints",
+        action="append",
+        default=[],
+        type=Path,
+        metavar="FILE",
+        help="tune its kernels too, besides the default model's; may be given several times",
+    )
     parser.add_argument(
         "--quantized",
         nargs="?",
@@ -24,10 +31,17 @@ def main() -> None:
         help="tune the kernels of the int8 build, not of the float one",
     )
     parser.add_argument(
+        "--pruned",
+        nargs="?",
+        const="structured",
+        choices=("structured", "unstructured", "depth-aware"),
+        help="tune the kernels of a pruned build, as for build.py",
+    )
+    parser.add_argument(
         "--calibration",
         type=Path,
         metavar="DIR",
-        help="images to calibrate constants on (at most 100 are used; no labels needed)",
+        help="images to calibrate the checkpoints on, as for build.py",
     )
     parser.add_argument("--target", choices=TARGET_NAMES, default="native")
     existing = parser.add_mutually_exclusive_group()

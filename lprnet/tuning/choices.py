@@ -6,7 +6,7 @@ from typing import Any
 from tvm.s_tir.schedule import Trace
 
 from lprnet.tuning.space import Tunable
-from schedules.integer_workloads import QuantizedConv2d
+from schedules.integer_workloads import DequantizedAveragePool, QuantizedConv2d
 from schedules.intrinsics import GROUP
 from schedules.tiles import Tile
 from schedules.workloads import AveragePool, Conv2d, MaxPool
@@ -73,7 +73,7 @@ def choices(trace: Trace, workload: Tunable) -> str | ConvolutionChoice:
         case MaxPool():
             (_, columns), (_, vectors) = tiles
             return f"1x{columns} pixels x 1 vector, {vectors} vectors a row tile"
-        case AveragePool():
+        case AveragePool() | DequantizedAveragePool():
             (_, vectors), (_, rows) = tiles
             return f"1x1 pixels x {vectors} vectors, {rows} rows of the window unrolled"
 

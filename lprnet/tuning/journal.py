@@ -8,7 +8,7 @@ import fcntl
 import json
 import os
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -54,12 +54,11 @@ class Journal:
         os.fsync(self._file.fileno())
         self.trials.extend(added)
 
-    def compact(self, keep: set[tuple[str, str]]) -> None:
-        """Drop the records of all trials but those whose (kernel, candidate) is in `keep`."""
+    def compact(self, keep: Iterable[Trial]) -> None:
+        """Drop the records of all trials but those of `keep`, which may have other times now."""
+        kept = {(trial.kernel, trial.candidate): trial for trial in keep}
         self.trials = [
-            trial
-            if (trial.kernel, trial.candidate) in keep
-            else Trial(trial.kernel, trial.candidate, trial.seconds, trial.error, None)
+            kept.get((trial.kernel, trial.candidate), replace(trial, record=None))
             for trial in self.trials
         ]
         partial = self._path.with_name(f".{self._path.name}.partial")

@@ -4,10 +4,13 @@
 database that builds read, rewritten after every batch and never half-written.
 """
 
-import tempfile
-from collections.abc import Mapping, Sequence
+import base64
+import json
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import tvm
 from tvm import s_tir, tirx
@@ -18,8 +21,9 @@ from lprnet.targets import Target, find_target
 from lprnet.tuning.choices import choices
 from lprnet.tuning.journal import Trial
 from lprnet.tuning.manifest import Manifest, read_manifest
-from lprnet.tuning.space import Tunable
-from lprnet.tuning.tasks import Task, kernel_module
+from lprnet.tuning.space import Tunable, is_tunable
+from lprnet.tuning.tasks import Task, kernel_module, kernel_name, single
+from schedules.match import match
 
 TRIALS = "trials.jsonl"
 WORKLOADS, RECORDS = "database_workload.json", "database_tuning_record.json"
@@ -50,8 +54,8 @@ class TuningLog:
         made = self.manifest
         raise UserError(
             f"{self.directory}: has no record for the kernel {kernel}; the log was tuned for "
-            f"{made.checkpoint} (sha256 {made.checkpoint_sha256[:12]}), so tune your checkpoint "
-            "with scripts/tune.py --checkpoint or build with --schedule manual."
+            f"{', '.join(made.networks)}, so add yours with scripts/tune.py --checkpoint or build "
+            "with --schedule manual."
         )
 
     def schedule(self, kernel: str, workload: Tunable) -> tuple[tirx.PrimFunc, str]:
@@ -60,9 +64,19 @@ class TuningLog:
         Raises `UserError` as `record` does.
         """
         trace = self.record(kernel, workload).trace
-        schedule = s_tir.Schedule(kernel_module(workload))
+        schedule = s_tir.Schedule(single(workload))
         trace.apply_to_schedule(schedule, remove_postproc=False)
         return schedule.mod["main"], str(choices(trace, workload))
+
+    def tasks(self) -> list[Task]:
+        """Its kernels, in its order, called by nobody."""
+        tasks = []
+        for line in (self.directory / WORKLOADS).read_text(encoding="utf-8").splitlines():
+            module = ms.database.Workload.from_json(json.loads(line)).mod
+            workload = match(module["main"])
+            if workload is not None and is_tunable(workload):
+                tasks.append(Task(kernel_name(workload), workload, 0))
+        return tasks
 
 
 def open_log(directory: Path) -> TuningLog:
@@ -82,24 +96,41 @@ def open_log(directory: Path) -> TuningLog:
     return TuningLog(directory, manifest, database)
 
 
-def write_database(
-    directory: Path, tasks: Sequence[Task], best: Mapping[str, Sequence[Trial]]
-) -> None:
-    """Write the valid trials that `best` names for each kernel as the database in `directory`.
-
-    The workloads come first and are always the same, so each file alone may be old or new.
+def workload_line(workload: Tunable) -> str:
+    """`workload` as a line of the database: its hash and, in base64, the length in 8 bytes and the
+    JSON of its graph, which loses the blanks that are half of what TVM writes.
     """
-    with tempfile.TemporaryDirectory(dir=directory, prefix=".database") as scratch:
-        database = ms.database.JSONDatabase(work_dir=scratch)
-        entries = [database.commit_workload(kernel_module(task.workload)) for task in tasks]
-        for entry, task in zip(entries, tasks, strict=True):
-            for trial in best.get(task.kernel, ()):
-                database.commit_tuning_record(tuning_record(trial, entry))
-        for name in (WORKLOADS, RECORDS):
-            (Path(scratch) / name).replace(directory / name)
+    digest, graph = ms.database.Workload(kernel_module(workload)).as_json()
+    dense = json.dumps(json.loads(base64.b64decode(graph)[8:]), separators=(",", ":")).encode()
+    text = base64.b64encode(len(dense).to_bytes(8, "little") + dense).decode()
+    return json.dumps([digest, text], separators=(",", ":"))
+
+
+def write_database(
+    directory: Path, workloads: Sequence[str], best: Sequence[Sequence[Trial]]
+) -> None:
+    """Write `workloads`, as `workload_line` gives them, and the `best` valid trials of each as the
+    database in `directory`.
+
+    The workloads come first, and those of a longer list begin with those of a shorter, so either
+    file alone may be old.
+    """
+    records = [
+        json.dumps([index, _with_seconds(trial)], separators=(",", ":"))
+        for index, trials in enumerate(best)
+        for trial in trials
+    ]
+    for name, lines in ((WORKLOADS, workloads), (RECORDS, records)):
+        partial = directory / f".{name}.{os.getpid()}.partial"
+        partial.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+        partial.replace(directory / name)
 
 
 def tuning_record(trial: Trial, workload: ms.database.Workload) -> ms.database.TuningRecord:
     """A valid trial as MetaSchedule's record; its time is the trial's."""
+    return ms.database.TuningRecord.from_json(_with_seconds(trial), workload)
+
+
+def _with_seconds(trial: Trial) -> list[Any]:
     trace, _, *rest = trial.record or []
-    return ms.database.TuningRecord.from_json([trace, [trial.seconds], *rest], workload)
+    return [trace, [trial.seconds], *rest]

@@ -7,27 +7,28 @@ from pathlib import Path
 
 from lprnet.errors import UserError
 
-FORMAT = 1
+FORMAT = 2
 FILE = "manifest.json"
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """Beside each log, as JSON. What makes two runs comparable must agree to go on with a log; the
-    checkpoint need not, as long as its kernels are the same.
+    """Beside each log, as JSON. What makes two measurements comparable must agree to go on with a
+    log; networks and their kernels may join it.
     """
 
     target: str
     variant: str
-    checkpoint: str
-    """File name of the weights whose kernels these are."""
-    checkpoint_sha256: str
+    networks: tuple[str, ...]
+    """The weights whose kernels these are: file name and digest."""
     tvm: str
     """TVM's version."""
     cpu: str
     """That measured; with a fleet, what its key says."""
     passes: tuple[str, ...]
+    """That give kernels their form. Those before them only decide which kernels there are."""
     kernels: tuple[str, ...]
+    """`calls x workload`; none calls what only earlier networks need."""
     seed: int
     trials: int
     """Candidates built and measured, failures included."""
@@ -42,7 +43,7 @@ class Manifest:
         return replace(self, trials=trials, valid=valid, seconds=round(seconds, 1))
 
 
-_FREE = {"checkpoint", "checkpoint_sha256", "trials", "valid", "seconds"}
+_FREE = {"networks", "kernels", "trials", "valid", "seconds"}
 
 
 def write_manifest(manifest: Manifest, directory: Path) -> None:

@@ -23,8 +23,10 @@ def summary(outcome: Outcome) -> Table:
         Column("kernel", no_wrap=True),
         *("MMAC", "trials", "failed", "first µs", "best µs", "GFLOP/s"),
         title=f"{outcome.directory}: {made.trials} trials, {made.valid / made.trials:.1%} valid, "
-        f"{made.seconds / 60:.1f} min, {outcome.peak_bytes / 2**20:.0f} MiB, "
-        f"{outcome.seconds * 1e3:.3f} ms a plate",
+        f"{made.seconds / 60:.1f} min, {outcome.peak_bytes / 2**20:.0f} MiB",
+        caption=", ".join(
+            f"{name}: {1e3 * seconds:.3f} ms a plate" for name, seconds in outcome.plates.items()
+        ),
     )
     for task in outcome.tasks:
         mine = [trial for trial in trials if trial.kernel == task.kernel]
@@ -47,11 +49,11 @@ def summary(outcome: Outcome) -> Table:
 
 
 def convergence(trials: list[Trial], tasks: list[Task]) -> list[float]:
-    """One image's tuned kernels together after each trial, seconds.
+    """One plate's tuned kernels, of every network, together after each trial, seconds.
 
     A kernel counts with its first valid trial before it has one.
     """
-    calls = {task.kernel: task.calls for task in tasks}
+    calls = {task.kernel: task.calls for task in tasks if task.calls}
     best: dict[str, float] = {}
     for trial in trials:
         if trial.seconds is not None:
@@ -60,7 +62,7 @@ def convergence(trials: list[Trial], tasks: list[Task]) -> list[float]:
     for trial in trials:
         if trial.seconds is not None:
             best[trial.kernel] = min(best[trial.kernel], trial.seconds)
-        curve.append(sum(calls[kernel] * seconds for kernel, seconds in best.items()))
+        curve.append(sum(best.get(kernel, 0.0) * count for kernel, count in calls.items()))
     return curve
 
 
@@ -74,7 +76,7 @@ def plot_convergence(outcome: Outcome, picture: Path) -> None:
     axes.set_xlim(0, len(curve))
     axes.set_ylim(bottom=0)
     axes.set_xlabel("trials")
-    axes.set_ylabel("tuned kernels, ms a plate")
+    axes.set_ylabel(f"tuned kernels, ms a plate of {len(outcome.plates)} networks")
     made = outcome.manifest
     axes.set_title(f"{made.target} {made.variant}, seed {made.seed}, {made.cpu}")
     partial = picture.with_name(f".{picture.name}.partial")

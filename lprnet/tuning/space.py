@@ -16,7 +16,7 @@ from tvm import s_tir
 from tvm.s_tir import meta_schedule as ms
 
 from lprnet.targets import Isa
-from schedules.integer_workloads import QuantizedConv2d
+from schedules.integer_workloads import DequantizedAveragePool, QuantizedConv2d
 from schedules.intrinsics import dot4
 from schedules.pools import keep_maxima_in_registers, pool_lanes
 from schedules.tiles import divisors
@@ -25,7 +25,7 @@ from schedules.workloads import AveragePool, Conv2d, MaxPool, Workload
 TILE_ROWS = 3
 UNROLLED_CHANNELS = 8
 INNER_ROWS = 32
-Tunable = Conv2d | QuantizedConv2d | MaxPool | AveragePool
+Tunable = Conv2d | QuantizedConv2d | MaxPool | AveragePool | DequantizedAveragePool
 
 
 def is_tunable(workload: Workload) -> TypeGuard[Tunable]:
@@ -59,7 +59,7 @@ def sketches(sch: s_tir.Schedule, workload: Tunable, isa: Isa) -> list[s_tir.Sch
             ]
         case MaxPool():
             return [_max_pool(sch.copy(), workload, isa)]
-        case AveragePool():
+        case AveragePool() | DequantizedAveragePool():
             return [_average_pool(sch.copy(), isa, whole) for whole in (True, False)]
 
 

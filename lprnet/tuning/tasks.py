@@ -1,18 +1,22 @@
-"""The kernels that a build needs and that are worth tuning."""
+"""The kernels that builds need and that are worth tuning."""
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 import tvm
+import tvm_ffi
 from tvm import relax, tirx
 
 from lprnet.tuning.space import Tunable, is_tunable
 from relay_passes.dataflow import Dataflow, is_call
-from schedules.match import match
+from schedules.integer_workloads import DequantizedAveragePool, QuantizedConv2d
+from schedules.match import match as match_workload
+from schedules.workloads import Conv2d
 
 
 @dataclass(frozen=True)
 class Task:
-    """One kernel: its name in the lowered module, what it computes, how often `main` calls it."""
+    """One kernel: its name, what it computes, how often a plate's `main` calls it."""
 
     kernel: str
     workload: Tunable
@@ -30,12 +34,49 @@ def find_tasks(lowered: tvm.IRModule) -> list[Task]:
     for variable, function in lowered.functions.items():
         if not isinstance(function, tirx.PrimFunc):
             continue
-        workload = match(function)
+        workload = match_workload(function)
         if workload is not None and is_tunable(workload):
             tasks.append(Task(variable.name_hint, workload, calls[variable.name_hint]))
     return tasks
 
 
+def shared_tasks(networks: Iterable[Iterable[Task]]) -> list[Task]:
+    """What a log is tuned for: each kernel of `networks` once, calls added up.
+
+    Kernels that `kernel_module` makes one are one, under a name that no other kernel has.
+    """
+    shared: dict[str, Task] = {}
+    for task in (task for network in networks for task in network):
+        name = kernel_name(task.workload)
+        calls = task.calls + (shared[name].calls if name in shared else 0)
+        shared[name] = Task(name, canonical(task.workload), calls)
+    return list(shared.values())
+
+
+def canonical(workload: Tunable) -> Tunable:
+    """`workload` without what its code does not depend on: how many channels of its last block are
+    zeros, and the value of a constant. Networks of different weights share such kernels.
+    """
+    match workload:
+        case Conv2d() | QuantizedConv2d():
+            return replace(workload, out_channels=workload.blocks * workload.block)
+        case DequantizedAveragePool():
+            return replace(workload, scale=1.0)
+        case _:
+            return workload
+
+
 def kernel_module(workload: Tunable) -> tvm.IRModule:
     """`workload` alone, in the form under which logs know it: tuning and building both ask here."""
+    return single(canonical(workload))
+
+
+def kernel_name(workload: Tunable) -> str:
+    """The name under which journals know `workload`: equal if and only if `kernel_module` is."""
+    digest = tvm_ffi.structural_hash(kernel_module(workload)) % 2**32
+    return f"{canonical(workload).name}_{digest:08x}"
+
+
+def single(workload: Tunable) -> tvm.IRModule:
+    """`workload` as it is, the only function of a module."""
     return tvm.IRModule({"main": workload.prim_func().with_attr("global_symbol", "main")})

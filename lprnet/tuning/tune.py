@@ -1,11 +1,12 @@
-"""`scripts/tune.py`'s work: from a checkpoint to a tuning log."""
+"""`scripts/tune.py`'s work: from checkpoints to a tuning log."""
 
 import contextlib
 import math
 import resource
 import shutil
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import tvm
@@ -13,7 +14,7 @@ from tqdm import tqdm
 
 from lprnet.artifact import digest
 from lprnet.build import prepare
-from lprnet.codegen import tvm_target
+from lprnet.codegen import KeepLocalsOnStack, tvm_target
 from lprnet.errors import UserError
 from lprnet.export import to_relax
 from lprnet.network import Network
@@ -22,11 +23,12 @@ from lprnet.targets import Target, cpu_flags, cpu_name, find_target
 from lprnet.tuning.fleet import Fleet
 from lprnet.tuning.journal import Journal
 from lprnet.tuning.local import LocalBench
-from lprnet.tuning.log import TRIALS
+from lprnet.tuning.log import RECORDS, TRIALS, open_log
 from lprnet.tuning.manifest import FILE, Manifest, read_manifest, refuse_to_mix, write_manifest
 from lprnet.tuning.session import BATCH, Session
-from lprnet.tuning.tasks import Task, find_tasks
-from relay_passes.pipeline import lower_graph, pass_names, quantize_graph, reduce_graph
+from lprnet.tuning.tasks import Task, find_tasks, kernel_name, shared_tasks
+from lprnet.weights import DEFAULT_CHECKPOINT
+from relay_passes.pipeline import lower, lower_graph, quantize_graph, reduce_graph
 
 FEWEST = 4
 """Candidates a batch, however few the trials."""
@@ -36,9 +38,12 @@ FEWEST = 4
 class Request:
     """What the user asked for."""
 
-    checkpoint: Path
+    checkpoints: Sequence[Path]
+    """Besides the default model, whose kernels are in every log: a fresh clone builds it."""
     calibration: Path | None
+    """Of `checkpoints`; the default model is tuned as it ships."""
     quantized: str | None
+    pruned: str | None
     target: str
     trials: int
     fresh: bool
@@ -55,8 +60,8 @@ class Outcome:
     directory: Path
     manifest: Manifest
     tasks: list[Task]
-    seconds: float
-    """One image's tuned kernels together."""
+    plates: dict[str, float]
+    """Seconds of one plate's tuned kernels together, by network."""
     peak_bytes: int
     """Of memory, this process."""
 
@@ -72,25 +77,14 @@ def tune(request: Request) -> Outcome:
     if request.trials < 1:
         raise UserError(f"--trials is {request.trials}; give at least 1.")
     target = find_target(request.target)
-    network, *_ = prepare(request.checkpoint, request.calibration, request.quantized, target.isa)
-    tasks = _tasks(network, target)
-    manifest = Manifest(
-        target=target.name,
-        variant=network.variant,
-        checkpoint=request.checkpoint.name,
-        checkpoint_sha256=digest(request.checkpoint),
-        tvm=tvm.__version__,
-        cpu=cpu_name() if request.key is None else f"fleet {request.key}",
-        passes=pass_names(target.isa, network.scales),
-        kernels=tuple(f"{task.calls} x {task.workload}" for task in tasks),
-        seed=request.seed,
-        trials=0,
-        valid=0,
-        seconds=0.0,
-    )
-    directory = request.output / manifest.target / manifest.variant
+    networks = _networks(request, target)
+    directory = request.output / target.name / networks[0].network.variant
     with _bench(request, target) as bench, tempfile.TemporaryDirectory() as scratch:
-        manifest = _open(directory, manifest, request.fresh)
+        manifest, tasks = _open(directory, _manifest(request, target, networks), request.fresh)
+        tasks = shared_tasks([tasks, *(each.tasks for each in networks)])
+        manifest = replace(
+            manifest, kernels=tuple(f"{task.calls} x {task.workload}" for task in tasks)
+        )
         batch = min(BATCH, max(FEWEST, request.trials // (2 * len(tasks))))
         session = Session(
             tasks, tvm_target(target), target.isa, manifest, directory, Path(scratch), batch
@@ -99,23 +93,65 @@ def tune(request: Request) -> Outcome:
         with tqdm(total=max(request.trials, done), initial=done, unit="trial") as bar:
 
             def report(added: int) -> None:
-                if session.seconds < math.inf:
-                    bar.set_postfix_str(f"best {session.seconds * 1e3:.3f} ms a plate", False)
+                plates = [1e3 * each.seconds(session.best_seconds) for each in networks]
+                if max(plates) < math.inf:
+                    best = ", ".join(f"{milliseconds:.3f}" for milliseconds in plates)
+                    bar.set_postfix_str(f"best {best} ms a plate", False)
                 bar.update(added)
 
             session.run(request.trials, bench, report)
         with tqdm(total=len(tasks), unit="kernel", desc="finals") as bar:
             session.confirm(bench, bar.update)
         session.journal.close()
+    best = {trials[0].kernel: trials[0].seconds or math.inf for trials in session.best() if trials}
+    plates = {each.name: each.seconds(best) for each in networks}
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return Outcome(directory, session.manifest, tasks, session.seconds, peak)
+    return Outcome(directory, session.manifest, tasks, plates, peak)
 
 
-def _tasks(network: Network, target: Target) -> list[Task]:
-    """The kernels of the network, through the same passes as a build."""
-    reduced = reduce_graph(to_relax(network.model))
-    quantized = quantize_graph(reduced, network.scales)
-    return find_tasks(lower_graph(quantized, target.isa))
+@dataclass(frozen=True)
+class _Tuned:
+    """A network whose kernels are tuned."""
+
+    name: str
+    network: Network
+    tasks: list[Task]
+
+    def seconds(self, best: Mapping[str, float]) -> float:
+        """One plate's kernels together, each as fast as in `best`."""
+        return sum(
+            task.calls * best.get(kernel_name(task.workload), math.inf) for task in self.tasks
+        )
+
+
+def _networks(request: Request, target: Target) -> list[_Tuned]:
+    """The default model as it ships, then what the user named, through the passes of a build."""
+    sources: list[tuple[Path, Path | None]] = [(DEFAULT_CHECKPOINT, None)]
+    sources += [(file, request.calibration) for file in request.checkpoints or [DEFAULT_CHECKPOINT]]
+    networks = []
+    for file, calibration in dict.fromkeys(sources):
+        network, *_ = prepare(file, calibration, request.quantized, target.isa, request.pruned)
+        reduced = quantize_graph(reduce_graph(to_relax(network.model)), network.scales)
+        name = f"{file.name} {digest(file)[:12]}{' calibrated' if calibration else ''}"
+        networks.append(_Tuned(name, network, find_tasks(lower_graph(reduced, target.isa))))
+    return networks
+
+
+def _manifest(request: Request, target: Target, networks: Sequence[_Tuned]) -> Manifest:
+    """That of a new log."""
+    return Manifest(
+        target=target.name,
+        variant=networks[0].network.variant,
+        networks=tuple(each.name for each in networks),
+        tvm=tvm.__version__,
+        cpu=cpu_name() if request.key is None else f"fleet {request.key}",
+        passes=tuple(str(step.info.name) for step in (*lower(target.isa), KeepLocalsOnStack())),
+        kernels=(),
+        seed=request.seed,
+        trials=0,
+        valid=0,
+        seconds=0.0,
+    )
 
 
 def _bench(
@@ -132,8 +168,11 @@ def _bench(
     return LocalBench()
 
 
-def _open(directory: Path, manifest: Manifest, fresh: bool) -> Manifest:
-    """The manifest of the log to go on with: what is there, or `manifest` for a new one."""
+def _open(directory: Path, manifest: Manifest, fresh: bool) -> tuple[Manifest, list[Task]]:
+    """The manifest of the log to go on with, and the kernels that it has already: what is there
+    with `manifest`'s networks added, or a new one.
+    """
+    tasks = []
     try:
         directory.mkdir(parents=True, exist_ok=True)
         if fresh:
@@ -143,10 +182,13 @@ def _open(directory: Path, manifest: Manifest, fresh: bool) -> Manifest:
         if (directory / FILE).exists():
             there = read_manifest(directory)
             refuse_to_mix(there, manifest, directory)
-            return there
+            networks = dict.fromkeys((*there.networks, *manifest.networks))
+            manifest = replace(there, networks=tuple(networks))
+            if (directory / RECORDS).exists():
+                tasks = open_log(directory).tasks()
         write_manifest(manifest, directory)
     except OSError as error:
         raise UserError(
             f"{directory}: cannot be written ({error.strerror}); choose another --output."
         ) from error
-    return manifest
+    return manifest, tasks

@@ -21,6 +21,11 @@ CALLS_PER_PROCESS = 100
 STARTING = 120.0
 """Seconds that a process may take to come up; the first waits for the server's imports."""
 
+SLICE = 1.0
+"""Seconds at most that one look at the clock counts for: what passes while the tuner itself is
+stopped (Ctrl-Z, a closed lid) is not held against the calls in progress.
+"""
+
 PR_SET_PDEATHSIG = 1
 """Linux's `prctl` option: a process in an endless loop does not outlive the tuner."""
 
@@ -59,7 +64,8 @@ class Workers:
         self, function: Callable[..., Any], calls: Sequence[tuple[Any, ...]], timeout: float
     ) -> list[Any]:
         """`function(*call)` for each of `calls`, or a `Failure`: it raised, died, or took longer
-        than `timeout` seconds. `function` is a module's own, arguments and results are pickled.
+        than `timeout` seconds in which this process ran. `function` is a module's own, arguments
+        and results are pickled.
         """
         results: list[Any] = [None] * len(calls)
         waiting = list(enumerate(calls))[::-1]
@@ -70,10 +76,12 @@ class Workers:
                 index, call = waiting.pop()
                 worker = idle.pop()
                 busy[worker.submit(function, call, timeout)] = (worker, index)
-            remaining = min(worker.deadline for worker, _ in busy.values()) - time.monotonic()
-            ready = set(wait(busy, max(0.0, remaining)))
+            before = time.monotonic()
+            ready = set(wait(busy, min(SLICE, *(worker.remaining for worker, _ in busy.values()))))
+            passed = min(SLICE, time.monotonic() - before)
             for connection, (worker, index) in list(busy.items()):
-                if connection in ready or worker.deadline <= time.monotonic():
+                worker.remaining -= passed
+                if connection in ready or worker.remaining <= 0:
                     results[index] = worker.collect(connection in ready)
                     del busy[connection]
                     idle.append(worker)
@@ -88,7 +96,7 @@ class _Worker:
         self._process: ForkServerProcess | None = None
         self._connection: Connection
         self._calls = 0
-        self.deadline = 0.0
+        self.remaining = 0.0
 
     def submit(
         self, function: Callable[..., Any], call: tuple[Any, ...], timeout: float
@@ -98,7 +106,7 @@ class _Worker:
             self.stop()
             self._start()
         self._calls += 1
-        self.deadline = time.monotonic() + timeout
+        self.remaining = timeout
         with contextlib.suppress(OSError):  # it died between two calls; collect() reports that
             self._connection.send((function, call))
         return self._connection

@@ -10,19 +10,22 @@ from lprnet.codegen import tvm_target
 from lprnet.targets import find_target
 from lprnet.tuning.manifest import Manifest, write_manifest
 from lprnet.tuning.session import Session
-from lprnet.tuning.tasks import Task
+from lprnet.tuning.tasks import Task, shared_tasks
 from schedules.workloads import AveragePool, Conv2d
 
 TARGET = find_target("broadwell")
-TASKS = [
-    Task("conv", Conv2d(6, 10, 8, 3, 1, 16, 16), 2),
-    Task("pool", AveragePool(1, 4, 16, (4, 2), (4, 2)), 1),
-]
+TASKS = shared_tasks(
+    [
+        [
+            Task("conv", Conv2d(6, 10, 8, 3, 1, 16, 16), 2),
+            Task("pool", AveragePool(1, 4, 16, (4, 2), (4, 2)), 1),
+        ]
+    ]
+)
 MANIFEST = Manifest(
     target=TARGET.name,
     variant="fp32",
-    checkpoint="none",
-    checkpoint_sha256="00" * 32,
+    networks=("none",),
     tvm=__import__("tvm").__version__,
     cpu="this one",
     passes=(),

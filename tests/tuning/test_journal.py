@@ -39,7 +39,7 @@ def test_one_run_at_a_time(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="another run is tuning there"):
         Journal(tmp_path / "trials.jsonl")
     journal.append(TRIALS)
-    journal.compact(set())
+    journal.compact([])
     with pytest.raises(UserError, match="another run is tuning there"):
         Journal(tmp_path / "trials.jsonl")
     journal.close()
@@ -50,11 +50,17 @@ def test_compact_keeps_every_trial_and_the_best_records(tmp_path: Path) -> None:
     path = tmp_path / "trials.jsonl"
     journal = Journal(path)
     journal.append(TRIALS)
-    journal.compact({("pool", "00")})
+    confirmed = replace(TRIALS[2], seconds=2.1e-5)
+    journal.compact([confirmed])
     more = Trial("pool", "01", 3e-5, None, [])
     journal.append([more])
     journal.close()
-    assert read_trials(path) == [replace(TRIALS[0], record=None), *TRIALS[1:], more]
+    assert read_trials(path) == [
+        replace(TRIALS[0], record=None),
+        TRIALS[1],
+        confirmed,
+        more,
+    ]
     assert list(tmp_path.iterdir()) == [path]
 
 

@@ -11,8 +11,7 @@ from lprnet.tuning.manifest import Manifest, read_manifest, refuse_to_mix, write
 MANIFEST = Manifest(
     target="broadwell",
     variant="fp32",
-    checkpoint="a.safetensors",
-    checkpoint_sha256="ab" * 32,
+    networks=("a.safetensors abab",),
     tvm="0.27.0",
     cpu="Xeon",
     passes=("FoldBatchNorm", "LowerToKernels"),
@@ -30,8 +29,8 @@ def test_round_trip(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["manifest.json"]
 
 
-def test_progress_and_checkpoints_of_the_same_shapes_may_differ(tmp_path: Path) -> None:
-    later = replace(MANIFEST.progressed(64, 63, 12.34), checkpoint="b", checkpoint_sha256="cd")
+def test_progress_and_networks_may_differ(tmp_path: Path) -> None:
+    later = replace(MANIFEST.progressed(64, 63, 12.34), networks=("b",), kernels=())
     assert (later.trials, later.valid, later.seconds) == (64, 63, 12.3)
     refuse_to_mix(MANIFEST, later, tmp_path)
 
@@ -44,7 +43,6 @@ def test_progress_and_checkpoints_of_the_same_shapes_may_differ(tmp_path: Path) 
         {"tvm": "0.28.0"},
         {"cpu": "EPYC"},
         {"passes": ("LowerToKernels",)},
-        {"kernels": ()},
         {"seed": 2},
     ],
 )

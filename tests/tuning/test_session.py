@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -85,6 +86,7 @@ def test_a_run_and_its_continuation(small: Small) -> None:
         check(results[1], results[0])
     with pytest.raises(UserError, match=r"has no record for the kernel conv9.*tuned for none"):
         log.schedule("conv9", Conv2d(6, 10, 9, 3, 1, 16, 16))
+    assert log.tasks() == [replace(task, calls=0) for task in TASKS]
 
 
 def test_killed_again_and_again(small: Small, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from lprnet.targets import TARGETS, Isa, Target, cpu_flags
 from lprnet.tuning.measure import check, random_inputs, run_kernel
 from lprnet.tuning.space import Tunable, is_tunable, sketches, space_generator
 from lprnet.tuning.tasks import kernel_module
-from schedules.integer_workloads import QuantizedConv2d
+from schedules.integer_workloads import DequantizedAveragePool, QuantizedConv2d
 from schedules.workloads import AveragePool, Conv2d, MaxPool, Normalise
 
 RUNNABLE = [
@@ -59,6 +59,9 @@ def reference(workload: Tunable, inputs: tuple[NDArray[np.float32], ...]) -> NDA
             return hwc(F.max_pool2d(image(inputs[0]), 3, (1, workload.stride)))
         case AveragePool():
             return hwc(F.avg_pool2d(image(inputs[0]), workload.kernel, workload.stride))
+        case DequantizedAveragePool():
+            mean = hwc(F.avg_pool2d(image(inputs[0]), workload.kernel, workload.stride))
+            return mean * workload.scale
 
 
 def runs_right(workload: Tunable, module: tvm.IRModule, target: Target) -> None:
@@ -88,6 +91,11 @@ def workloads(isa: Isa) -> st.SearchStrategy[Tunable]:
             AveragePool,
             *(st.integers(1, 4), st.integers(1, 4), channels),
             *(st.tuples(kernels, kernels), st.just((1, 1))),
+        ),
+        st.builds(
+            DequantizedAveragePool,
+            *(st.integers(1, 4), st.integers(1, 4), channels),
+            *(st.tuples(kernels, kernels), st.just((1, 1)), st.just(1.0)),
         ),
     )
 

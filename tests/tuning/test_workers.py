@@ -1,6 +1,7 @@
 """Workers survive whatever a call does."""
 
 import ctypes
+import itertools
 import os
 import sys
 import time
@@ -48,6 +49,13 @@ def test_processes_live_on_between_calls(workers: Workers) -> None:
     second = set(workers.map(behave, [("well",)] * 8, 5.0))
     assert len(first | second) <= 2
     assert os.getpid() not in first
+
+
+def test_a_stopped_tuner_fails_nobody(workers: Workers, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = itertools.count(step=100.0)
+    monkeypatch.setattr("lprnet.tuning.workers.time.monotonic", lambda: next(clock))
+    (slept,) = workers.map(time.sleep, [(0.2,)], 5.0)
+    assert slept is None
 
 
 def affinity() -> set[int]:

@@ -1,0 +1,150 @@
+"""The search for schedules of one kernel: what to measure next, and what measurements teach.
+
+MetaSchedule's evolutionary search proposes candidates, ranked by an XGBoost model that all kernels
+share. Candidates that were measured before, here or in an earlier run, are passed over.
+"""
+
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import tvm
+import tvm_ffi
+from tvm.s_tir import meta_schedule as ms
+
+from lprnet.codegen import generate
+from lprnet.targets import Isa
+from lprnet.tuning.allocation import Progress
+from lprnet.tuning.journal import Trial
+from lprnet.tuning.log import tuning_record, workload_line
+from lprnet.tuning.measure import Example, random_inputs, run_kernel
+from lprnet.tuning.space import space_generator
+from lprnet.tuning.tasks import Task, kernel_module
+
+POPULATION, GENERATIONS = 64, 2
+"""Of the evolutionary search. These spaces have thousands of points, not billions, and ranking a
+candidate takes several milliseconds: more of either costs more time than measuring does.
+"""
+
+
+@dataclass(frozen=True)
+class Learning:
+    """What the kernels of one session share."""
+
+    target: tvm.target.Target
+    isa: Isa
+    seed: int
+    batch: int
+    database: ms.database.Database = field(default_factory=ms.database.MemoryDatabase)
+    model: ms.cost_model.CostModel = field(
+        default_factory=lambda: ms.cost_model.XGBModel(num_warmup_samples=0, verbose_eval=0)
+    )
+
+
+class Search:
+    """One kernel's."""
+
+    def __init__(self, task: Task, learning: Learning, example: Path) -> None:
+        """`example` is where the `Example` to check candidates with is written."""
+        module = kernel_module(task.workload)
+        inputs = _write_example(module, example)
+        self.task = task
+        self.example = example
+        self.line = workload_line(task.workload)
+        self.progress = Progress(
+            task.calls, task.workload.macs or int(np.prod(inputs[0].shape)), task.workload.family
+        )
+        self._learning = learning
+        self._entry = learning.database.commit_workload(module)
+        self._seen: set[str] = set()
+        self._context = ms.TuneContext(
+            module,
+            target=learning.target,
+            space_generator=space_generator(task.workload, learning.isa),
+            search_strategy=ms.search_strategy.EvolutionarySearch(
+                population_size=POPULATION, genetic_num_iters=GENERATIONS, init_min_unmeasured=1
+            ),
+            task_name=task.kernel,
+            rand_state=learning.seed,
+        )
+        self._context.pre_tuning(
+            max_trials=2**31 - 1,
+            num_trials_per_iter=learning.batch,
+            database=learning.database,
+            cost_model=learning.model,
+        )
+
+    def relearn(self, trials: list[Trial]) -> None:
+        """Take up where `trials` of this kernel end."""
+        batch = self._learning.batch
+        for start in range(0, len(trials), batch):
+            self._note(trials[start : start + batch])
+        records = [tuning_record(trial, self._entry) for trial in trials if trial.record]
+        for record in records:
+            self._learning.database.commit_tuning_record(record)
+        if records:
+            self._learning.model.update(
+                self._context,
+                [record.as_measure_candidate() for record in records],
+                [ms.runner.RunnerResult(list(record.run_secs), None) for record in records],
+            )
+
+    def propose(self) -> dict[str, ms.MeasureCandidate]:
+        """The next batch by structural hash; the search is exhausted if there is none."""
+        fresh: dict[str, ms.MeasureCandidate] = {}
+        for candidate in self._context.generate_measure_candidates() or []:
+            digest = f"{tvm_ffi.structural_hash(candidate.sch.mod) % 2**64:016x}"
+            if digest not in self._seen:
+                fresh.setdefault(digest, candidate)
+        self.progress.exhausted = not fresh
+        return fresh
+
+    def learn(
+        self,
+        candidates: list[ms.MeasureCandidate],
+        results: list[ms.runner.RunnerResult],
+        trials: list[Trial],
+    ) -> None:
+        """Take in what was measured; `trials` says the same of each candidate for the journal."""
+        self._note(trials)
+        for trial in trials:
+            if trial.record:
+                self._learning.database.commit_tuning_record(tuning_record(trial, self._entry))
+        self._learning.model.update(self._context, candidates, results)
+        self._context.notify_runner_results(candidates, results)
+
+    def trial(
+        self, digest: str, candidate: ms.MeasureCandidate, result: ms.runner.RunnerResult
+    ) -> Trial:
+        """A measurement as the journal knows it."""
+        if result.run_secs is None:
+            return Trial(self.task.kernel, digest, None, str(result.error_msg)[:200], None)
+        seconds = float(result.run_secs[0])
+        record = ms.database.TuningRecord(
+            candidate.sch.trace, self._entry, [seconds], self._learning.target, candidate.args_info
+        )
+        return Trial(self.task.kernel, digest, seconds, None, record.as_json())
+
+    def candidate(self, trial: Trial) -> ms.MeasureCandidate:
+        """A valid trial's, to measure it again."""
+        return tuning_record(trial, self._entry).as_measure_candidate()
+
+    def _note(self, trials: list[Trial]) -> None:
+        self._seen.update(trial.candidate for trial in trials)
+        best = self.progress.best
+        times = [trial.seconds for trial in trials if trial.seconds is not None]
+        best.append(min([*times, *best[-1:]], default=math.inf))
+
+
+def _write_example(module: tvm.IRModule, path: Path) -> tuple[np.ndarray, ...]:
+    """Inputs of the unscheduled kernel, written to `path` with what it computes from them."""
+    function = module["main"]
+    # For any x86-64: this machine may not be the one that measures.
+    library = generate(module, tvm.target.Target({"kind": "llvm", "num-cores": 1}))
+    *_, out = function.params
+    blank = np.zeros([int(extent) for extent in out.shape], str(out.dtype))
+    inputs = random_inputs(function)
+    expected = run_kernel(library.jit(), tvm.cpu(), inputs, blank)[-1].numpy()
+    Example(inputs, expected).save(path)
+    return inputs
