@@ -8,13 +8,13 @@ import dataclasses
 import hashlib
 import inspect
 import json
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 from lprnet.errors import UserError
+from lprnet.replacing import replacing
 from lprnet.targets import cpu_flags
 
 FORMAT = 2
@@ -92,17 +92,9 @@ def make_folder(folder: Path) -> None:
 
 def write_manifest(manifest: Manifest, path: Path) -> None:
     """Write `manifest` as JSON, all or nothing. Raises `UserError` if `path` cannot be written."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     text = json.dumps(dataclasses.asdict(manifest), ensure_ascii=False, indent=2) + "\n"
-    try:
+    with replacing(path) as partial:
         partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
-    except OSError as error:
-        raise UserError(
-            f"{path}: cannot be written ({error.strerror}); choose another output folder."
-        ) from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def read_manifest(artifact: Path) -> Manifest:

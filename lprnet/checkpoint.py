@@ -1,16 +1,16 @@
 """Checkpoints in and out: `.pth` (weights only) and `.safetensors`, verified tensor by tensor."""
 
-import os
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 from torch import Tensor
 
 from lprnet.errors import UserError
 from lprnet.model import LPRNet
+from lprnet.replacing import replacing
 
 MAX_BYTES = 100 * 2**20
 """Fifty times LPRNet's size: what is larger is another file, and is not read into memory."""
@@ -39,16 +39,10 @@ def save_model(model: LPRNet, path: Path) -> None:
 
     Raises `UserError` where `path` cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     state = {name: tensor.detach().contiguous() for name, tensor in model.state_dict().items()}
-    try:
-        save_file(state, temporary)
-        os.replace(temporary, path)
-    except Exception as error:  # safetensors wraps the operating system's errors in its own
-        temporary.unlink(missing_ok=True)
-        raise UserError(
-            f"cannot write the checkpoint {path} ({error}); choose a directory you may write to"
-        ) from error
+    with replacing(path) as partial:
+        # Not `save_file`, which wraps the operating system's errors in its own.
+        partial.write_bytes(save(state))
 
 
 def _read(path: Path) -> object:

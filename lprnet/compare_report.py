@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from rich.table import Column, Table
 
 from lprnet.compare import Comparison, KernelTimes
+from lprnet.replacing import replacing
 
 COLOURS = {"auto": "#E69F00", "manual": "#0072B2", "hybrid": "#009E73"}
 """From Okabe and Ito's palette, told apart by every kind of colour vision."""
@@ -93,9 +94,8 @@ def plot(comparison: Comparison, picture: Path) -> None:
     axes.set_xlabel(f"% of one core's {comparison.peak_gflops:.0f} GFLOP/s (float32 FMA)")
     axes.set_title(f"{comparison.target} {comparison.variant}")
     axes.legend(loc="lower right")
-    partial = picture.with_name(f".{picture.name}.partial")
-    figure.savefig(partial, dpi=120, format="png")
-    partial.replace(picture)
+    with replacing(picture) as partial:
+        figure.savefig(partial, dpi=120, format="png")
 
 
 def _end_to_end(comparison: Comparison) -> list[Any]:

@@ -1,13 +1,12 @@
 """A contact sheet of rendered plates, so that a person can judge what the network is taught on."""
 
-import os
 from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from lprnet.errors import UserError
+from lprnet.replacing import replacing
 from lprnet.synthetic import render
 
 COLUMNS, ZOOM, GAP = 8, 2, 6
@@ -32,12 +31,5 @@ def _framed(plate: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def write_contact_sheet(path: Path, seed: int) -> None:
     """Write `contact_sheet(seed)` to `path` as PNG. Raises `UserError` where that is impossible."""
     _, data = cv2.imencode(".png", contact_sheet(seed), [cv2.IMWRITE_PNG_COMPRESSION, 9])
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(data.tobytes())
-        os.replace(temporary, path)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise UserError(
-            f"cannot write the contact sheet {path} ({error.strerror}); choose another place"
-        ) from error
+    with replacing(path) as partial:
+        partial.write_bytes(data.tobytes())

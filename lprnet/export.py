@@ -4,7 +4,6 @@ Both write the model as it is, weights bound as constants and in inference mode.
 context norm is per image or by calibrated constants is the model's own `context_means`.
 """
 
-import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,8 +13,8 @@ import torch
 import tvm
 from tvm.relax.frontend.torch import from_exported_program
 
-from lprnet.errors import UserError
 from lprnet.model import HEIGHT, WIDTH, LPRNet
+from lprnet.replacing import replacing
 
 
 def to_relax(model: LPRNet) -> tvm.IRModule:
@@ -36,29 +35,20 @@ def to_onnx(model: LPRNet, path: Path, batch: int | None = 1) -> None:
     `batch=None` leaves the batch dynamic. Raises `UserError` if `path` cannot be written; nothing
     is left behind then.
     """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     dynamic = {"x": {0: torch.export.Dim("batch")}} if batch is None else None
-    try:
-        with _inference(model), warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            torch.onnx.export(
-                model,
-                (torch.zeros(batch or 2, 3, HEIGHT, WIDTH),),
-                partial,
-                input_names=["images"],
-                output_names=["logits"],
-                dynamic_shapes=dynamic,
-                dynamo=True,
-                external_data=False,
-                verbose=False,
-            )
-        partial.replace(path)
-    except OSError as error:
-        raise UserError(
-            f"{path}: cannot be written ({error.strerror or error}); choose another output folder."
-        ) from error
-    finally:
-        partial.unlink(missing_ok=True)
+    with replacing(path) as partial, _inference(model), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            model,
+            (torch.zeros(batch or 2, 3, HEIGHT, WIDTH),),
+            partial,
+            input_names=["images"],
+            output_names=["logits"],
+            dynamic_shapes=dynamic,
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from lprnet.codegen import generate, tvm_target
 from lprnet.cpuid import masks
 from lprnet.errors import UserError
 from lprnet.merge import WEIGHTS_SYMBOL, Program
+from lprnet.replacing import replacing
 from lprnet.targets import Target
 
 _WEIGHTS_ASSEMBLY = """\
@@ -45,8 +46,8 @@ SHARED = (
         for option in ("--gc-sections", "--build-id=none", "-z,noseparate-code", "-z,norelro")
     ),
 )
-"""A shared object with nothing in it that an artifact does not use: no page of padding between code,
-constants and tables, and no constructors, for it has none to run.
+"""A shared object with nothing in it that an artifact does not use: no page of padding between
+code, constants and tables, and no constructors, for it has none to run.
 """
 
 HEAP = "TVMBackendAllocWorkspace"
@@ -69,17 +70,8 @@ def link(programs: Mapping[Target, Program], weights: bytes, path: Path) -> None
                 f"{path}: kernels without a schedule keep buffers on a heap that only TVM's own "
                 "runtime has, so no artifact can hold them; scripts/compare.py times them instead."
             )
-        partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as partial:
             shutil.copyfile(linked, partial)
-            partial.replace(path)
-        except OSError as error:
-            raise UserError(
-                f"{path}: cannot be written ({error.strerror}); choose another output folder."
-            ) from error
-        finally:
-            partial.unlink(missing_ok=True)
 
 
 def c_compiler() -> str:

@@ -7,6 +7,7 @@ import matplotlib
 from matplotlib.figure import Figure
 
 from lprnet.errors import UserError
+from lprnet.replacing import replacing
 
 BLUE, ORANGE = "#0072B2", "#D55E00"
 """From Okabe and Ito's palette, told apart by every kind of colour vision."""
@@ -38,4 +39,5 @@ def plot_run(log: Path, picture: Path) -> None:
     right.plot(steps, accuracies, color=ORANGE, marker=".")
     right.set_ylabel("validation plates read exactly, %", color=ORANGE)
     right.set_ylim(0, 100.5)
-    figure.savefig(picture, dpi=120, format="png")
+    with replacing(picture) as partial:
+        figure.savefig(partial, dpi=120, format="png")

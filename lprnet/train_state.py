@@ -10,6 +10,7 @@ from torch import Tensor
 
 from lprnet.errors import UserError
 from lprnet.model import LPRNet
+from lprnet.replacing import replacing
 from lprnet.slim import Live, slim, widen
 
 
@@ -67,7 +68,6 @@ def _assemble(model: LPRNet, live: Live, seed: int, weight_decay: float) -> Trai
 
 def save(state: TrainState, path: Path) -> None:
     """Write `state`; a kill at any moment leaves the previous file or the new one."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     content = {
         "live": state.live,
         "model": state.model.state_dict(),
@@ -76,11 +76,10 @@ def save(state: TrainState, path: Path) -> None:
         "step": state.step,
         "seed": state.seed,
     }
-    with temporary.open("wb") as file:
+    with replacing(path) as partial, partial.open("wb") as file:
         torch.save(content, file)
         file.flush()
         os.fsync(file.fileno())
-    os.replace(temporary, path)
 
 
 def load(path: Path, weight_decay: float) -> TrainState:

@@ -216,11 +216,11 @@ def test_any_bytes_are_one_sentence(content: bytes, suffix: str, tmp_path: Path)
 
 def test_save_to_an_unwritable_place_leaves_nothing(tmp_path: Path) -> None:
     model = LPRNet()
-    with pytest.raises(UserError, match="cannot write the checkpoint"):
-        save_model(model, tmp_path / "absent" / "m.safetensors")
+    with pytest.raises(UserError, match="cannot be written"):
+        save_model(model, Path(__file__) / "m.safetensors")
     occupied = tmp_path / "m.safetensors"
     occupied.mkdir()
-    with pytest.raises(UserError, match="cannot write the checkpoint"):
+    with pytest.raises(UserError, match="cannot be written"):
         save_model(model, occupied)
     assert list(tmp_path.iterdir()) == [occupied]
 

@@ -1,7 +1,6 @@
 """The report as data: what is measured, kept as JSON, and drawn from again."""
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 
 from lprnet.bench import Accuracy, Record
 from lprnet.errors import UserError
+from lprnet.replacing import replacing
 from lprnet.report.costs import Start, Throughput
 from lprnet.report.rows import Missing
 
@@ -123,14 +123,5 @@ def _line(content: dict[str, Any]) -> Line:
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Write a file, all or nothing. Raises `UserError` where that is impossible."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as partial:
         partial.write_bytes(content)
-        partial.replace(path)
-    except OSError as error:
-        raise UserError(
-            f"{path}: cannot be written ({error.strerror}); choose another place"
-        ) from error
-    finally:
-        partial.unlink(missing_ok=True)

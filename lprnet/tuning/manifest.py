@@ -1,11 +1,11 @@
 """What a log was tuned for, and the refusal to mix it with anything else."""
 
 import json
-import os
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
 from lprnet.errors import UserError
+from lprnet.replacing import replacing
 
 FORMAT = 2
 FILE = "manifest.json"
@@ -48,10 +48,8 @@ _FREE = {"networks", "kernels", "trials", "valid", "seconds"}
 
 def write_manifest(manifest: Manifest, directory: Path) -> None:
     """Write `manifest.json`, all or nothing."""
-    path = directory / FILE
-    partial = path.with_name(f".{FILE}.{os.getpid()}.partial")
-    partial.write_text(json.dumps(asdict(manifest), indent=2) + "\n", encoding="utf-8")
-    partial.replace(path)
+    with replacing(directory / FILE) as partial:
+        partial.write_text(json.dumps(asdict(manifest), indent=2) + "\n", encoding="utf-8")
 
 
 def read_manifest(directory: Path) -> Manifest:

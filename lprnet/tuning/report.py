@@ -6,6 +6,7 @@ import matplotlib
 from matplotlib.figure import Figure
 from rich.table import Column, Table
 
+from lprnet.replacing import replacing
 from lprnet.tuning.journal import Trial, read_trials
 from lprnet.tuning.log import TRIALS, open_log
 from lprnet.tuning.tasks import Task
@@ -79,6 +80,5 @@ def plot_convergence(outcome: Outcome, picture: Path) -> None:
     axes.set_ylabel(f"tuned kernels, ms a plate of {len(outcome.plates)} networks")
     made = outcome.manifest
     axes.set_title(f"{made.target} {made.variant}, seed {made.seed}, {made.cpu}")
-    partial = picture.with_name(f".{picture.name}.partial")
-    figure.savefig(partial, dpi=120, format="png")
-    partial.replace(picture)
+    with replacing(picture) as partial:
+        figure.savefig(partial, dpi=120, format="png")
