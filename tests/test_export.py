@@ -82,8 +82,7 @@ def test_onnx_equals_torch(
     np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
 
 
-def test_a_path_that_cannot_be_written_is_the_users_mistake(model: LPRNet, tmp_path: Path) -> None:
-    path = tmp_path / "missing" / "lprnet.onnx"
-    with pytest.raises(UserError, match="missing"):
+def test_a_path_that_cannot_be_written_is_the_users_mistake(model: LPRNet) -> None:
+    path = Path(__file__) / "lprnet.onnx"
+    with pytest.raises(UserError, match="cannot be written"):
         to_onnx(model, path)
-    assert list(tmp_path.iterdir()) == []
