@@ -1,0 +1,67 @@
+"""What a trace chose is told as the scheduled loops have it."""
+
+import pytest
+from tvm import s_tir
+
+from lprnet.targets import AVX2
+from lprnet.tuning.choices import ConvolutionChoice, choices
+from lprnet.tuning.space import sketches
+from lprnet.tuning.tasks import single
+from schedules.integer_workloads import DequantizedAveragePool, QuantizedConv2d
+from schedules.intrinsics import GROUP
+from schedules.tiles import Tile
+from schedules.workloads import AveragePool, Conv2d, MaxPool
+
+
+def extents(sch: s_tir.Schedule, block: str) -> list[int]:
+    return [int(sch.get(loop).extent) for loop in sch.get_loops(sch.get_sblock(block))]
+
+
+@pytest.mark.parametrize(
+    "workload", [Conv2d(6, 12, 8, 3, 2, 32, 32), QuantizedConv2d(6, 12, 8, 3, 2, 32, 32, 127)]
+)
+def test_convolutions(workload: Conv2d | QuantizedConv2d) -> None:
+    found = sketches(s_tir.Schedule(single(workload)), workload, AVX2)
+    chosen = [choices(sch.trace, workload) for sch in found]
+    for sch, choice in zip(found, chosen, strict=True):
+        assert isinstance(choice, ConvolutionChoice)
+        row_outer, column_outer, _, row, column, *tile, _ = extents(sch, "out")
+        assert choice.tile == Tile(*tile)
+        assert choice.bands == (row, column)
+        assert choice.whole == (row_outer * row, column_outer * column)
+        if isinstance(workload, QuantizedConv2d):
+            assert choice.unrolled % GROUP == 0
+            continue
+        *window, unrolled = extents(sch, "acc_update")[6:10]
+        assert choice.unrolled == unrolled
+        outer = workload.channels // unrolled
+        assert window == ([3, 2, outer] if choice.window_outside else [outer, 3, 2])
+    assert {choice.window_outside for choice in chosen} == {True, False}  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("workload", "words"),
+    [
+        (MaxPool(4, 6, 2, 16), "pixels x 1 vector"),
+        (AveragePool(2, 6, 16, (4, 2), (4, 2)), "rows of the window unrolled"),
+        (DequantizedAveragePool(2, 6, 16, (4, 2), (4, 2), 0.1), "rows of the window unrolled"),
+    ],
+)
+def test_pools(workload: MaxPool | AveragePool | DequantizedAveragePool, words: str) -> None:
+    for sch in sketches(s_tir.Schedule(single(workload)), workload, AVX2):
+        assert words in str(choices(sch.trace, workload))
+
+
+def test_differences_are_phrases_and_nothing_where_nothing_differs() -> None:
+    manual = Tile(1, 6, 2)
+    same = ConvolutionChoice(manual, (4, 2), (4, 2), 1, window_outside=True)
+    assert same.differences(manual, blocks=3) == []
+    other = ConvolutionChoice(Tile(2, 3, 2), (1, 2), (2, 4), 4, window_outside=False)
+    assert other.differences(manual, blocks=3) == [
+        "keeps 2x3 pixels x 2 vectors in registers (12 accumulators) instead of "
+        "1x6 pixels x 2 vectors (12)",
+        "unrolls 4 input channels in the innermost body",
+        "goes through the window inside each group of input channels",
+        "finishes all 3 blocks of channels for 1x2 tiles at a time",
+    ]
+    assert len(other.differences(manual, blocks=1)) == 3
