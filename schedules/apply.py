@@ -19,6 +19,7 @@ from schedules.integer_workloads import (
 from schedules.intrinsics import GROUP
 from schedules.match import match as match_workload
 from schedules.pools import (
+    average_pool_vectors,
     pool_columns,
     pool_lanes,
     schedule_average_pool,
@@ -139,11 +140,14 @@ def _schedule_directly(sch: s_tir.Schedule, workload: Workload, isa: Isa) -> str
             return str(tile)
         case MaxPool():
             columns = pool_columns(workload.width, workload.stride, isa)
-            schedule_max_pool(sch, columns, pool_lanes(workload.channels, workload.dtype, isa))
+            lanes = pool_lanes(workload.channels, workload.dtype, isa)
+            schedule_max_pool(sch, columns, lanes, workload.dtype)
             return f"1x{columns} pixels x 1 vector"
         case AveragePool() | DequantizedAveragePool():
-            schedule_average_pool(sch, isa)
-            return "1x1 pixels x 1 vector"
+            dtype = "float32" if isinstance(workload, AveragePool) else "uint8"
+            vectors = average_pool_vectors(workload.channels, dtype, isa)
+            schedule_average_pool(sch, vectors, isa)
+            return f"1x1 pixels x {vectors} vectors"
         case DequantizeWeight():
             schedule_dequantize_weight(sch, isa)
             return "1 vector"

@@ -2,11 +2,15 @@
 
 Max pool, one vector of channels at a time:
 
-1. Cut a row into tiles of `columns` outputs; compute the vertical maxima that a tile needs in
+1. A vector that fills whole cache lines goes through the whole image before the next: three rows of
+   it stay in L1 for the windows they lie in. Shorter ones share lines and take turns at each tile.
+2. Cut a row into tiles of `columns` outputs; compute the vertical maxima that a tile needs in
    registers, `(columns - 1) * stride + 3` of them, each shared by the windows that overlap it.
-2. Unroll both, vectorise the channels.
+3. Unroll both, vectorise the channels.
 
-Average pool: one accumulator a (position, vector), the window summed row by row.
+Average pool: an accumulator a vector of channels, the window summed row by row. In float32 as many
+vectors at a time as fit the registers, so that additions need not wait for each other; bytes are
+widened on the way, which keeps the ports busy with one vector.
 """
 
 import math
@@ -16,6 +20,8 @@ from tvm.s_tir.schedule import LoopRV
 
 from lprnet.targets import Isa
 from schedules.tiles import divisors
+
+CACHE_LINE = 64
 
 
 def pool_columns(width: int, stride: int, isa: Isa) -> int:
@@ -30,17 +36,19 @@ def pool_columns(width: int, stride: int, isa: Isa) -> int:
 
 def pool_lanes(channels: int, dtype: str, isa: Isa) -> int:
     """The longest vector of `dtype` that divides the channels."""
-    lanes = isa.vector_bytes // (4 if dtype == "float32" else 1)
-    return math.gcd(channels, lanes)
+    return math.gcd(channels, isa.vector_bytes // _itemsize(dtype))
 
 
-def schedule_max_pool(sch: s_tir.Schedule, columns: int, lanes: int) -> None:
+def schedule_max_pool(sch: s_tir.Schedule, columns: int, lanes: int, dtype: str) -> None:
     """Schedule a `MaxPool`, a tile `columns` outputs by `lanes` channels, which divide it."""
     row, column, channel, j = sch.get_loops(sch.get_sblock("out"))
     column_tile, column = sch.split(column, [None, columns])
     vector, lane = sch.split(channel, [None, lanes])
-    sch.reorder(row, column_tile, vector, j, column, lane)
-    keep_maxima_in_registers(sch, vector, column, j)
+    tile = [row, column_tile]
+    fills_lines = lanes * _itemsize(dtype) % CACHE_LINE == 0
+    order = [vector, *tile] if fills_lines else [*tile, vector]
+    sch.reorder(*order, j, column, lane)
+    keep_maxima_in_registers(sch, order[-1], column, j)
 
 
 def keep_maxima_in_registers(
@@ -68,21 +76,31 @@ def keep_maxima_in_registers(
     sch.vectorize(stored_lane)
 
 
-def schedule_average_pool(sch: s_tir.Schedule, isa: Isa) -> None:
-    """Schedule an `AveragePool` or a `DequantizedAveragePool` of whole vectors of channels."""
+def average_pool_vectors(channels: int, dtype: str, isa: Isa) -> int:
+    """Vectors of channels that are summed side by side."""
+    if dtype != "float32":
+        return 1
+    vectors = channels // isa.float_lanes
+    return max(n for n in divisors(vectors) if n + 2 <= isa.registers)
+
+
+def schedule_average_pool(sch: s_tir.Schedule, vectors: int, isa: Isa) -> None:
+    """Schedule an `AveragePool` or a `DequantizedAveragePool`, `vectors` of channels at a time."""
     sums, out = sch.get_sblock("sums"), sch.get_sblock("out")
     row, column, channel = sch.get_loops(out)
-    vector, lane = sch.split(channel, [None, isa.float_lanes])
-    sch.reorder(row, column, vector, lane)
-    sch.compute_at(sums, vector, preserve_unit_loops=True)
+    block, vector, lane = sch.split(channel, [None, vectors, isa.float_lanes])
+    sch.compute_at(sums, block, preserve_unit_loops=True)
     sch.set_scope(sums, 0, "local")
-    sum_lane, i, j = sch.get_loops(sums)[-3:]
-    sch.reorder(i, j, sum_lane)
-    sch.unroll(j)
+    sum_channel, i, j = sch.get_loops(sums)[-3:]
+    sum_vector, sum_lane = sch.split(sum_channel, [vectors, isa.float_lanes])
+    sch.reorder(i, j, sum_vector, sum_lane)
     sch.vectorize(sum_lane)
     init = sch.decompose_reduction(sums, i)
-    sch.vectorize(sch.get_loops(init)[-1])
-    sch.vectorize(lane)
+    init_vector, init_lane = sch.get_loops(init)[-2:]
+    for loop in (j, sum_vector, init_vector, vector):
+        sch.unroll(loop)
+    for loop in (init_lane, lane):
+        sch.vectorize(loop)
 
 
 def schedule_elementwise(sch: s_tir.Schedule, isa: Isa) -> None:
@@ -115,3 +133,7 @@ def schedule_mean_square(sch: s_tir.Schedule) -> None:
         sch.set_scope(sch.get_sblock(block), 0, "local")
     init = sch.decompose_reduction(partial, i)
     sch.vectorize(sch.get_loops(init)[-1])
+
+
+def _itemsize(dtype: str) -> int:
+    return 4 if dtype == "float32" else 1
