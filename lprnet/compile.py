@@ -96,7 +96,7 @@ def compile_network(
     # 1. to 3. For each target alone; constants that two targets pack alike are kept once.
     weights = Weights()
     lowered = {
-        target: _lower(network, target, weights, schedule, logs)
+        target: lower_network(network, target, weights, schedule, logs)
         for target, network in networks.items()
     }
     # 4. One shared object, one function a target in it.
@@ -149,7 +149,7 @@ def compile_network(
 
 
 @dataclass(frozen=True)
-class _Lowered:
+class Lowered:
     """A network as a program for one target."""
 
     program: Program
@@ -158,9 +158,14 @@ class _Lowered:
     macs: int
 
 
-def _lower(
-    network: Network, target: Target, weights: Weights, schedule: str, logs: Path
-) -> _Lowered:
+def lower_network(
+    network: Network,
+    target: Target,
+    weights: Weights,
+    schedule: str = "manual",
+    logs: Path = LOGS,
+) -> Lowered:
+    """The part of `compile_network` for one target; its constants are added to `weights`."""
     # 1. Torch to Relax, the single crossing; then the passes, in the order of pipeline.py.
     reduced = reduce_graph(to_relax(network.model))
     quantized = quantize_graph(reduced, network.scales)
@@ -171,10 +176,10 @@ def _lower(
     # 3. One function over one arena.
     program = merge_kernels(scheduled, target.function, weights)
     passes = pass_names(target.isa, network.scales)
-    return _Lowered(program, tuple(reports), passes, count_macs(reduced))
+    return Lowered(program, tuple(reports), passes, count_macs(reduced))
 
 
-def _code(target: Target, lowered: _Lowered) -> Code:
+def _code(target: Target, lowered: Lowered) -> Code:
     return Code(
         target=target.name,
         function=target.function,

@@ -33,8 +33,11 @@ def real_data() -> RealData:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """`isa(target)` marks a test that runs code for `target` (a row of `lprnet/targets.py`)."""
+    """`isa(target)` marks a test that runs code for `target` (a row of `lprnet/targets.py`);
+    `emulator` one that runs on an emulated CPU.
+    """
     config.addinivalue_line("markers", "isa(target): runs machine code compiled for this target")
+    config.addinivalue_line("markers", "emulator: runs in Bochs, for minutes (.ci/emulate)")
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -1,0 +1,158 @@
+"""Every target's code, executed on an emulated CPU of its kind and natively where that is possible.
+
+Both must agree bit for bit, and closely with what `Network.expected` says.
+"""
+
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tvm
+from numpy.typing import NDArray
+
+from lprnet.build import prepare
+from lprnet.calibration import rendered_images
+from lprnet.compile import Lowered, lower_network
+from lprnet.link import c_compiler, compile_objects
+from lprnet.merge import Weights
+from lprnet.network import Network
+from lprnet.targets import TARGETS, Target, cpu_flags, find_target
+from lprnet.weights import DEFAULT_CHECKPOINT
+from tests.emulator.bochs import ALL_STATE, AVX_STATE, emulate, missing_programs
+
+pytestmark = [
+    pytest.mark.emulator,
+    pytest.mark.skipif(
+        bool(missing_programs()), reason=f"not installed: {', '.join(missing_programs())}"
+    ),
+]
+
+PLATES = 2
+MODELS = {
+    "broadwell": "broadwell_ult",
+    "skylake-avx512": "corei7_skylake_x",
+    "cascadelake": "corei7_icelake_u",
+    "icelake-server": "corei7_icelake_u",
+    "sapphirerapids": "corei7_icelake_u",
+}
+"""Bochs's CPU model for each target, with its instructions. Beyond Ice Lake it knows nothing that a
+server has, and would stop at the first instruction that is new in Sapphire Rapids.
+"""
+ULPS = {None: 64, "static": 8}
+"""How far logits may be from the reference, in units in the last place of the largest one: float
+sums are taken in another order, and of the integer network only the last layer is in float32.
+"""
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """One variant with code for every target, as object files and as a shared object."""
+
+    objects: tuple[Path, ...]
+    shared: Path
+    networks: dict[Target, Network]
+    lowered: dict[Target, Lowered]
+    images: NDArray[np.uint8]
+    quantized: str | None
+
+    def natively(self, target: Target) -> NDArray[np.float32]:
+        """What this machine computes, `(N, 1, positions, classes)`, one image at a time."""
+        program = self.lowered[target].program
+        run = tvm.runtime.load_module(str(self.shared)).get_function(target.function)
+        found = []
+        for image in self.images:
+            logits = tvm.runtime.tensor(np.zeros((1, *program.logits_shape), np.float32))
+            arena = tvm.runtime.tensor(np.zeros(program.arena_bytes // 4, np.float32))
+            run(tvm.runtime.tensor(image[None]), logits, arena)
+            found.append(logits.numpy())
+        return np.concatenate(found)
+
+
+@pytest.fixture(scope="module", params=[None, "static"], ids=["fp32", "int8"])
+def artifact(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Artifact:
+    folder = tmp_path_factory.mktemp("artifact")
+    isas = {target.isa for target in TARGETS}
+    of_isa = {isa: prepare(DEFAULT_CHECKPOINT, None, request.param, isa)[0] for isa in isas}
+    networks = {target: of_isa[target.isa] for target in TARGETS}
+    weights = Weights()
+    lowered = {
+        target: lower_network(network, target, weights) for target, network in networks.items()
+    }
+    programs = {target: one.program for target, one in lowered.items()}
+    objects = compile_objects(programs, bytes(weights.blob), folder)
+    shared = folder / "artifact.so"
+    subprocess.run([c_compiler(), "-shared", "-fPIC", "-o", shared, *objects], check=True)
+    images = rendered_images()[:PLATES]
+    return Artifact(objects, shared, networks, lowered, images, request.param)
+
+
+@pytest.fixture(scope="module")
+def emulated() -> dict[tuple[Path, str], NDArray[np.float32]]:
+    """Logits of an artifact's targets that were emulated already."""
+    return {}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_whole_network(
+    artifact: Artifact,
+    emulated: dict[tuple[Path, str], NDArray[np.float32]],
+    name: str,
+    tmp_path: Path,
+) -> None:
+    target = find_target(name)
+    program = artifact.lowered[target].program
+    outcome = emulate(
+        artifact.objects,
+        artifact.images,
+        program.arena_bytes,
+        program.logits_shape,
+        MODELS[name],
+        tmp_path,
+        target.function,
+    )
+    expected = artifact.networks[target].expected(artifact.images)
+    classes, positions = expected.shape[1:]
+    logits = outcome.logits[:, 0, :positions, :classes].transpose(0, 2, 1)
+    ulp = np.spacing(np.abs(expected).max())
+    assert np.abs(logits - expected).max() <= ULPS[artifact.quantized] * ulp
+    assert np.ptp(expected, axis=0).max() > 0.01 * np.abs(expected).max(), "images must matter"
+    if cpu_flags().issuperset(target.flags):
+        np.testing.assert_array_equal(outcome.logits, artifact.natively(target))
+    emulated[artifact.shared, name] = outcome.logits
+    for (shared, other), found in emulated.items():
+        if shared == artifact.shared and find_target(other).isa == target.isa:
+            np.testing.assert_array_equal(outcome.logits, found)
+
+
+@pytest.mark.parametrize(
+    ("model", "state", "target"),
+    [
+        ("corei5_lynnfield_750", ALL_STATE, None),
+        ("corei7_sandy_bridge_2600k", ALL_STATE, None),
+        ("corei7_haswell_4770", ALL_STATE, "broadwell"),
+        ("corei7_skylake_x", ALL_STATE, "skylake-avx512"),
+        ("corei3_cnl", ALL_STATE, "skylake-avx512"),
+        ("corei7_icelake_u", ALL_STATE, "icelake-server"),
+        ("corei7_icelake_u", AVX_STATE, "broadwell"),
+        ("corei7_icelake_u", 0x3, None),
+    ],
+    ids=[
+        "SSE4.2", "AVX", "AVX2", "AVX-512", "Cannon Lake", "VNNI",
+        "an operating system below AVX-512", "an operating system below AVX",
+    ],
+)  # fmt: skip
+def test_the_door_gives_each_cpu_its_best_code_or_one_sentence(
+    artifact: Artifact, model: str, state: int, target: str | None, tmp_path: Path
+) -> None:
+    outcome = emulate(
+        artifact.objects, artifact.images[:0], 64, (1, 1, 1), model, tmp_path, state=state
+    )
+    names = [target.name for target in TARGETS]
+    assert outcome.code == (None if target is None else names.index(target))
+    if target is None:
+        assert outcome.refusal.startswith("This CPU cannot run the artifact, which needs ")
+        assert "avx2" in outcome.refusal
+        assert outcome.refusal.endswith(".")
+        assert "\n" not in outcome.refusal
