@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import tvm
 from numpy.typing import NDArray
+from tvm.s_tir import meta_schedule as ms
 
 from lprnet.bench import Record, pin_to_one_core, record, take_turns
 from lprnet.build import prepare
@@ -23,10 +24,13 @@ from lprnet.targets import Target, cpu_flags, find_target
 from lprnet.tuning import LOGS
 from lprnet.tuning.choices import ConvolutionChoice, choices
 from lprnet.tuning.contest import CLEARLY_FASTER, Contest, hold_contests
-from lprnet.tuning.log import TuningLog, open_log
+from lprnet.tuning.forms import Tunable
+from lprnet.tuning.log import open_log
 from lprnet.tuning.tasks import Task, find_tasks
 from relay_passes.pipeline import lower_graph, quantize_graph, reduce_graph
-from schedules.apply import ORIGINS, apply, conv2d_tile
+from schedules.apply import ORIGINS, apply
+from schedules.integer_workloads import QuantizedConv2d
+from schedules.workloads import Conv2d
 
 PLATES = 8
 """Images that each of the four builds is checked on; the unscheduled one is slow."""
@@ -42,6 +46,7 @@ class Request:
     checkpoint: Path
     calibration: Path | None
     quantized: str | None
+    pruned: str | None
     target: str
     logs: Path = LOGS
 
@@ -90,22 +95,24 @@ def compare(request: Request) -> Comparison:
             "a machine that has them."
         )
     network, images, _ = prepare(
-        request.checkpoint, request.calibration, request.quantized, target.isa
+        request.checkpoint, request.calibration, request.quantized, target.isa, request.pruned
     )
     log = open_log(request.logs / target.name / network.variant)
     quantized = quantize_graph(reduce_graph(to_relax(network.model)), network.scales)
     lowered = lower_graph(quantized, target.isa)
     tasks = find_tasks(lowered)
-    scheduled = {name: apply(lowered, target.isa, name, log)[0] for name in TIMED}
+    applied = {name: apply(lowered, target.isa, name, log) for name in TIMED}
+    by_hand = {report.kernel: report.tile for report in applied["manual"][1]}
 
     peak: Contest = {"peak": fma_loop(target.isa)}
     contests: list[Contest] = [
-        {name: tvm.IRModule({"main": scheduled[name][task.kernel]}) for name in TIMED}
+        {name: tvm.IRModule({"main": applied[name][0][task.kernel]}) for name in TIMED}
         for task in tasks
     ]
     peak_times, *times = hold_contests([peak, *contests], tvm_target(target))
     kernels = tuple(
-        _kernel(task, samples, target, log) for task, samples in zip(tasks, times, strict=True)
+        kernel_times(task, samples, *log.record(task.kernel, task.workload), by_hand[task.kernel])
+        for task, samples in zip(tasks, times, strict=True)
     )
     end_to_end = _end_to_end(network, request, target, images[:PLATES])
     records = [
@@ -135,18 +142,25 @@ def compare(request: Request) -> Comparison:
     return Comparison(network.variant, target.name, gflops, kernels, tuple(records))
 
 
-def _kernel(
-    task: Task, samples: dict[str, list[float]], target: Target, log: TuningLog
+def kernel_times(
+    task: Task,
+    samples: dict[str, list[float]],
+    form: Tunable,
+    record: ms.database.TuningRecord,
+    by_hand: str,
 ) -> KernelTimes:
+    """What `samples` of `TIMED` say of a kernel whose automatic schedule is `record`'s, of `form`,
+    and whose manual one keeps `by_hand` in registers.
+    """
     seconds = {name: min(times) for name, times in samples.items()}
     wins = seconds["auto"] < CLEARLY_FASTER * seconds["manual"]
     seconds["hybrid"] = seconds["auto" if wins else "manual"]
-    chosen = choices(log.record(task.kernel, task.workload).trace, task.workload)
-    lessons: tuple[str, ...] = (str(chosen),)
-    if isinstance(chosen, ConvolutionChoice):
-        workload = task.workload
-        manual = conv2d_tile(workload, target.isa)  # type: ignore[arg-type]
-        lessons = tuple(chosen.differences(manual, workload.blocks))  # type: ignore[union-attr]
+    chosen = choices(record.trace, form)
+    lessons: tuple[str, ...] = ()
+    if isinstance(chosen, ConvolutionChoice) and isinstance(form, Conv2d | QuantizedConv2d):
+        lessons = tuple(chosen.differences(by_hand, form.blocks))
+    elif str(chosen) != by_hand:
+        lessons = (f"takes {chosen} instead of {by_hand}",)
     return KernelTimes(task, seconds, samples, lessons)
 
 

@@ -19,6 +19,13 @@ def main() -> None:
     parser.add_argument(
         "--quantized", nargs="?", const="static", choices=("static", "weights"), help="int8"
     )
+    parser.add_argument(
+        "--pruned",
+        nargs="?",
+        const="structured",
+        choices=("structured", "unstructured", "depth-aware"),
+        help="as for build.py",
+    )
     parser.add_argument("--calibration", type=Path, metavar="DIR", help="as for build.py")
     parser.add_argument("--target", choices=TARGET_NAMES, default="native")
     parser.add_argument("--logs", type=Path, default=LOGS, metavar="DIR", help="of tune.py")

@@ -19,14 +19,15 @@ BUILD_SECONDS = 30.0
 def build_kernel(module: str, target: str, artifact: str) -> str:
     """Compile `module` (TVM's JSON, one PrimFunc) for `target` (JSON) into `artifact`.
 
-    Raises `ValueError` if the code would call TVM's runtime, which our artifacts do without.
+    Raises `ValueError` if the code would start threads through TVM's runtime, which our artifacts
+    do without. (Memory between a kernel's loops is the arena's there, the runtime's here.)
     """
     code = generate(tvm.ir.load_json(module), tvm.ir.load_json(target))
     path = Path(artifact)
     compiled = path.with_suffix(".o")
     code.mod.write_to_file(str(compiled), "o")
-    if b"TVMBackend" in compiled.read_bytes():
-        raise ValueError("allocates memory or starts threads through TVM's runtime")
+    if b"TVMBackendParallelLaunch" in compiled.read_bytes():
+        raise ValueError("starts threads through TVM's runtime")
     subprocess.run(
         ["ld", "-shared", "-o", path, compiled], check=True, capture_output=True, text=True
     )

@@ -5,10 +5,11 @@ from typing import Any
 
 from tvm.s_tir.schedule import Trace
 
-from lprnet.tuning.space import Tunable
+from lprnet.tuning.forms import Tunable, Winograd
 from schedules.integer_workloads import DequantizedAveragePool, QuantizedConv2d
 from schedules.intrinsics import GROUP
 from schedules.tiles import Tile
+from schedules.winograd_tiles import WinogradTile
 from schedules.workloads import AveragePool, Conv2d, MaxPool
 
 
@@ -28,16 +29,15 @@ class ConvolutionChoice:
     def __str__(self) -> str:
         return f"{self.tile}, {self.unrolled} channels unrolled"
 
-    def differences(self, manual: Tile, blocks: int) -> list[str]:
-        """What this does that the hand-written schedule with `manual` does not, a phrase each.
-
-        `blocks` is how many blocks of packed weights the kernel has.
+    def differences(self, manual: str, blocks: int) -> list[str]:
+        """What this does that the hand-written schedule that keeps `manual` in registers does not,
+        a phrase each. `blocks` is how many blocks of packed weights the kernel has.
         """
         found = []
-        if self.tile != manual:
+        if str(self.tile) != manual:
             found.append(
                 f"keeps {self.tile} in registers ({self.tile.pixels * self.tile.vectors} "
-                f"accumulators) instead of {manual} ({manual.pixels * manual.vectors})"
+                f"accumulators) instead of {manual}"
             )
         if self.unrolled > 1:
             found.append(f"unrolls {self.unrolled} input channels in the innermost body")
@@ -70,6 +70,11 @@ def choices(trace: Trace, workload: Tunable) -> str | ConvolutionChoice:
                 channels * group,
                 _window_outside(trace),
             )
+        case Winograd():
+            _, (_, _, outputs), (_, _, rows), (_, _, columns), _, (_, _, vectors, _), *_ = _inputs(
+                trace, "Split"
+            )
+            return str(WinogradTile(int(outputs), Tile(int(rows), int(columns), int(vectors))))
         case MaxPool():
             (_, columns), (_, vectors) = tiles
             return f"1x{columns} pixels x 1 vector, {vectors} vectors a row tile"

@@ -19,9 +19,9 @@ from tvm.s_tir import meta_schedule as ms
 from lprnet.errors import UserError
 from lprnet.targets import Target, find_target
 from lprnet.tuning.choices import choices
+from lprnet.tuning.forms import Tunable, forms, match_winograd
 from lprnet.tuning.journal import Trial
 from lprnet.tuning.manifest import Manifest, read_manifest
-from lprnet.tuning.space import Tunable, is_tunable
 from lprnet.tuning.tasks import Task, kernel_module, kernel_name, single
 from schedules.match import match
 
@@ -44,13 +44,20 @@ class TuningLog:
         """That it was tuned for."""
         return find_target(self.manifest.target)
 
-    def record(self, kernel: str, workload: Tunable) -> ms.database.TuningRecord:
-        """The fastest record of `workload`; raises `UserError` naming `kernel` if it has none."""
-        module = kernel_module(workload)
-        if self.database.has_workload(module):
-            entry = self.database.commit_workload(module)
-            for record in self.database.get_top_k(entry, 1):
-                return record
+    def record(self, kernel: str, workload: Tunable) -> tuple[Tunable, ms.database.TuningRecord]:
+        """The fastest form of `workload` and its fastest record; raises `UserError` naming `kernel`
+        if it has none.
+        """
+        records = [
+            (form, record)
+            for form in forms(workload, self.target.isa)
+            if self.database.has_workload(kernel_module(form))
+            for record in self.database.get_top_k(
+                self.database.commit_workload(kernel_module(form)), 1
+            )
+        ]
+        if records:
+            return min(records, key=lambda entry: float(entry[1].run_secs[0]))
         made = self.manifest
         raise UserError(
             f"{self.directory}: has no record for the kernel {kernel}; the log was tuned for "
@@ -63,18 +70,19 @@ class TuningLog:
 
         Raises `UserError` as `record` does.
         """
-        trace = self.record(kernel, workload).trace
-        schedule = s_tir.Schedule(single(workload))
-        trace.apply_to_schedule(schedule, remove_postproc=False)
-        return schedule.mod["main"], str(choices(trace, workload))
+        form, record = self.record(kernel, workload)
+        schedule = s_tir.Schedule(single(form))
+        record.trace.apply_to_schedule(schedule, remove_postproc=False)
+        return schedule.mod["main"], str(choices(record.trace, form))
 
     def tasks(self) -> list[Task]:
         """Its kernels, in its order, called by nobody."""
         tasks = []
         for line in (self.directory / WORKLOADS).read_text(encoding="utf-8").splitlines():
-            module = ms.database.Workload.from_json(json.loads(line)).mod
-            workload = match(module["main"])
-            if workload is not None and is_tunable(workload):
+            function = ms.database.Workload.from_json(json.loads(line)).mod["main"]
+            matched = match(function)
+            workload = match_winograd(function, self.target.isa) if matched is None else matched
+            if isinstance(workload, Tunable):
                 tasks.append(Task(kernel_name(workload), workload, 0))
         return tasks
 

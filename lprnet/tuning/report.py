@@ -8,7 +8,7 @@ from rich.table import Column, Table
 
 from lprnet.replacing import replacing
 from lprnet.tuning.journal import Trial, read_trials
-from lprnet.tuning.log import TRIALS, open_log
+from lprnet.tuning.log import TRIALS
 from lprnet.tuning.tasks import Task
 from lprnet.tuning.tune import Outcome
 
@@ -18,7 +18,6 @@ BLUE = "#0072B2"
 def summary(outcome: Outcome) -> Table:
     """One row a kernel: work, trials, what the first batch found and what the last."""
     made = outcome.manifest
-    log = open_log(outcome.directory)
     trials = read_trials(outcome.directory / TRIALS)
     table = Table(
         Column("kernel", no_wrap=True),
@@ -35,7 +34,7 @@ def summary(outcome: Outcome) -> Table:
         if not times:
             table.add_row(task.kernel, "", str(len(mine)), str(len(mine)), "", "none", "")
             continue
-        best = float(log.record(task.kernel, task.workload).run_secs[0])
+        best = min(trial.seconds for trial in mine if trial.record and trial.seconds)
         macs = task.workload.macs
         table.add_row(
             task.kernel,

@@ -16,6 +16,7 @@ from tvm.s_tir import meta_schedule as ms
 from lprnet.codegen import generate
 from lprnet.targets import Isa
 from lprnet.tuning.allocation import Progress
+from lprnet.tuning.forms import definition
 from lprnet.tuning.journal import Trial
 from lprnet.tuning.log import tuning_record, workload_line
 from lprnet.tuning.measure import Example, random_inputs, run_kernel
@@ -48,7 +49,7 @@ class Search:
     def __init__(self, task: Task, learning: Learning, example: Path) -> None:
         """`example` is where the `Example` to check candidates with is written."""
         module = kernel_module(task.workload)
-        inputs = _write_example(module, example)
+        inputs = _write_example(kernel_module(definition(task.workload)), example)
         self.task = task
         self.example = example
         self.line = workload_line(task.workload)
@@ -138,7 +139,7 @@ class Search:
 
 
 def _write_example(module: tvm.IRModule, path: Path) -> tuple[np.ndarray, ...]:
-    """Inputs of the unscheduled kernel, written to `path` with what it computes from them."""
+    """Inputs of an unscheduled kernel, written to `path` with what it computes from them."""
     function = module["main"]
     # For any x86-64: this machine may not be the one that measures.
     library = generate(module, tvm.target.Target({"kind": "llvm", "num-cores": 1}))

@@ -8,6 +8,8 @@ needs memory beyond them.
 Convolutions are tiled S S R S: outer rows and columns, blocks of channels, inner rows and columns,
 the reduction with its innermost channels unrolled, the register tile. With all outer tiles 1 the
 weights stay in cache and the image streams past them, with all inner tiles 1 it is the other way.
+
+Of Winograd's form the register tile is all there is to choose, so each of its tiles is a sketch.
 """
 
 from typing import TypeGuard
@@ -16,21 +18,23 @@ from tvm import s_tir
 from tvm.s_tir import meta_schedule as ms
 
 from lprnet.targets import Isa
+from lprnet.tuning.forms import Direct, Tunable, Winograd
 from schedules.integer_workloads import DequantizedAveragePool, QuantizedConv2d
 from schedules.intrinsics import dot4
 from schedules.pools import keep_maxima_in_registers, pool_lanes
 from schedules.tiles import divisors
+from schedules.winograd import schedule_winograd
+from schedules.winograd_tiles import WinogradTile
 from schedules.workloads import AveragePool, Conv2d, MaxPool, Workload
 
 TILE_ROWS = 3
 UNROLLED_CHANNELS = 8
 INNER_ROWS = 32
-Tunable = Conv2d | QuantizedConv2d | MaxPool | AveragePool | DequantizedAveragePool
 
 
-def is_tunable(workload: Workload) -> TypeGuard[Tunable]:
+def is_tunable(workload: Workload) -> TypeGuard[Direct]:
     """False for kernels that are one pass over their input, where there is nothing to choose."""
-    return isinstance(workload, Tunable)
+    return isinstance(workload, Direct)
 
 
 def space_generator(workload: Tunable, isa: Isa) -> ms.space_generator.ScheduleFn:
@@ -57,6 +61,8 @@ def sketches(sch: s_tir.Schedule, workload: Tunable, isa: Isa) -> list[s_tir.Sch
                 for vectors in divisors(workload.block // isa.float_lanes)
                 for outside in window_outside
             ]
+        case Winograd():
+            return [_winograd(sch.copy(), workload, tile) for tile in workload.tiles]
         case MaxPool():
             return [_max_pool(sch.copy(), workload, isa)]
         case AveragePool() | DequantizedAveragePool():
@@ -113,6 +119,11 @@ def _conv2d(
     sch.vectorize(init_lane)
     if quantized:
         sch.tensorize(acc_lane, dot4(isa))
+    return sch
+
+
+def _winograd(sch: s_tir.Schedule, workload: Winograd, tile: WinogradTile) -> s_tir.Schedule:
+    schedule_winograd(sch, workload.convolution, tile, workload.isa)
     return sch
 
 

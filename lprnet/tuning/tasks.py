@@ -1,17 +1,17 @@
 """The kernels that builds need and that are worth tuning."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import tvm
 import tvm_ffi
 from tvm import relax, tirx
 
-from lprnet.tuning.space import Tunable, is_tunable
+from lprnet.targets import Isa
+from lprnet.tuning.forms import Tunable, canonical, forms
+from lprnet.tuning.space import is_tunable
 from relay_passes.dataflow import Dataflow, is_call
-from schedules.integer_workloads import DequantizedAveragePool, QuantizedConv2d
-from schedules.match import match as match_workload
-from schedules.workloads import Conv2d
+from schedules.match import match
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ def find_tasks(lowered: tvm.IRModule) -> list[Task]:
     for variable, function in lowered.functions.items():
         if not isinstance(function, tirx.PrimFunc):
             continue
-        workload = match_workload(function)
+        workload = match(function)
         if workload is not None and is_tunable(workload):
             tasks.append(Task(variable.name_hint, workload, calls[variable.name_hint]))
     return tasks
@@ -53,17 +53,11 @@ def shared_tasks(networks: Iterable[Iterable[Task]]) -> list[Task]:
     return list(shared.values())
 
 
-def canonical(workload: Tunable) -> Tunable:
-    """`workload` without what its code does not depend on: how many channels of its last block are
-    zeros, and the value of a constant. Networks of different weights share such kernels.
-    """
-    match workload:
-        case Conv2d() | QuantizedConv2d():
-            return replace(workload, out_channels=workload.blocks * workload.block)
-        case DequantizedAveragePool():
-            return replace(workload, scale=1.0)
-        case _:
-            return workload
+def with_forms(tasks: Iterable[Task], isa: Isa) -> list[Task]:
+    """`tasks` with every form of each, called as often."""
+    return [
+        Task(task.kernel, form, task.calls) for task in tasks for form in forms(task.workload, isa)
+    ]
 
 
 def kernel_module(workload: Tunable) -> tvm.IRModule:

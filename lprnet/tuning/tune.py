@@ -19,14 +19,15 @@ from lprnet.errors import UserError
 from lprnet.export import to_relax
 from lprnet.network import Network
 from lprnet.subnormals import subnormals_as_zero
-from lprnet.targets import Target, cpu_flags, cpu_name, find_target
+from lprnet.targets import Isa, Target, cpu_flags, cpu_name, find_target
 from lprnet.tuning.fleet import Fleet
+from lprnet.tuning.forms import forms
 from lprnet.tuning.journal import Journal
 from lprnet.tuning.local import LocalBench
 from lprnet.tuning.log import RECORDS, TRIALS, open_log
 from lprnet.tuning.manifest import FILE, Manifest, read_manifest, refuse_to_mix, write_manifest
 from lprnet.tuning.session import BATCH, Session
-from lprnet.tuning.tasks import Task, find_tasks, kernel_name, shared_tasks
+from lprnet.tuning.tasks import Task, find_tasks, kernel_name, shared_tasks, with_forms
 from lprnet.weights import DEFAULT_CHECKPOINT
 from relay_passes.pipeline import lower, lower_graph, quantize_graph, reduce_graph
 
@@ -81,7 +82,7 @@ def tune(request: Request) -> Outcome:
     directory = request.output / target.name / networks[0].network.variant
     with _bench(request, target) as bench, tempfile.TemporaryDirectory() as scratch:
         manifest, tasks = _open(directory, _manifest(request, target, networks), request.fresh)
-        tasks = shared_tasks([tasks, *(each.tasks for each in networks)])
+        tasks = shared_tasks([tasks, *(with_forms(each.tasks, target.isa) for each in networks)])
         manifest = replace(
             manifest, kernels=tuple(f"{task.calls} x {task.workload}" for task in tasks)
         )
@@ -115,12 +116,15 @@ class _Tuned:
 
     name: str
     network: Network
+    isa: Isa
     tasks: list[Task]
 
     def seconds(self, best: Mapping[str, float]) -> float:
         """One plate's kernels together, each as fast as in `best`."""
         return sum(
-            task.calls * best.get(kernel_name(task.workload), math.inf) for task in self.tasks
+            task.calls
+            * min(best.get(kernel_name(form), math.inf) for form in forms(task.workload, self.isa))
+            for task in self.tasks
         )
 
 
@@ -133,7 +137,9 @@ def _networks(request: Request, target: Target) -> list[_Tuned]:
         network, *_ = prepare(file, calibration, request.quantized, target.isa, request.pruned)
         reduced = quantize_graph(reduce_graph(to_relax(network.model)), network.scales)
         name = f"{file.name} {digest(file)[:12]}{' calibrated' if calibration else ''}"
-        networks.append(_Tuned(name, network, find_tasks(lower_graph(reduced, target.isa))))
+        networks.append(
+            _Tuned(name, network, target.isa, find_tasks(lower_graph(reduced, target.isa)))
+        )
     return networks
 
 

@@ -5,6 +5,7 @@ from tvm import s_tir
 
 from lprnet.targets import AVX2
 from lprnet.tuning.choices import ConvolutionChoice, choices
+from lprnet.tuning.forms import Winograd
 from lprnet.tuning.space import sketches
 from lprnet.tuning.tasks import single
 from schedules.integer_workloads import DequantizedAveragePool, QuantizedConv2d
@@ -53,15 +54,21 @@ def test_pools(workload: MaxPool | AveragePool | DequantizedAveragePool, words: 
 
 
 def test_differences_are_phrases_and_nothing_where_nothing_differs() -> None:
-    manual = Tile(1, 6, 2)
-    same = ConvolutionChoice(manual, (4, 2), (4, 2), 1, window_outside=True)
+    manual = "1x6 pixels x 2 vectors"
+    same = ConvolutionChoice(Tile(1, 6, 2), (4, 2), (4, 2), 1, window_outside=True)
     assert same.differences(manual, blocks=3) == []
     other = ConvolutionChoice(Tile(2, 3, 2), (1, 2), (2, 4), 4, window_outside=False)
     assert other.differences(manual, blocks=3) == [
         "keeps 2x3 pixels x 2 vectors in registers (12 accumulators) instead of "
-        "1x6 pixels x 2 vectors (12)",
+        "1x6 pixels x 2 vectors",
         "unrolls 4 input channels in the innermost body",
         "goes through the window inside each group of input channels",
         "finishes all 3 blocks of channels for 1x2 tiles at a time",
     ]
     assert len(other.differences(manual, blocks=1)) == 3
+
+
+def test_winograd_forms_are_told_by_their_tile() -> None:
+    form = Winograd(Conv2d(6, 12, 16, 3, 1, 16, 16), 3, AVX2)
+    found = sketches(s_tir.Schedule(single(form)), form, AVX2)
+    assert [str(choices(sch.trace, form)) for sch in found] == [str(tile) for tile in form.tiles]

@@ -16,8 +16,9 @@ from tvm import s_tir
 import lprnet.tuning  # noqa: F401  before MetaSchedule is
 from lprnet.codegen import generate, tvm_target
 from lprnet.targets import TARGETS, Isa, Target, cpu_flags
+from lprnet.tuning.forms import Tunable, Winograd, definition
 from lprnet.tuning.measure import check, random_inputs, run_kernel
-from lprnet.tuning.space import Tunable, is_tunable, sketches, space_generator
+from lprnet.tuning.space import is_tunable, sketches, space_generator
 from lprnet.tuning.tasks import kernel_module
 from schedules.integer_workloads import DequantizedAveragePool, QuantizedConv2d
 from schedules.workloads import AveragePool, Conv2d, MaxPool, Normalise
@@ -37,8 +38,9 @@ def hwc(tensor: torch.Tensor) -> NDArray[np.float64]:
     return tensor[0].permute(1, 2, 0).numpy()
 
 
-def reference(workload: Tunable, inputs: tuple[NDArray[np.float32], ...]) -> NDArray[np.float64]:
+def reference(form: Tunable, inputs: tuple[NDArray[np.float32], ...]) -> NDArray[np.float64]:
     """By torch, in float64."""
+    workload = definition(form)
     match workload:
         case Conv2d() | QuantizedConv2d():
             data, weight, bias, *_ = inputs
@@ -86,6 +88,16 @@ def workloads(isa: Isa) -> st.SearchStrategy[Tunable]:
             *(extents, extents, st.sampled_from((4, 12)), kernels, kernels),
             *(st.just(7), block, st.sampled_from((127, 255))),
         ),
+        st.builds(
+            Winograd,
+            st.builds(
+                Conv2d,
+                *(st.sampled_from((6, 12)), extents, channels.map(lambda c: c - 3)),
+                *(st.just(3), st.just(1), st.just(7), block),
+            ),
+            st.sampled_from((2, 3, 6)),
+            st.just(isa),
+        ).filter(lambda form: bool(form.tiles)),
         st.builds(MaxPool, extents, st.integers(2, 9), st.integers(1, 2), channels),
         st.builds(
             AveragePool,

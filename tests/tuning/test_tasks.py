@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 import tvm_ffi
 
-from lprnet.tuning.space import Tunable
-from lprnet.tuning.tasks import Task, canonical, kernel_module, kernel_name, shared_tasks
+from lprnet.targets import AVX2, AVX512
+from lprnet.tuning.forms import Tunable, Winograd, canonical, definition, forms, match_winograd
+from lprnet.tuning.tasks import Task, kernel_module, kernel_name, shared_tasks, with_forms
 from schedules.integer_workloads import DequantizedAveragePool, QuantizedConv2d
 from schedules.workloads import AveragePool, Conv2d, MaxPool
 
@@ -23,6 +24,7 @@ POOL = AveragePool(1, 4, 16, (4, 2), (4, 2))
             DequantizedAveragePool(1, 4, 16, (4, 2), (4, 2), 0.5),
             DequantizedAveragePool(1, 4, 16, (4, 2), (4, 2), 0.1),
         ),
+        (Winograd(CONV, 2, AVX2), Winograd(replace(CONV, out_channels=11), 2, AVX2)),
     ],
 )
 def test_what_code_does_not_depend_on(one: Tunable, other: Tunable) -> None:
@@ -44,6 +46,9 @@ def test_what_code_does_not_depend_on(one: Tunable, other: Tunable) -> None:
             QuantizedConv2d(3, 3, 4, 1, 1, 16, 8, 255),
             QuantizedConv2d(3, 3, 4, 1, 1, 16, 8, 127),
         ),
+        (CONV, Winograd(CONV, 2, AVX2)),
+        (Winograd(CONV, 2, AVX2), Winograd(CONV, 3, AVX2)),
+        (Winograd(CONV, 2, AVX2), Winograd(replace(CONV, relu=False), 2, AVX2)),
     ],
 )
 def test_what_code_depends_on(one: Tunable, other: Tunable) -> None:
@@ -58,3 +63,20 @@ def test_networks_share_equal_kernels() -> None:
     assert pool == Task(kernel_name(POOL), POOL, 1)
     assert linear == Task(kernel_name(second[1].workload), replace(CONV, relu=False), 1)
     assert shared_tasks([[conv, pool, linear]]) == [conv, pool, linear]
+
+
+def test_convolutions_have_the_forms_that_divide_them() -> None:
+    assert forms(CONV, AVX2) == [CONV, *(Winograd(CONV, outputs, AVX2) for outputs in (2, 3, 6))]
+    assert forms(CONV, AVX512) == [CONV]  # fewer channels than a vector
+    assert forms(POOL, AVX2) == [POOL]
+    expanded = with_forms([Task("conv", CONV, 2), Task("pool", POOL, 1)], AVX2)
+    assert [task.calls for task in expanded] == [2, 2, 2, 2, 1]
+    assert {definition(task.workload) for task in expanded} == {CONV, POOL}
+
+
+@pytest.mark.parametrize("relu", [True, False])
+def test_a_winograd_form_is_known_again(relu: bool) -> None:
+    form = Winograd(replace(CONV, relu=relu), 3, AVX2)
+    assert match_winograd(kernel_module(form)["main"], AVX2) == form
+    assert match_winograd(kernel_module(CONV)["main"], AVX2) is None
+    assert match_winograd(kernel_module(POOL)["main"], AVX2) is None

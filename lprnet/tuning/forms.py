@@ -1,0 +1,91 @@
+"""The ways to compute a workload that the tuner searches; builds use the fastest of all."""
+
+from dataclasses import dataclass, field, replace
+from typing import ClassVar
+
+import tvm_ffi
+from tvm import tirx
+
+from lprnet.targets import Isa
+from schedules.integer_workloads import DequantizedAveragePool, QuantizedConv2d
+from schedules.minimal_filter import MOST_OUTPUTS
+from schedules.tiles import Tile
+from schedules.winograd import winograd_conv2d
+from schedules.winograd_tiles import WinogradTile, legal_tiles_of
+from schedules.workloads import AveragePool, Conv2d, MaxPool
+
+
+@dataclass(frozen=True)
+class Winograd:
+    """`convolution` by F(`outputs`, 3) (`schedules/winograd.py`), on the same buffers."""
+
+    family: ClassVar[str] = "winograd"
+    convolution: Conv2d
+    outputs: int
+    isa: Isa = field(repr=False)
+
+    @property
+    def macs(self) -> int:
+        """Of the convolution; Winograd's point is to do fewer."""
+        return self.convolution.macs
+
+    @property
+    def name(self) -> str:
+        return f"winograd{self.outputs}_{self.convolution.name}"
+
+    @property
+    def tiles(self) -> list[WinogradTile]:
+        """Every tile there is."""
+        packed = Tile(1, 1, self.convolution.block // self.isa.float_lanes)
+        return legal_tiles_of(self.convolution, packed, self.outputs, self.isa)
+
+    def prim_func(self) -> tirx.PrimFunc:
+        return winograd_conv2d(self.convolution, self.outputs, self.isa)
+
+
+Direct = Conv2d | QuantizedConv2d | MaxPool | AveragePool | DequantizedAveragePool
+Tunable = Direct | Winograd
+
+
+def forms(workload: Tunable, isa: Isa) -> list[Tunable]:
+    """`workload` itself, and what computes the same from the same buffers."""
+    if not isinstance(workload, Conv2d):
+        return [workload]
+    others = [Winograd(workload, outputs, isa) for outputs in range(2, MOST_OUTPUTS + 1)]
+    return [workload, *(other for other in others if other.tiles)]
+
+
+def canonical(workload: Tunable) -> Tunable:
+    """`workload` without what its code does not depend on: how many channels of its last block are
+    zeros, and the value of a constant. Networks of different weights share such kernels.
+    """
+    match workload:
+        case Conv2d() | QuantizedConv2d():
+            return replace(workload, out_channels=workload.blocks * workload.block)
+        case Winograd():
+            filled = workload.convolution.blocks * workload.convolution.block
+            return replace(workload, convolution=replace(workload.convolution, out_channels=filled))
+        case DequantizedAveragePool():
+            return replace(workload, scale=1.0)
+        case _:
+            return workload
+
+
+def definition(workload: Tunable) -> Direct:
+    """The form that says what `workload` computes, to check the others by."""
+    return workload.convolution if isinstance(workload, Winograd) else workload
+
+
+def match_winograd(function: tirx.PrimFunc, isa: Isa) -> Winograd | None:
+    """The Winograd form that `function` is, or None if it is none."""
+    shapes = [[int(extent) for extent in buffer.shape] for buffer in function.params]
+    if [len(shape) for shape in shapes] != [3, 5, 1, 3]:
+        return None
+    _, (_, kernel_height, kernel_width, channels, block), _, (height, width, _) = shapes
+    filled = (height, width, channels, kernel_height, kernel_width, shapes[3][2], block)
+    for relu in (True, False):
+        for form in forms(Conv2d(*filled, relu), isa)[1:]:
+            same = form.prim_func().with_attr("global_symbol", "main")
+            if isinstance(form, Winograd) and tvm_ffi.structural_equal(same, function):
+                return form
+    return None
