@@ -7,6 +7,7 @@ from tvm import relax
 from lprnet.targets import Isa
 from relay_passes.activation import Activation, Array, is_integer, pack_weight
 from relay_passes.dataflow import Dataflow, array, is_call, pair, shape
+from relay_passes.pair_sums import check_pair_sums
 from schedules.integer_workloads import (
     DequantizedAveragePool,
     DequantizeWeight,
@@ -41,7 +42,8 @@ class LowerToKernels:
 
     `pad`, `strided_slice` and `concat` that remain say where a tensor lies (`lprnet/arena.py`), no
     kernel runs for them. Output channels are filled up with zeros to whole register tiles.
-    Precondition: the form that `reduce_graph` leaves; anything else raises `ValueError`.
+    Precondition: the form that `reduce_graph` leaves; anything else raises `ValueError`, and int8
+    weights whose products the ISA would sum with saturation raise `UserError`.
     """
 
     def __init__(self, isa: Isa) -> None:
@@ -160,7 +162,8 @@ class _Lowering:
             rows, columns = rows + 2 * top, columns + 2 * left
         padded = Activation(tensor, rows, columns, source.segments)
         if integer:
-            return self._integer_conv2d(last, padded, weight, bias)
+            largest = int(np.iinfo(str(value.args[0].ty.dtype)).max)
+            return self._integer_conv2d(last, padded, weight, bias, largest)
         return self._float_conv2d(last, padded, weight, scale, bias)
 
     def _weight(self, expression: relax.Expr) -> tuple[Array, Array | None]:
@@ -205,7 +208,12 @@ class _Lowering:
         return (last if relu is None else relu), Activation(out, height, width, segments)
 
     def _integer_conv2d(
-        self, last: relax.Var, source: Activation, weight: Array, bias: Array
+        self,
+        last: relax.Var,
+        source: Activation,
+        weight: Array,
+        bias: Array,
+        largest_input: int,
     ) -> tuple[relax.Var, Activation]:
         chain = [last]
         for operator in ("astype", "multiply", "round", "clip", "astype"):
@@ -228,9 +236,12 @@ class _Lowering:
         multiplier = np.broadcast_to(multiplier, out_channels)
         packed = pack_weight(source.spread(weight, channels), block)
         grouped = packed.reshape(*packed.shape[:3], channels // GROUP, GROUP, block)
+        grouped = np.ascontiguousarray(grouped.swapaxes(4, 5))
+        if self.isa.weight_bits < 8:
+            check_pair_sums(grouped, largest_input)
         arguments = [
             self._view(source, source.height, source.width, channels),
-            relax.const(np.ascontiguousarray(grouped.swapaxes(4, 5))),
+            relax.const(grouped),
             relax.const(np.pad(bias, (0, filled - out_channels))),
             relax.const(np.pad(multiplier, (0, filled - out_channels))),
         ]
