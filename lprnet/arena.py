@@ -2,10 +2,11 @@
 
 Padding, slicing and concatenation move nothing. A padded tensor's storage holds the original in
 its middle, a slice is a window into its source, the parts of a concatenation are written side by
-side by their own kernels. What is left are roots, one allocation each, and two roots share memory
-where their lifetimes do not meet.
+side by their own kernels. What is left are roots, one allocation each, and what a kernel keeps for
+itself while it runs; two of them share memory where their lifetimes do not meet.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -36,46 +37,74 @@ class Arena:
     views: dict[relax.Var, View]
     offsets: dict[relax.Var, int]
     """Byte offset of each root in the arena."""
+    scratch: dict[relax.Var, int]
+    """Byte offset of what the kernel that computes a variable keeps for itself."""
     size: int
     """Bytes in all."""
 
 
-def plan_arena(graph: Dataflow) -> Arena:
-    """Place every tensor of a function of kernels and placements.
+@dataclass(frozen=True)
+class _Tenant:
+    """Bytes of memory from a first to a last step."""
+
+    size: int
+    first: int
+    last: int
+
+
+def plan_arena(graph: Dataflow, scratch: Mapping[relax.Var, int]) -> Arena:
+    """Place every tensor of a function of kernels and placements, and `scratch`, the bytes that
+    the kernel of a variable needs for itself.
 
     Raises `ValueError` if a tensor would have to lie in two places at once.
     """
     views = _views(graph)
     outside = {views[graph.result].root, *graph.parameters}
     lifetimes: dict[relax.Var, tuple[int, int]] = {}
+    kernels: dict[relax.Var, _Tenant] = {}
     for step, (var, value) in enumerate(graph.values.items()):
         for touched in (var, *(a for a in arguments(value) if a in graph.readers)):
             root = views[touched].root
             first, _ = lifetimes.get(root, (step, step))
             lifetimes[root] = (first, step)
+        if var in scratch:
+            kernels[var] = _Tenant(_whole_lines(scratch[var]), step, step)
     for var, value in graph.values.items():
         if is_constant_kernel(graph, value):
             lifetimes[views[var].root] = (0, len(graph.values))
 
-    offsets: dict[relax.Var, int] = {}
-    size = 0
-    for root in sorted(lifetimes, key=lambda root: -_bytes(root)):
-        if root in outside:
-            continue
-        first, last = lifetimes[root]
+    roots = {
+        root: _Tenant(_whole_lines(prod(shape(root)) * itemsize(root)), first, last)
+        for root, (first, last) in lifetimes.items()
+        if root not in outside
+    }
+    tenants = [*roots.values(), *kernels.values()]
+    offsets = _place(tenants)
+    return Arena(
+        views,
+        dict(zip(roots, offsets[: len(roots)], strict=True)),
+        dict(zip(kernels, offsets[len(roots) :], strict=True)),
+        max((at + tenant.size for at, tenant in zip(offsets, tenants, strict=True)), default=0),
+    )
+
+
+def _place(tenants: Sequence[_Tenant]) -> list[int]:
+    """Byte offsets, the largest first, each in the lowest gap between those it lives with."""
+    offsets: dict[int, int] = {}
+    for index in sorted(range(len(tenants)), key=lambda index: -tenants[index].size):
+        tenant = tenants[index]
         busy = sorted(
-            (offset, offset + _bytes(other))
+            (offset, offset + tenants[other].size)
             for other, offset in offsets.items()
-            if lifetimes[other][0] <= last and first <= lifetimes[other][1]
+            if tenants[other].first <= tenant.last and tenant.first <= tenants[other].last
         )
         offset = 0
         for start, end in busy:
-            if offset + _bytes(root) <= start:
+            if offset + tenant.size <= start:
                 break
             offset = max(offset, end)
-        offsets[root] = offset
-        size = max(size, offset + _bytes(root))
-    return Arena(views, offsets, size)
+        offsets[index] = offset
+    return [offsets[index] for index in range(len(tenants))]
 
 
 def is_constant_kernel(graph: Dataflow, value: relax.Expr) -> bool:
@@ -120,7 +149,6 @@ def _views(graph: Dataflow) -> dict[relax.Var, View]:
     return views
 
 
-def _bytes(root: relax.Var) -> int:
-    """The root's size, rounded up to whole cache lines."""
-    size = prod(shape(root)) * itemsize(root)
+def _whole_lines(size: int) -> int:
+    """`size` rounded up to whole cache lines."""
     return -(-size // ALIGNMENT) * ALIGNMENT

@@ -3,8 +3,8 @@
 `f(images: uint8 (n, H, W, 3), logits: float32 (n, ...), arena: float32)` runs every kernel once
 an image, and those that read only constants once a call. Kernels keep their schedules; only their
 buffers are replaced by views of the image, the logits, the arena and the weights, which the
-artifact itself holds (`lprnet/link.py`). What a kernel without a schedule keeps between its loops
-lies behind the arena's plan, all kernels' in the same place.
+artifact itself holds (`lprnet/link.py`). Tensors that a kernel keeps for itself, like transformed
+weights, or everything between the loops of a kernel without a schedule, lie in the arena too.
 """
 
 from collections.abc import Sequence
@@ -65,16 +65,18 @@ class _Merge:
         self.name = name
         self.constants = weights
         self.graph = Dataflow(module["main"])
-        self.plan: Arena = plan_arena(self.graph)
+        scratch = {
+            var: sum(map(_bytes, _scratch(module[value.args[0]])))
+            for var, value in self.graph.values.items()
+            if is_call(value, "call_tir")
+        }
+        self.plan: Arena = plan_arena(self.graph, scratch)
         self.image = tirx.Var("image", "int64")
         batch = tirx.Var("n", "int64")
         (pixels,) = self.graph.parameters
         self.images = tirx.decl_buffer((batch, *shape(pixels)), "uint8", name="images")
         self.logits = tirx.decl_buffer((batch, *shape(self.graph.result)), name="logits")
-        kernels = [f for f in module.functions.values() if isinstance(f, tirx.PrimFunc)]
-        scratch = max((sum(map(_bytes, _scratch(kernel))) for kernel in kernels), default=0)
-        self.arena_bytes = self.plan.size + scratch
-        self.arena = tirx.decl_buffer((self.arena_bytes // 4,), name="arena")
+        self.arena = tirx.decl_buffer((self.plan.size // 4,), name="arena")
         self.weights = tirx.Var("weights", PointerType(PrimType("float32")))
         self.once: list[tirx.Stmt] = []
         self.per_image: list[tirx.Stmt] = []
@@ -99,7 +101,7 @@ class _Merge:
         function = tirx.PrimFunc([self.images, self.logits, self.arena], body).with_attr(
             {"global_symbol": self.name, "tirx.noalias": True, "s_tir": True}
         )
-        return Program(function, self.arena_bytes, shape(self.graph.result))
+        return Program(function, self.plan.size, shape(self.graph.result))
 
     def _kernel(self, var: relax.Var, value: relax.Call) -> list[tirx.Stmt]:
         """The body of the kernel that `value` calls, on the views of its arguments."""
@@ -111,7 +113,7 @@ class _Merge:
             buffer, data = self._buffer(parameter, operand)
             statements.append(tirx.DeclBuffer(buffer, data=data))
             views[parameter] = buffer
-        end = self.plan.size
+        end = self.plan.scratch[var]
         for scratch in _scratch(kernel):
             place = end // scratch.dtype.itemsize
             views[scratch] = self._declare(scratch, self.arena.data, place, None)
@@ -183,7 +185,7 @@ class _Merge:
 
 
 def _scratch(kernel: tirx.PrimFunc) -> list[tirx.Buffer]:
-    """The tensors that a kernel without a schedule keeps between its loops."""
+    """The tensors that a kernel keeps for itself, registers and their like excepted."""
     root = kernel.body
     if not isinstance(root, s_tir.SBlockRealize):
         return []

@@ -26,6 +26,10 @@ def reads(value: relax.Expr) -> list[relax.Expr]:
     return found
 
 
+SPOILT = -2
+"""Who wrote what lies in a kernel's scratch."""
+
+
 def is_kernel(value: relax.Expr) -> bool:
     return isinstance(value, relax.Call) and value.op.name == "relax.call_tir"
 
@@ -44,9 +48,14 @@ def itemsize_of(var: relax.Var) -> int:
 
 def check_plan(graph: Dataflow) -> Arena:
     """Play the kernels one after another over a map of who wrote each byte: what a kernel reads
-    must still be what the tensor's producer wrote there.
+    must still be what the tensor's producer wrote there, though each spoils its scratch.
     """
-    arena = plan_arena(graph)
+    scratch = {
+        var: 1 + 97 * step % 700
+        for step, (var, value) in enumerate(graph.values.items())
+        if is_kernel(value)
+    }
+    arena = plan_arena(graph, scratch)
     owner = np.full(arena.size, -1)
     producers: dict[relax.Var, set[int]] = {}
     outside = {*graph.parameters, arena.views[graph.result].root}
@@ -65,6 +74,13 @@ def check_plan(graph: Dataflow) -> Arena:
     per_image = [step for step in steps if step not in constant]
     for step, (var, value) in [*constant, *per_image, *per_image]:
         if is_kernel(value):
+            start, end = arena.scratch[var], arena.scratch[var] + scratch[var]
+            assert start % ALIGNMENT == 0
+            assert end <= arena.size
+            owner[start:end] = SPOILT
+            if arena.views[var].root not in outside:
+                mine = cells(arena, var, itemsize_of(var))
+                assert not ((start <= mine) & (mine < end)).any()
             for read in reads(value):
                 if read in graph.readers and arena.views[read].root not in outside:
                     written_by = set(owner[cells(arena, read, itemsize_of(read))].tolist())
@@ -150,7 +166,7 @@ def test_a_padded_tensor_lies_in_the_middle_of_its_padding() -> None:
 
     graph = graph_of(network)
     y, padded, *_ = graph.values
-    view = plan_arena(graph).views[y]
+    view = plan_arena(graph, {}).views[y]
     assert view.root.same_as(padded)
     assert view.strides == (10 * 8, 8, 1)
     assert view.offset == 1 * 80 + 2 * 8
@@ -165,7 +181,7 @@ def test_a_slice_is_a_window_and_parts_lie_side_by_side() -> None:
 
     graph = graph_of(network)
     y, window, a, b, joined, *_ = graph.values
-    views = plan_arena(graph).views
+    views = plan_arena(graph, {}).views
     assert views[window].root.same_as(y)
     assert (views[window].strides, views[window].offset) == ((48, 8, 1), 0)
     assert views[a].root.same_as(joined)
@@ -191,4 +207,4 @@ def test_a_tensor_needed_in_two_places_is_refused() -> None:
 
     for network in (padded_twice, joined_with_itself, padded_and_joined):
         with pytest.raises(ValueError, match="two places"):
-            plan_arena(graph_of(network))
+            plan_arena(graph_of(network), {})
