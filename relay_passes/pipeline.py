@@ -12,6 +12,7 @@ from relay_passes.fold_batch_norm import FoldBatchNorm
 from relay_passes.fold_context_norm import FoldContextNorm
 from relay_passes.fold_normalise import FoldNormalise
 from relay_passes.fold_quantize import FoldQuantize
+from relay_passes.fold_sparsity import FoldSparsity
 from relay_passes.hoist_height_mean import HoistHeightMean
 from relay_passes.insert_quantize import InsertQuantize, LayerScales
 from relay_passes.lower_to_kernels import LowerToKernels
@@ -44,8 +45,8 @@ def quantize(layers: Sequence[LayerScales | None]) -> tuple[tvm.transform.Pass, 
 
 
 def lower(isa: Isa) -> tuple[tvm.transform.Pass, ...]:
-    """From the reduced graph to kernels on packed weights."""
-    return (PlaceContexts(), LowerToKernels(isa))
+    """From the reduced graph to kernels on packed weights, those with many zeros without them."""
+    return (PlaceContexts(), LowerToKernels(isa), FoldSparsity())
 
 
 def pass_names(isa: Isa, layers: Sequence[LayerScales | None]) -> tuple[str, ...]:

@@ -29,6 +29,7 @@ from schedules.pools import (
     schedule_max_pool,
     schedule_mean_square,
 )
+from schedules.sparse_weights import ExpandWeight
 from schedules.tiles import Tile, choose_tile, float_step, integer_step
 from schedules.winograd import schedule_winograd, winograd_conv2d
 from schedules.winograd_tiles import choose_winograd
@@ -153,6 +154,8 @@ def _schedule_directly(sch: s_tir.Schedule, workload: Workload, isa: Isa) -> str
             return "1 vector"
         case Normalise() | Divide():
             schedule_elementwise(sch, isa)
+            return "1 vector"
+        case ExpandWeight():
             return "1 vector"
         case GroupChannels():
             schedule_group_channels(sch)

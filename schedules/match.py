@@ -16,6 +16,7 @@ from schedules.integer_workloads import (
     GroupChannels,
     QuantizedConv2d,
 )
+from schedules.sparse_weights import LANES, ExpandWeight
 from schedules.workloads import (
     AveragePool,
     Conv2d,
@@ -59,6 +60,9 @@ def _candidates(function: tirx.PrimFunc) -> Iterator[Workload]:
     elif ranks == [5, 2, 5]:
         blocks, kernel_height, kernel_width, channels, block = shapes[0]
         yield DequantizeWeight(blocks, kernel_height, kernel_width, channels, block)
+    elif ranks == [1, 1, 5]:
+        (values,), _, packed = shapes
+        yield ExpandWeight(values - LANES, *packed)
     elif ranks == [3, 3, 3]:
         height, width, channels = shapes[0]
         yield Divide(height, width, channels)

@@ -20,6 +20,7 @@ from schedules.integer_workloads import (
     GroupChannels,
     QuantizedConv2d,
 )
+from schedules.sparse_weights import ExpandWeight
 
 
 @dataclass(frozen=True)
@@ -282,4 +283,5 @@ Workload = (
     | DequantizedAveragePool
     | GroupChannels
     | DequantizeWeight
+    | ExpandWeight
 )
