@@ -1,0 +1,128 @@
+"""From samples to a comparison, and from a comparison to what a reader sees."""
+
+import json
+from io import StringIO
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from matplotlib.image import imread
+from rich.console import Console
+from tvm import s_tir
+
+from lprnet import compare
+from lprnet.bench import record
+from lprnet.compare import Comparison, KernelTimes, Request, kernel_times
+from lprnet.compare_report import as_json, lessons, plot, tables
+from lprnet.errors import UserError
+from lprnet.targets import AVX2, find_target
+from lprnet.tuning.forms import Winograd
+from lprnet.tuning.space import sketches
+from lprnet.tuning.tasks import Task, single
+from lprnet.weights import DEFAULT_CHECKPOINT
+from schedules.workloads import Conv2d, MaxPool
+
+CONV = Conv2d(6, 12, 8, 3, 1, 16, 16)
+POOL = MaxPool(4, 6, 2, 16)
+
+
+def timed(workload: Conv2d | MaxPool | Winograd, manual: float, by_hand: str) -> KernelTimes:
+    """`auto` takes 1 µs with the first sketch of `workload`."""
+    name = workload.name
+    definition = workload.convolution if isinstance(workload, Winograd) else workload
+    trace = sketches(s_tir.Schedule(single(workload)), workload, AVX2)[0].trace
+    samples = {"none": [9e-6, 8e-6], "auto": [1.5e-6, 1e-6], "manual": [2 * manual, manual]}
+    found = SimpleNamespace(trace=trace)
+    return kernel_times(Task(name, definition, 1), samples, workload, found, by_hand)
+
+
+@pytest.mark.parametrize(
+    ("manual", "hybrid"), [(2e-6, 1e-6), (1.001e-6, 1.001e-6), (0.5e-6, 0.5e-6)]
+)
+def test_hybrid_is_manual_unless_auto_is_clearly_faster(manual: float, hybrid: float) -> None:
+    times = timed(CONV, manual, "1x6 pixels x 2 vectors")
+    assert times.seconds == {"none": 8e-6, "auto": 1e-6, "manual": manual, "hybrid": hybrid}
+    assert times.gflops("auto") == pytest.approx(2 * CONV.macs / 1e-6 / 1e9)
+
+
+def test_lessons_say_what_differs() -> None:
+    assert (
+        "instead of 9x9 pixels x 9 vectors"
+        in timed(CONV, 1e-6, "9x9 pixels x 9 vectors").lessons[0]
+    )
+    form = Winograd(CONV, 2, AVX2)
+    by_hand = "1x6 pixels x 2 vectors"
+    assert timed(form, 1e-6, by_hand).lessons == (f"takes {form.tiles[0]} instead of {by_hand}",)
+    assert timed(form, 1e-6, str(form.tiles[0])).lessons == ()
+    (lesson,) = timed(POOL, 1e-6, "nothing").lessons
+    assert lesson.startswith("takes 1x")
+    assert lesson.endswith("vectors a row tile instead of nothing")
+
+
+@pytest.fixture
+def comparison() -> Comparison:
+    records = [
+        record(
+            np.array([1.0, 2.0]),
+            variant="fp32",
+            engine=f"lprnet, {origin} schedules",
+            isa="broadwell",
+            batch=1,
+            warm_up=0,
+        )
+        for origin in ("manual", "auto", "hybrid", "none")
+    ]
+    kernels = (timed(CONV, 2e-6, "9x9 pixels x 9 vectors"), timed(POOL, 0.5e-6, "nothing"))
+    return Comparison("fp32", "broadwell", 100.0, kernels, tuple(records))
+
+
+def test_tables_name_every_kernel_and_every_build(comparison: Comparison) -> None:
+    console = Console(file=StringIO(), width=200)
+    for table in tables(comparison):
+        console.print(table)
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    conv, pool = (next(line for line in text.splitlines() if k.name in line) for k in (CONV, POOL))
+    cells = [cell.strip() for cell in conv.split("│")[2:-1]]
+    share = 100 * 2 * CONV.macs / 1e-6 / 1e9 / 100
+    assert cells == [f"{CONV.macs / 1e6:.2f}", "8.0", "1.0", "2.0", "1.0", "2.00", f"{share:.0f}"]
+    assert [cell.strip() for cell in pool.split("│")[2:-1]] == [
+        "",
+        "8.0",
+        "1.0",
+        "0.5",
+        "0.5",
+        "0.50",
+        "",
+    ]
+    for origin in ("manual", "auto", "hybrid", "none"):
+        assert f"lprnet, {origin} schedules" in text
+
+
+def test_a_sentence_a_kernel(comparison: Comparison) -> None:
+    conv, pool = lessons(comparison)
+    assert conv.startswith(f"{CONV.name}: auto keeps ")
+    assert conv.endswith("2.00 times as fast as manual.")
+    assert pool.endswith("2.00 times slower.")
+
+
+def test_json_and_picture(comparison: Comparison, tmp_path: Path) -> None:
+    content = json.loads(json.dumps(as_json(comparison)))
+    conv, pool = content["kernels"]
+    assert conv["seconds"] == {"none": 8e-6, "auto": 1e-6, "manual": 2e-6, "hybrid": 1e-6}
+    assert conv["share_of_peak"]["auto"] == pytest.approx(2 * CONV.macs / 1e-6 / 1e9 / 100)
+    assert (pool["kernel"], pool["macs"]) == (POOL.name, 0)
+    assert len(content["records"]) == 4
+    plot(comparison, tmp_path / "shares.png")
+    assert imread(tmp_path / "shares.png").shape[1] > 500
+    assert [file.name for file in tmp_path.iterdir()] == ["shares.png"]
+
+
+def test_what_cannot_be_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    request = Request(DEFAULT_CHECKPOINT, None, None, None, "broadwell", tmp_path)
+    with pytest.raises(UserError, match="broadwell/fp32: holds no tuning log"):
+        compare.compare(request)
+    flags = frozenset(find_target("broadwell").flags) - {"fma"}
+    monkeypatch.setattr(compare, "cpu_flags", lambda: flags)
+    with pytest.raises(UserError, match="This CPU lacks fma and cannot time broadwell code"):
+        compare.compare(request)

@@ -1,0 +1,37 @@
+"""The logs of this checkout are whole, and have every kernel of the model that ships."""
+
+from pathlib import Path
+
+import pytest
+
+from lprnet.build import prepare
+from lprnet.export import to_relax
+from lprnet.targets import find_target
+from lprnet.tuning import LOGS
+from lprnet.tuning.journal import read_trials
+from lprnet.tuning.log import TRIALS, open_log
+from lprnet.tuning.tasks import find_tasks, kernel_name
+from lprnet.weights import DEFAULT_CHECKPOINT
+from relay_passes.pipeline import lower_graph, quantize_graph, reduce_graph
+
+QUANTIZED = {"fp32": None, "int8": "static"}
+COMMITTED = sorted(manifest.parent for manifest in LOGS.glob("*/*/manifest.json"))
+
+
+@pytest.mark.parametrize("directory", COMMITTED, ids=lambda path: f"{path.parent.name}-{path.name}")
+def test_a_fresh_clone_finds_a_record_for_every_kernel(directory: Path) -> None:
+    log = open_log(directory)
+    trials = read_trials(directory / TRIALS)
+    assert log.manifest.trials == len(trials) >= 2000
+    assert log.manifest.valid >= 0.98 * len(trials)
+    assert len({(trial.kernel, trial.candidate) for trial in trials}) == len(trials)
+    isa = find_target(directory.parent.name).isa
+    network, *_ = prepare(DEFAULT_CHECKPOINT, None, QUANTIZED[directory.name], isa)
+    quantized = quantize_graph(reduce_graph(to_relax(network.model)), network.scales)
+    tasks = find_tasks(lower_graph(quantized, isa))
+    known = {trial.kernel for trial in trials}
+    for task in tasks:
+        assert kernel_name(task.workload) in known
+        function, words = log.schedule(task.kernel, task.workload)
+        assert words
+        assert len(function.params) == len(task.workload.prim_func().params)
