@@ -4,7 +4,10 @@ One call of the artifact runs a whole batch on one thread. Code it calls assumes
 so images are copied into buffers that the recognizer owns; each concurrent call has its own.
 """
 
+import contextlib
+import itertools
 import math
+import mmap
 import os
 import queue
 import sys
@@ -24,6 +27,8 @@ from lprnet.errors import UserError
 
 ALIGNMENT = 64
 """Bytes, as in `lprnet/arena.py`."""
+HUGE_PAGE = 2 << 20
+"""Bytes, on x86-64."""
 BATCH = 64
 """Images a call of the artifact: enough to make Python's share vanish, little memory."""
 
@@ -85,6 +90,8 @@ class Recognizer:
         chunks = [batch[start : start + size] for start in range(0, len(batch), size)]
         run = map if self._pool is None else self._pool.map
         parts = list(run(self._logits, chunks))
+        if len(parts) == 1:
+            return parts[0]
         return np.concatenate(parts) if parts else np.empty((0, CLASSES, 18), np.float32)
 
     def read(self, image: str | os.PathLike[str] | NDArray[np.uint8]) -> Plate:
@@ -122,21 +129,32 @@ class Recognizer:
             self._free.put(buffers)
 
     def _new_buffers(self) -> _Buffers:
-        logits_shape = (BATCH, *self.code.logits_shape)
-        return _Buffers(
-            _aligned((BATCH, *self._image_shape), np.uint8),
-            _aligned(logits_shape, np.float32),
-            {},
-            _aligned((self.code.arena_bytes // 4,), np.float32),
+        images, logits, arena = _arrays(
+            ((BATCH, *self._image_shape), np.uint8),
+            ((BATCH, *self.code.logits_shape), np.float32),
+            ((self.code.arena_bytes // 4,), np.float32),
         )
+        return _Buffers(images, logits, {}, arena)
 
 
-def _aligned(shape: tuple[int, ...], dtype: DTypeLike) -> NDArray[Any]:
-    """An array whose first byte lies on a 64-byte boundary."""
-    size = math.prod(shape) * np.dtype(dtype).itemsize
-    memory = np.zeros(size + ALIGNMENT, np.uint8)
-    start = -memory.ctypes.data % ALIGNMENT
-    return memory[start : start + size].view(dtype).reshape(shape)
+def _arrays(*kinds: tuple[tuple[int, ...], DTypeLike]) -> list[NDArray[Any]]:
+    """Zeros of these shapes and dtypes, side by side, each from a 64-byte boundary.
+
+    A call touches hundreds of small pages, more than a core remembers the places of, but few huge
+    ones: the kernel is advised to use those, and may not have any.
+    """
+    sizes = [math.prod(shape) * np.dtype(dtype).itemsize for shape, dtype in kinds]
+    starts = [0, *itertools.accumulate(-(-size // ALIGNMENT) * ALIGNMENT for size in sizes)]
+    length = -(-starts[-1] // HUGE_PAGE) * HUGE_PAGE + HUGE_PAGE
+    mapping = mmap.mmap(-1, length, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    with contextlib.suppress(OSError):
+        mapping.madvise(mmap.MADV_HUGEPAGE)
+    memory = np.frombuffer(mapping, np.uint8)
+    memory = memory[-memory.ctypes.data % HUGE_PAGE :]
+    return [
+        memory[start : start + size].view(dtype).reshape(shape)
+        for start, size, (shape, dtype) in zip(starts, sizes, kinds, strict=False)
+    ]
 
 
 def _tvm_ffi() -> Any:
