@@ -1,0 +1,116 @@
+"""What llvm-mca, LLVM's model of a core, says of straight-line code: cycles and what limits them.
+
+The model knows ports, latencies, widths and the size of its queues. It knows no caches (every load
+takes the time of a hit in the first), no branch prediction and no fetching of instructions.
+"""
+
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from lprnet.blocks import Block
+from lprnet.errors import UserError
+from lprnet.targets import Dot4, Isa
+
+ITERATIONS = 100
+NEAR = 0.9
+"""A resource that is busy for this share of the time is what limits a block."""
+
+_FMA = r"vfn?m(?:add|sub)\d+ps"
+_PRODUCTS = {Dot4.AVX2: "vpmaddubsw", Dot4.AVX512BW: "vpmaddubsw", Dot4.AVX512_VNNI: "vpdpbusd"}
+
+
+@dataclass(frozen=True)
+class Timing:
+    """One run of a block, in a loop that runs it again and again."""
+
+    cycles: float
+    limit: str
+    """The port, the front end, or the latency of what depends on each other."""
+
+
+def find_mca() -> str:
+    """The newest llvm-mca here. Raises `UserError` if there is none."""
+    for name in (*(f"llvm-mca-{version}" for version in range(24, 13, -1)), "llvm-mca"):
+        if found := shutil.which(name):
+            return found
+    raise UserError("llvm-mca is not installed; it comes with LLVM (Debian: apt install llvm-19).")
+
+
+def mca_version() -> str:
+    """Such as `LLVM 19.1.7`."""
+    told = subprocess.run([find_mca(), "--version"], capture_output=True, text=True, check=True)
+    found = re.search(r"LLVM version ([\d.]+)", told.stdout)
+    return f"LLVM {found[1]}" if found else "LLVM"
+
+
+def time_blocks(blocks: Sequence[Sequence[str]], cpu: str) -> list[Timing]:
+    """Each block of instructions (AT&T syntax) on LLVM's model of `cpu`."""
+    regions = [
+        "\n".join((f"# LLVM-MCA-BEGIN {number}", *block, "# LLVM-MCA-END"))
+        for number, block in enumerate(blocks)
+    ]
+    told = subprocess.run(
+        [find_mca(), f"-mcpu={cpu}", f"-iterations={ITERATIONS}", "--json"],
+        input="\n".join(regions) + "\n",
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    content = json.loads(told)
+    resources = content["TargetInfo"]["Resources"]
+    return [_timing(region, resources) for region in content["CodeRegions"]]
+
+
+def _timing(region: dict[str, dict[str, object]], resources: list[str]) -> Timing:
+    summary: dict[str, float] = region["SummaryView"]  # type: ignore[assignment]
+    cycles = summary["TotalCycles"] / summary["Iterations"]
+    pressure: list[dict[str, float]] = region["ResourcePressureView"]["ResourcePressureInfo"]  # type: ignore[assignment]
+    whole = max((row["InstructionIndex"] for row in pressure), default=0)
+    busy = {
+        resources[int(row["ResourceIndex"])]: row["ResourceUsage"]
+        for row in pressure
+        if row["InstructionIndex"] == whole
+    }
+    width = summary["uOpsPerCycle"] / summary["DispatchWidth"]
+    name, share = max(busy.items(), key=lambda item: item[1], default=("", 0.0))
+    if share >= NEAR * cycles:
+        return Timing(cycles, name)
+    return Timing(cycles, "front end" if width >= NEAR else "latency")
+
+
+def products(block: Block, isa: Isa, integer: bool) -> int:
+    """Vector instructions of one run of `block` that multiply and add whole vectors."""
+    name = _PRODUCTS[isa.dot4] if integer else _FMA
+    register = "%zmm" if isa.float_lanes == 16 else "%ymm"
+    return sum(
+        bool(re.match(name, instruction)) and register in instruction
+        for instruction in block.instructions
+    )
+
+
+def peak(isa: Isa, integer: bool, cpu: str) -> float:
+    """The most of these a cycle: a loop of nothing else, on registers that do not wait."""
+    register = "zmm" if isa.float_lanes == 16 else "ymm"
+    accumulators = (
+        range(isa.registers - 4) if isa.dot4 is Dot4.AVX512_VNNI or not integer else range(6)
+    )
+    a, b = (f"%{register}{isa.registers - n}" for n in (1, 2))
+    if not integer:
+        loop = [f"vfmadd231ps {a}, {b}, %{register}{n}" for n in accumulators]
+    elif isa.dot4 is Dot4.AVX512_VNNI:
+        loop = [f"vpdpbusd {a}, {b}, %{register}{n}" for n in accumulators]
+    else:
+        loop = []
+        for n in accumulators:
+            product = f"%{register}{n + len(accumulators)}"
+            loop += [
+                f"vpmaddubsw {a}, {b}, {product}",
+                f"vpmaddwd {product}, {a}, {product}",
+                f"vpaddd {product}, %{register}{n}, %{register}{n}",
+            ]
+    (timing,) = time_blocks([loop], cpu)
+    return len(accumulators) / timing.cycles
