@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 from rich.table import Column, Table
 
 from lprnet.replacing import replacing
+from lprnet.tuning.forms import Direct, definition
 from lprnet.tuning.journal import Trial, read_trials
 from lprnet.tuning.log import TRIALS
 from lprnet.tuning.tasks import Task
@@ -32,12 +33,12 @@ def summary(outcome: Outcome) -> Table:
         mine = [trial for trial in trials if trial.kernel == task.kernel]
         times = [trial.seconds for trial in mine if trial.seconds is not None]
         if not times:
-            table.add_row(task.kernel, "", str(len(mine)), str(len(mine)), "", "none", "")
+            table.add_row(task.workload.name, "", str(len(mine)), str(len(mine)), "", "none", "")
             continue
         best = min(trial.seconds for trial in mine if trial.record and trial.seconds)
         macs = task.workload.macs
         table.add_row(
-            task.kernel,
+            task.workload.name,
             f"{macs / 1e6:.2f}" if macs else "",
             str(len(mine)),
             str(len(mine) - len(times)),
@@ -51,17 +52,19 @@ def summary(outcome: Outcome) -> Table:
 def convergence(trials: list[Trial], tasks: list[Task]) -> list[float]:
     """One plate's tuned kernels, of every network, together after each trial, seconds.
 
-    A kernel counts with its first valid trial before it has one.
+    A kernel takes its fastest form, and counts with its first valid trial before it has one.
     """
-    calls = {task.kernel: task.calls for task in tasks if task.calls}
-    best: dict[str, float] = {}
+    kernels = {task.kernel: definition(task.workload) for task in tasks if task.calls}
+    calls = {definition(task.workload): task.calls for task in tasks if task.calls}
+    best: dict[Direct, float] = {}
     for trial in trials:
-        if trial.seconds is not None:
-            best.setdefault(trial.kernel, trial.seconds)
+        if trial.seconds is not None and trial.kernel in kernels:
+            best.setdefault(kernels[trial.kernel], trial.seconds)
     curve = []
     for trial in trials:
-        if trial.seconds is not None:
-            best[trial.kernel] = min(best[trial.kernel], trial.seconds)
+        kernel = kernels.get(trial.kernel)
+        if kernel is not None and trial.seconds is not None:
+            best[kernel] = min(best[kernel], trial.seconds)
         curve.append(sum(best.get(kernel, 0.0) * count for kernel, count in calls.items()))
     return curve
 
