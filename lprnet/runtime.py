@@ -34,14 +34,27 @@ BATCH = 64
 
 
 @dataclass(frozen=True)
+class _Call:
+    """What a call with a certain number of images needs, all of it views of one memory."""
+
+    images: NDArray[np.uint8]
+    arguments: tuple[Any, ...]
+    """Of the artifact's function, as TVM's tensors."""
+    logits: NDArray[np.float32]
+    """`(count, 68, 18)`, after the call."""
+
+
+@dataclass(frozen=True)
 class _Buffers:
-    """What one call needs: arrays to fill and read, and the same memory as TVM tensors."""
+    """Memory for one call at a time."""
 
     images: NDArray[np.uint8]
     logits: NDArray[np.float32]
-    tensors: dict[int, tuple[Any, ...]]
-    """Batch size to the arguments of the artifact, made when first needed."""
-    arena: NDArray[np.uint8]
+    arena: NDArray[np.float32]
+    calls: dict[int, _Call]
+    """By number of images, made when first needed: between two calls of an artifact, which leaves
+    nothing else in the caches, each Python object touched costs.
+    """
 
 
 class Recognizer:
@@ -87,11 +100,11 @@ class Recognizer:
                 f"(N, {', '.join(map(str, self._image_shape))}), BGR."
             )
         size = min(BATCH, max(1, math.ceil(len(batch) / self._threads)))
+        if 0 < len(batch) <= size:
+            return self._logits(batch)
         chunks = [batch[start : start + size] for start in range(0, len(batch), size)]
         run = map if self._pool is None else self._pool.map
         parts = list(run(self._logits, chunks))
-        if len(parts) == 1:
-            return parts[0]
         return np.concatenate(parts) if parts else np.empty((0, CLASSES, 18), np.float32)
 
     def read(self, image: str | os.PathLike[str] | NDArray[np.uint8]) -> Plate:
@@ -117,16 +130,20 @@ class Recognizer:
         except queue.Empty:
             buffers = self._new_buffers()
         try:
-            count = len(images)
-            buffers.images[:count] = images
-            if count not in buffers.tensors:
-                views = (buffers.images[:count], buffers.logits[:count], buffers.arena)
-                buffers.tensors[count] = tuple(self._from_dlpack(view) for view in views)
-            self._run(*buffers.tensors[count])
-            stored = buffers.logits[:count, 0, :, :CLASSES]
-            return np.ascontiguousarray(stored.transpose(0, 2, 1))
+            call = buffers.calls.get(len(images)) or self._new_call(buffers, len(images))
+            call.images[:] = images
+            self._run(*call.arguments)
+            logits: NDArray[np.float32] = call.logits.copy()
+            return logits
         finally:
             self._free.put(buffers)
+
+    def _new_call(self, buffers: _Buffers, count: int) -> _Call:
+        images, logits = buffers.images[:count], buffers.logits[:count]
+        arguments = tuple(self._from_dlpack(array) for array in (images, logits, buffers.arena))
+        call = _Call(images, arguments, logits[:, 0, :, :CLASSES].transpose(0, 2, 1))
+        buffers.calls[count] = call
+        return call
 
     def _new_buffers(self) -> _Buffers:
         images, logits, arena = _arrays(
@@ -134,7 +151,7 @@ class Recognizer:
             ((BATCH, *self.code.logits_shape), np.float32),
             ((self.code.arena_bytes // 4,), np.float32),
         )
-        return _Buffers(images, logits, {}, arena)
+        return _Buffers(images, logits, arena, {})
 
 
 def _arrays(*kinds: tuple[tuple[int, ...], DTypeLike]) -> list[NDArray[Any]]:
