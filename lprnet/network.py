@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from lprnet.images import normalise
 from lprnet.integer import integer_network
 from lprnet.model import LPRNet
-from lprnet.quantization import IMAGE_SCALE, QuantizedWeight
+from lprnet.quantization import IMAGE_SCALE, Quantization, QuantizedWeight
 from lprnet.quantize import static, weights_only
 from lprnet.targets import Isa
 from lprnet.topology import CONTAINER, LAYERS
@@ -58,7 +58,11 @@ def static_network(model: LPRNet, images: NDArray[np.uint8], isa: Isa) -> Networ
     BGR.
     """
     pixels = torch.from_numpy(normalise(images))
-    quantization = static(model, pixels, weight_bits=isa.weight_bits)
+    return quantized_network(static(model, pixels, weight_bits=isa.weight_bits))
+
+
+def quantized_network(quantization: Quantization) -> Network:
+    """The network of `quantization`, and its exact evaluation as what an artifact must compute."""
     layers = [quantization.layers[layer.name] for layer in LAYERS]
     scales: list[LayerScales | None] = [
         LayerScales(_grid(layer.weight), layer.output_scale, quantization.levels)
