@@ -75,7 +75,7 @@ def build(request: Request) -> tuple[Build, Record | None]:
         request.output / f"lprnet-{networks[targets[0]].variant}-{request.target}.so",
         schedule=request.schedule,
     )
-    return built, None if built.parity is None else _latency(built, images[:1])
+    return built, None if built.parity is None else latency(built, images[:1])
 
 
 def prepare(
@@ -135,7 +135,7 @@ def _network(
     return replace(network, variant=f"{network.variant}-{pruned}") if pruned else network
 
 
-def _latency(built: Build, image: NDArray[np.uint8]) -> Record:
+def latency(built: Build, image: NDArray[np.uint8]) -> Record:
     """One thread, batch 1, through the Python API."""
     reader = Recognizer(built.artifact)
     cores = os.sched_getaffinity(0)
