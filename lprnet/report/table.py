@@ -1,6 +1,6 @@
 """The report as text: tables for a terminal, Markdown for the README."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from rich.table import Table
@@ -8,7 +8,10 @@ from rich.table import Table
 from lprnet.errors import UserError
 from lprnet.report.results import Line, Report, best, write_bytes
 
-BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
+SUMMARY = ("<!-- summary:begin -->", "<!-- summary:end -->")
+RESULTS = ("<!-- results:begin -->", "<!-- results:end -->")
+"""The README's markers."""
+SUMMARY_COLUMNS = ("", "accuracy %", "unseen %", "min ms", "x ours", "plates/s", "file KB")
 COLUMNS = (
     "",
     "accuracy %",
@@ -112,25 +115,42 @@ REMARKS = (
 )
 
 
+def summary(report: Report) -> str:
+    """The README's first table: our builds with default schedules, and rivals as users have them."""
+    lines = [
+        line
+        for line in report.lines
+        if (not line.name.startswith("MLC") if line.ours else line.graph == "original")
+    ]
+    return "\n".join([*_rows(lines, report, SUMMARY_COLUMNS), "", f"{conditions(report)}."])
+
+
 def markdown(report: Report) -> str:
-    """The README's results: table, conditions, what is absent, what the numbers do not say."""
-    bold = best(report.lines)
-    rows = ["| " + " | ".join(COLUMNS) + " |", "|---" + "|---:" * (len(COLUMNS) - 1) + "|"]
-    for line in report.lines:
-        values = list(cells(line, report))
-        values[0] = f"**{values[0]}**" if line is bold else values[0]
-        rows.append("| " + " | ".join(values) + " |")
-    text = [*rows, "", f"{conditions(report)}.", ""]
+    """The README's results: every line, what is absent, what the numbers do not say."""
+    text = [*_rows(report.lines, report, COLUMNS), ""]
     text += [f"- Not in the table: {one.name}: {one.reason}" for one in report.missing]
     text += [f"- {sentence}" for sentence in findings(report)]
     return "\n".join(text)
 
 
+def _rows(lines: Sequence[Line], report: Report, columns: Sequence[str]) -> list[str]:
+    """A Markdown table of `lines`, our fastest one bold."""
+    rows = ["| " + " | ".join(columns) + " |", "|---" + "|---:" * (len(columns) - 1) + "|"]
+    for line in lines:
+        named = dict(zip(COLUMNS, cells(line, report), strict=True))
+        values = [named[column] for column in columns]
+        values[0] = f"**{values[0]}**" if line is best(report.lines) else values[0]
+        rows.append("| " + " | ".join(values) + " |")
+    return rows
+
+
 def update_readme(report: Report, readme: Path) -> None:
-    """Put `markdown(report)` between the README's markers. Raises `UserError` without them."""
-    before, begin, rest = readme.read_text(encoding="utf-8").partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end):
-        raise UserError(f"{readme} lacks the lines {BEGIN} and {END}; put them back")
-    text = f"{before}{BEGIN}\n{markdown(report)}\n{END}{after}"
+    """Put `summary` and `markdown` between their markers. Raises `UserError` without them."""
+    text = readme.read_text(encoding="utf-8")
+    for (begin, end), content in ((SUMMARY, summary(report)), (RESULTS, markdown(report))):
+        before, opening, rest = text.partition(begin)
+        _, closing, after = rest.partition(end)
+        if not (opening and closing):
+            raise UserError(f"{readme} lacks the lines {begin} and {end}; put them back")
+        text = f"{before}{begin}\n{content}\n{end}{after}"
     write_bytes(readme, text.encode())

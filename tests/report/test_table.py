@@ -8,11 +8,20 @@ import pytest
 from lprnet.errors import UserError
 from lprnet.report.costs import Start
 from lprnet.report.results import Report, read_report
-from lprnet.report.table import BEGIN, COLUMNS, END, cells, findings, markdown, update_readme
+from lprnet.report.table import (
+    COLUMNS,
+    RESULTS,
+    SUMMARY,
+    cells,
+    findings,
+    markdown,
+    summary,
+    update_readme,
+)
 from tests.conftest import PROJECT
 from tests.report.reports import line, report
 
-RESULTS = PROJECT / "docs" / "results" / "report.json"
+RECORDED = PROJECT / "docs" / "results" / "report.json"
 
 
 def test_cells() -> None:
@@ -67,26 +76,46 @@ def test_without_rivals_none_is_spoken_of() -> None:
     assert not [sentence for sentence in said if "ival" in sentence]
 
 
+def _readme(first: str, second: str) -> str:
+    return "\n".join(
+        ["before", SUMMARY[0], first, SUMMARY[1], RESULTS[0], second, RESULTS[1], "after"]
+    )
+
+
 def test_the_readme_is_changed_between_its_markers_alone(tmp_path: Path) -> None:
     readme = tmp_path / "README.md"
-    readme.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
+    readme.write_text(_readme("old", "old"))
     update_readme(report(), readme)
     update_readme(report(), readme)
-    assert readme.read_text() == f"before\n{BEGIN}\n{markdown(report())}\n{END}\nafter\n"
+    assert readme.read_text() == _readme(summary(report()), markdown(report()))
 
 
-def test_a_readme_without_markers_is_left_alone(tmp_path: Path) -> None:
+def test_the_summary_has_default_builds_and_rivals_as_users_have_them() -> None:
+    made = report()
+    lines = (*made.lines, line("MLC, auto", 0.6))
+    rows = summary(replace(made, lines=lines)).splitlines()
+    assert [row.split("|")[1].strip() for row in rows[2:5]] == ["base", "**all combined**", "rival"]
+    assert rows[5] == ""
+
+
+@pytest.mark.parametrize(
+    "text", ["", f"{RESULTS[0]} {RESULTS[1]}", _readme("", "").replace("end", "END")]
+)
+def test_a_readme_without_markers_is_left_alone(text: str, tmp_path: Path) -> None:
     readme = tmp_path / "README.md"
-    readme.write_text(f"{END} {BEGIN}")
+    readme.write_text(text)
     with pytest.raises(UserError, match="lacks the lines"):
         update_readme(report(), readme)
-    assert readme.read_text() == f"{END} {BEGIN}"
+    assert readme.read_text() == text
 
 
-@pytest.mark.skipif(not RESULTS.is_file(), reason="no measurement is recorded yet")
-def test_the_readme_shows_the_recorded_measurement() -> None:
-    recorded: Report = read_report(RESULTS)
+@pytest.mark.skipif(not RECORDED.is_file(), reason="no measurement is recorded yet")
+def test_the_readme_shows_the_recorded_measurement(tmp_path: Path) -> None:
+    recorded: Report = read_report(RECORDED)
     readme = (PROJECT / "README.md").read_text(encoding="utf-8")
-    assert f"{BEGIN}\n{markdown(recorded)}\n{END}" in readme, (
+    copy = tmp_path / "README.md"
+    copy.write_text(readme, encoding="utf-8")
+    update_readme(recorded, copy)
+    assert copy.read_text(encoding="utf-8") == readme, (
         "run scripts/report.py --from docs/results/report.json --readme"
     )
