@@ -52,6 +52,7 @@ def main() -> None:
         help="go on with a log that is there (default)",
     )
     existing.add_argument("--fresh", action="store_true", help="throw away a log that is there")
+    parser.set_defaults(fresh=False)
     parser.add_argument("--seed", type=int, default=1, help="of the search")
     parser.add_argument("--output", type=Path, default=LOGS, metavar="DIR")
     parser.add_argument("--plot", type=Path, metavar="FILE.png", help="draw the convergence")

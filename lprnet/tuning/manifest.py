@@ -26,7 +26,9 @@ class Manifest:
     cpu: str
     """That measured; with a fleet, what its key says."""
     passes: tuple[str, ...]
-    """That give kernels their form. Those before them only decide which kernels there are."""
+    """Ours between a schedule and its machine code. A kernel is known by its structure, so those
+    before the schedule only decide which kernels there are.
+    """
     kernels: tuple[str, ...]
     """`calls x workload`; none calls what only earlier networks need."""
     seed: int

@@ -29,7 +29,7 @@ from lprnet.tuning.manifest import FILE, Manifest, read_manifest, refuse_to_mix,
 from lprnet.tuning.session import BATCH, Session
 from lprnet.tuning.tasks import Task, find_tasks, kernel_name, shared_tasks, with_forms
 from lprnet.weights import DEFAULT_CHECKPOINT
-from relay_passes.pipeline import lower, lower_graph, quantize_graph, reduce_graph
+from relay_passes.pipeline import lower_graph, quantize_graph, reduce_graph
 
 FEWEST = 4
 """Candidates a batch, however few the trials."""
@@ -145,13 +145,14 @@ def _networks(request: Request, target: Target) -> list[_Tuned]:
 
 def _manifest(request: Request, target: Target, networks: Sequence[_Tuned]) -> Manifest:
     """That of a new log."""
+    after_schedule: tuple[tvm.transform.Pass, ...] = (KeepLocalsOnStack(),)
     return Manifest(
         target=target.name,
         variant=networks[0].network.variant,
         networks=tuple(each.name for each in networks),
         tvm=tvm.__version__,
         cpu=cpu_name() if request.key is None else f"fleet {request.key}",
-        passes=tuple(str(step.info.name) for step in (*lower(target.isa), KeepLocalsOnStack())),
+        passes=tuple(str(step.info.name) for step in after_schedule),
         kernels=(),
         seed=request.seed,
         trials=0,
