@@ -98,6 +98,8 @@ class Estimate:
     """All kernels of a plate."""
     measured: float
     """The same code on this machine."""
+    host_ghz: float
+    """This machine's clock then."""
     outside: float
     """Measured here: a call through the Python API less all kernels, each timed alone."""
 
@@ -108,7 +110,6 @@ class Prediction:
 
     mca: str
     host: str
-    host_ghz: float
     estimates: tuple[Estimate, ...]
 
 
@@ -138,20 +139,22 @@ def predict(checkpoint: Path, calibration: Path | None) -> Prediction:
         )
     cores = os.sched_getaffinity(0)
     pin_to_one_core()
-    clock = _clock(codes[-1])
     estimates = []
     for quantized in (None, "static"):
-        compiled = [_compile(checkpoint, calibration, quantized, code) for code in codes]
+        compiled = [
+            (_clock(codes[-1]), *_compile(checkpoint, calibration, quantized, code))
+            for code in codes
+        ]
         whole = _whole_call(checkpoint, calibration, quantized, codes[-1])
-        outside = whole - sum(kernel.seconds * kernel.calls for kernel in compiled[-1][1])
-        for code, (variant, kernels) in zip(codes, compiled, strict=True):
+        outside = whole - sum(kernel.seconds * kernel.calls for kernel in compiled[-1][2])
+        for code, (clock, variant, kernels) in zip(codes, compiled, strict=True):
             estimates += [
                 _estimate(variant, cpu, code, model, kernels, clock, outside * clock)
                 for cpu, (name, model) in CORES.items()
                 if name == code.name
             ]
     os.sched_setaffinity(0, cores)
-    return Prediction(mca, cpu_name(), clock / 1e9, tuple(estimates))
+    return Prediction(mca, cpu_name(), tuple(estimates))
 
 
 def _clock(target: Target) -> float:
@@ -229,6 +232,7 @@ def _estimate(
         estimates,
         sum(one.cycles * one.calls for one in estimates),
         sum(one.measured * one.calls for one in estimates),
+        clock / 1e9,
         outside,
     )
 

@@ -32,15 +32,16 @@ never wait. Ice Lake and Sapphire Rapids are modelled by Cascade Lake's core, be
 them one unit for 512-bit FMAs as in client parts; they run the portable artifact's VNNI code,
 without AMX.
 
-"Measured here" is the same code on this machine ({prediction.host}, {prediction.host_ghz:.2f} GHz
-by its FMA throughput of {FMAS_A_CYCLE} a cycle), each kernel's fastest call, with other work on it.
-What a call costs outside of kernels was measured here and is added to "a plate", which is at {GHZ}
-GHz.
+"Measured here" is the same code on this machine, an {prediction.host}:
+each kernel's fastest call, in cycles of the clock that a throughput of {FMAS_A_CYCLE} FMAs a cycle
+tells. It validates the rows of this machine's own code; other codes meet another core here than the
+one they are modelled for. What a call costs outside of kernels was measured here as well and is
+added to "a plate", which is at {GHZ} GHz.
 
 """
     head += _header(
         *("variant", "CPU", "code", "a plate, ms", "kernels, kcycles"),
-        *("measured here, kcycles", "ratio", "outside, kcycles"),
+        *("measured here, kcycles", "ratio", "clock here, GHz", "outside, kcycles"),
     )
     rows = "".join(_row(estimate) for estimate in prediction.estimates)
     return head + rows + "".join(_main_convolutions(one) for one in prediction.estimates)
@@ -56,6 +57,7 @@ def _row(one: Estimate) -> str:
         f"{one.cycles / 1e3:.0f}",
         f"{one.measured / 1e3:.0f}",
         f"{one.cycles / one.measured:.2f}",
+        f"{one.host_ghz:.2f}",
         f"{one.outside / 1e3:.0f}",
     )
     return _cells(*cells)
