@@ -16,8 +16,8 @@ largest output, against float64, was 0.4e-6 directly, 0.3e-6 by F(2, 3), 1.3e-6 
 1.6e-6 by F(6, 3); `tests/schedules/test_winograd.py` holds every kernel to 4e-6.
 
 The weights are transformed for each image, some 5 % of a kernel's time. An artifact would grow by
-half with U in place of W, and U kept from image to image is as much memory again to fetch for a single
-one; so it is a kernel's own scratch, and all kernels use the same place.
+half with U in place of W, and U kept from image to image is as much more memory to fetch for a
+single one; so it is a kernel's own scratch, and all kernels use the same place.
 
 Channels come in vectors of `isa.float_lanes`. Where they do not divide, the last vector starts
 early enough to end with the last channel, and U is zero where that repeats a channel.
