@@ -116,7 +116,7 @@ REMARKS = (
 
 
 def summary(report: Report) -> str:
-    """The README's first table: our builds with default schedules, and rivals as users have them."""
+    """The README's first table: our builds by default schedules; rivals as users have them."""
     lines = [
         line
         for line in report.lines
