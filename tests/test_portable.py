@@ -1,0 +1,111 @@
+"""Artifacts with several codes: which one runs, that each computes the same, what is refused."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lprnet.build import Request, build
+from lprnet.calibration import rendered_images
+from lprnet.cpuid import masks
+from lprnet.errors import UserError
+from lprnet.runtime import Recognizer
+from lprnet.targets import (
+    PORTABLE,
+    PORTABLE_TARGETS,
+    TARGETS,
+    cpu_flags,
+    find_target,
+    find_targets,
+)
+from lprnet.weights import DEFAULT_CHECKPOINT
+
+RUNNABLE = [t for t in PORTABLE_TARGETS if cpu_flags().issuperset(find_target(t).flags)]
+
+
+def built(target: str, folder: Path) -> Path:
+    request = Request(DEFAULT_CHECKPOINT, None, None, target, "manual", None, folder)
+    return build(request)[0].artifact
+
+
+@pytest.fixture(scope="module")
+def portable(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return built(PORTABLE, tmp_path_factory.mktemp("portable"))
+
+
+@pytest.fixture(scope="module")
+def best(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The single artifact for the best target that this machine runs."""
+    return built(RUNNABLE[-1], tmp_path_factory.mktemp("best"))
+
+
+def test_the_best_code_for_this_cpu_runs(portable: Path, best: Path) -> None:
+    reader = Recognizer(portable)
+    assert reader.code.target == RUNNABLE[-1]
+    assert [code.target for code in reader.manifest.codes] == list(PORTABLE_TARGETS)
+    images = rendered_images()[:5]
+    np.testing.assert_array_equal(reader.logits(images), Recognizer(best).logits(images))
+
+
+@pytest.mark.parametrize("target", RUNNABLE)
+def test_every_code_can_be_asked_for_and_computes_the_same(portable: Path, target: str) -> None:
+    reader, images = Recognizer(portable, target=target), rendered_images()[:5]
+    assert reader.code.target == target
+    expected = Recognizer(portable).logits(images)
+    error = np.abs(reader.logits(images) - expected).max()
+    assert error <= 1e-5 * np.abs(expected).max()
+
+
+def test_every_code_that_runs_here_was_verified(portable: Path) -> None:
+    for code in Recognizer(portable).manifest.codes:
+        assert (code.parity is not None) == (code.target in RUNNABLE)
+
+
+def test_weights_that_are_packed_alike_are_stored_once(portable: Path, best: Path) -> None:
+    """Of three codes two have vectors of one length, so it is less than three artifacts."""
+    assert best.stat().st_size < portable.stat().st_size < 2.5 * best.stat().st_size
+
+
+@pytest.mark.parametrize(
+    ("flags", "target", "complaint"),
+    [
+        ("sse4_2 avx", None, "at least like broadwell and this one lacks abm, avx2"),
+        (
+            " ".join(TARGETS[0].flags),
+            "cascadelake",
+            "like cascadelake and this one lacks avx512_vnni",
+        ),
+        (" ".join(TARGETS[-1].flags), "icelake-server", "holds no code for icelake-server"),
+    ],
+    ids=["no AVX2", "no AVX-512", "no such code"],
+)
+def test_what_cannot_run_is_refused_in_one_sentence(
+    portable: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    flags: str,
+    target: str | None,
+    complaint: str,
+) -> None:
+    monkeypatch.setattr("lprnet.artifact.cpu_flags", lambda: frozenset(flags.split()))
+    with pytest.raises(UserError, match=complaint) as caught:
+        Recognizer(portable, target=target)
+    assert str(caught.value).startswith(str(portable))
+    assert "\n" not in str(caught.value)
+
+
+def test_a_portable_artifact_asks_each_instruction_set_for_its_least_cpu() -> None:
+    portable = find_targets(PORTABLE)
+    assert {target.isa for target in portable} == {target.isa for target in TARGETS}
+    for target in portable:
+        for other in TARGETS:
+            assert other.isa != target.isa or set(other.flags) >= set(target.flags)
+
+
+def test_every_flag_has_a_cpuid_bit_of_its_own() -> None:
+    flags = {flag for target in TARGETS for flag in target.flags}
+    places = {masks([flag]) for flag in flags}
+    assert len(places) == len(flags)
+    assert all(sum(word.bit_count() for word in place) == 1 for place in places)
+    assert masks(["avx2", "fma"]) == (1 << 12, 1 << 5, 0, 0, 0, 0)
+    with pytest.raises(KeyError, match="amx_int512"):
+        masks(["avx2", "amx_int512"])
