@@ -35,7 +35,7 @@ from lprnet.quantization import (
     WeightsOnly,
 )
 from lprnet.rounding import round_weights
-from lprnet.scales import activation_scale, weight_scales
+from lprnet.scales import UNSEEN, activation_scale, weight_scales
 from lprnet.topology import CONTAINER, LAYERS, Layer, weight_and_bias
 
 PIXEL_WEIGHT_BITS = 7
@@ -153,11 +153,17 @@ class _Rounded:
         return expand(replace(real, weights=weights, biases=biases), folded)
 
     def integers(self, model: LPRNet, rows: Tensor, name: str) -> QuantizedWeight:
-        """One layer of `model` on its grid; channels outside `rows` are zero, of scale 1."""
+        """One layer of `model` on its grid; channels outside `rows` are zero.
+
+        Rows of zeros get the coarsest scale of the others, which is what `InsertQuantize` finds for
+        them: it sees values alone.
+        """
         weight, bias = weight_and_bias(model, name)
-        scale = torch.ones(len(bias))
+        scale = torch.full((len(bias),), UNSEEN)
         scale[rows] = self.scales[name]
         values = (weight / scale[:, None, None, None]).round().to(torch.int8)
+        used = values.flatten(1).any(dim=1)
+        scale[~used] = scale[used].max() if bool(used.any()) else UNSEEN
         return QuantizedWeight(values.numpy(), scale.numpy(), bias.detach().clone().numpy())
 
 

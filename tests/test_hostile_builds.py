@@ -46,17 +46,7 @@ def hostile_inputs() -> NDArray[np.uint8]:
     return np.stack([noise, np.zeros_like(noise), np.full_like(noise, 255)])
 
 
-LOST_SCALE = """InsertQuantize gives a row of zeros the coarsest scale of its layer, integer.py the
-row's own: its bias is rounded to different units, and the build ends in a ParityError"""
-
-
-@pytest.mark.parametrize(
-    "quantized",
-    [
-        pytest.param("static", marks=pytest.mark.xfail(reason=LOST_SCALE, strict=True)),
-        "weights",
-    ],
-)
+@pytest.mark.parametrize("quantized", ["static", "weights"])
 def test_dead_channels_calibrated_on_one_grey_image(quantized: str, tmp_path: Path) -> None:
     """Channels of zeros, a whole layer's among them, have no scale of their own; one constant image
     moves none of the others. `build` compares the artifact with torch on that image.
