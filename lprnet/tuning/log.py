@@ -120,14 +120,19 @@ def write_database(
     """Write `workloads`, as `workload_line` gives them, and the `best` valid trials of each as the
     database in `directory`.
 
-    The workloads come first, and those of a longer list begin with those of a shorter, so either
-    file alone may be old.
+    Records count workloads. A list of those that goes on from the one there is written first, and
+    either file may be old; under any other list the old records would be wrong, so they go first.
     """
     records = [
         json.dumps([index, _with_seconds(trial)], separators=(",", ":"))
         for index, trials in enumerate(best)
         for trial in trials
     ]
+    there = directory / WORKLOADS
+    if there.exists():
+        before = there.read_text(encoding="utf-8").splitlines()
+        if list(workloads[: len(before)]) != before:
+            (directory / RECORDS).unlink(missing_ok=True)
     for name, lines in ((WORKLOADS, workloads), (RECORDS, records)):
         partial = directory / f".{name}.{os.getpid()}.partial"
         partial.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")

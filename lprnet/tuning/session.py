@@ -21,6 +21,7 @@ from tvm.s_tir import meta_schedule as ms
 
 from lprnet.targets import Isa
 from lprnet.tuning.allocation import next_kernel
+from lprnet.tuning.forms import Direct, definition
 from lprnet.tuning.journal import Journal, Trial
 from lprnet.tuning.log import KEPT, TRIALS, write_database
 from lprnet.tuning.manifest import Manifest, write_manifest
@@ -101,7 +102,8 @@ class Session:
             report(self._tune(self._kernels[index], trials - len(self.journal.trials), bench))
 
     def confirm(self, bench: Bench, report: Callable[[], object]) -> None:
-        """Measure each kernel's finalists again in turns, and keep only the records of the best.
+        """Measure each kernel's finalists again in turns, and keep only the records of the best, of
+        all its forms together.
 
         Minutes lie between the first measurements of two candidates; here it is moments.
         """
@@ -114,8 +116,10 @@ class Session:
                 name = (trial.kernel, trial.candidate)
                 self._confirmed[name] = min(times) if len(times) == ROUNDS else math.inf
             report()
-        self.write()
-        self.journal.compact(trial for trials in self.best() for trial in trials)
+        winners = self._winners()
+        found = [(k, trials) for k, trials in zip(self._kernels, winners, strict=True) if trials]
+        self._write([kernel.line for kernel, _ in found], [trials for _, trials in found])
+        self.journal.compact(trial for trials in winners for trial in trials)
 
     def _tune(self, kernel: Search, limit: int, bench: Bench) -> int:
         """One batch; returns how many trials it added."""
@@ -130,7 +134,7 @@ class Session:
             for (digest, candidate), result in zip(proposed.items(), results, strict=True)
         ]
         self.journal.append(trials)
-        self.write()
+        self._write([each.line for each in self._kernels], self.best())
         kernel.learn(candidates, results, trials)
         return len(trials)
 
@@ -179,9 +183,21 @@ class Session:
             for trials in valid.values()
         ]
 
-    def write(self) -> None:
+    def _winners(self) -> list[list[Trial]]:
+        """`best`, without the records of a form that others of its kernel beat."""
+        best, of_kernel = self.best(), dict[Direct, list[Trial]]()
+        for kernel, trials in zip(self._kernels, best, strict=True):
+            of_kernel.setdefault(definition(kernel.task.workload), []).extend(trials)
+        kept = {
+            (trial.kernel, trial.candidate)
+            for trials in of_kernel.values()
+            for trial in sorted(trials, key=lambda trial: trial.seconds or math.inf)[:KEPT]
+        }
+        return [[t for t in trials if (t.kernel, t.candidate) in kept] for trials in best]
+
+    def _write(self, workloads: Sequence[str], best: Sequence[Sequence[Trial]]) -> None:
         """Database and manifest as of now."""
-        write_database(self.directory, [kernel.line for kernel in self._kernels], self.best())
+        write_database(self.directory, workloads, best)
         now = time.monotonic()
         trials = self.journal.trials
         self.manifest = self.manifest.progressed(

@@ -1,0 +1,89 @@
+"""The database of a log: what is written is found again, and never under another workload."""
+
+from pathlib import Path
+
+import pytest
+from tvm import s_tir
+from tvm.s_tir import meta_schedule as ms
+
+from lprnet.codegen import tvm_target
+from lprnet.errors import UserError
+from lprnet.tuning.forms import Tunable, Winograd, canonical
+from lprnet.tuning.journal import Trial
+from lprnet.tuning.log import RECORDS, WORKLOADS, open_log, workload_line, write_database
+from lprnet.tuning.manifest import write_manifest
+from lprnet.tuning.space import sketches
+from lprnet.tuning.tasks import Task, kernel_module, kernel_name
+from schedules.workloads import AveragePool, Conv2d
+from tests.tuning.conftest import MANIFEST, TARGET
+
+CONV = Conv2d(6, 10, 8, 3, 1, 11, 16)
+WINOGRAD = Winograd(CONV, 3, TARGET.isa)
+POOL = AveragePool(1, 4, 16, (4, 2), (4, 2))
+SECONDS: dict[Tunable, float] = {CONV: 2e-6, WINOGRAD: 1e-6, POOL: 3e-6}
+
+
+def write(directory: Path, *workloads: Tunable) -> None:
+    best = []
+    for workload in workloads:
+        module = kernel_module(workload)
+        trace = sketches(s_tir.Schedule(module), workload, TARGET.isa)[0].trace
+        record = ms.database.TuningRecord(
+            trace,
+            ms.database.Workload(module),
+            [9.0],
+            tvm_target(TARGET),
+            ms.arg_info.ArgInfo.from_prim_func(module["main"]),
+        )
+        trial = Trial(kernel_name(workload), "00", SECONDS[workload], None, record.as_json())
+        best.append([trial])
+    write_database(directory, [workload_line(workload) for workload in workloads], best)
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    write_manifest(MANIFEST, tmp_path)
+    return tmp_path
+
+
+def test_the_fastest_form_is_found(directory: Path) -> None:
+    write(directory, CONV, WINOGRAD, POOL)
+    log = open_log(directory)
+    assert log.tasks() == [
+        Task(kernel_name(workload), canonical(workload), 0) for workload in (CONV, WINOGRAD, POOL)
+    ]
+    form, record = log.record("conv", CONV)
+    assert (form, float(record.run_secs[0])) == (WINOGRAD, 1e-6)
+    function, words = log.schedule("conv", CONV)
+    assert words == str(WINOGRAD.tiles[0])
+    assert len(function.params) == len(CONV.prim_func().params)
+    assert log.record("pool", POOL)[0] == POOL
+    with pytest.raises(UserError, match="no record for the kernel other"):
+        log.record("other", Conv2d(6, 10, 9, 3, 1, 16, 16))
+
+
+def test_records_never_stand_under_other_workloads(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed between its two files, a longer list keeps the old records, another one drops them."""
+    write(directory, CONV)
+    replace = Path.replace
+
+    def killed(partial: Path, path: Path) -> Path:
+        if path.name == RECORDS:
+            raise KeyboardInterrupt
+        return replace(partial, path)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "replace", killed)
+        with pytest.raises(KeyboardInterrupt):
+            write(directory, CONV, POOL)
+        assert open_log(directory).record("conv", CONV)[0] == CONV
+        with pytest.raises(KeyboardInterrupt):
+            write(directory, POOL, CONV)
+    assert (directory / WORKLOADS).exists()
+    assert not (directory / RECORDS).exists()
+    with pytest.raises(UserError, match="cannot be read"):
+        open_log(directory)
+    write(directory, POOL)
+    assert open_log(directory).record("pool", POOL)[0] == POOL
