@@ -19,7 +19,8 @@ from tvm.relax.op import (
     strided_slice,
 )
 
-from lprnet.targets import AVX2, AVX512, AVX512_VNNI, Isa
+from lprnet.codegen import tvm_target
+from lprnet.targets import AVX2, AVX512, AVX512_VNNI, Isa, find_target
 from relay_passes.activation import Activation, pack_weight
 from relay_passes.insert_quantize import LayerScales
 from relay_passes.lower_to_kernels import LowerToKernels
@@ -54,7 +55,9 @@ def run(lowered: tvm.IRModule, pixels: NDArray[np.uint8]) -> NDArray[np.float32]
         else function
         for variable, function in lowered.functions.items()
     }
-    machine = relax.VirtualMachine(tvm.compile(tvm.IRModule(named), "llvm"), tvm.cpu())
+    # This CPU's code: the kernel that expands pruned weights is AVX2 at least.
+    target = tvm_target(find_target("native"))
+    machine = relax.VirtualMachine(tvm.compile(tvm.IRModule(named), target), tvm.cpu())
     out: NDArray[np.float32] = machine["main"](tvm.runtime.tensor(pixels)).numpy()
     return out
 
