@@ -50,7 +50,9 @@ def test_output_is_utf8_in_any_locale() -> None:
 
 
 def test_interrupt() -> None:
-    result = python(f"import os; os.kill(os.getpid(), {int(signal.SIGINT)})")
+    # A shell starts background jobs, these tests perhaps among them, deaf to SIGINT.
+    listen = "import os, signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    result = python(f"{listen}; os.kill(os.getpid(), {int(signal.SIGINT)})")
     assert (result.returncode, result.stderr) == (130, b"interrupted\n")
 
 
