@@ -14,7 +14,12 @@ from lprnet.tuning.tasks import find_tasks, kernel_name
 from lprnet.weights import DEFAULT_CHECKPOINT
 from relay_passes.pipeline import lower_graph, quantize_graph, reduce_graph
 
-QUANTIZED = {"fp32": None, "int8": "static"}
+VARIANTS: dict[str, tuple[str | None, str | None, int]] = {
+    "fp32": (None, None, 2000),
+    "int8": ("static", None, 2000),
+    "int8-structured": ("static", "structured", 900),
+}
+"""Variant to `--quantized`, `--pruned`, and the fewest trials its log is from."""
 COMMITTED = sorted(manifest.parent for manifest in LOGS.glob("*/*/manifest.json"))
 
 
@@ -22,13 +27,14 @@ COMMITTED = sorted(manifest.parent for manifest in LOGS.glob("*/*/manifest.json"
 def test_a_fresh_clone_finds_a_record_for_every_kernel(directory: Path) -> None:
     log = open_log(directory)
     trials = read_trials(directory / TRIALS)
-    assert log.manifest.trials == len(trials) >= 2000
+    quantized, pruned, fewest = VARIANTS[directory.name]
+    assert log.manifest.trials == len(trials) >= fewest
     assert log.manifest.valid >= 0.98 * len(trials)
     assert len({(trial.kernel, trial.candidate) for trial in trials}) == len(trials)
     isa = find_target(directory.parent.name).isa
-    network, *_ = prepare(DEFAULT_CHECKPOINT, None, QUANTIZED[directory.name], isa)
-    quantized = quantize_graph(reduce_graph(to_relax(network.model)), network.scales)
-    tasks = find_tasks(lower_graph(quantized, isa))
+    network, *_ = prepare(DEFAULT_CHECKPOINT, None, quantized, isa, pruned)
+    graph = quantize_graph(reduce_graph(to_relax(network.model)), network.scales)
+    tasks = find_tasks(lower_graph(graph, isa))
     known = {trial.kernel for trial in trials}
     for task in tasks:
         assert kernel_name(task.workload) in known
