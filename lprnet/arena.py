@@ -68,13 +68,13 @@ def plan_arena(graph: Dataflow, scratch: Mapping[relax.Var, int]) -> Arena:
             first, _ = lifetimes.get(root, (step, step))
             lifetimes[root] = (first, step)
         if var in scratch:
-            kernels[var] = _Tenant(_whole_lines(scratch[var]), step, step)
+            kernels[var] = _Tenant(whole_lines(scratch[var]), step, step)
     for var, value in graph.values.items():
         if is_constant_kernel(graph, value):
             lifetimes[views[var].root] = (0, len(graph.values))
 
     roots = {
-        root: _Tenant(_whole_lines(prod(shape(root)) * itemsize(root)), first, last)
+        root: _Tenant(whole_lines(prod(shape(root)) * itemsize(root)), first, last)
         for root, (first, last) in lifetimes.items()
         if root not in outside
     }
@@ -149,6 +149,6 @@ def _views(graph: Dataflow) -> dict[relax.Var, View]:
     return views
 
 
-def _whole_lines(size: int) -> int:
+def whole_lines(size: int) -> int:
     """`size` rounded up to whole cache lines."""
     return -(-size // ALIGNMENT) * ALIGNMENT

@@ -1,12 +1,18 @@
-"""How every script ends: the right exit code, and one sentence for a mistake of the user."""
+"""What the scripts share: the options that name a variant, and how they end: the right exit code,
+and one sentence for a mistake of the user.
+"""
 
 import os
 import sys
+from argparse import ArgumentParser
 from collections.abc import Callable
 from typing import NoReturn
 
 from lprnet.errors import UserError
 
+QUANTIZED = ("static", "weights")
+PRUNED = ("structured", "unstructured", "depth-aware")
+"""What a variant's two options take; the first is what they mean without a value."""
 USER_ERROR = 2
 INTERRUPTED = 128 + 2
 """What a shell reports for a process that ended with SIGINT."""
@@ -37,3 +43,22 @@ def run(main: Callable[[], int | None]) -> NoReturn:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = PIPE_CLOSED
     sys.exit(status)
+
+
+def add_variant(parser: ArgumentParser) -> None:
+    """Let `parser` take `--quantized` and `--pruned`, None where they are not given."""
+    parser.add_argument(
+        "--quantized",
+        nargs="?",
+        const=QUANTIZED[0],
+        choices=QUANTIZED,
+        help="int8: weights and activations (static, the default) or weights alone",
+    )
+    parser.add_argument(
+        "--pruned",
+        nargs="?",
+        const=PRUNED[0],
+        choices=PRUNED,
+        help="whole channels (structured, the default), the smallest 90 %% of all weights "
+        "(unstructured), or 20, 90 and 90 %% of them by depth (depth-aware)",
+    )

@@ -18,7 +18,7 @@ from tvm import relax, s_tir, tirx
 from tvm.ir import PointerType, PrimType
 from tvm.s_tir import renew_defs
 
-from lprnet.arena import ALIGNMENT, Arena, View, is_constant_kernel, plan_arena
+from lprnet.arena import ALIGNMENT, Arena, View, is_constant_kernel, plan_arena, whole_lines
 from relay_passes.dataflow import Dataflow, array, is_call, itemsize, shape
 
 WEIGHTS_SYMBOL = "lprnet_weights"
@@ -214,8 +214,7 @@ def _without_scratch(kernel: tirx.PrimFunc) -> tirx.Stmt:
 
 def _bytes(buffer: tirx.Buffer) -> int:
     """A buffer's size, rounded up to whole cache lines."""
-    size = prod(int(extent) for extent in buffer.shape) * int(buffer.dtype.itemsize)
-    return -(-size // ALIGNMENT) * ALIGNMENT
+    return whole_lines(prod(int(extent) for extent in buffer.shape) * int(buffer.dtype.itemsize))
 
 
 def _zero(buffer: tirx.Buffer, rows: range, columns: range, channels: int) -> tirx.Stmt:

@@ -6,7 +6,7 @@ from pathlib import Path
 from rich.console import Console
 
 from lprnet.build import Request, build, build_tables
-from lprnet.cli import run
+from lprnet.cli import add_variant, run
 from lprnet.targets import PORTABLE, TARGET_NAMES
 from lprnet.weights import DEFAULT_CHECKPOINT
 from schedules.apply import ORIGINS
@@ -16,21 +16,7 @@ def main() -> None:
     """Parse, build, print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--checkpoint", type=Path, default=DEFAULT_CHECKPOINT, metavar="FILE")
-    parser.add_argument(
-        "--quantized",
-        nargs="?",
-        const="static",
-        choices=("static", "weights"),
-        help="int8: weights and activations (static, the default) or weights alone",
-    )
-    parser.add_argument(
-        "--pruned",
-        nargs="?",
-        const="structured",
-        choices=("structured", "unstructured", "depth-aware"),
-        help="whole channels (structured, the default), the smallest 90 %% of all weights "
-        "(unstructured), or 20, 90 and 90 %% of them by depth (depth-aware)",
-    )
+    add_variant(parser)
     parser.add_argument(
         "--calibration",
         type=Path,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from lprnet.cli import run
+from lprnet.cli import add_variant, run
 from lprnet.targets import TARGET_NAMES
 from lprnet.tuning import LOGS
 from lprnet.weights import DEFAULT_CHECKPOINT
@@ -16,16 +16,7 @@ def main() -> None:
     """Parse, compare, print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--checkpoint", type=Path, default=DEFAULT_CHECKPOINT, metavar="FILE")
-    parser.add_argument(
-        "--quantized", nargs="?", const="static", choices=("static", "weights"), help="int8"
-    )
-    parser.add_argument(
-        "--pruned",
-        nargs="?",
-        const="structured",
-        choices=("structured", "unstructured", "depth-aware"),
-        help="as for build.py",
-    )
+    add_variant(parser)
     parser.add_argument("--calibration", type=Path, metavar="DIR", help="as for build.py")
     parser.add_argument("--target", choices=TARGET_NAMES, default="native")
     parser.add_argument("--logs", type=Path, default=LOGS, metavar="DIR", help="of tune.py")

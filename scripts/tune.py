@@ -5,7 +5,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from lprnet.cli import run
+from lprnet.cli import add_variant, run
 from lprnet.targets import TARGET_NAMES
 from lprnet.tuning import LOGS
 
@@ -23,20 +23,7 @@ def main() -> None:
         metavar="FILE",
         help="tune its kernels too, besides the default model's; may be given several times",
     )
-    parser.add_argument(
-        "--quantized",
-        nargs="?",
-        const="static",
-        choices=("static", "weights"),
-        help="tune the kernels of the int8 build, not of the float one",
-    )
-    parser.add_argument(
-        "--pruned",
-        nargs="?",
-        const="structured",
-        choices=("structured", "unstructured", "depth-aware"),
-        help="tune the kernels of a pruned build, as for build.py",
-    )
+    add_variant(parser)
     parser.add_argument(
         "--calibration",
         type=Path,
