@@ -7,7 +7,8 @@ minima or medians of that run.
 import os
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -119,8 +120,14 @@ def record(
     )
 
 
-def pin_to_one_core() -> int:
-    """Keep this process on one of the cores it may use, the last; returns its number."""
-    core = max(os.sched_getaffinity(0))
-    os.sched_setaffinity(0, {core})
-    return core
+@contextmanager
+def on_one_core() -> Iterator[int]:
+    """Keep this thread, and those it starts, on the last of the cores it may use; yields its
+    number.
+    """
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {max(cores)})
+    try:
+        yield max(cores)
+    finally:
+        os.sched_setaffinity(0, cores)

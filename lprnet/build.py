@@ -1,6 +1,5 @@
 """`scripts/build.py`'s work: from a checkpoint to a verified, timed artifact."""
 
-import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -9,10 +8,11 @@ import torch
 from numpy.typing import NDArray
 from rich.table import Table
 
-from lprnet.bench import Record, pin_to_one_core, record, take_turns
+from lprnet.bench import Record, on_one_core, record, take_turns
 from lprnet.calibration import calibrate, calibration_files, read_images, rendered_images
 from lprnet.checkpoint import load_model
 from lprnet.compile import Build, Source, compile_network
+from lprnet.hybrid import compile_fastest
 from lprnet.images import normalise
 from lprnet.model import LPRNet
 from lprnet.network import (
@@ -68,13 +68,12 @@ def build(request: Request) -> tuple[Build, Record | None]:
     how = (request.quantized, request.pruned)
     model, images, files = _reduced(request.checkpoint, request.calibration, *how)
     networks = {target: _network(model, images, *how, target.isa) for target in targets}
-    built = compile_network(
-        networks,
-        Source(request.checkpoint, tuple(file.name for file in files)),
-        images,
-        request.output / f"lprnet-{networks[targets[0]].variant}-{request.target}.so",
-        schedule=request.schedule,
-    )
+    source = Source(request.checkpoint, tuple(file.name for file in files))
+    artifact = request.output / f"lprnet-{networks[targets[0]].variant}-{request.target}.so"
+    if request.schedule == "hybrid":
+        built = compile_fastest(networks, source, images, artifact)
+    else:
+        built = compile_network(networks, source, images, artifact, request.schedule)
     return built, None if built.parity is None else latency(built, images[:1])
 
 
@@ -138,10 +137,8 @@ def _network(
 def latency(built: Build, image: NDArray[np.uint8]) -> Record:
     """One thread, batch 1, through the Python API."""
     reader = Recognizer(built.artifact)
-    cores = os.sched_getaffinity(0)
-    pin_to_one_core()
-    samples = take_turns({"lprnet": lambda: reader.logits(image)}, REPEATS, WARM_UP)["lprnet"]
-    os.sched_setaffinity(0, cores)
+    with on_one_core():
+        samples = take_turns({"lprnet": lambda: reader.logits(image)}, REPEATS, WARM_UP)["lprnet"]
     return record(
         samples,
         variant=built.manifest.variant,

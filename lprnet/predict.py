@@ -5,7 +5,6 @@ times the cycles that LLVM's model of the core takes for it (`lprnet/mca.py`). B
 what the same code takes on this machine, in cycles of a clock that its own FMA throughput tells.
 """
 
-import os
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ import numpy as np
 import tvm
 from tqdm import tqdm
 
-from lprnet.bench import pin_to_one_core
+from lprnet.bench import on_one_core
 from lprnet.blocks import Block, count_blocks
 from lprnet.build import Request, build, prepare
 from lprnet.codegen import generate, tvm_target
@@ -137,23 +136,21 @@ def predict(checkpoint: Path, calibration: Path | None) -> Prediction:
             f"This CPU lacks {', '.join(missing)}, and how often loops run is counted by running "
             "them; predict on a machine that has them."
         )
-    cores = os.sched_getaffinity(0)
-    pin_to_one_core()
     estimates = []
-    for quantized in (None, "static"):
-        compiled = [
-            (_clock(codes[-1]), *_compile(checkpoint, calibration, quantized, code))
-            for code in codes
-        ]
-        whole = _whole_call(checkpoint, calibration, quantized, codes[-1])
-        outside = whole - sum(kernel.seconds * kernel.calls for kernel in compiled[-1][2])
-        for code, (clock, variant, kernels) in zip(codes, compiled, strict=True):
-            estimates += [
-                _estimate(variant, cpu, code, model, kernels, clock, outside * clock)
-                for cpu, (name, model) in CORES.items()
-                if name == code.name
+    with on_one_core():
+        for quantized in (None, "static"):
+            compiled = [
+                (_clock(codes[-1]), *_compile(checkpoint, calibration, quantized, code))
+                for code in codes
             ]
-    os.sched_setaffinity(0, cores)
+            whole = _whole_call(checkpoint, calibration, quantized, codes[-1])
+            outside = whole - sum(kernel.seconds * kernel.calls for kernel in compiled[-1][2])
+            for code, (clock, variant, kernels) in zip(codes, compiled, strict=True):
+                estimates += [
+                    _estimate(variant, cpu, code, model, kernels, clock, outside * clock)
+                    for cpu, (name, model) in CORES.items()
+                    if name == code.name
+                ]
     return Prediction(mca, cpu_name(), tuple(estimates))
 
 

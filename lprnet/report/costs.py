@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from packaging.requirements import Requirement
 from tqdm import tqdm
 
-from lprnet.bench import pin_to_one_core, take_turns
+from lprnet.bench import on_one_core, take_turns
 from lprnet.decode import greedy
 from lprnet.report.engines import Contestant
 from lprnet.report.rows import PROJECT
@@ -82,13 +82,13 @@ def latencies(
 ) -> list[NDArray[np.float64]]:
     """Milliseconds a call of every contestant on `image` `(24, 94, 3)`, taking turns on one core.
 
-    The process stays on that core. Rivals get the image as the normalised float32 tensor that they
+    Rivals get the image as the normalised float32 tensor that they
     need, ours as uint8 pixels.
     """
-    pin_to_one_core()
-    calls = {str(n): one.open()(image[None]) for n, one in enumerate(contestants)}
-    with tqdm(total=repeats + warm_up, desc="taking turns", unit="round", delay=3) as bar:
-        samples = take_turns(calls, repeats, warm_up, bar.update)
+    with on_one_core():
+        calls = {str(n): one.open()(image[None]) for n, one in enumerate(contestants)}
+        with tqdm(total=repeats + warm_up, desc="taking turns", unit="round", delay=3) as bar:
+            samples = take_turns(calls, repeats, warm_up, bar.update)
     return list(samples.values())
 
 

@@ -61,7 +61,7 @@ class Plates:
 
 
 def run(request: Request) -> Report:
-    """Measure everything. The process is confined to one core afterwards.
+    """Measure everything.
 
     Raises `UserError` for anything that the user can mend.
     """
@@ -123,7 +123,7 @@ def run(request: Request) -> Report:
     reader = running[lines.index(first)].open()
     return Report(
         date=date.today().isoformat(),
-        cores=CORES,
+        cores=len(sched_getaffinity(0)),
         checkpoint=request.checkpoint.name,
         data=f"{len(plates.labels)} {'images' if request.data else 'rendered plates'}",
         noise=noise(samples),
@@ -133,10 +133,6 @@ def run(request: Request) -> Report:
         sample_texts=tuple(plate.text for plate in greedy(reader(sheet)())),
         kernels=kernels,
     )
-
-
-CORES = len(sched_getaffinity(0))
-"""Before the process confines itself to one."""
 
 
 def _without_paths(missing: Missing) -> Missing:

@@ -1,0 +1,62 @@
+"""The hybrid build: the fastest of three whole programs.
+
+A kernel alone finds its code and weights in the nearest cache; in the network it follows another
+one. So a mix of the kernels that are faster alone is taken only where it is faster as a whole than
+either schedule throughout, on this machine, in turns. Between equals the manual one is taken.
+"""
+
+import tempfile
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lprnet.artifact import make_folder, manifest_path
+from lprnet.bench import on_one_core, take_turns
+from lprnet.compile import Build, Source, compile_network
+from lprnet.network import Network
+from lprnet.runtime import Recognizer
+from lprnet.targets import Target
+from lprnet.tuning import LOGS
+from lprnet.tuning.contest import CLEARLY_FASTER
+
+WHOLE = ("manual", "auto", "hybrid")
+"""The origins of `schedules.apply.apply` that compete; its `hybrid` mixes kernels timed alone."""
+WARM_UP, REPEATS = 20, 300
+
+
+def compile_fastest(
+    networks: Mapping[Target, Network],
+    source: Source,
+    images: NDArray[np.uint8],
+    artifact: Path,
+    logs: Path = LOGS,
+) -> Build:
+    """`compile_network` with each of `WHOLE`; the fastest becomes `artifact`, all or nothing.
+
+    Timed on the first of `images`, `(N, 24, 94, 3)` uint8 BGR. Raises what `compile_network` does.
+    """
+    make_folder(artifact.parent)
+    with tempfile.TemporaryDirectory(dir=artifact.parent, prefix=".hybrid-") as folder:
+        builds = {
+            origin: compile_network(
+                networks, source, images, Path(folder, f"{origin}.so"), origin, logs
+            )
+            for origin in WHOLE
+        }
+        readers = {origin: Recognizer(built.artifact) for origin, built in builds.items()}
+        calls = {origin: partial(one.logits, images[:1]) for origin, one in readers.items()}
+        with on_one_core():
+            samples = take_turns(calls, REPEATS, WARM_UP)
+        fastest = builds[choose({origin: float(one.min()) for origin, one in samples.items()})]
+        manifest_path(fastest.artifact).replace(manifest_path(artifact))
+        fastest.artifact.replace(artifact)
+    return Build(artifact, fastest.manifest, fastest.compiled)
+
+
+def choose(times: Mapping[str, float]) -> str:
+    """The fastest origin, or `manual` where it is as fast but for what the clock can be wrong."""
+    fastest = min(times, key=lambda origin: times[origin])
+    return fastest if times[fastest] < CLEARLY_FASTER * times["manual"] else "manual"

@@ -1,0 +1,57 @@
+"""A hybrid build is the fastest whole program, and nothing else is left behind."""
+
+import os
+from contextlib import suppress
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lprnet import hybrid
+from lprnet.artifact import manifest_path
+from lprnet.bench import on_one_core
+
+IMAGES = np.zeros((1, 24, 94, 3), np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("times", "chosen"),
+    [
+        ({"manual": 1.0, "auto": 2.0, "hybrid": 0.9}, "hybrid"),
+        ({"manual": 1.0, "auto": 0.8, "hybrid": 0.9}, "auto"),
+        ({"manual": 1.0, "auto": 2.0, "hybrid": 0.995}, "manual"),
+        ({"manual": 1.0, "auto": 1.2, "hybrid": 1.1}, "manual"),
+    ],
+)
+def test_the_clearly_fastest_or_the_manual_one(times: dict[str, float], chosen: str) -> None:
+    assert hybrid.choose(times) == chosen
+
+
+def test_the_fastest_program_gets_the_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def compile_network(*arguments: Any) -> SimpleNamespace:
+        *_, artifact, origin, _ = arguments
+        artifact.write_text(origin)
+        manifest_path(artifact).write_text(f"of {origin}")
+        return SimpleNamespace(artifact=artifact, manifest=origin, compiled=(origin,))
+
+    monkeypatch.setattr(hybrid, "compile_network", compile_network)
+    monkeypatch.setattr(hybrid, "Recognizer", lambda _: SimpleNamespace(logits=len))
+    monkeypatch.setattr(
+        hybrid, "take_turns", lambda calls, *_: {o: np.array([len(o)]) for o in calls}
+    )
+    artifact = tmp_path / "new" / "plates.so"
+    built = hybrid.compile_fastest({}, None, IMAGES, artifact)  # type: ignore[arg-type]
+    assert (built.artifact, built.manifest, built.compiled) == (artifact, "auto", ("auto",))
+    assert artifact.read_text() == "auto"
+    assert manifest_path(artifact).read_text() == "of auto"
+    assert sorted(artifact.parent.iterdir()) == sorted([artifact, manifest_path(artifact)])
+
+
+def test_one_core_for_a_while() -> None:
+    before = os.sched_getaffinity(0)
+    with suppress(KeyError), on_one_core() as core:
+        assert os.sched_getaffinity(0) == {core}
+        raise KeyError
+    assert os.sched_getaffinity(0) == before
