@@ -3,7 +3,7 @@
 Per convolution of the backbone, with `x` unsigned and `W` signed integers:
 
     acc = sum(W * x) + bias                                  exact, fits in int32
-    q   = clamp(rint(float32(acc) * multiplier), 0, levels)  float32, ties to even
+    q   = clamp(rint(float32(acc) * multiplier), 0, levels)  of the exact product, ties to even
 
 Max pools choose among integers. An average pool is the exact integer sum over its window; it meets
 a float for the first time at the exit, where it is multiplied by the layer's output scale over the
@@ -50,8 +50,8 @@ class IntegerLPRNet:
         exact = torch.float32 if largest < 2**24 else torch.float64
         products = F.conv2d(x.to(exact), weight.to(exact), padding=padding(weight))
         acc = products.double() + bias[:, None, None]
-        scaled = acc.float() * self.multipliers[layer.name][:, None, None]
-        return scaled.round().clamp(0, self.levels)
+        scaled = acc.float().double() * self.multipliers[layer.name].double()[:, None, None]
+        return scaled.round().clamp(0, self.levels).float()
 
     def context_sums(self, pixels: NDArray[np.uint8]) -> list[Tensor]:
         """`(N, 24, 94, 3)` uint8 to the four window sums `(N, C, 4, 18)`, integers."""

@@ -7,7 +7,7 @@ import numpy.typing as npt
 import tvm
 from tvm import relax
 
-from relay_passes.dataflow import Dataflow, New, array, channel_constant, is_call
+from relay_passes.dataflow import Dataflow, New, array, is_call
 
 Floats = npt.NDArray[np.float64]
 
@@ -37,10 +37,11 @@ class FoldQuantize:
     """The QDQ form as integer arithmetic (Jacob et al., arXiv:1712.05877, section 2.2)::
 
         quantize(relu(conv2d(dequantize(x, s_x, z_x), dequantize(W, s_w)) + b), s_y, 0)
-            =>  int(clip(round(float32(conv2d(x, W) + b_q) * m), 0, levels))
-        b_q = round(b / (s_x * s_w)) - z_x * sum(W),   m = s_x * s_w / s_y
+            =>  int(clip(round(float64(float32(conv2d(x, W) + b_q)) * m), 0, levels))
+        b_q = round(b / (s_x * s_w)) - z_x * sum(W),   m = float32(s_x * s_w / s_y)
 
-    with one s_x, s_y and one s_w for each output channel. Precondition: weights with zero point 0,
+    with one s_x, s_y and one s_w for each output channel. Two float32 have an exact product in
+    float64, so only `round` rounds it. Precondition: weights with zero point 0,
     an output with zero point 0, for which clipping is the ReLU; z_x = 0 where the convolution is
     padded. Anything else is left alone. A sum that might leave int32 raises `ValueError`.
     """
@@ -107,8 +108,10 @@ def _integer_form(layer: Layer, new: New) -> relax.Expr:
         accumulator,
         relax.const(bias.astype("int32").reshape(1, -1, 1, 1)),
     )
+    multiplier = layer.multiplier.astype("float32").astype("float64")
     scaled = relax.op.multiply(
-        relax.op.astype(biased, "float32"), channel_constant(layer.multiplier)
+        relax.op.astype(relax.op.astype(biased, "float32"), "float64"),
+        relax.const(multiplier.reshape(1, -1, 1, 1), "float64"),
     )
     levels = int(np.iinfo(layer.dtype).max)
     return relax.op.astype(relax.op.clip(relax.op.round(scaled), 0, levels), layer.dtype)

@@ -216,12 +216,12 @@ class _Lowering:
         largest_input: int,
     ) -> tuple[relax.Var, Activation]:
         chain = [last]
-        for operator in ("astype", "multiply", "round", "clip", "astype"):
+        for operator in ("astype", "astype", "multiply", "round", "clip", "astype"):
             reader = self._fuse(chain[-1], operator)
             if reader is None:
                 raise ValueError(f"an integer convolution is not requantized by {operator}")
             chain.append(reader)
-        _, _, multiply, _, clip, last = chain
+        _, _, _, multiply, _, clip, last = chain
         out_channels, _, kernel_height, kernel_width = weight.shape
         height, width = source.height - kernel_height + 1, source.width - kernel_width + 1
         channels = -(-source.logical // GROUP) * GROUP
@@ -233,7 +233,7 @@ class _Lowering:
         workload = QuantizedConv2d(*window, out_channels, block, levels)
         filled = workload.blocks * block
         multiplier = np.asarray(array(self.graph.values[multiply].args[1])).reshape(-1)
-        multiplier = np.broadcast_to(multiplier, out_channels)
+        multiplier = np.broadcast_to(multiplier, out_channels).astype("float32")
         packed = pack_weight(source.spread(weight, channels), block)
         grouped = packed.reshape(*packed.shape[:3], channels // GROUP, GROUP, block)
         grouped = np.ascontiguousarray(grouped.swapaxes(4, 5))

@@ -13,7 +13,7 @@ channels (`tiles.py` argues them).
    accumulator is one register.
 4. Epilogue from registers.
 5. One instruction for the lanes: an FMA of a vector, or the integer dot product of four channels.
-6. Zero the accumulators before the window, not inside it.
+6. Start the accumulators, from zero or an integer kernel's bias, before the window, not inside it.
 """
 
 from tvm import s_tir
@@ -28,13 +28,13 @@ def schedule_conv2d(sch: s_tir.Schedule, tile: Tile, isa: Isa) -> None:
     """Apply `tile` to the `Conv2d` in `sch`, whose block must be `tile.vectors` vectors."""
     acc, window, lane = _register_tile(sch, tile, isa)
     sch.vectorize(lane)
-    _zero_before(sch, acc, window)
+    _start_before(sch, acc, window)
 
 
 def schedule_quantized_conv2d(sch: s_tir.Schedule, tile: Tile, isa: Isa) -> None:
     """Apply `tile` to the `QuantizedConv2d` in `sch`, packed for `tile.vectors` vectors."""
     acc, window, lane = _register_tile(sch, tile, isa)
-    _zero_before(sch, acc, window)
+    _start_before(sch, acc, window)
     sch.tensorize(lane, dot4(isa))
 
 
@@ -69,7 +69,7 @@ def _register_tile(sch: s_tir.Schedule, tile: Tile, isa: Isa) -> tuple[SBlockRV,
     return acc, kh, acc_lane
 
 
-def _zero_before(sch: s_tir.Schedule, acc: SBlockRV, window: LoopRV) -> None:
+def _start_before(sch: s_tir.Schedule, acc: SBlockRV, window: LoopRV) -> None:
     """Step 6."""
     init = sch.decompose_reduction(acc, window)
     *_, row, column, vector, lane = sch.get_loops(init)

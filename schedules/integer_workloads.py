@@ -8,7 +8,8 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar
 
-from tvm import te, tirx
+import tvm_ffi
+from tvm import s_tir, te, tirx
 
 from schedules.intrinsics import GROUP
 
@@ -24,7 +25,8 @@ class QuantizedConv2d:
 
         out = clamp(rint(float32(sum + bias) * multiplier), 0, levels)
 
-    `rint` rounds to nearest, ties to even. `channels` is a multiple of 4.
+    The product is exact, `rint` rounds it to nearest, ties to even. Each sum starts at its bias.
+    `channels` is a multiple of 4.
     """
 
     family: ClassVar[str] = "quantized_conv2d"
@@ -86,12 +88,12 @@ class QuantizedConv2d:
         )
 
         def requantize(h: tirx.Var, w: tirx.Var, o: tirx.Var) -> tirx.Expr:
-            total = acc[o // block, h, w, o % block] + bias[o]
-            return to_levels(total.astype("float32") * multiplier[o], self.levels)
+            return to_levels(acc[o // block, h, w, o % block], multiplier[o], self.levels)
 
         out = te.compute((self.height, self.width, filled), requantize, name="out")
         function = te.create_prim_func([data, weight, bias, multiplier, out])
-        return function.with_attrs({"out_channels": self.out_channels, "levels": self.levels})
+        function = function.with_attrs({"out_channels": self.out_channels, "levels": self.levels})
+        return _start_at_bias(function)
 
 
 @dataclass(frozen=True)
@@ -201,13 +203,45 @@ class GroupChannels:
         return te.create_prim_func([pixels, out])
 
 
-def to_levels(value: tirx.Expr, levels: int) -> tirx.Expr:
-    """`clamp(rint(value), 0, levels)` as uint8, by one addition.
+def _start_at_bias(function: tirx.PrimFunc) -> tirx.PrimFunc:
+    """`function` with the block `acc`, which a tensor expression can only start at zero, started at
+    its channel's bias instead::
 
-    Between 2**23 and 2**24 float32 holds whole numbers only, so adding 2**23 rounds to nearest,
-    ties to even, and leaves the integer in the low bits. Clamping first changes nothing, for both
-    bounds are integers.
+        init: acc[o, h, w, v] = 0  =>  init: acc[o, h, w, v] = bias[o * block + v]
+
+    The block is not said to read `bias`: its sums, which instructions replace, do not.
     """
-    low, high, magic = (tirx.const(float(x), "float32") for x in (0, levels, 2**23))
-    rounded = te.max(te.min(value, high), low) + magic
-    return tirx.reinterpret("int32", rounded).astype("uint8")
+    _, _, bias, *_ = function.params
+
+    def start(sblock: s_tir.SBlock) -> s_tir.SBlock:
+        if sblock.name_hint != "acc":
+            return sblock
+        zero = sblock.init
+        block, _, _, lane = zero.indices
+        channel = block * int(zero.buffer.shape[-1]) + lane
+        return s_tir.SBlock(
+            sblock.iter_vars,
+            sblock.reads,
+            sblock.writes,
+            sblock.name_hint,
+            sblock.body,
+            tirx.BufferStore(zero.buffer, tirx.BufferLoad(bias, [channel]), zero.indices),
+        )
+
+    return function.with_body(tvm_ffi.structural_map(function.body, (s_tir.SBlock, start)))
+
+
+def to_levels(total: tirx.Expr, multiplier: tirx.Expr, levels: int) -> tirx.Expr:
+    """`clamp(rint(float32(total) * multiplier), 0, levels)` as uint8, `total` int32; the product
+    is exact.
+
+    Between 2**23 and 2**24 float32 holds whole numbers only, so one fused multiplication and
+    addition of 2**23 rounds the product to nearest, ties to even, and leaves the integer in the low
+    bits. Clamping afterwards changes nothing, for both bounds are integers. The fusion is spelled
+    out, so that the result is not a compiler's choice.
+    """
+    zero, most = (tirx.const(float(2**23 + level), "float32") for level in (0, levels))
+    rounded = tirx.call_llvm_pure_intrin(
+        "float32", "llvm.fma", total.astype("float32"), multiplier, zero
+    )
+    return tirx.reinterpret("int32", te.max(te.min(rounded, most), zero)).astype("uint8")

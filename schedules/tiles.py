@@ -26,7 +26,7 @@ L1_CYCLES, L2_CYCLES = 0.5, 2.0
 ADDRESS_ROWS = 4
 """Rows of a tile whose addresses fit the general registers when everything is unrolled."""
 CODE_TOLERANCE = 1.05
-"""Predicted cycles a shorter integer kernel may cost. Every accumulator is requantized by six
+"""Predicted cycles a shorter integer kernel may cost. Every accumulator is requantized by five
 instructions, most of an integer kernel's code: 9 KB of 163 for 0 to 1.6 % of time, measured. Of
 float kernels the same takes 11 % of time."""
 TILE_OVERHEAD = 12.0

@@ -82,8 +82,7 @@ def naive_sums(quantization: Quantization, image: NDArray[np.uint8]) -> list[Int
         acc = naive_convolution(
             x, quantized.weight.values.astype(np.int64), quantized.bias.astype(np.int64)
         )
-        scaled = acc.astype(np.float32) * quantized.multiplier[:, None, None]
-        assert scaled.dtype == np.float32
+        scaled = acc.astype(np.float32).astype(np.float64) * quantized.multiplier[:, None, None]
         outputs[layer.name] = np.clip(np.rint(scaled), 0, quantization.levels).astype(np.int64)
         if layer.context is not None:
             pool = CONTEXT_POOLS[layer.context]

@@ -108,7 +108,7 @@ def _conv2d(
         sch.unroll(loop)
     sch.vectorize(lane)
 
-    # Zeros before the reduction, then one instruction for the lanes.
+    # Zeros or biases before the reduction, then one instruction for the lanes.
     quantized = isinstance(workload, QuantizedConv2d)
     if not quantized:
         sch.vectorize(acc_lane)

@@ -31,7 +31,8 @@ def sums(data: Integers, weight: Integers) -> Integers:
 
 
 def requantized(total: Integers, multiplier: NDArray[np.float32], levels: int) -> NDArray[np.uint8]:
-    scaled = total.astype("int32").astype("float32") * multiplier
+    """Two float32 have an exact product in float64."""
+    scaled = total.astype("int32").astype("float32").astype("float64") * multiplier
     return np.rint(scaled).clip(0, levels).astype("uint8")
 
 
@@ -140,6 +141,43 @@ def test_requantization_rounds_ties_to_even_and_clamps(target: Target) -> None:
         got = run_conv2d(target, data, weights, bias, half, levels)
         expected = [min(max(round(value / 2), 0), levels) for value in range(-3, 601)]
         np.testing.assert_array_equal(got[0, 0], expected)
+
+
+def requantize_each(
+    target: Target, totals: Integers, multipliers: NDArray[np.float32], levels: int
+) -> NDArray[np.uint8]:
+    """Sums that are biases alone, a channel each, through the kernel's epilogue."""
+    data, weights = np.zeros((1, 1, 4), int), np.zeros((len(totals), 4, 1, 1), int)
+    got = run_conv2d(target, data, weights, totals, multipliers, levels)
+    return got.reshape(-1)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_a_product_is_rounded_once(target: Target) -> None:
+    """float32(1 / 6) is a little more than a sixth: three of it round to 1, but to a tie and then
+    to 0 if the product is rounded to float32 before.
+    """
+    sixth = np.float32(1 / 6)
+    assert np.float32(3) * sixth == 0.5
+    totals = np.array([3, -3, 9, 15])
+    got = requantize_each(target, totals, np.full(4, sixth), 255)
+    np.testing.assert_array_equal(got, [1, 0, 2, 3])
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("levels", [127, 255])
+def test_any_sum_by_any_multiplier(target: Target, levels: int) -> None:
+    """Every int32 has its place in 0 to `levels`, by subnormal multipliers and by the largest."""
+    rng = np.random.default_rng(levels)
+    corners = [0, 1, -1, 127, 255, 2**23, 2**24 + 1, 2**31 - 1, -(2**31)]
+    factors = [1e-45, 1e-38, 2.0**-31, 1 / 3, 0.5, 1, 2, 2.0**23, 3.4e38]
+    pairs = np.array([(total, factor) for total in corners for factor in factors])
+    near = rng.integers(-(2**31), 2**31, 4000)
+    signed = rng.uniform(-2, levels + 2, len(near)) / near
+    totals = np.concatenate([pairs[:, 0].astype("int64"), near])
+    multipliers = np.concatenate([pairs[:, 1], signed]).astype("float32")
+    got = requantize_each(target, totals, multipliers, levels)
+    np.testing.assert_array_equal(got, requantized(totals, multipliers, levels))
 
 
 @pytest.mark.parametrize("target", TARGETS)

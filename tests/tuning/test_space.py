@@ -54,7 +54,7 @@ def reference(form: Tunable, inputs: tuple[NDArray[np.float32], ...]) -> NDArray
             out = F.conv2d(image(data), torch.from_numpy(oihw.astype("float64")))
             out += torch.from_numpy(bias.astype("float64"))[:, None, None]
             if isinstance(workload, QuantizedConv2d):
-                scaled = hwc(out).astype("float32") * inputs[3]
+                scaled = hwc(out).astype("float32").astype("float64") * inputs[3]
                 return np.clip(np.rint(scaled), 0, workload.levels)
             return hwc(F.relu(out) if workload.relu else out)
         case MaxPool():
