@@ -34,6 +34,8 @@ class Line:
     file_bytes: int
     """The artifact, or the rival's checkpoint or ONNX file."""
     installed_bytes: int
+    same_as: str = ""
+    """The line that was measured for both, where the file is the same byte for byte."""
 
 
 @dataclass(frozen=True)

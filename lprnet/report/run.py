@@ -9,24 +9,16 @@ from pathlib import Path
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from lprnet.bench import Accuracy, record
 from lprnet.build import prepare
 from lprnet.calibration import calibration_files, read_images
 from lprnet.decode import greedy
 from lprnet.images import label_of, list_images
-from lprnet.report.costs import (
-    Start,
-    Throughput,
-    installed_bytes,
-    latencies,
-    noise,
-    on_all_cores,
-    start,
-)
+from lprnet.report.costs import installed_bytes, noise
 from lprnet.report.engines import Contestant
 from lprnet.report.kernels import time_kernels
+from lprnet.report.measure import WARM_UP, measure
 from lprnet.report.results import SAMPLES, Line, Report, best
 from lprnet.report.rivals import OURS, rivals
 from lprnet.report.rows import PROJECT, Missing, build_rows
@@ -34,7 +26,6 @@ from lprnet.synthetic import sample_plates
 from lprnet.targets import find_target
 
 RENDERED = 400
-WARM_UP = 20
 
 
 @dataclass(frozen=True)
@@ -78,22 +69,9 @@ def run(request: Request) -> Report:
         calibration = read_images(calibration_files(data))
         folder = request.work / "rivals"
         contestants += rivals(request.checkpoint, calibration, target.isa, folder)
-    # 2. Fresh processes; then all cores: what each reads, and how many plates a second.
-    starts: dict[Contestant, Start] = {}
-    read: dict[Contestant, tuple[list[str], Throughput]] = {}
-    for contestant in tqdm(contestants, desc="reading", unit="contestant", delay=3):
-        try:
-            begun = start(contestant)
-            read[contestant] = on_all_cores(contestant, plates.images)
-            starts[contestant] = begun
-        except Exception as error:  # what does not run here is a line of the report
-            reason = " ".join(str(error).split())[:200]
-            graph = "" if contestant.engine == "lprnet" else f", {contestant.graph} graph"
-            missing.append(Missing(f"{contestant.name}{graph}", reason))
-    # 3. One core, taking turns.
-    running = list(read)
-    samples = latencies(running, plates.images[0], request.repeats, WARM_UP)
-    # 4. The kernels.
+    # 2. What each reads, how many plates a second, how soon, and how fast in turns on one core.
+    measured, not_running = measure(contestants, plates.images, request.repeats)
+    # 3. The kernels.
     network, _, _ = prepare(request.checkpoint, data, None, target.isa)
     kernels, without = time_kernels(network, target)
     lines = tuple(
@@ -102,33 +80,34 @@ def run(request: Request) -> Report:
             ours=one.engine == "lprnet",
             graph=one.graph,
             latency=record(
-                times,
+                found.samples,
                 variant=one.file.stem,
                 engine=one.engine,
                 isa=target.name,
                 batch=1,
                 warm_up=WARM_UP,
-                accuracy=_accuracy(read[one][0], plates.labels),
+                accuracy=_accuracy(found.texts, plates.labels),
             ),
-            unseen=_accuracy(read[one][0], plates.labels, plates.unseen),
-            throughput=read[one][1],
-            start=starts[one],
+            unseen=_accuracy(found.texts, plates.labels, plates.unseen),
+            throughput=found.throughput,
+            start=found.start,
             file_bytes=one.file.stat().st_size,
             installed_bytes=installed_bytes(one.distributions),
+            same_as="" if found.as_name == one.name else found.as_name,
         )
-        for one, times in zip(running, samples, strict=True)
+        for one, found in measured.items()
     )
     first = best(lines)
     sheet = np.stack([image for image, _ in sample_plates(SAMPLES)])
-    reader = running[lines.index(first)].open()
+    reader = list(measured)[lines.index(first)].open()
     return Report(
         date=date.today().isoformat(),
         cores=len(sched_getaffinity(0)),
         checkpoint=request.checkpoint.name,
         data=f"{len(plates.labels)} {'images' if request.data else 'rendered plates'}",
-        noise=noise(samples),
+        noise=noise([found.samples for found in measured.values()]),
         lines=lines,
-        missing=tuple(_without_paths(one) for one in (*missing, *without)),
+        missing=tuple(_without_paths(one) for one in (*missing, *not_running, *without)),
         sample_reader=first.name,
         sample_texts=tuple(plate.text for plate in greedy(reader(sheet)())),
         kernels=kernels,

@@ -91,7 +91,13 @@ def findings(report: Report) -> list[str]:
     ]
     if rivals and not wins:
         wins = ["No rival is ahead of our best line in any column."]
-    return [*wins, *(REMARKS if rivals else REMARKS[-2:])]
+    twins = [
+        f"{line.name} is, byte for byte, the artifact of {line.same_as}: nothing it tried was "
+        "faster as a whole."
+        for line in ours
+        if line.same_as
+    ]
+    return [*twins, *wins, *(REMARKS if rivals else REMARKS[-2:])]
 
 
 def _correct(line: Line) -> int:

@@ -98,6 +98,15 @@ def test_the_summary_has_default_builds_and_rivals_as_users_have_them() -> None:
     assert rows[5] == ""
 
 
+def test_lines_of_one_artifact_are_named() -> None:
+    made = report()
+    base, combined, *rivals = made.lines
+    twin = replace(combined, same_as="base")
+    sentence, *_ = findings(replace(made, lines=(base, twin, *rivals)))
+    assert sentence.startswith("all combined is, byte for byte, the artifact of base")
+    assert not any("byte for byte" in sentence for sentence in findings(made))
+
+
 @pytest.mark.parametrize(
     "text", ["", f"{RESULTS[0]} {RESULTS[1]}", _readme("", "").replace("end", "END")]
 )

@@ -1,0 +1,59 @@
+"""One file is measured once; what does not run is told, with the reason."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lprnet.report import measure as module
+from lprnet.report.costs import Start, Throughput
+from lprnet.report.engines import Contestant
+from lprnet.report.measure import measure, measured_for
+
+IMAGES = np.zeros((2, 24, 94, 3), np.uint8)
+
+
+@pytest.fixture
+def contestants(tmp_path: Path) -> list[Contestant]:
+    """Two artifacts of the same bytes, another one, and a rival that runs those same bytes."""
+    found = []
+    for name, engine, content in (
+        ("a", "lprnet", "one"),
+        ("b", "lprnet", "two"),
+        ("twin of a", "lprnet", "one"),
+        ("rival", "onnxruntime", "one"),
+    ):
+        (tmp_path / name).write_text(content)
+        found.append(Contestant(name, engine, tmp_path / name))
+    return found
+
+
+def test_the_same_bytes_on_the_same_engine(contestants: list[Contestant]) -> None:
+    a, b, twin, rival = contestants
+    assert measured_for(contestants) == {a: a, b: b, twin: a, rival: rival}
+
+
+def test_twins_share_what_was_measured(
+    contestants: list[Contestant], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started = []
+
+    def start(contestant: Contestant) -> Start:
+        if contestant.name == "b":
+            raise RuntimeError("no such\ninstruction")
+        started.append(contestant.name)
+        return Start(1.0, 2)
+
+    monkeypatch.setattr(module, "start", start)
+    monkeypatch.setattr(module, "on_all_cores", lambda *_: (["x", "y"], Throughput(3.0, 8)))
+    monkeypatch.setattr(
+        module, "latencies", lambda several, *_: [np.array([len(one.name)]) for one in several]
+    )
+    measured, missing = measure(contestants, IMAGES, 5)
+    a, _, twin, rival = contestants
+    assert started == ["a", "rival"]
+    assert list(measured) == [a, twin, rival]
+    assert measured[twin] is measured[a]
+    assert measured[twin].as_name == "a"
+    assert measured[rival].samples == [5]
+    assert [(one.name, one.reason) for one in missing] == [("b", "no such instruction")]
