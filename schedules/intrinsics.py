@@ -97,19 +97,20 @@ def _multiply_add(lanes: int, bytes_to_words: str, words_to_sums: str) -> tirx.P
 
 
 def dot4(isa: Isa) -> str:
-    """The name of the registered intrinsic for `isa`."""
-    return f"lprnet.dot4.{isa.dot4.value}"
-
-
-for _dot4, _lanes, _implementation in (
-    (Dot4.AVX512_VNNI, 16, _vnni(16)),
-    (
-        Dot4.AVX512BW,
-        16,
-        _multiply_add(16, "llvm.x86.avx512.pmaddubs.w.512", "llvm.x86.avx512.pmaddw.d.512"),
-    ),
-    (Dot4.AVX2, 8, _multiply_add(8, "llvm.x86.avx2.pmadd.ub.sw", "llvm.x86.avx2.pmadd.wd")),
-):
-    TensorIntrin.register(
-        f"lprnet.dot4.{_dot4.value}", _description(_lanes), _implementation, override=True
-    )
+    """The name of the intrinsic for `isa`, which is registered under it when first asked for:
+    parsing them all would cost every script that imports this seconds.
+    """
+    name = f"lprnet.dot4.{isa.dot4.value}"
+    if TensorIntrin.get(name, allow_missing=True) is None:
+        lanes = isa.float_lanes
+        match isa.dot4:
+            case Dot4.AVX512_VNNI:
+                implementation = _vnni(lanes)
+            case Dot4.AVX512BW:
+                words, sums = "llvm.x86.avx512.pmaddubs.w.512", "llvm.x86.avx512.pmaddw.d.512"
+                implementation = _multiply_add(lanes, words, sums)
+            case Dot4.AVX2:
+                words, sums = "llvm.x86.avx2.pmadd.ub.sw", "llvm.x86.avx2.pmadd.wd"
+                implementation = _multiply_add(lanes, words, sums)
+        TensorIntrin.register(name, _description(lanes), implementation)
+    return name

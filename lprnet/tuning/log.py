@@ -23,6 +23,8 @@ from lprnet.tuning.forms import Tunable, forms, match_winograd
 from lprnet.tuning.journal import Trial
 from lprnet.tuning.manifest import Manifest, read_manifest
 from lprnet.tuning.tasks import Task, kernel_module, kernel_name, single
+from schedules.integer_workloads import QuantizedConv2d
+from schedules.intrinsics import dot4
 from schedules.match import match
 
 TRIALS = "trials.jsonl"
@@ -72,6 +74,8 @@ class TuningLog:
         """
         form, record = self.record(kernel, workload)
         schedule = s_tir.Schedule(single(form))
+        if isinstance(form, QuantizedConv2d):
+            dot4(self.target.isa)  # its trace names the intrinsic
         record.trace.apply_to_schedule(schedule, remove_postproc=False)
         return schedule.mod["main"], str(choices(record.trace, form))
 

@@ -22,6 +22,8 @@ from lprnet.tuning.log import tuning_record, workload_line
 from lprnet.tuning.measure import Example, random_inputs, run_kernel
 from lprnet.tuning.space import space_generator
 from lprnet.tuning.tasks import Task, kernel_module
+from schedules.integer_workloads import QuantizedConv2d
+from schedules.intrinsics import dot4
 
 POPULATION, GENERATIONS = 64, 2
 """Of the evolutionary search. These spaces have thousands of points, not billions, and ranking a
@@ -56,6 +58,8 @@ class Search:
         self.progress = Progress(
             task.calls, task.workload.macs or int(np.prod(inputs[0].shape)), task.workload.family
         )
+        if isinstance(task.workload, QuantizedConv2d):
+            dot4(learning.isa)  # traces of earlier runs name the intrinsic
         self._learning = learning
         self._entry = learning.database.commit_workload(module)
         self._seen: set[str] = set()

@@ -1,13 +1,13 @@
 """A run from end to end: what it writes, goes on with, and survives."""
 
 import os
-import signal
 import subprocess
 import sys
 import time
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 
 import numpy as np
 import pytest
@@ -35,6 +35,7 @@ def main():
     directory, scratch = map(Path, sys.argv[1:3])
     with LocalBench() as bench:
         session = Session(TASKS, tvm_target(TARGET), TARGET.isa, MANIFEST, directory, scratch, 4)
+        print("tuning", flush=True)
         session.run(int(sys.argv[3]), bench, lambda added: None)
 
 if __name__ == "__main__":
@@ -97,15 +98,25 @@ def test_killed_again_and_again(small: Small, tmp_path: Path) -> None:
     command = [sys.executable, *map(str, (script, small.directory, tmp_path / "scratch"))]
     environment = {**os.environ, "PYTHONPATH": str(root)}
     journal = small.directory / TRIALS
+    moments = Random(7)
     counts = [0]
-    for _ in range(2):
-        process = subprocess.Popen([*command, "1000"], env=environment)
-        while process.poll() is None and len(_whole_lines(journal)) <= counts[-1]:
+    for kill in range(10):
+        process = subprocess.Popen(
+            [*command, "1000"], env=environment, stdout=subprocess.PIPE, text=True
+        )
+        assert process.stdout is not None
+        assert process.stdout.readline() == "tuning\n"
+        # Half of them some time into a batch, half some time after one.
+        while kill % 2 and len(_whole_lines(journal)) == counts[-1]:
             time.sleep(0.01)
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        time.sleep(moments.uniform(0, 0.5))
+        process.kill()
+        process.communicate()
         counts.append(len(_whole_lines(journal)))
-    assert counts == sorted(set(counts))
+        if counts[-1]:
+            assert open_log(small.directory).manifest.trials <= counts[-1]
+    assert counts == sorted(counts)
+    assert counts[-1] >= 5
     subprocess.run([*command, str(counts[-1] + 4)], env=environment, check=True)
     trials = read_trials(journal)
     assert len(trials) == counts[-1] + 4
