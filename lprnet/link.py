@@ -101,7 +101,7 @@ def compile_objects(
         _WEIGHTS_ASSEMBLY.format(alignment=ALIGNMENT, symbol=WEIGHTS_SYMBOL, blob=blob)
     )
     subprocess.run([c_compiler(), "-c", source, "-o", data], check=True)
-    (folder / "codes.h").write_text(_codes_header(tuple(programs)))
+    (folder / "codes.h").write_text(_codes_header(programs))
     door = folder / "dispatch.o"
     includes = [f"-I{directory}" for directory in (folder, *libinfo.include_paths())]
     subprocess.run(
@@ -110,13 +110,15 @@ def compile_objects(
     return (*objects, data, door)
 
 
-def _codes_header(targets: tuple[Target, ...]) -> str:
+def _codes_header(programs: Mapping[Target, Program]) -> str:
     """What `dispatch.c` must know of the codes."""
-    rows = [
-        f"CODE({target.name}, __tvm_ffi_{target.function}, "
-        f"{', '.join(f'{mask:#x}u' for mask in masks(target.flags))})"
-        for target in targets
-    ]
-    refusal = f"This CPU cannot run the artifact, which needs {', '.join(targets[0].flags)}."
+    rows = []
+    for target, program in programs.items():
+        numbers = (*program.logits_shape, program.arena_bytes // 4)
+        bits = (f"{mask:#x}u" for mask in masks(target.flags))
+        rows.append(f"CODE({', '.join((target.function, *map(str, numbers), *bits))})")
     listed = " \\\n  ".join(("#define CODES", *rows))
-    return f'{listed}\n#define CANNOT_RUN "{refusal}"\n'
+    least, program = next(iter(programs.items()))
+    image = ", ".join(map(str, program.image_shape))
+    refusal = f"This CPU cannot run the artifact, which needs {', '.join(least.flags)}."
+    return f'{listed}\n#define IMAGE {{{image}}}\n#define CANNOT_RUN "{refusal}"\n'

@@ -1,10 +1,12 @@
 """All kernels as one PrimFunc over the arena.
 
-`f(images: uint8 (n, H, W, 3), logits: float32 (n, ...), arena: float32)` runs every kernel once
-an image, and those that read only constants once a call. Kernels keep their schedules; only their
-buffers are replaced by views of the image, the logits, the arena and the weights, which the
-artifact itself holds (`lprnet/link.py`). Tensors that a kernel keeps for itself, like transformed
-weights, or everything between the loops of a kernel without a schedule, lie in the arena too.
+`void f(uint8 *images, int64 n, float *logits, float *arena)` runs every kernel once an image, and
+those that read only constants once a call. It believes its arguments: images are (n, H, W, 3),
+logits (n, ...), the arena as large as planned, and whoever calls it (`lprnet/dispatch.c`) has
+checked that. Kernels keep their schedules; only their buffers are replaced by views of the image,
+the logits, the arena and the weights, which the artifact itself holds (`lprnet/link.py`). Tensors
+that a kernel keeps for itself, like transformed weights, or everything between the loops of a
+kernel without a schedule, lie in the arena too.
 """
 
 from collections.abc import Sequence
@@ -30,6 +32,8 @@ class Program:
 
     function: tirx.PrimFunc
     arena_bytes: int
+    image_shape: tuple[int, ...]
+    """(height, width, channels), uint8."""
     logits_shape: tuple[int, ...]
     """One image's output as it is stored: (height, positions, filled-up classes)."""
 
@@ -72,12 +76,13 @@ class _Merge:
         }
         self.plan: Arena = plan_arena(self.graph, scratch)
         self.image = tirx.Var("image", "int64")
-        batch = tirx.Var("n", "int64")
-        (pixels,) = self.graph.parameters
-        self.images = tirx.decl_buffer((batch, *shape(pixels)), "uint8", name="images")
-        self.logits = tirx.decl_buffer((batch, *shape(self.graph.result)), name="logits")
-        self.arena = tirx.decl_buffer((self.plan.size // 4,), name="arena")
-        self.weights = tirx.Var("weights", PointerType(PrimType("float32")))
+        self.count = tirx.Var("n", "int64")
+        (self.pixels,) = self.graph.parameters
+        self.images = tirx.Var("images", PointerType(PrimType("uint8")))
+        self.logits, self.arena, self.weights = (
+            tirx.Var(name, PointerType(PrimType("float32")))
+            for name in ("logits", "arena", "weights")
+        )
         self.once: list[tirx.Stmt] = []
         self.per_image: list[tirx.Stmt] = []
 
@@ -92,16 +97,22 @@ class _Merge:
         images = tirx.For(
             self.image,
             tirx.const(0, "int64"),
-            self.images.shape[0],
+            self.count,
             tirx.ForKind.SERIAL,
             tirx.SeqStmt(self.per_image),
         )
         pointer = tirx.call_extern(PointerType(PrimType("float32")), WEIGHTS_SYMBOL)
         body = tirx.SeqStmt([tirx.Bind(self.weights, pointer), *self.once, images])
-        function = tirx.PrimFunc([self.images, self.logits, self.arena], body).with_attr(
-            {"global_symbol": self.name, "tirx.noalias": True, "s_tir": True}
+        parameters = [self.images, self.count, self.logits, self.arena]
+        function = tirx.PrimFunc(parameters, body).with_attr(
+            {
+                "global_symbol": self.name,
+                "tirx.noalias": True,
+                "s_tir": True,
+                "calling_conv": int(tvm.ir.CallingConv.DEVICE_KERNEL_LAUNCH),  # plain C
+            }
         )
-        return Program(function, self.plan.size, shape(self.graph.result))
+        return Program(function, self.plan.size, shape(self.pixels), shape(self.graph.result))
 
     def _kernel(self, var: relax.Var, value: relax.Call) -> list[tirx.Stmt]:
         """The body of the kernel that `value` calls, on the views of its arguments."""
@@ -116,8 +127,8 @@ class _Merge:
         end = self.plan.scratch[var]
         for scratch in _scratch(kernel):
             place = end // scratch.dtype.itemsize
-            views[scratch] = self._declare(scratch, self.arena.data, place, None)
-            statements.append(tirx.DeclBuffer(views[scratch], data=self.arena.data))
+            views[scratch] = self._declare(scratch, self.arena, place, None)
+            statements.append(tirx.DeclBuffer(views[scratch], data=self.arena))
             end += _bytes(scratch)
         body = _without_scratch(kernel)
         body = tvm_ffi.structural_map(body, (tirx.Buffer, lambda b: views.get(b, b)))
@@ -137,13 +148,13 @@ class _Merge:
 
     def _base(self, view: View, itemsize: int) -> tuple[tvm.ir.Expr, tvm.ir.Expr | int]:
         """Pointer to a view's root and its offset there, in elements of `itemsize` bytes."""
-        for buffer, root in (
-            (self.images, self.graph.parameters[0]),
+        for data, root in (
+            (self.images, self.pixels),
             (self.logits, self.plan.views[self.graph.result].root),
         ):
             if view.root.same_as(root):
-                return buffer.data, self.image * int(np.prod(shape(root)))
-        return self.arena.data, self.plan.offsets[view.root] // itemsize
+                return data, self.image * int(np.prod(shape(root)))
+        return self.arena, self.plan.offsets[view.root] // itemsize
 
     def _declare(
         self,

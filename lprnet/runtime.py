@@ -1,7 +1,7 @@
 """Run an artifact: images in, logits or plates out. Needs apache-tvm-ffi, NumPy and OpenCV alone.
 
-One call of the artifact runs a whole batch on one thread. Code it calls assumes 64-byte alignment,
-so images are copied into buffers that the recognizer owns; each concurrent call has its own.
+One call of the artifact runs a whole batch on one thread. Vectors are fastest from whole cache
+lines, so images are copied into buffers that the recognizer owns; each concurrent call has its own.
 """
 
 import contextlib

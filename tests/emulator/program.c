@@ -51,13 +51,6 @@ void TVMFFIErrorSetRaisedFromCStr(const char* kind, const char* message) {
   say(message);
 }
 
-void TVMFFIErrorSetRaisedFromCStrParts(const char* kind, const char** parts, int32_t count) {
-  (void)kind;
-  say("error ");
-  for (int32_t n = 0; n < count; ++n)
-    if (parts[n]) say(parts[n]);
-}
-
 void* memset(void* start, int value, size_t count) {
   for (size_t n = 0; n < count; ++n) ((volatile uint8_t*)start)[n] = (uint8_t)value;
   return start;
