@@ -50,6 +50,14 @@ SHARED = (
 code, constants and tables, and no constructors, for it has none to run.
 """
 
+EXPORTS = "{ global: __tvm_ffi_run*; __tvm_ffi_code; local: *; };"
+"""What may be called; the rest is dropped where nothing calls it."""
+
+DROPPED = "SECTIONS { /DISCARD/ : { *(.eh_frame) *(.comment) } } INSERT AFTER .data;"
+"""A linker script on top of the linker's own: no exception passes through an artifact, so it needs
+no tables to unwind its stack by.
+"""
+
 HEAP = "TVMBackendAllocWorkspace"
 """What libtvm_runtime has and an artifact has not; calling it there would end the process."""
 
@@ -64,7 +72,11 @@ def link(programs: Mapping[Target, Program], weights: bytes, path: Path) -> None
     with tempfile.TemporaryDirectory() as scratch:
         objects = compile_objects(programs, weights, Path(scratch))
         linked = Path(scratch, "linked.so")
-        subprocess.run([c_compiler(), *SHARED, "-o", linked, *objects], check=True)
+        exports, dropped = Path(scratch, "exports"), Path(scratch, "dropped")
+        exports.write_text(EXPORTS)
+        dropped.write_text(DROPPED)
+        scripts = (f"-Wl,--version-script={exports}", f"-Wl,--script={dropped}")
+        subprocess.run([c_compiler(), *SHARED, *scripts, "-o", linked, *objects], check=True)
         if HEAP.encode() in linked.read_bytes():
             raise UserError(
                 f"{path}: kernels without a schedule keep buffers on a heap that only TVM's own "

@@ -1,7 +1,9 @@
 """What the door of an artifact lets through to its codes, which believe their arguments."""
 
 import ctypes
+import subprocess
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +19,7 @@ from lprnet.targets import find_target
 
 IMAGE, LOGITS, FLOATS = (2, 5, 3), (1, 2, 8), 32
 COUNT = 4
+TARGET = find_target("native")
 DEVICE = 32
 """Bytes from a tensor object's address to its device: an object's head, a pointer."""
 
@@ -42,18 +45,34 @@ def first_pixels(
 Run = Callable[..., object]
 
 
-@pytest.fixture(scope="module", params=["run", "its own name"])
-def run(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    target = find_target("native")
+@pytest.fixture(scope="module")
+def artifact(tmp_path_factory: pytest.TempPathFactory) -> Path:
     function: tirx.PrimFunc = first_pixels
-    program = Program(
-        function.with_attr("global_symbol", target.function), 4 * FLOATS, IMAGE, LOGITS
-    )
+    function = function.with_attr("global_symbol", TARGET.function)
     path = tmp_path_factory.mktemp("door") / "artifact.so"
-    link({target: program}, b"", path)
-    name = "run" if request.param == "run" else target.function
-    found: Run = tvm_ffi.load_module(str(path)).get_function(name)
+    link({TARGET: Program(function, 4 * FLOATS, IMAGE, LOGITS)}, b"weights", path)
+    return path
+
+
+@pytest.fixture(scope="module", params=["run", TARGET.function])
+def run(request: pytest.FixtureRequest, artifact: Path) -> Run:
+    found: Run = tvm_ffi.load_module(str(artifact)).get_function(request.param)
     return found
+
+
+def test_nothing_lies_in_an_artifact_that_no_call_needs(artifact: Path) -> None:
+    """Beyond its functions: TVM's conversions to half precision, tables to unwind by, remarks."""
+
+    def printed(*command: str) -> list[str]:
+        ran = subprocess.run([*command, artifact], capture_output=True, text=True, check=True)
+        return ran.stdout.split()
+
+    functions = {name for name in printed("nm", "-D", "--defined-only") if name.startswith("_")}
+    assert functions == {f"__tvm_ffi_{name}" for name in ("code", "run", TARGET.function)}
+    sections = printed("readelf", "-SW")
+    assert ".text" in sections
+    assert not {".eh_frame", ".comment", ".symtab", ".text.tvm.fp16.conv"} & set(sections)
+    assert b"hfsf" not in artifact.read_bytes()
 
 
 def array(shape: tuple[int, ...], dtype: DTypeLike, start: int = 0) -> NDArray[Any]:
