@@ -22,6 +22,15 @@ Engine = Callable[[NDArray[np.uint8]], Infer]
 """Images `(N, 24, 94, 3)` uint8 BGR, made ready in the engine's own form, to a call to be timed."""
 
 
+Prepare = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+"""Images to the tensor that a file expects."""
+
+GRAPHS = {"original": "", "reduced": ", our graph", "quantized": ", our integers"}
+"""What a file holds: the checkpoint's graph, the one our passes reduced, that one quantized by us
+in QDQ form; and what a rival's name gets for it.
+"""
+
+
 @dataclass(frozen=True)
 class Contestant:
     """One line of the report: a file and what runs it."""
@@ -31,13 +40,25 @@ class Contestant:
     """A key of `ENGINES`."""
     file: Path
     graph: str = "reduced"
-    """`original` as the checkpoint has it, or `reduced` by our passes."""
+    """A key of `GRAPHS`."""
     distributions: tuple[str, ...] = ()
     """Python packages that must be installed to run it, without what decodes images."""
+
+    @property
+    def label(self) -> str:
+        """Its name, and its graph where it takes one of ours."""
+        return self.name if self.engine == "lprnet" else self.name + GRAPHS[self.graph]
 
     def open(self) -> Engine:
         """Ready to run on the calling thread."""
         return ENGINES[self.engine](self.file)
+
+
+def pixels(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """`(N, 24, 94, 3)` uint8 BGR to `(N, 3, 24, 94)` float32 of the same values, as our quantized
+    network takes them.
+    """
+    return np.ascontiguousarray(images.transpose(0, 3, 1, 2), np.float32)
 
 
 def _ours(file: Path) -> Engine:
@@ -78,7 +99,7 @@ def _torch(file: Path, flush: bool = True, compiled: bool = False) -> Engine:
     return ready
 
 
-def _onnxruntime(file: Path) -> Engine:
+def _onnxruntime(file: Path, prepare: Prepare = normalise) -> Engine:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -88,13 +109,13 @@ def _onnxruntime(file: Path) -> Engine:
     session = onnxruntime.InferenceSession(str(file), options, ["CPUExecutionProvider"])
 
     def ready(images: NDArray[np.uint8]) -> Infer:
-        inputs = {"images": normalise(images)}
+        inputs = {"images": prepare(images)}
         return lambda: session.run(None, inputs)[0]
 
     return ready
 
 
-def _openvino(file: Path) -> Engine:
+def _openvino(file: Path, prepare: Prepare = normalise) -> Engine:
     """One compiled model a batch size: static shapes are what OpenVINO optimises best."""
     import openvino
 
@@ -110,7 +131,7 @@ def _openvino(file: Path) -> Engine:
     requests: dict[int, Any] = {}
 
     def ready(images: NDArray[np.uint8]) -> Infer:
-        x = normalise(images)
+        x = prepare(images)
         if len(x) not in requests:
             model = core.read_model(str(file))
             model.reshape(list(x.shape))
@@ -137,6 +158,8 @@ ENGINES: dict[str, Callable[[Path], Engine]] = {
     "torch.compile": lambda file: _torch(file, compiled=True),
     "onnxruntime": _onnxruntime,
     "openvino": _openvino,
+    "onnxruntime, pixels": lambda file: _onnxruntime(file, pixels),
+    "openvino, pixels": lambda file: _openvino(file, pixels),
 }
 
 

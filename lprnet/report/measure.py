@@ -45,8 +45,7 @@ def measure(
             read[contestant] = (start(contestant), *on_all_cores(contestant, images))
         except Exception as error:  # what does not run here is a line of the report
             reason = " ".join(str(error).split())[:200]
-            graph = "" if contestant.engine == "lprnet" else f", {contestant.graph} graph"
-            missing.append(Missing(f"{contestant.name}{graph}", reason))
+            missing.append(Missing(contestant.label, reason))
     samples = latencies(list(read), images[0], repeats, WARM_UP)
     measured = {
         one: Measured(one.name, tuple(texts), throughput, begun, times)

@@ -48,6 +48,7 @@ def pareto(report: Report) -> Figure:
     kinds = (
         ("lprnet", "o", BLUE, [x for x in report.lines if x.ours]),
         ("rival, our graph", "s", GREEN, _rivals(report, "reduced")),
+        ("rival, our integers", "^", PURPLE, _rivals(report, "quantized")),
         ("rival, original graph", "D", ORANGE, _rivals(report, "original")),
     )
     for label, marker, colour, lines in kinds:

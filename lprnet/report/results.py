@@ -24,7 +24,7 @@ class Line:
     name: str
     ours: bool
     graph: str
-    """`original` or `reduced`."""
+    """A key of `lprnet.report.engines.GRAPHS`."""
     latency: Record
     """Batch 1 and one thread; `accuracy` of all images."""
     unseen: Accuracy

@@ -1,10 +1,10 @@
 """The rivals' files: the original and our reduced graph in ONNX, in float32 and in int8.
 
-int8 is ONNX Runtime's own static quantization on the images that ours is calibrated on, with what
-read most plates of the public checkpoint: QDQ, one weight scale a channel, activations to the
-99.99th percentile (of 500 images the reduced graph reads 447 so, 430 with minima and maxima or
-entropy), and in the reduced graph everything after the backbone in float32 (424 otherwise; the
-original one reads 444 in integers throughout, 440 so).
+int8 is our quantized network in QDQ form, and ONNX Runtime's own static quantization on the images
+that ours is calibrated on, with what read most plates of the public checkpoint: QDQ, one weight
+scale a channel, activations to the 99.99th percentile (of 500 images the reduced graph reads 447
+so, 430 with minima and maxima or entropy), and in the reduced graph everything after the backbone
+in float32 (424 otherwise; the original one reads 444 in integers throughout, 440 so).
 """
 
 import contextlib
@@ -22,14 +22,15 @@ from lprnet.checkpoint import load_model
 from lprnet.errors import UserError
 from lprnet.export import to_onnx, to_relax
 from lprnet.images import normalise
-from lprnet.reduced_onnx import reduced_to_onnx
-from lprnet.report.engines import Contestant
+from lprnet.model import LPRNet
+from lprnet.network import static_network
+from lprnet.reduced_onnx import quantized_to_onnx, reduced_to_onnx
+from lprnet.report.engines import GRAPHS, Contestant
 from lprnet.targets import Dot4, Isa
 from relay_passes.pipeline import reduce_graph
 
 PERCENTILE = 99.99
 BACKBONE_OPERATORS = ["Conv", "MaxPool", "Relu"]
-GRAPHS = ("original", "reduced")
 
 OURS = ("apache-tvm-ffi", "numpy")
 TORCH = ("torch", "numpy")
@@ -52,10 +53,12 @@ def rivals(checkpoint: Path, images: NDArray[np.uint8], isa: Isa, folder: Path) 
     model = load_model(checkpoint)
     files = {graph: folder / f"{graph}.onnx" for graph in GRAPHS}
     to_onnx(model, files["original"], batch=None)
-    reduced_to_onnx(reduce_graph(to_relax(calibrate(model, images))), files["reduced"])
+    calibrated = calibrate(model, images)
+    reduced_to_onnx(reduce_graph(to_relax(calibrated)), files["reduced"])
 
     found = []
-    for graph, file in files.items():
+    for graph in ("original", "reduced"):
+        file = files[graph]
         weights = checkpoint if graph == "original" else file
         found.append(Contestant("torch eager", "torch", weights, graph, TORCH))
         if graph == "original":
@@ -69,7 +72,19 @@ def rivals(checkpoint: Path, images: NDArray[np.uint8], isa: Isa, folder: Path) 
                 Contestant(f"ONNX Runtime {kind}", "onnxruntime", form, graph, ONNXRUNTIME)
             )
             found.append(Contestant(f"OpenVINO {kind}", "openvino", form, graph, OPENVINO))
-    return found
+    quantized = quantized_rivals(calibrated, images, isa, files["quantized"])
+    return [*found, *quantized]
+
+
+def quantized_rivals(
+    calibrated: LPRNet, images: NDArray[np.uint8], isa: Isa, file: Path
+) -> list[Contestant]:
+    """Those that run our quantized network, written to `file` as QDQ ONNX."""
+    quantized_to_onnx(static_network(calibrated, images, isa), file)
+    return [
+        Contestant("ONNX Runtime int8", "onnxruntime, pixels", file, "quantized", ONNXRUNTIME),
+        Contestant("OpenVINO int8", "openvino, pixels", file, "quantized", OPENVINO),
+    ]
 
 
 def _quantize(

@@ -6,6 +6,7 @@ from pathlib import Path
 from rich.table import Table
 
 from lprnet.errors import UserError
+from lprnet.report.engines import GRAPHS
 from lprnet.report.results import Line, Report, best, write_bytes
 
 SUMMARY = ("<!-- summary:begin -->", "<!-- summary:end -->")
@@ -33,7 +34,7 @@ def cells(line: Line, report: Report) -> tuple[str, ...]:
     accuracy, latency = line.latency.accuracy, line.latency
     assert accuracy is not None
     return (
-        line.name if line.ours or line.graph == "original" else f"{line.name}, our graph",
+        line.name if line.ours else line.name + GRAPHS[line.graph],
         f"{100 * accuracy.correct / accuracy.total:.1f}",
         f"{100 * line.unseen.correct / line.unseen.total:.1f}" if line.unseen.total else "",
         f"{latency.min_ms:.3f}",
@@ -111,8 +112,9 @@ REMARKS = (
     "Every engine is called from Python, which costs about 10 µs of a call of ours or of ONNX "
     "Runtime's and about 25 µs of OpenVINO's (minima, measured once with a network of one "
     "addition).",
-    "Rivals' int8 is ONNX Runtime's static QDQ quantization, for OpenVINO too; NNCF, OpenVINO's "
-    "own quantizer, was not tried, nor were its bfloat16 and AMX paths.",
+    "Rivals' int8 is ONNX Runtime's static QDQ quantization, for OpenVINO too, and, as `our "
+    "integers`, our quantized network exported as QDQ ONNX; NNCF, OpenVINO's own quantizer, was "
+    "not tried, nor were its bfloat16 and AMX paths.",
     "`our graph` is the network with dead channels removed and the context norm calibrated: that "
     "part of the gain is not the compiler's kernels, and every engine can have it.",
     "Taking turns leaves a call with caches that the others have filled; alone, every engine is "

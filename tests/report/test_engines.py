@@ -8,12 +8,19 @@ import torch
 from numpy.typing import NDArray
 
 from lprnet.alphabet import BLANK, INDEX
-from lprnet.checkpoint import save_model
+from lprnet.calibration import calibrate
+from lprnet.checkpoint import load_model, save_model
+from lprnet.decode import greedy
 from lprnet.export import to_onnx
 from lprnet.model import LPRNet
+from lprnet.network import static_network
 from lprnet.report import engines
 from lprnet.report.costs import installed_bytes, noise, on_all_cores, start
 from lprnet.report.engines import ENGINES, Contestant, Engine
+from lprnet.report.rivals import quantized_rivals
+from lprnet.synthetic import sample_plates
+from lprnet.targets import AVX2
+from lprnet.weights import DEFAULT_CHECKPOINT
 
 
 @pytest.fixture(scope="module")
@@ -25,6 +32,24 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     save_model(model, found[".safetensors"])
     to_onnx(model, found[".onnx"], batch=None)
     return found
+
+
+def test_integers_of_ours_on_rivals(tmp_path: Path) -> None:
+    """Its tensor is of pixels, not of normalised values; the label says whose integers they are."""
+    pytest.importorskip("onnxruntime", reason="the extra `peers` is not installed")
+    pytest.importorskip("openvino", reason="the extra `peers` is not installed")
+    plates = np.stack([image for image, _ in sample_plates(8)])
+    model = calibrate(load_model(DEFAULT_CHECKPOINT), plates)
+    found = quantized_rivals(model, plates, AVX2, tmp_path / "quantized.onnx")
+    assert [one.label for one in found] == [
+        "ONNX Runtime int8, our integers",
+        "OpenVINO int8, our integers",
+    ]
+    expected = static_network(model, plates, AVX2).expected(plates)
+    readings = [plate.text for plate in greedy(expected)]
+    for one in found:
+        texts = [plate.text for plate in greedy(one.open()(plates)())]
+        assert sum(a == b for a, b in zip(texts, readings, strict=True)) >= 7
 
 
 def images(count: int) -> NDArray[np.uint8]:

@@ -40,7 +40,7 @@ def test_colour_is_never_the_only_mark() -> None:
     assert (
         len({np.asarray(one.get_paths()[0].vertices).tobytes() for one in series})
         == len(series)
-        == 3
+        == 4
     )
 
 
