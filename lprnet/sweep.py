@@ -1,8 +1,9 @@
 """How narrow each layer may be: what every cut costs alone, and the cheapest cuts for a budget."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from math import ceil
 
 import torch
 from torch import Tensor
@@ -18,6 +19,8 @@ from lprnet.topology import LAYERS, NAMES, weight_and_bias
 
 PRICING_IMAGES = 32
 """Prices rank cuts; a third of the calibration images ranks them like all of them."""
+LANES = 16
+"""Output channels of an AVX-512 vector: a kernel takes as long for 24 of them as for 32."""
 
 
 @dataclass(frozen=True)
@@ -59,8 +62,9 @@ def price_cuts(model: LPRNet, images: Tensor, step: int = 8) -> list[Cut]:
     return cuts
 
 
-def planned_macs(folded: LPRNet, widths: Mapping[str, int]) -> float:
-    """Multiply-accumulates that `folded` would have with `widths`.
+def planned_macs(folded: LPRNet, widths: Mapping[str, int], lanes: int = 1) -> float:
+    """Multiply-accumulates that `folded` would have with `widths`, output channels filled up to
+    whole vectors of `lanes`.
 
     Exact but for a layer of which a reader takes every second or fourth channel: that one is
     assumed to keep its share.
@@ -73,27 +77,32 @@ def planned_macs(folded: LPRNet, widths: Mapping[str, int]) -> float:
         if layer.source is not None:
             inputs *= kept[layer.source] / len(living[layer.source])
         taps = weight_and_bias(folded, layer.name)[0][0, 0].numel()
-        total += layer.pixels * inputs * kept[layer.name] * taps
+        outputs = ceil(kept[layer.name] / lanes) * lanes
+        total += layer.pixels * inputs * outputs * taps
     contexts = sum(kept[layer.name] for layer in LAYERS if layer.context is not None)
     return total + POSITIONS * CLASSES * contexts
 
 
 def cheapest_widths(
-    cuts: Iterable[Cut], work: Callable[[Mapping[str, int]], float], target: float
+    cuts: Iterable[Cut],
+    work: Callable[[Mapping[str, int]], float],
+    cost: Callable[[Mapping[str, int]], float],
+    target: float,
 ) -> dict[str, int]:
     """Widths whose `work` is at most `target`, as if the errors of cuts added up.
 
-    Again and again the step down that costs least error per work saved, among all layers and all
+    Again and again the step down that costs least error per `cost` saved, among all layers and all
     their narrower widths. Raises `UserError` if all cuts together do not save enough.
     """
     options = list(cuts)
     chosen: dict[str, Cut] = {}
     widths: dict[str, int] = {}
-    while (now := work(widths)) > target:
+    while work(widths) > target:
+        now = cost(widths)
         best: tuple[float, Cut] | None = None
         for cut in options:
             before = chosen.get(cut.name)
-            saved = now - work({**widths, cut.name: cut.width})
+            saved = now - cost({**widths, cut.name: cut.width})
             if saved > 0:
                 price = max(cut.error - (before.error if before else 0.0), 0.0) / saved
                 if best is None or price < best[0]:
@@ -114,19 +123,34 @@ def sweep(
     targets: Iterable[int],
     evaluate: Callable[[LPRNet], float],
 ) -> list[Point]:
-    """`model` pruned to each of `targets` multiply-accumulates, and what `evaluate` says of it.
+    """`model` pruned to at most each of `targets` multiply-accumulates, and what `evaluate` says.
 
-    `cuts` are `price_cuts`' of the same model; `images` `(N, 3, 24, 94)` need no labels. Raises as
-    `prune.structured` and `cheapest_widths`.
+    What a cut saves is counted in whole vectors, for these take the time. `cuts` are `price_cuts`'
+    of the same model; `images` `(N, 3, 24, 94)` need no labels. Raises as `prune.structured` and
+    `cheapest_widths`.
     """
     folded = fold(model)
     points = []
     priced = list(cuts)
     for target in tqdm(list(targets), desc="sweeping", leave=False):
-        widths = cheapest_widths(priced, partial(planned_macs, folded), target)
-        pruned = structured(folded, images, widths)
+        widths, pruned = _within(folded, images, priced, target)
         points.append(Point(widths, macs(pruned), evaluate(pruned), pruned))
     return points
+
+
+def _within(
+    folded: LPRNet, images: Tensor, cuts: Sequence[Cut], target: int
+) -> tuple[dict[str, int], LPRNet]:
+    """The cheapest widths that keep to `target`, and `folded` pruned to them."""
+    work, cost = partial(planned_macs, folded), partial(planned_macs, folded, lanes=LANES)
+    planned: float = target
+    while True:
+        widths = cheapest_widths(cuts, work, cost, planned)
+        pruned = structured(folded, images, widths)
+        over = macs(pruned) - target
+        if over <= 0:
+            return widths, pruned
+        planned = work(widths) - over
 
 
 def smallest_within(points: Iterable[Point], accuracy: float) -> Point:

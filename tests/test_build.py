@@ -14,18 +14,20 @@ from tests.conftest import RealData
 
 
 @pytest.mark.parametrize(
-    ("quantized", "pruned", "variant", "correct", "most_bytes"),
+    ("quantized", "pruned", "variant", "correct", "most_bytes", "most_macs"),
     [
-        ("static", None, "int8", 899, 200 * 1024),
-        ("static", "structured", "int8-structured", 899, 150 * 1024),
+        ("static", None, "int8", 899, 200 * 1024, 67e6),
+        ("static", "structured", "int8-structured", 899, 150 * 1024, 28e6),
+        (None, "structured", "fp32-structured", 899, 350 * 1024, 28e6),
     ],
 )
 def test_what_a_build_reads(
-    quantized: str,
+    quantized: str | None,
     pruned: str | None,
     variant: str,
     correct: int,
     most_bytes: int,
+    most_macs: float,
     real_data: RealData,
     tmp_path: Path,
 ) -> None:
@@ -41,6 +43,7 @@ def test_what_a_build_reads(
     built, timing = build(request)
     assert built.artifact == tmp_path / f"lprnet-{variant}-native.so"
     assert built.artifact.stat().st_size <= most_bytes
+    assert built.manifest.macs <= most_macs
     assert built.parity is not None
     assert built.parity.same_plates == built.parity.images == 100
     assert timing is not None
