@@ -1,8 +1,10 @@
 """`scripts/sweep.py`'s work: structured pruning at several budgets, each built, read and timed."""
 
+import math
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import matplotlib
@@ -13,7 +15,7 @@ from numpy.typing import NDArray
 from rich.table import Table
 
 from lprnet.backends import open_backend
-from lprnet.build import latency
+from lprnet.bench import Accuracy, Record, on_one_core, record, take_turns
 from lprnet.calibration import calibrate, calibration_files, read_images, rendered_images
 from lprnet.checkpoint import load_model
 from lprnet.compile import Source, compile_network
@@ -24,12 +26,14 @@ from lprnet.images import label_of, list_images, normalise
 from lprnet.model import LPRNet
 from lprnet.network import float_network
 from lprnet.replacing import replacing
+from lprnet.runtime import Recognizer
 from lprnet.subnormals import subnormals_as_zero
 from lprnet.sweep import Point, price_cuts, smallest_within, sweep
 from lprnet.targets import find_target
 
 BUDGETS = (0.8, 0.65, 0.5, 0.45, 0.42, 0.4, 0.38, 0.36)
 """Multiply-accumulates in parts of the unpruned network's, where the user names none."""
+WARM_UP, REPEATS = 10, 200
 BLUE, ORANGE = "#0072B2", "#D55E00"
 """From Okabe and Ito's palette, told apart by every kind of colour vision."""
 
@@ -57,15 +61,14 @@ class Measured:
     widths: Mapping[str, int]
     """Convolutions that were narrowed; none in the unpruned network."""
     macs: int
-    correct: int
-    total: int
-    min_ms: float
-    """One thread, batch 1."""
     artifact_bytes: int
+    latency: Record
+    """One thread, batch 1, in turns with all others; with the images read."""
 
     @property
-    def accuracy(self) -> float:
-        return self.correct / self.total
+    def accuracy(self) -> Accuracy:
+        assert self.latency.accuracy is not None
+        return self.latency.accuracy
 
 
 @dataclass(frozen=True)
@@ -79,12 +82,11 @@ class Outcome:
 
 @subnormals_as_zero()
 def run_sweep(request: Request) -> Outcome:
-    """Price every cut, prune to every budget, build and measure each result.
+    """Price every cut, prune to every budget, build and read with each result, then time them all.
 
     Raises `UserError` for a bad checkpoint, image, budget, step or loss.
     """
-    if request.step < 1 or request.loss < 0:
-        raise UserError("a step must be at least 1 and an accuracy loss at least 0.")
+    _check(request)
     paths = list_images([str(request.data)])
     labels = [label_of(path) for path in paths]
     model = load_model(request.checkpoint)
@@ -96,45 +98,66 @@ def run_sweep(request: Request) -> Outcome:
     budgets = [int(1e6 * budget) for budget in request.budgets or ()]
     budgets = budgets or [int(part * whole) for part in BUDGETS]
     source = Source(request.checkpoint, tuple(file.name for file in files))
-    found: list[tuple[int, int, float, int]] = []
-
-    def measure(pruned: LPRNet) -> float:
-        correct, min_ms, size = _measure(pruned, source, images, paths, labels)
-        found.append((macs(fold(pruned)), correct, min_ms, size))
-        return correct / len(paths)
-
-    points = [Point({}, whole, measure(model), model)]
-    points += sweep(model, pixels, price_cuts(model, pixels, request.step), budgets, measure)
-    measured = tuple(
-        Measured(dict(point.widths), work, correct, len(paths), min_ms, size)
-        for point, (work, correct, min_ms, size) in zip(points, found, strict=True)
-    )
-    best = smallest_within(points, measured[0].accuracy - request.loss / 100)
-    chosen = next(one for one, point in zip(measured, points, strict=True) if point is best)
-    return Outcome(measured, chosen)
-
-
-def _measure(
-    pruned: LPRNet,
-    source: Source,
-    images: NDArray[np.uint8],
-    paths: Sequence[Path],
-    labels: Sequence[str],
-) -> tuple[int, float, int]:
-    """Correct texts, milliseconds and bytes of the artifact of `pruned` for this CPU."""
     target = find_target("native")
     with tempfile.TemporaryDirectory() as folder:
-        artifact = Path(folder, "pruned.so")
-        built = compile_network({target: float_network(pruned)}, source, images, artifact)
-        correct = len(correct_images(open_backend(artifact, "tvm"), paths, labels))
-        return correct, latency(built, images[:1]).min_ms, artifact.stat().st_size
+        artifacts: list[Path] = []
+        read: list[int] = []
+
+        def evaluate(pruned: LPRNet) -> float:
+            artifacts.append(Path(folder, f"{len(artifacts)}.so"))
+            compile_network({target: float_network(pruned)}, source, images, artifacts[-1])
+            logits = open_backend(artifacts[-1], "tvm")
+            read.append(len(correct_images(logits, paths, labels)))
+            return read[-1] / len(paths)
+
+        points = [Point({}, whole, evaluate(model), model)]
+        points += sweep(model, pixels, price_cuts(model, pixels, request.step), budgets, evaluate)
+        accuracies = [Accuracy(correct, len(paths)) for correct in read]
+        latencies = time_in_turns(artifacts, accuracies, images[:1])
+        sizes = [artifact.stat().st_size for artifact in artifacts]
+    measured = tuple(
+        Measured(dict(point.widths), point.macs, size, latency)
+        for point, size, latency in zip(points, sizes, latencies, strict=True)
+    )
+    best = smallest_within(points, points[0].accuracy - request.loss / 100)
+    return Outcome(measured, measured[points.index(best)])
+
+
+def _check(request: Request) -> None:
+    """Raises `UserError` for numbers that make no sense."""
+    if request.step < 1 or not 0 <= request.loss <= 100:
+        raise UserError("a step must be at least 1 and an accuracy loss between 0 and 100.")
+    if not all(0 < budget < math.inf for budget in request.budgets or ()):
+        raise UserError("a budget is a positive number of million multiply-accumulates.")
+
+
+def time_in_turns(
+    artifacts: Sequence[Path], accuracies: Sequence[Accuracy], image: NDArray[np.uint8]
+) -> list[Record]:
+    """The latency of each artifact, one thread, through the Python API."""
+    readers = {str(artifact): Recognizer(artifact) for artifact in artifacts}
+    calls = {name: partial(reader.logits, image) for name, reader in readers.items()}
+    with on_one_core():
+        samples = take_turns(calls, REPEATS, WARM_UP)
+    return [
+        record(
+            samples[name],
+            variant="fp32-structured" if number else "fp32",
+            engine="lprnet",
+            isa=reader.code.target,
+            batch=1,
+            warm_up=WARM_UP,
+            accuracy=accuracies[number],
+        )
+        for number, (name, reader) in enumerate(readers.items())
+    ]
 
 
 def as_json(outcome: Outcome) -> dict[str, object]:
     """One object for programs: every point, and the one that was chosen."""
 
     def point(one: Measured) -> dict[str, object]:
-        return {**vars(one), "widths": dict(one.widths)}
+        return {**vars(one), "widths": dict(one.widths), "latency": one.latency.as_json()}
 
     return {
         "points": [point(one) for one in outcome.measured],
@@ -151,8 +174,8 @@ def table(outcome: Outcome) -> Table:
         rows.add_row(
             "chosen" if one == outcome.chosen else "",
             f"{one.macs / 1e6:.1f}",
-            f"{one.correct}/{one.total}",
-            f"{one.min_ms:.3f}",
+            f"{one.accuracy.correct}/{one.accuracy.total}",
+            f"{one.latency.min_ms:.3f}",
             f"{one.artifact_bytes / 1024:.0f}",
             widths or "all",
         )
@@ -164,7 +187,11 @@ def plot(outcome: Outcome, picture: Path) -> None:
     matplotlib.use("Agg")
     figure = Figure(figsize=(9, 4), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
-    accuracies = [100 * one.accuracy for one in outcome.measured]
+
+    def percent(one: Measured) -> float:
+        return 100 * one.accuracy.correct / one.accuracy.total
+
+    accuracies = [percent(one) for one in outcome.measured]
     for axes, label, values, chosen in (
         (
             left,
@@ -174,17 +201,17 @@ def plot(outcome: Outcome, picture: Path) -> None:
         ),
         (
             right,
-            "ms a plate, one thread",
-            [one.min_ms for one in outcome.measured],
-            outcome.chosen.min_ms,
+            "ms a plate, one thread, minimum",
+            [one.latency.min_ms for one in outcome.measured],
+            outcome.chosen.latency.min_ms,
         ),
     ):
         axes.plot(values, accuracies, color=BLUE, marker=".")
-        axes.plot(chosen, 100 * outcome.chosen.accuracy, "D", color=ORANGE, label="chosen")
+        axes.plot(chosen, percent(outcome.chosen), "D", color=ORANGE, label="chosen")
         axes.set_xlabel(label)
         axes.set_xlim(left=0)
         axes.grid(alpha=0.3)
     left.set_ylabel("plates read exactly, %")
     left.legend()
-    with replacing(picture) as partial:
-        figure.savefig(partial, dpi=120, format="png")
+    with replacing(picture) as unfinished:
+        figure.savefig(unfinished, dpi=120, format="png")

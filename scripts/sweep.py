@@ -36,12 +36,12 @@ def main() -> None:
 
     picture, machine_readable = options.pop("plot"), options.pop("json")
     outcome = run_sweep(Request(**options))
-    if picture:
-        plot(outcome, picture)
     if machine_readable:
         print(json.dumps(as_json(outcome), indent=2))
     else:
         Console().print(table(outcome))
+    if picture:
+        plot(outcome, picture)
 
 
 if __name__ == "__main__":

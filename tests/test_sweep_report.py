@@ -1,20 +1,36 @@
 """A sweep as `scripts/sweep.py` runs it, on one cut of a narrow network."""
 
 import json
+import math
 from pathlib import Path
+from typing import Any
 
 import cv2
+import numpy as np
 import pytest
 
 from lprnet import sweep_report
+from lprnet.bench import Accuracy, Record, record
 from lprnet.errors import UserError
 from lprnet.sweep import Cut
 from lprnet.sweep_report import Measured, Outcome, Request, as_json, plot, run_sweep, table
 from lprnet.synthetic import sample_plates
 from lprnet.weights import DEFAULT_CHECKPOINT
 
-UNPRUNED = Measured({}, 60_000_000, 900, 1000, 0.8, 500_000)
-PRUNED = Measured({"backbone.0": 32}, 28_000_000, 897, 1000, 0.4, 300_000)
+
+def timed(variant: str, ms: float, correct: int) -> Record:
+    facts: dict[str, Any] = {
+        "variant": variant,
+        "engine": "lprnet",
+        "isa": "broadwell",
+        "batch": 1,
+        "warm_up": 0,
+    }
+    return record(np.array([ms, 2 * ms]), accuracy=Accuracy(correct, 1000), **facts)
+
+
+UNPRUNED = Measured({}, 60_000_000, 500_000, timed("fp32", 0.8, 900))
+PRUNED = Measured({"backbone.0": 32}, 28_000_000, 300_000, timed("fp32-structured", 0.4, 897))
 OUTCOME = Outcome((UNPRUNED, PRUNED), PRUNED)
 
 
@@ -35,21 +51,28 @@ def test_every_point_is_built_read_and_timed(plates: Path, monkeypatch: pytest.M
     assert not unpruned.widths
     assert pruned.widths == {cut.name: cut.width}
     assert pruned.macs <= 84e6 < unpruned.macs
-    assert unpruned.total == pruned.total == 4
+    assert unpruned.accuracy.total == pruned.accuracy.total == 4
     assert 0 < pruned.artifact_bytes < unpruned.artifact_bytes
-    assert pruned.min_ms > 0
+    assert 0 < pruned.latency.min_ms <= pruned.latency.median_ms
     assert outcome.chosen == pruned
 
 
-@pytest.mark.parametrize(("step", "loss"), [(0, 0.5), (8, -1.0)])
+@pytest.mark.parametrize(("step", "loss"), [(0, 0.5), (8, -1.0), (8, math.nan)])
 def test_senseless_steps_and_losses_are_refused(step: int, loss: float, plates: Path) -> None:
     with pytest.raises(UserError, match="step"):
         run_sweep(Request(DEFAULT_CHECKPOINT, None, plates, None, step, loss))
 
 
+@pytest.mark.parametrize("budget", [0.0, -3.0, math.nan, math.inf])
+def test_senseless_budgets_are_refused(budget: float, plates: Path) -> None:
+    with pytest.raises(UserError, match="budget is a positive number"):
+        run_sweep(Request(DEFAULT_CHECKPOINT, None, plates, (28.0, budget), 8, 0.5))
+
+
 def test_what_programs_and_people_get(tmp_path: Path) -> None:
     found = json.loads(json.dumps(as_json(OUTCOME)))
-    assert [point["correct"] for point in found["points"]] == [900, 897]
+    assert [point["latency"]["accuracy"]["correct"] for point in found["points"]] == [900, 897]
+    assert [point["latency"]["min_ms"] for point in found["points"]] == [0.8, 0.4]
     assert found["chosen"]["widths"] == {"backbone.0": 32}
     assert table(OUTCOME).row_count == 2
     plot(OUTCOME, tmp_path / "sweep.png")
