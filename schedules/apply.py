@@ -10,6 +10,8 @@ from lprnet.tuning.contest import faster_kernels
 from lprnet.tuning.log import TuningLog
 from lprnet.tuning.space import is_tunable
 from schedules.conv2d import schedule_conv2d, schedule_quantized_conv2d
+from schedules.integer_winograd import integer_winograd_conv2d
+from schedules.integer_winograd_tiles import choose_integer_winograd
 from schedules.integer_workloads import (
     DequantizedAveragePool,
     DequantizeWeight,
@@ -123,6 +125,10 @@ def schedule(workload: Workload, isa: Isa) -> tuple[tirx.PrimFunc, str]:
             sch = s_tir.Schedule(winograd_conv2d(workload, winograd.outputs, isa))
             schedule_winograd(sch, workload, winograd, isa)
             return sch.mod["main"], str(winograd)
+    if isinstance(workload, QuantizedConv2d):
+        words = choose_integer_winograd(workload, conv2d_tile(workload, isa), isa)
+        if words is not None:
+            return integer_winograd_conv2d(workload, words, isa), str(words)
     sch = s_tir.Schedule(workload.prim_func())
     tile = _schedule_directly(sch, workload, isa)
     return sch.mod["main"], tile

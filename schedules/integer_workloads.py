@@ -231,17 +231,18 @@ def _start_at_bias(function: tirx.PrimFunc) -> tirx.PrimFunc:
     return function.with_body(tvm_ffi.structural_map(function.body, (s_tir.SBlock, start)))
 
 
-def to_levels(total: tirx.Expr, multiplier: tirx.Expr, levels: int) -> tirx.Expr:
+def to_levels(total: tirx.Expr, multiplier: tirx.Expr, levels: int, lanes: int = 1) -> tirx.Expr:
     """`clamp(rint(float32(total) * multiplier), 0, levels)` as uint8, `total` int32; the product
-    is exact.
+    is exact. All have `lanes` lanes.
 
     Between 2**23 and 2**24 float32 holds whole numbers only, so one fused multiplication and
     addition of 2**23 rounds the product to nearest, ties to even, and leaves the integer in the low
     bits. Clamping afterwards changes nothing, for both bounds are integers. The fusion is spelled
     out, so that the result is not a compiler's choice.
     """
-    zero, most = (tirx.const(float(2**23 + level), "float32") for level in (0, levels))
-    rounded = tirx.call_llvm_pure_intrin(
-        "float32", "llvm.fma", total.astype("float32"), multiplier, zero
-    )
-    return tirx.reinterpret("int32", te.max(te.min(rounded, most), zero)).astype("uint8")
+    vector = "" if lanes == 1 else f"x{lanes}"
+    real, integer = f"float32{vector}", f"int32{vector}"
+    zero, most = (tirx.const(float(2**23 + level), real) for level in (0, levels))
+    rounded = tirx.call_llvm_pure_intrin(real, "llvm.fma", total.astype(real), multiplier, zero)
+    clamped = te.max(te.min(rounded, most), zero)
+    return tirx.reinterpret(integer, clamped).astype(f"uint8{vector}")

@@ -1,0 +1,123 @@
+"""Integer Winograd or direct, and with which tile: the cheaper by counted cycles.
+
+Without VNNI four products of bytes take three instructions on the vector ports, `vpmaddubsw`,
+`vpmaddwd` and `vpaddd`; two products of words take the last two. So a product costs a third more,
+and F(m, 3) needs 3m / (m + 2) times fewer of them. AVX2 has three such ports from Haswell to Ice
+Lake (two for multiplications), AVX-512 two. Broadwell has one that multiplies: there the bytes take
+twice as long and the words half as long again, and Winograd gains more than is counted here. With
+VNNI four products are one instruction, and nothing is to be gained.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from lprnet.targets import Dot4, Isa
+from schedules.integer_filter import integer_filter
+from schedules.integer_workloads import QuantizedConv2d
+from schedules.intrinsics import GROUP
+from schedules.minimal_filter import TAPS
+from schedules.tiles import (
+    TILE_OVERHEAD,
+    Tile,
+    cycles,
+    integer_step,
+)
+
+PORTS = {Dot4.AVX2: 3, Dot4.AVX512BW: 2}
+"""That add vectors of integers."""
+WORDS_SHARE, LOAD_CYCLES = 0.85, 0.1
+"""Cycles that a product of words takes, of those counted on the ports, for direct kernels come
+less near to theirs; and what each load adds to that.
+"""
+INPUT_CYCLES, OUTPUT_CYCLES = 0.35, 0.75
+"""Cycles of a vector of one product in the transforms of inputs or weights, and of outputs with
+their requantization, for each of the products it is made of or goes into.
+
+All four are measured on Ice Lake, running AVX2 and AVX-512BW code: 70 tiles, rms 5 %.
+"""
+OUTPUTS = (2, 3, 4, 6)
+"""F(5, 3) has a point without its opposite and all of F(6, 3)'s coefficients: it never wins."""
+VECTORS = (1, 2, 4)
+"""Of output channels: others leave LLVM vectors that it cuts badly."""
+LARGEST_PRODUCT = 255 * 128
+
+
+@dataclass(frozen=True)
+class IntegerWinogradTile:
+    """F(`outputs`, 3) with `runs` of that many pixels times `vectors` in a register tile."""
+
+    outputs: int
+    runs: int
+    vectors: int
+
+    def __str__(self) -> str:
+        return f"F({self.outputs},3) on {self.runs} runs x {self.vectors} vectors"
+
+
+def choose_integer_winograd(
+    workload: QuantizedConv2d, direct: Tile, isa: Isa
+) -> IntegerWinogradTile | None:
+    """The cheapest tile, or None where the `direct` one is cheaper or none is possible."""
+    candidates = {
+        tile: integer_winograd_cycles(workload, tile, isa)
+        for outputs in OUTPUTS
+        for tile in legal_tiles_of(workload, outputs, isa)
+    }
+    best = min(candidates, key=lambda tile: candidates[tile], default=None)
+    if best is None or candidates[best] >= direct_cycles(workload, direct, isa):
+        return None
+    return best
+
+
+def legal_tiles_of(
+    workload: QuantizedConv2d, outputs: int, isa: Isa
+) -> Iterator[IntegerWinogradTile]:
+    """Every tile of F(`outputs`, 3) that fits the registers; none where the kernel is not
+    3x1 or 1x3, `outputs` does not divide its axis, or a sum may leave int32 before its division.
+    """
+    kernel = (workload.kernel_height, workload.kernel_width)
+    extent = {(TAPS, 1): workload.height, (1, TAPS): workload.width}.get(kernel)
+    if isa.dot4 not in PORTS or extent is None or extent % outputs:
+        return
+    algorithm = integer_filter(outputs)
+    if workload.window * LARGEST_PRODUCT << algorithm.shift >= 2**31:
+        return
+    grid = workload.height * workload.width // outputs
+    for vectors in VECTORS:
+        if vectors > _vectors(workload, isa):
+            continue
+        # Accumulators, weights, one broadcast, one product.
+        most = (isa.registers - vectors - 2) // vectors
+        for runs in range(1, min(most, grid) + 1):
+            yield IntegerWinogradTile(outputs, runs, vectors)
+
+
+def integer_winograd_cycles(
+    workload: QuantizedConv2d, tile: IntegerWinogradTile, isa: Isa
+) -> float:
+    """Predicted cycles of `workload` under `tile`."""
+    products = tile.outputs + TAPS - 1
+    steps = workload.channels // 2
+    runs = -(-workload.height * workload.width // tile.outputs // tile.runs) * tile.runs
+    blocks = -(-_vectors(workload, isa) // tile.vectors)
+    accumulators = tile.runs * tile.vectors
+    step = WORDS_SHARE * accumulators * 2 / PORTS[isa.dot4]
+    step += LOAD_CYCLES * (tile.runs + tile.vectors)
+    multiplied = runs // tile.runs * blocks * (steps * step + TILE_OVERHEAD)
+    weights = steps * tile.vectors * blocks
+    inputs = runs * -(-steps // isa.float_lanes)
+    outputs = runs * tile.vectors * blocks
+    transformed = (weights + inputs) * INPUT_CYCLES + outputs * OUTPUT_CYCLES
+    return products * (multiplied + products * transformed)
+
+
+def direct_cycles(workload: QuantizedConv2d, tile: Tile, isa: Isa) -> float:
+    """Predicted cycles of `workload` under the direct `tile`."""
+    step = replace(integer_step(isa), cycles=3 / PORTS[isa.dot4])
+    shape = (workload.height, workload.width, workload.window // GROUP, _vectors(workload, isa))
+    return cycles(tile, *shape, step, isa)
+
+
+def _vectors(workload: QuantizedConv2d, isa: Isa) -> int:
+    """Of output channels, filling ones included."""
+    return workload.blocks * workload.block // isa.float_lanes
