@@ -3,6 +3,7 @@ and one sentence for a mistake of the user.
 """
 
 import os
+import signal
 import sys
 from argparse import ArgumentParser
 from collections.abc import Callable
@@ -16,6 +17,8 @@ PRUNED = ("structured", "unstructured", "depth-aware")
 USER_ERROR = 2
 INTERRUPTED = 128 + 2
 """What a shell reports for a process that ended with SIGINT."""
+TERMINATED = 128 + 15
+"""What a shell reports for a process that ended with SIGTERM."""
 PIPE_CLOSED = 128 + 13
 """What a shell reports for a process that ended with SIGPIPE."""
 
@@ -23,12 +26,13 @@ PIPE_CLOSED = 128 + 13
 def run(main: Callable[[], int | None]) -> NoReturn:
     """Call `main` and exit with what it returns (`None` is 0).
 
-    A `UserError` becomes one line on stderr and exit code 2, Ctrl-C exit code 130, and a reader of
-    our output who leaves early (`| head`) exit code 141; anything else is a defect and keeps its
-    traceback. Output is UTF-8 whatever the locale; bytes of a file name that are not pass through.
+    A `UserError` becomes one line on stderr and exit code 2, Ctrl-C exit code 130, `kill` 143, and
+    a reader of our output who leaves early (`| head`) exit code 141; anything else is a defect and
+    keeps its traceback. Whichever it is, what was half-written is removed. Output is UTF-8 whatever the locale; bytes of a file name that are not pass through.
     """
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(encoding="utf-8", errors="surrogateescape")  # type: ignore[union-attr]
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
     try:
         status = main() or 0
         sys.stdout.flush()

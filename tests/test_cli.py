@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -47,6 +48,22 @@ def test_output_is_utf8_in_any_locale() -> None:
     result = python(r'print("皖A12345", "\udcff")', LC_ALL="C", PYTHONIOENCODING="ascii")
     assert result.returncode == 0
     assert result.stdout == "皖A12345 ".encode() + b"\xff\n"
+
+
+def test_terminated_halfway_leaves_nothing(tmp_path: Path) -> None:
+    """What cleans up after a failure cleans up after `kill`, too."""
+    path = tmp_path / "artifact.so"
+    lines = (
+        "import os, signal",
+        "from pathlib import Path",
+        "from lprnet.replacing import replacing",
+        f"with replacing(Path({str(path)!r})) as partial:",
+        "    partial.write_text('half')",
+        "    os.kill(os.getpid(), signal.SIGTERM)",
+        "    signal.pause()",
+    )
+    result = python("\n    ".join(lines))
+    assert (result.returncode, list(tmp_path.iterdir())) == (143, [])
 
 
 def test_interrupt() -> None:
