@@ -28,7 +28,8 @@ def run(main: Callable[[], int | None]) -> NoReturn:
 
     A `UserError` becomes one line on stderr and exit code 2, Ctrl-C exit code 130, `kill` 143, and
     a reader of our output who leaves early (`| head`) exit code 141; anything else is a defect and
-    keeps its traceback. Whichever it is, what was half-written is removed. Output is UTF-8 whatever the locale; bytes of a file name that are not pass through.
+    keeps its traceback. Whichever it is, what was half-written is removed. Output is UTF-8 whatever
+    the locale; bytes of a file name that are not pass through.
     """
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(encoding="utf-8", errors="surrogateescape")  # type: ignore[union-attr]
