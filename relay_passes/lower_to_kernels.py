@@ -15,6 +15,7 @@ from schedules.integer_workloads import (
     QuantizedConv2d,
 )
 from schedules.intrinsics import GROUP
+from schedules.scaled_conv2d import MOST_TILES, ScaledConv2d
 from schedules.tiles import choose_tile, float_step, integer_step
 from schedules.workloads import (
     AveragePool,
@@ -38,7 +39,8 @@ class LowerToKernels:
 
     An integer convolution ends in its requantization instead, a context pool that reads
     `dequantize` does that itself, a quantized image goes in as it is, and int8 weights of a float
-    convolution are dequantized by a kernel of constants.
+    convolution are dequantized by a kernel of constants, or by the convolution itself where they
+    serve few pixels.
 
     `pad`, `strided_slice` and `concat` that remain say where a tensor lies (`lprnet/arena.py`), no
     kernel runs for them. Output channels are filled up with zeros to whole register tiles.
@@ -190,6 +192,11 @@ class _Lowering:
         tile = choose_tile(height, width, steps, out_channels, float_step(self.isa), self.isa)
         block = tile.vectors * self.isa.float_lanes
         window = (height, width, channels, kernel_height, kernel_width)
+        segments = ((out_channels, -(-out_channels // block) * block),)
+        if scale is not None and relu is None and height * width <= MOST_TILES * tile.pixels:
+            scaled = ScaledConv2d(*window, out_channels, block)
+            out = self._scaled_conv2d(scaled, source, weight, scale, bias)
+            return last, Activation(out, height, width, segments)
         workload = Conv2d(*window, out_channels, block, relu=relu is not None)
         filled = workload.blocks * block
         packed = relax.const(pack_weight(source.spread(weight, channels), block))
@@ -204,8 +211,18 @@ class _Lowering:
             relax.const(np.pad(bias, (0, filled - out_channels))),
         ]
         out = self._call(workload, arguments)
-        segments = ((out_channels, filled),)
         return (last if relu is None else relu), Activation(out, height, width, segments)
+
+    def _scaled_conv2d(
+        self, workload: ScaledConv2d, source: Activation, weight: Array, scale: Array, bias: Array
+    ) -> relax.Var:
+        rows = source.spread(weight, workload.channels).transpose(2, 3, 1, 0).reshape(-1)
+        filling = workload.blocks * workload.block - workload.out_channels
+        arguments = [
+            self._view(source, source.height, source.width, workload.channels),
+            *(relax.const(np.pad(values, (0, filling))) for values in (rows, scale, bias)),
+        ]
+        return self._call(workload, arguments)
 
     def _integer_conv2d(
         self,

@@ -31,6 +31,7 @@ from schedules.pools import (
     schedule_max_pool,
     schedule_mean_square,
 )
+from schedules.scaled_conv2d import ScaledConv2d
 from schedules.sparse_weights import ExpandWeight
 from schedules.tiles import Tile, choose_tile, float_step, integer_step
 from schedules.winograd import schedule_winograd, winograd_conv2d
@@ -137,7 +138,7 @@ def schedule(workload: Workload, isa: Isa) -> tuple[tirx.PrimFunc, str]:
 def _schedule_directly(sch: s_tir.Schedule, workload: Workload, isa: Isa) -> str:
     """Schedule the definition of `workload` in `sch`; returns its tile in words."""
     match workload:
-        case Conv2d():
+        case Conv2d() | ScaledConv2d():
             tile = conv2d_tile(workload, isa)
             schedule_conv2d(sch, tile, isa)
             return str(tile)
@@ -171,10 +172,10 @@ def _schedule_directly(sch: s_tir.Schedule, workload: Workload, isa: Isa) -> str
             return "1 vector"
 
 
-def conv2d_tile(workload: Conv2d | QuantizedConv2d, isa: Isa) -> Tile:
+def conv2d_tile(workload: Conv2d | QuantizedConv2d | ScaledConv2d, isa: Isa) -> Tile:
     """The tile of a convolution; its weights must be packed for it."""
     height, width, out_channels = workload.height, workload.width, workload.out_channels
-    if isinstance(workload, Conv2d):
+    if not isinstance(workload, QuantizedConv2d):
         return choose_tile(height, width, workload.window, out_channels, float_step(isa), isa)
     steps = workload.window // GROUP
     return choose_tile(height, width, steps, out_channels, integer_step(isa), isa)

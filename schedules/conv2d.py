@@ -25,7 +25,9 @@ from schedules.tiles import Tile
 
 
 def schedule_conv2d(sch: s_tir.Schedule, tile: Tile, isa: Isa) -> None:
-    """Apply `tile` to the `Conv2d` in `sch`, whose block must be `tile.vectors` vectors."""
+    """Apply `tile` to the `Conv2d` or `ScaledConv2d` in `sch`, whose block must be `tile.vectors`
+    vectors.
+    """
     acc, window, lane = _register_tile(sch, tile, isa)
     sch.vectorize(lane)
     _start_before(sch, acc, window)

@@ -16,6 +16,7 @@ from schedules.integer_workloads import (
     GroupChannels,
     QuantizedConv2d,
 )
+from schedules.scaled_conv2d import ScaledConv2d
 from schedules.sparse_weights import LANES, ExpandWeight
 from schedules.workloads import (
     AveragePool,
@@ -57,6 +58,9 @@ def _candidates(function: tirx.PrimFunc) -> Iterator[Workload]:
         out_channels, levels = attributes
         extents = (height, width, channels, kernel_height, kernel_width)
         yield QuantizedConv2d(*extents, out_channels, block, levels)
+    elif ranks == [3, 1, 1, 1, 3] and "window" in function.attrs:
+        (_, _, channels), _, _, _, (height, width, _) = shapes
+        yield ScaledConv2d(height, width, channels, *map(int, function.attrs["window"]))
     elif ranks == [5, 2, 5]:
         blocks, kernel_height, kernel_width, channels, block = shapes[0]
         yield DequantizeWeight(blocks, kernel_height, kernel_width, channels, block)

@@ -20,6 +20,7 @@ from schedules.integer_workloads import (
     GroupChannels,
     QuantizedConv2d,
 )
+from schedules.scaled_conv2d import ScaledConv2d
 from schedules.sparse_weights import ExpandWeight
 
 
@@ -283,5 +284,6 @@ Workload = (
     | DequantizedAveragePool
     | GroupChannels
     | DequantizeWeight
+    | ScaledConv2d
     | ExpandWeight
 )

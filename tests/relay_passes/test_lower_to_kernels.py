@@ -255,5 +255,5 @@ def test_a_lowered_integer_network_computes_the_integers(isa: Isa, levels: int) 
     assert abs(expected).max() > 0.1
     np.testing.assert_allclose(got, expected, rtol=0, atol=1e-6 * abs(expected).max())
     names = " ".join(variable.name_hint for variable in lowered.get_global_vars())
-    for kernel in ("qconv3x3", "qconv3x1", "qconv1x1", "qmaxpool", "qavgpool", "dequantize"):
+    for kernel in ("qconv3x3", "qconv3x1", "qconv1x1", "qmaxpool", "qavgpool", "sconv1x1"):
         assert kernel in names

@@ -12,6 +12,7 @@ from lprnet.codegen import generate, tvm_target
 from lprnet.targets import Isa, Target, find_target
 from schedules.apply import conv2d_tile, schedule
 from schedules.integer_workloads import QuantizedConv2d
+from schedules.scaled_conv2d import ScaledConv2d
 from schedules.workloads import Conv2d, Workload
 
 Values = NDArray[np.generic]
@@ -23,7 +24,10 @@ TARGETS = [
 """One target an instruction set: AVX2, AVX-512BW, AVX-512 VNNI."""
 
 
-def packed_for(workload: Conv2d | QuantizedConv2d, isa: Isa) -> Conv2d | QuantizedConv2d:
+Convolution = Conv2d | QuantizedConv2d | ScaledConv2d
+
+
+def packed_for(workload: Convolution, isa: Isa) -> Convolution:
     """The same convolution with the weights' block that its tile on `isa` asks for."""
     return replace(workload, block=conv2d_tile(workload, isa).vectors * isa.float_lanes)
 

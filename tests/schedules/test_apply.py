@@ -15,6 +15,7 @@ from schedules.integer_workloads import (
     GroupChannels,
     QuantizedConv2d,
 )
+from schedules.scaled_conv2d import ScaledConv2d
 from schedules.workloads import (
     AveragePool,
     Conv2d,
@@ -44,6 +45,7 @@ def workloads(isa: Isa) -> list[Workload]:
         MeanSquare(4, 12, lanes, 0.1),
         Divide(4, 12, lanes),
         DequantizeWeight(2, 3, 1, 8, lanes),
+        packed_for(ScaledConv2d(1, 18, 8, 1, 1, 68, 16), isa),
     ]
 
 

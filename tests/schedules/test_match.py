@@ -15,6 +15,7 @@ from schedules.integer_workloads import (
     QuantizedConv2d,
 )
 from schedules.match import match
+from schedules.scaled_conv2d import ScaledConv2d
 from schedules.workloads import (
     AveragePool,
     Conv2d,
@@ -64,6 +65,7 @@ workloads: st.SearchStrategy[Workload] = st.one_of(
         MeanSquare, extents, extents, st.integers(1, 9).map(lambda n: 8 * n), st.floats(1e-6, 1e3)
     ),
     st.builds(Divide, extents, extents, extents),
+    st.builds(ScaledConv2d, extents, extents, extents, kernels, kernels, extents, st.just(16)),
     st.builds(DequantizeWeight, extents, kernels, kernels, extents, st.sampled_from([8, 48])),
 )
 
