@@ -9,12 +9,12 @@ here run near 90 % of that peak, so a sparse kernel as good as theirs needs dens
 their ratio, and 1x1 layers as in their networks. Global L1 pruning of 90 % of this network's
 weights takes mostly channels that were dead; of what is left, in packed lanes, 61 % are not zero:
 87 to 91 % in the wide early layers that hold half of the time, 51 to 60 % in the large later ones,
-31 to 41 % only in three layers that have 4 % of the arithmetic together. Counted so, a sparse kernel
-at its peak would save 4.5 % of this network's time (depth-aware 1.8 %), more than a fifth of a
-layer's in two small layers only. A prototype in C for AVX-512 (pixels transposed on the way in and
-out, five or ten vectors of them in registers) then ran the six layers that it suits best at 0.45 to
-0.76 of the dense kernels' speed on Ice Lake; without the transposes it won 4 of 561 us, in two of
-them. So here sparsity saves bytes, and channels that it empties save time.
+31 to 41 % only in three layers that have 4 % of the arithmetic together. A sparse kernel at peak
+would save 4.5 % of this network's time (depth-aware 1.8 %), more than a fifth of a layer's in two
+small layers only. A prototype in C for AVX-512 (pixels transposed on the way in and out, five or
+ten vectors of them in registers) ran the six layers that it suits best at 0.45 to 0.76 of the dense
+kernels' speed on Ice Lake; without the transposes it won in two of them, 4 us a plate. So here
+sparsity saves bytes, and channels that it empties save time.
 """
 
 from dataclasses import dataclass
