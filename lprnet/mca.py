@@ -10,6 +10,7 @@ import shutil
 import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
+from enum import Enum
 
 from lprnet.blocks import Block
 from lprnet.errors import UserError
@@ -20,7 +21,16 @@ NEAR = 0.9
 """A resource that is busy for this share of the time is what limits a block."""
 
 _FMA = r"vfn?m(?:add|sub)\d+ps"
-_PRODUCTS = {Dot4.AVX2: "vpmaddubsw", Dot4.AVX512BW: "vpmaddubsw", Dot4.AVX512_VNNI: "vpdpbusd"}
+_BYTES = {Dot4.AVX2: "vpmaddubsw", Dot4.AVX512BW: "vpmaddubsw", Dot4.AVX512_VNNI: "vpdpbusd"}
+
+
+class Operands(Enum):
+    """What a kernel multiplies."""
+
+    FLOATS = "float32"
+    BYTES = "bytes"
+    WORDS = "16-bit words"
+    """As `schedules/integer_winograd.py` does."""
 
 
 @dataclass(frozen=True)
@@ -82,9 +92,13 @@ def _timing(region: dict[str, dict[str, object]], resources: list[str]) -> Timin
     return Timing(cycles, "front end" if width >= NEAR else "latency")
 
 
-def products(block: Block, isa: Isa, integer: bool) -> int:
+def products(block: Block, isa: Isa, operands: Operands) -> int:
     """Vector instructions of one run of `block` that multiply and add whole vectors."""
-    name = _PRODUCTS[isa.dot4] if integer else _FMA
+    name = {
+        Operands.FLOATS: _FMA,
+        Operands.BYTES: _BYTES[isa.dot4],
+        Operands.WORDS: "vpmaddwd",
+    }[operands]
     register = "%zmm" if isa.float_lanes == 16 else "%ymm"
     return sum(
         bool(re.match(name, instruction)) and register in instruction
@@ -92,25 +106,23 @@ def products(block: Block, isa: Isa, integer: bool) -> int:
     )
 
 
-def peak(isa: Isa, integer: bool, cpu: str) -> float:
+def peak(isa: Isa, operands: Operands, cpu: str) -> float:
     """The most of these a cycle: a loop of nothing else, on registers that do not wait."""
     register = "zmm" if isa.float_lanes == 16 else "ymm"
-    accumulators = (
-        range(isa.registers - 4) if isa.dot4 is Dot4.AVX512_VNNI or not integer else range(6)
-    )
+    alone = operands is Operands.FLOATS or isa.dot4 is Dot4.AVX512_VNNI
+    accumulators = range(isa.registers - 4) if alone else range(6)
     a, b = (f"%{register}{isa.registers - n}" for n in (1, 2))
-    if not integer:
-        loop = [f"vfmadd231ps {a}, {b}, %{register}{n}" for n in accumulators]
-    elif isa.dot4 is Dot4.AVX512_VNNI:
-        loop = [f"vpdpbusd {a}, {b}, %{register}{n}" for n in accumulators]
-    else:
-        loop = []
-        for n in accumulators:
-            product = f"%{register}{n + len(accumulators)}"
-            loop += [
-                f"vpmaddubsw {a}, {b}, {product}",
-                f"vpmaddwd {product}, {a}, {product}",
-                f"vpaddd {product}, %{register}{n}, %{register}{n}",
-            ]
+    loop = []
+    for n in accumulators:
+        total, product = f"%{register}{n}", f"%{register}{n + len(accumulators)}"
+        if operands is Operands.FLOATS:
+            loop.append(f"vfmadd231ps {a}, {b}, {total}")
+        elif isa.dot4 is Dot4.AVX512_VNNI:
+            loop.append(f"vpdpbusd {a}, {b}, {total}")
+        else:
+            if operands is Operands.BYTES:
+                loop.append(f"vpmaddubsw {a}, {b}, {product}")
+            left = product if operands is Operands.BYTES else b
+            loop += [f"vpmaddwd {left}, {a}, {product}", f"vpaddd {product}, {total}, {total}"]
     (timing,) = time_blocks([loop], cpu)
     return len(accumulators) / timing.cycles

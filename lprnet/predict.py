@@ -6,6 +6,7 @@ what the same code takes on this machine, in cycles of a clock that its own FMA 
 """
 
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from lprnet.build import Request, build, prepare
 from lprnet.codegen import generate, tvm_target
 from lprnet.errors import UserError
 from lprnet.export import to_relax
-from lprnet.mca import Timing, mca_version, peak, products, time_blocks
+from lprnet.mca import Operands, Timing, mca_version, peak, products, time_blocks
 from lprnet.peak import OPERANDS, STEPS, fma_loop
 from lprnet.targets import Target, cpu_flags, cpu_name, find_target
 from lprnet.tuning.measure import ENTRY, random_inputs
@@ -217,15 +218,15 @@ def _estimate(
     clock: float,
     outside: float,
 ) -> Estimate:
-    integer = variant.startswith("int8")
-    best = peak(code.isa, integer, model)
-    estimates = tuple(_kernel(kernel, code, integer, model, best, clock) for kernel in kernels)
+    usual = Operands.BYTES if variant.startswith("int8") else Operands.FLOATS
+    peaks = {operands: peak(code.isa, operands, model) for operands in (usual, Operands.WORDS)}
+    estimates = tuple(_kernel(kernel, code, usual, model, peaks, clock) for kernel in kernels)
     return Estimate(
         variant,
         cpu,
         code.name,
         model,
-        best,
+        peaks[usual],
         estimates,
         sum(one.cycles * one.calls for one in estimates),
         sum(one.measured * one.calls for one in estimates),
@@ -235,11 +236,20 @@ def _estimate(
 
 
 def _kernel(
-    kernel: _Kernel, code: Target, integer: bool, model: str, best: float, clock: float
+    kernel: _Kernel,
+    code: Target,
+    operands: Operands,
+    model: str,
+    peaks: Mapping[Operands, float],
+    clock: float,
 ) -> KernelEstimate:
     timings = time_blocks([block.instructions for block in kernel.blocks], model)
     timed = list(zip(kernel.blocks, timings, strict=True))
-    counts = [products(block, code.isa, integer) for block in kernel.blocks]
+    counts = [products(block, code.isa, operands) for block in kernel.blocks]
+    if operands is Operands.BYTES and not any(counts):
+        operands = Operands.WORDS
+        counts = [products(block, code.isa, operands) for block in kernel.blocks]
+    best = peaks[operands]
     cycles = sum(block.runs * timing.cycles for block, timing in timed)
     multiplied = sum(block.runs * count for block, count in zip(kernel.blocks, counts, strict=True))
     hot: list[tuple[float, Timing, int]] = [
