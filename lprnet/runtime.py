@@ -9,7 +9,6 @@ import itertools
 import math
 import mmap
 import os
-import queue
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -29,11 +28,12 @@ ALIGNMENT = 64
 """Bytes, as in `lprnet/arena.py`."""
 HUGE_PAGE = 2 << 20
 """Bytes, on x86-64."""
+UINT8 = np.dtype(np.uint8)
 BATCH = 64
 """Images a call of the artifact: enough to make Python's share vanish, little memory."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class _Call:
     """What a call with a certain number of images needs, all of it views of one memory."""
 
@@ -44,7 +44,7 @@ class _Call:
     """`(count, 68, 18)`, after the call."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class _Buffers:
     """Memory for one call at a time."""
 
@@ -52,9 +52,7 @@ class _Buffers:
     logits: NDArray[np.float32]
     arena: NDArray[np.float32]
     calls: dict[int, _Call]
-    """By number of images, made when first needed: between two calls of an artifact, which leaves
-    nothing else in the caches, each Python object touched costs.
-    """
+    """By number of images, made when first needed."""
 
 
 class Recognizer:
@@ -85,16 +83,22 @@ class Recognizer:
         else:
             self.code = find_code(path, self.manifest, target)
             self._run = module.get_function(self.code.function)
-        self._free: queue.SimpleQueue[_Buffers] = queue.SimpleQueue()
+        self._free: list[_Buffers] = []
+        """The last one used lies last: its lines are the likeliest to be in a cache still."""
         self._threads = threads
         self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
         height, width = self.manifest.preprocessing["height"], self.manifest.preprocessing["width"]
         self._image_shape: tuple[int, int, int] = (height, width, 3)
+        self._one_image = (1, *self._image_shape)
 
     def logits(self, images: ArrayLike) -> NDArray[np.float32]:
         """`(N, 24, 94, 3)` uint8 BGR to `(N, 68, 18)` float32. Raises `UserError` otherwise."""
-        batch = np.asarray(images)
-        if batch.shape[1:] != self._image_shape or batch.dtype != np.uint8:
+        batch = images if type(images) is np.ndarray else np.asarray(images)
+        # An artifact leaves nothing else in the caches, so each object touched on the way to one
+        # image costs: no more of them than that takes.
+        if batch.shape == self._one_image and batch.dtype == UINT8:
+            return self._logits(batch)
+        if batch.shape[1:] != self._image_shape or batch.dtype != UINT8:
             raise UserError(
                 f"images have shape {batch.shape} and dtype {batch.dtype}; expected uint8 "
                 f"(N, {', '.join(map(str, self._image_shape))}), BGR."
@@ -126,8 +130,8 @@ class Recognizer:
     def _logits(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """At most `BATCH` images in one call of the artifact."""
         try:
-            buffers = self._free.get_nowait()
-        except queue.Empty:
+            buffers = self._free.pop()
+        except IndexError:
             buffers = self._new_buffers()
         try:
             call = buffers.calls.get(len(images)) or self._new_call(buffers, len(images))
@@ -136,7 +140,7 @@ class Recognizer:
             logits: NDArray[np.float32] = call.logits.copy()
             return logits
         finally:
-            self._free.put(buffers)
+            self._free.append(buffers)
 
     def _new_call(self, buffers: _Buffers, count: int) -> _Call:
         images, logits = buffers.images[:count], buffers.logits[:count]

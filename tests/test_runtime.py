@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -145,6 +146,28 @@ def test_views_of_any_layout_are_read_right(reader: Recognizer) -> None:
     for view in (shifted, reversed_twice, np.asfortranarray(images), images.tolist()):
         array = np.asarray(view, np.uint8) if isinstance(view, list) else view
         np.testing.assert_array_equal(reader.logits(array), expected)
+
+
+def test_one_image_takes_few_calls_of_python(reader: Recognizer) -> None:
+    """Between two calls of an artifact each of them costs some microsecond, from cold caches more:
+    two functions of ours, a buffer taken and given back, one lookup, one copy.
+    """
+    image = some_images(1)
+    reader.logits(image)
+    calls: list[str] = []
+
+    def note(frame: FrameType, event: str, argument: object) -> None:
+        if event in ("call", "c_call"):
+            calls.append(frame.f_code.co_name if event == "call" else repr(argument))
+
+    sys.setprofile(note)
+    try:
+        reader.logits(image)
+    finally:
+        sys.setprofile(None)
+    calls.pop()  # sys.setprofile
+    assert calls[:2] == ["logits", "_logits"]
+    assert len(calls) <= 8, calls
 
 
 def test_a_result_is_not_overwritten_by_the_next_call(reader: Recognizer) -> None:
