@@ -36,7 +36,7 @@ _WEIGHTS_ASSEMBLY = """\
 """
 
 DISPATCH = Path(__file__).with_name("dispatch.c")
-NO_LIBC = ("-O2", "-ffreestanding", "-fno-stack-protector", "-mgeneral-regs-only")
+NO_LIBC = ("-Os", "-ffreestanding", "-fno-stack-protector", "-mgeneral-regs-only")
 """Flags for C that runs on any x86-64, with an operating system or without."""
 
 SHARED = (
