@@ -31,7 +31,7 @@ def compare(expected: NDArray[np.float32], found: NDArray[np.float32]) -> Parity
     A plate may read differently only where torch itself was undecided, which the bound on the
     logits covers.
     """
-    scale = max(float(np.abs(expected).max()), np.finfo(np.float32).tiny)
+    scale = max(float(np.abs(expected).max()), float(np.finfo(np.float32).tiny))
     error = float(np.abs(found - expected).max()) / scale
     same = sum(a.text == b.text for a, b in zip(greedy(expected), greedy(found), strict=True))
     if not error <= MAX_RELATIVE_ERROR:
