@@ -1,6 +1,6 @@
 """Tensor intrinsics of our own: four unsigned bytes times four signed bytes, summed into int32.
 
-Every integer kernel is built from one description, `C[lane] += sum over 4 of A[k] * B[lane, k]`
+Direct integer kernels share one description, `C[lane] += sum over 4 of A[k] * B[lane, k]`
 with A uint8 activations, B int8 weights, C int32 accumulators in registers, and one implementation
 an instruction set. All are exact:
 
