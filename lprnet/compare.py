@@ -18,7 +18,7 @@ from lprnet.errors import UserError
 from lprnet.export import to_relax
 from lprnet.hybrid import compile_fastest
 from lprnet.network import Network
-from lprnet.peak import flops, fma_loop
+from lprnet.peak import dot4_loop, flops, fma_loop, integer_operations
 from lprnet.runtime import Recognizer
 from lprnet.subnormals import subnormals_as_zero
 from lprnet.targets import Target, cpu_flags, find_target
@@ -64,6 +64,11 @@ class KernelTimes:
     lessons: tuple[str, ...]
     """What the automatic schedule does that the manual one does not."""
 
+    @property
+    def integer(self) -> bool:
+        """Whether it multiplies bytes, not float32."""
+        return isinstance(self.task.workload, QuantizedConv2d)
+
     def gflops(self, origin: str) -> float:
         """Billions of multiplications and additions a second."""
         return 2 * self.task.workload.macs / self.seconds[origin] / 1e9
@@ -77,9 +82,16 @@ class Comparison:
     target: str
     peak_gflops: float
     """Of one core, by float32 FMAs on registers."""
+    integer_peak_gops: float
+    """Of one core, by dot products of four bytes on registers."""
     kernels: tuple[KernelTimes, ...]
     records: tuple[Record, ...]
     """End to end, one an origin, then each kernel's."""
+
+    def share(self, kernel: KernelTimes, origin: str) -> float:
+        """Of the peak of the arithmetic that `kernel` does, measured in the same run."""
+        peak = self.integer_peak_gops if kernel.integer else self.peak_gflops
+        return kernel.gflops(origin) / peak
 
 
 @subnormals_as_zero()
@@ -105,12 +117,12 @@ def compare(request: Request) -> Comparison:
     applied = {name: apply(lowered, target.isa, name, log) for name in TIMED}
     by_hand = {report.kernel: report.tile for report in applied["manual"][1]}
 
-    peak: Contest = {"peak": fma_loop(target.isa)}
+    peaks: list[Contest] = [{"peak": loop(target.isa)} for loop in (fma_loop, dot4_loop)]
     contests: list[Contest] = [
         {name: tvm.IRModule({"main": applied[name][0][task.kernel]}) for name in TIMED}
         for task in tasks
     ]
-    peak_times, *times = hold_contests([peak, *contests], tvm_target(target))
+    fma_times, dot4_times, *times = hold_contests([*peaks, *contests], tvm_target(target))
     kernels = tuple(
         kernel_times(task, samples, *log.record(task.kernel, task.workload), by_hand[task.kernel])
         for task, samples in zip(tasks, times, strict=True)
@@ -139,8 +151,9 @@ def compare(request: Request) -> Comparison:
                     warm_up=1,
                 )
             )
-    gflops = flops(target.isa) / min(peak_times["peak"]) / 1e9
-    return Comparison(network.variant, target.name, gflops, kernels, tuple(records))
+    gflops = flops(target.isa) / min(fma_times["peak"]) / 1e9
+    gops = integer_operations(target.isa) / min(dot4_times["peak"]) / 1e9
+    return Comparison(network.variant, target.name, gflops, gops, kernels, tuple(records))
 
 
 def kernel_times(

@@ -21,7 +21,7 @@ def tables(comparison: Comparison) -> list[Table]:
         Column("kernel", no_wrap=True),
         *("MMAC", "none", "auto", "manual", "hybrid", "manual/auto", "% of peak"),
         title=f"{comparison.target} {comparison.variant}: µs a call, minima of turns; "
-        f"one core's peak is {comparison.peak_gflops:.0f} GFLOP/s in float32",
+        f"one core's peak is {_peaks(comparison)}",
     )
     for kernel in comparison.kernels:
         macs, seconds = kernel.task.workload.macs, kernel.seconds
@@ -30,7 +30,7 @@ def tables(comparison: Comparison) -> list[Table]:
             f"{macs / 1e6:.2f}" if macs else "",
             *(f"{1e6 * seconds[origin]:.1f}" for origin in ("none", "auto", "manual", "hybrid")),
             f"{seconds['manual'] / seconds['auto']:.2f}",
-            f"{100 * kernel.gflops('hybrid') / comparison.peak_gflops:.0f}" if macs else "",
+            f"{100 * comparison.share(kernel, 'hybrid'):.0f}" if macs else "",
         )
     totals = Table("schedules", "min ms", "median", "p95", title="end to end, one thread, batch 1")
     for record in _end_to_end(comparison):
@@ -58,15 +58,16 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
         "variant": comparison.variant,
         "target": comparison.target,
         "peak_gflops": comparison.peak_gflops,
+        "integer_peak_gops": comparison.integer_peak_gops,
         "kernels": [
             {
                 "kernel": kernel.task.kernel,
                 "calls": kernel.task.calls,
                 "macs": kernel.task.workload.macs,
                 "seconds": kernel.seconds,
+                "arithmetic": "bytes" if kernel.integer else "float32",
                 "share_of_peak": {
-                    origin: kernel.gflops(origin) / comparison.peak_gflops
-                    for origin in kernel.seconds
+                    origin: comparison.share(kernel, origin) for origin in kernel.seconds
                 },
                 "lesson": _lesson(kernel),
             }
@@ -84,18 +85,26 @@ def plot(comparison: Comparison, picture: Path) -> None:
     figure = Figure(figsize=(9, 1.5 + 0.45 * len(kernels)), layout="constrained")
     axes = figure.add_subplot()
     for index, (origin, colour) in enumerate(COLOURS.items()):
-        shares = [100 * kernel.gflops(origin) / comparison.peak_gflops for kernel in kernels]
+        shares = [100 * comparison.share(kernel, origin) for kernel in kernels]
         axes.barh(rows + 0.27 * (index - 1), shares, 0.25, color=colour, label=origin)
     axes.axvline(100, color="black", linewidth=0.8)
     axes.set_yticks(
         rows, [f"{k.task.kernel} ({k.task.workload.macs / 1e6:.1f} MMAC)" for k in kernels]
     )
     axes.invert_yaxis()
-    axes.set_xlabel(f"% of one core's {comparison.peak_gflops:.0f} GFLOP/s (float32 FMA)")
+    axes.set_xlabel(f"% of one core's {_peaks(comparison)}")
     axes.set_title(f"{comparison.target} {comparison.variant}")
     axes.legend(loc="lower right")
     with replacing(picture) as partial:
         figure.savefig(partial, dpi=120, format="png")
+
+
+def _peaks(comparison: Comparison) -> str:
+    """The peaks that the shares are of."""
+    gflops = f"{comparison.peak_gflops:.0f} GFLOP/s in float32"
+    if not any(kernel.integer for kernel in comparison.kernels):
+        return gflops
+    return f"{gflops}, {comparison.integer_peak_gops:.0f} GOP/s in bytes"
 
 
 def _end_to_end(comparison: Comparison) -> list[Any]:

@@ -1,4 +1,4 @@
-"""What one core can do at best: FMAs on registers, nothing else.
+"""What one core can do at best: multiply-accumulates on registers, nothing else.
 
 The kernels' share of it says how much is left to gain. It is measured in the same run as they are,
 since clocks differ between machines, instruction sets and hours.
@@ -8,7 +8,8 @@ import tvm
 from tvm import tirx
 from tvm.script import tirx as T
 
-from lprnet.targets import Isa
+from lprnet.targets import Dot4, Isa
+from schedules.intrinsics import GROUP, MULTIPLY_ADD, VNNI
 
 STEPS = 10_000
 OPERANDS = 4
@@ -41,6 +42,65 @@ def fma_loop(isa: Isa) -> tvm.IRModule:
     return tvm.IRModule({"main": function})
 
 
+def dot4_loop(isa: Isa) -> tvm.IRModule:
+    """`main(x (accumulators, 4 * lanes) int8, out (accumulators, lanes) int32)`: `STEPS` times the
+    dot products of four bytes that `isa` has (`schedules/intrinsics.py`).
+
+    One instruction needs as many accumulators as `fma_loop`. Two multiplications and an addition
+    wait for the addition alone, so half the registers hold factors: the number of the step by a
+    vector of `x` for each accumulator, or all of them would be one product.
+    """
+    vectors, lanes, steps = _accumulators(isa), isa.float_lanes, STEPS
+    sums, words, factors = f"int32x{lanes}", f"int16x{2 * lanes}", f"int8x{4 * lanes}"
+
+    def vnni(total: tirx.Expr, _number: tirx.Expr, factor: tirx.Expr) -> tirx.Expr:
+        return tirx.call_llvm_pure_intrin(sums, VNNI, total, factor, factor)
+
+    def multiply_add(total: tirx.Expr, number: tirx.Expr, factor: tirx.Expr) -> tirx.Expr:
+        bytes_to_words, words_to_sums = MULTIPLY_ADD[isa.dot4]
+        own = tirx.reinterpret(factors, number)
+        pairs = tirx.call_llvm_pure_intrin(words, bytes_to_words, own, factor)
+        ones = tirx.Broadcast(tirx.const(1, "int16"), 2 * lanes)
+        return total + tirx.call_llvm_pure_intrin(sums, words_to_sums, pairs, ones)
+
+    dot4 = vnni if isa.dot4 is Dot4.AVX512_VNNI else multiply_add
+    rows = 1 if isa.dot4 is Dot4.AVX512_VNNI else vectors
+
+    @T.prim_func(s_tir=True)  # type: ignore[untyped-decorator]
+    def main(x: T.handle, result: T.handle) -> None:
+        factor = T.match_buffer(x, (rows, GROUP * lanes), "int8")
+        out = T.match_buffer(result, (vectors, lanes), "int32")
+        acc = T.alloc_buffer((vectors, lanes), "int32", scope="local")
+        number = T.alloc_buffer((lanes,), "int32", scope="local")
+        number[T.ramp(0, 1, lanes)] = T.broadcast(T.int32(0), lanes)
+        for v in T.unroll(vectors):
+            acc[v, T.ramp(0, 1, lanes)] = T.broadcast(T.int32(0), lanes)
+        for _step in range(steps):
+            for v in T.unroll(vectors):
+                acc[v, T.ramp(0, 1, lanes)] = dot4(
+                    acc[v, T.ramp(0, 1, lanes)],
+                    number[T.ramp(0, 1, lanes)],
+                    factor[v % rows, T.ramp(0, 1, GROUP * lanes)],
+                )
+            number[T.ramp(0, 1, lanes)] = number[T.ramp(0, 1, lanes)] + T.broadcast(1, lanes)
+        for v in T.unroll(vectors):
+            out[v, T.ramp(0, 1, lanes)] = acc[v, T.ramp(0, 1, lanes)]
+
+    function: tirx.PrimFunc = main
+    return tvm.IRModule({"main": function})
+
+
+def _accumulators(isa: Isa) -> int:
+    """Of `dot4_loop`."""
+    free = isa.registers - OPERANDS
+    return free if isa.dot4 is Dot4.AVX512_VNNI else free // 2
+
+
 def flops(isa: Isa) -> int:
-    """Floating-point operations in one call of `fma_loop`."""
+    """Multiplications and additions in one call of `fma_loop`."""
     return 2 * STEPS * (isa.registers - OPERANDS) * isa.float_lanes
+
+
+def integer_operations(isa: Isa) -> int:
+    """Multiplications and additions in one call of `dot4_loop`."""
+    return 2 * STEPS * _accumulators(isa) * isa.float_lanes * GROUP

@@ -1,7 +1,7 @@
 """Tensor intrinsics of our own: four unsigned bytes times four signed bytes, summed into int32.
 
-Direct integer kernels share one description, `C[lane] += sum over 4 of A[k] * B[lane, k]`
-with A uint8 activations, B int8 weights, C int32 accumulators in registers, and one implementation
+Direct integer kernels share one description, `C[lane] += sum over 4 of A[k] * B[lane,
+k]` with A uint8 activations, B int8 weights, C int32 accumulators in registers, and one implementation
 an instruction set. All are exact:
 
 * AVX-512 VNNI: `vpdpbusd` does just that, with 32-bit sums.
@@ -20,6 +20,12 @@ from lprnet.targets import Dot4, Isa
 
 GROUP = 4
 """Input channels that one instruction sums."""
+VNNI = "llvm.x86.avx512.vpdpbusd.512"
+MULTIPLY_ADD = {
+    Dot4.AVX512BW: ("llvm.x86.avx512.pmaddubs.w.512", "llvm.x86.avx512.pmaddw.d.512"),
+    Dot4.AVX2: ("llvm.x86.avx2.pmadd.ub.sw", "llvm.x86.avx2.pmadd.wd"),
+}
+"""Bytes to words, words to sums."""
 
 
 def _description(lanes: int) -> tirx.PrimFunc:
@@ -44,7 +50,6 @@ def _description(lanes: int) -> tirx.PrimFunc:
 
 def _vnni(lanes: int) -> tirx.PrimFunc:
     sums, weights = f"int32x{lanes}", f"int8x{4 * lanes}"
-    instruction = f"llvm.x86.avx512.vpdpbusd.{32 * lanes}"
 
     @T.prim_func(s_tir=True)  # type: ignore[untyped-decorator]
     def dot4_vnni(a: T.handle, b: T.handle, c: T.handle) -> None:
@@ -56,7 +61,7 @@ def _vnni(lanes: int) -> tirx.PrimFunc:
             T.writes(C[0:lanes])
             C[T.ramp(0, 1, lanes)] = T.call_llvm_pure_intrin(
                 sums,
-                instruction,
+                VNNI,
                 C[T.ramp(0, 1, lanes)],
                 T.reinterpret(
                     weights, T.broadcast(T.reinterpret("int32", A.vload([0], "uint8x4")), lanes)
@@ -103,14 +108,9 @@ def dot4(isa: Isa) -> str:
     name = f"lprnet.dot4.{isa.dot4.value}"
     if TensorIntrin.get(name, allow_missing=True) is None:
         lanes = isa.float_lanes
-        match isa.dot4:
-            case Dot4.AVX512_VNNI:
-                implementation = _vnni(lanes)
-            case Dot4.AVX512BW:
-                words, sums = "llvm.x86.avx512.pmaddubs.w.512", "llvm.x86.avx512.pmaddw.d.512"
-                implementation = _multiply_add(lanes, words, sums)
-            case Dot4.AVX2:
-                words, sums = "llvm.x86.avx2.pmadd.ub.sw", "llvm.x86.avx2.pmadd.wd"
-                implementation = _multiply_add(lanes, words, sums)
+        if isa.dot4 is Dot4.AVX512_VNNI:
+            implementation = _vnni(lanes)
+        else:
+            implementation = _multiply_add(lanes, *MULTIPLY_ADD[isa.dot4])
         TensorIntrin.register(name, _description(lanes), implementation)
     return name

@@ -1,6 +1,7 @@
 """From samples to a comparison, and from a comparison to what a reader sees."""
 
 import json
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,24 +18,24 @@ from lprnet.compare import Comparison, KernelTimes, Request, kernel_times
 from lprnet.compare_report import as_json, lessons, plot, tables
 from lprnet.errors import UserError
 from lprnet.targets import AVX2, find_target
-from lprnet.tuning.forms import Winograd
+from lprnet.tuning.forms import Tunable, Winograd, definition
 from lprnet.tuning.space import sketches
 from lprnet.tuning.tasks import Task, single
 from lprnet.weights import DEFAULT_CHECKPOINT
+from schedules.integer_workloads import QuantizedConv2d
 from schedules.workloads import Conv2d, MaxPool
 
 CONV = Conv2d(6, 12, 8, 3, 1, 16, 16)
 POOL = MaxPool(4, 6, 2, 16)
 
 
-def timed(workload: Conv2d | MaxPool | Winograd, manual: float, by_hand: str) -> KernelTimes:
+def timed(workload: Tunable, manual: float, by_hand: str) -> KernelTimes:
     """`auto` takes 1 µs with the first sketch of `workload`."""
     name = workload.name
-    definition = workload.convolution if isinstance(workload, Winograd) else workload
     trace = sketches(s_tir.Schedule(single(workload)), workload, AVX2)[0].trace
     samples = {"none": [9e-6, 8e-6], "auto": [1.5e-6, 1e-6], "manual": [2 * manual, manual]}
     found = SimpleNamespace(trace=trace)
-    return kernel_times(Task(name, definition, 1), samples, workload, found, by_hand)
+    return kernel_times(Task(name, definition(workload), 1), samples, workload, found, by_hand)
 
 
 @pytest.mark.parametrize(
@@ -74,7 +75,7 @@ def comparison() -> Comparison:
         for origin in ("manual", "auto", "hybrid", "none")
     ]
     kernels = (timed(CONV, 2e-6, "9x9 pixels x 9 vectors"), timed(POOL, 0.5e-6, "nothing"))
-    return Comparison("fp32", "broadwell", 100.0, kernels, tuple(records))
+    return Comparison("fp32", "broadwell", 100.0, 400.0, kernels, tuple(records))
 
 
 def test_tables_name_every_kernel_and_every_build(comparison: Comparison) -> None:
@@ -116,6 +117,30 @@ def test_json_and_picture(comparison: Comparison, tmp_path: Path) -> None:
     plot(comparison, tmp_path / "shares.png")
     assert imread(tmp_path / "shares.png").shape[1] > 500
     assert [file.name for file in tmp_path.iterdir()] == ["shares.png"]
+
+
+def test_an_integer_kernel_is_compared_with_the_integer_peak(
+    comparison: Comparison, tmp_path: Path
+) -> None:
+    """One of 400 billion operations a second, the other of 100."""
+    integer = QuantizedConv2d(6, 12, 8, 3, 1, 16, 16, 255)
+    times = timed(integer, 2e-6, "9x9 pixels x 9 vectors")
+    both = replace(comparison, kernels=(times, *comparison.kernels))
+    rate = 2 * integer.macs / 1e-6 / 1e9
+    quantized, conv, _ = as_json(both)["kernels"]
+    assert quantized["share_of_peak"]["auto"] == pytest.approx(rate / 400)
+    assert conv["share_of_peak"]["auto"] == pytest.approx(rate / 100)
+    assert (quantized["arithmetic"], conv["arithmetic"]) == ("bytes", "float32")
+    console = Console(file=StringIO(), width=200)
+    console.print(tables(both)[0])
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "100 GFLOP/s in float32, 400 GOP/s in bytes" in " ".join(text.split())
+    line = next(line for line in text.splitlines() if integer.name in line)
+    assert line.split("│")[-2].strip() == f"{100 * rate / 400:.0f}"
+    plot(both, tmp_path / "shares.png")
+    console = Console(file=StringIO(), width=200)
+    console.print(tables(comparison)[0])
+    assert "in bytes" not in console.file.getvalue()  # type: ignore[attr-defined]
 
 
 def test_what_cannot_be_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
