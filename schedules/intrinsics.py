@@ -1,8 +1,8 @@
 """Tensor intrinsics of our own: four unsigned bytes times four signed bytes, summed into int32.
 
-Direct integer kernels share one description, `C[lane] += sum over 4 of A[k] * B[lane,
-k]` with A uint8 activations, B int8 weights, C int32 accumulators in registers, and one implementation
-an instruction set. All are exact:
+Direct integer kernels share one description, with A uint8 activations, B int8 weights, C int32
+accumulators in registers: `C[lane] += sum over 4 of A[k] * B[lane, k]`. It has one implementation
+an instruction set, all exact:
 
 * AVX-512 VNNI: `vpdpbusd` does just that, with 32-bit sums.
 * AVX-512BW and AVX2: `vpmaddubsw` adds pairs of products in 16 bits and would saturate beyond
