@@ -1,11 +1,13 @@
 """Which images constants may be calibrated on: at most 100, the same ones every time."""
 
+import math
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from lprnet.errors import UserError
 from lprnet.images import list_images, normalise, read_image
 from lprnet.model import LPRNet, calibrate_context_means
 from lprnet.synthetic import sample_plates
@@ -33,6 +35,18 @@ def read_images(files: list[Path]) -> NDArray[np.uint8]:
 
 
 def calibrate(model: LPRNet, images: NDArray[np.uint8]) -> LPRNet:
-    """Replace the per-image context norm of `model` by constants measured on `images`."""
-    model.context_means = calibrate_context_means(model, torch.from_numpy(normalise(images)))
+    """Replace the per-image context norm of `model` by constants measured on `images`.
+
+    Raises `UserError` if a context map is 0 on all of them, or too large for float32: the norm then
+    has no constant, and without one divides by 0 as well.
+    """
+    means = calibrate_context_means(model, torch.from_numpy(normalise(images)))
+    for number, mean in enumerate(means, start=1):
+        if not torch.finfo(torch.float32).tiny <= mean < math.inf:
+            raise UserError(
+                f"context map {number} of {len(means)} has a mean square of {mean:g} on the "
+                "calibration images, which nothing can be divided by; calibrate on other images, "
+                "or train or copy the checkpoint again"
+            )
+    model.context_means = means
     return model

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lprnet.decode import greedy
+from lprnet.errors import UserError
 
 MAX_RELATIVE_ERROR = 1e-4
 """Of the largest logit; fp32 sums in another order come to about 1e-5."""
@@ -29,8 +30,13 @@ def compare(expected: NDArray[np.float32], found: NDArray[np.float32]) -> Parity
     """Compare two sets of logits `(N, 68, 18)`; raises `ParityError` where they differ too much.
 
     A plate may read differently only where torch itself was undecided, which the bound on the
-    logits covers.
+    logits covers. Raises `UserError` where torch's own logits are no numbers.
     """
+    if not np.isfinite(expected).all():
+        raise UserError(
+            "in PyTorch too the model's logits are NaN or infinite on plates; train or copy the "
+            "checkpoint again"
+        )
     scale = max(float(np.abs(expected).max()), float(np.finfo(np.float32).tiny))
     error = float(np.abs(found - expected).max()) / scale
     same = sum(a.text == b.text for a, b in zip(greedy(expected), greedy(found), strict=True))

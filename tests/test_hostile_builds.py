@@ -64,6 +64,23 @@ def test_dead_channels_calibrated_on_one_grey_image(quantized: str, tmp_path: Pa
     assert np.isfinite(Recognizer(built.artifact).logits(hostile_inputs())).all()
 
 
+@pytest.mark.parametrize(
+    ("quantized", "sentence"),
+    [(None, "in PyTorch too"), ("static", "context map 4 of 4 has a mean square of 0")],
+)
+def test_a_last_layer_without_channels(
+    quantized: str | None, sentence: str, tmp_path: Path
+) -> None:
+    """Its context map is 0 everywhere, and the norm divides by the mean of its squares."""
+    model = load_model(DEFAULT_CHECKPOINT)
+    with torch.no_grad():
+        for parameter in model.get_submodule("backbone.21").parameters():
+            parameter.zero_()
+    with pytest.raises(UserError, match=sentence):
+        build(request(model, quantized, None, tmp_path))
+    assert not list((tmp_path / "build").glob("*"))
+
+
 @pytest.mark.parametrize("quantized", [None, "static", "weights"])
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_weights_that_are_no_numbers(value: float, quantized: str | None, tmp_path: Path) -> None:
