@@ -1,11 +1,11 @@
-/* The door of an artifact: `run` calls the best of its codes that this CPU can run, and a code's own
-   name calls that one. Codes are plain C functions that believe their arguments, so these are
+/* The door of an artifact: `run` calls the best of its codes that this CPU can run, and the name of
+   a code calls that one. Codes are plain C functions that believe their arguments, so these are
    checked here: nothing that Python can pass reaches a code and crashes there.
 
    `codes.h` (written by link.py) lists the codes from the least to the most demanding as
-   CODE(function, extents of one image's logits, floats of the arena, masks of cpuid bits), the
-   extents of an IMAGE, and in CANNOT_RUN what a CPU lacks that can run none. Needs no libc and no instruction beyond SSE2, so
-   that it can refuse on any x86-64. */
+   CODE(function, extents of one image's logits, floats of the arena, masks of cpuid bits), and has
+   the extents of an IMAGE and, in CANNOT_RUN, what a CPU lacks that can run none. Needs no libc and
+   no instruction beyond SSE2, so that it can refuse on any x86-64. */
 #include <cpuid.h>
 #include <tvm/ffi/c_api.h>
 
@@ -77,8 +77,8 @@ static int refuse(const char* kind, const char* sentence) {
 }
 
 /* Where the elements of a tensor of this type and these extents lie, one after another on the CPU;
-   NULL for any other argument. `extents` are those of one image, `count`
-   of which the first axis has; a `count` of -1 becomes what it has. */
+   NULL for any other argument. `extents` are those of one image, `count` of which the first axis
+   has; a `count` of -1 becomes what it has. */
 static void* elements(const TVMFFIAny* argument, uint8_t code, uint8_t bits, int axes,
                       const int64_t* extents, int64_t* count) {
   const DLTensor* tensor = argument->v_ptr;
