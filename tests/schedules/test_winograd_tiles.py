@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lprnet.targets import AVX2, AVX512, AVX512_VNNI, Isa
+from schedules import winograd_tiles
 from schedules.apply import conv2d_tile
 from schedules.minimal_filter import MOST_OUTPUTS
 from schedules.tiles import cycles, float_step
@@ -50,6 +51,18 @@ def direct_cycles(workload: Conv2d, isa: Isa) -> float:
     vectors = workload.blocks * workload.block // isa.float_lanes
     shape = (workload.height, workload.width, workload.window, vectors)
     return cycles(conv2d_tile(workload, isa), *shape, float_step(isa), isa)
+
+
+def test_a_measured_tile_goes_before_the_counted_one() -> None:
+    """And is one that the kernel can have."""
+    for (name, lanes), tile in winograd_tiles.MEASURED.items():
+        assert (name, lanes) == ("conv3x1_20x90_32to32", AVX512.float_lanes)
+        workload = packed((20, 90, 32, 3, 1, 32), AVX512)
+        direct = conv2d_tile(workload, AVX512)
+        legal = legal_tiles_of(workload, direct, tile.outputs, AVX512)
+        assert tile in legal
+        assert choose_winograd(workload, direct, AVX512) == tile
+        assert min(legal, key=lambda one: winograd_cycles(workload, one, AVX512)) != tile
 
 
 @pytest.mark.parametrize(("isa", "shape", "direct", "winograd"), MEASURED)
