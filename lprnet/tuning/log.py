@@ -23,7 +23,6 @@ from lprnet.tuning.forms import Tunable, forms, match_winograd
 from lprnet.tuning.journal import Trial
 from lprnet.tuning.manifest import Manifest, read_manifest
 from lprnet.tuning.tasks import Task, kernel_module, kernel_name, single
-from schedules.integer_workloads import QuantizedConv2d
 from schedules.intrinsics import dot4
 from schedules.match import match
 
@@ -74,8 +73,6 @@ class TuningLog:
         """
         form, record = self.record(kernel, workload)
         schedule = s_tir.Schedule(single(form))
-        if isinstance(form, QuantizedConv2d):
-            dot4(self.target.isa)  # its trace names the intrinsic
         record.trace.apply_to_schedule(schedule, remove_postproc=False)
         return schedule.mod["main"], str(choices(record.trace, form))
 
@@ -99,6 +96,7 @@ def open_log(directory: Path) -> TuningLog:
             f"{directory}: was tuned with TVM {manifest.tvm}, this is {tvm.__version__}; tune "
             "again with scripts/tune.py --fresh."
         )
+    dot4(find_target(manifest.target).isa)  # traces of integer kernels name it
     try:
         database = ms.database.JSONDatabase(work_dir=str(directory), allow_missing=False)
     except Exception as error:  # whatever TVM's reader trips over
