@@ -1,7 +1,8 @@
 """Timing, and the one record that every timing leaves a script in.
 
-Machines drift: what is to be compared takes turns (A B A B ...) in one run, and ratios are of
-minima or medians of that run.
+Machines drift: what is to be compared takes turns in one run, and ratios are of minima or medians
+of that run. Each round has an order of its own: a call finds the caches as the one before left
+them, and whoever always came after the slowest was 15 % slower for it.
 """
 
 import os
@@ -11,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import numpy as np
@@ -75,13 +77,17 @@ def take_turns(
     warm_up: int,
     progress: Callable[[], object] = lambda: None,
 ) -> dict[str, NDArray[np.float64]]:
-    """Time each of `contestants` `repeats` times, one call each in turn; milliseconds a call.
+    """Time each of `contestants` `repeats` times, one call each a round; milliseconds a call.
 
-    The first `warm_up` rounds are not counted; `progress` is called once a round.
+    Rounds are shuffled, the same way in every run. The first `warm_up` rounds are not counted;
+    `progress` is called once a round.
     """
     samples: dict[str, list[float]] = {name: [] for name in contestants}
+    order, shuffle = list(contestants), Random(0).shuffle
     for turn in range(warm_up + repeats):
-        for name, call in contestants.items():
+        shuffle(order)
+        for name in order:
+            call = contestants[name]
             start = time.perf_counter_ns()
             call()
             elapsed = time.perf_counter_ns() - start

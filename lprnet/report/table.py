@@ -117,8 +117,8 @@ REMARKS = (
     "not tried, nor were its bfloat16 and AMX paths.",
     "`our graph` is the network with dead channels removed and the context norm calibrated: that "
     "part of the gain is not the compiler's kernels, and every engine can have it.",
-    "Taking turns leaves a call with caches that the others have filled; alone, every engine is "
-    "somewhat faster.",
+    "Taking turns, in an order of its own each round, leaves a call with caches that the others "
+    "have filled; alone, every engine is somewhat faster.",
     "Another CPU, and above all one without VNNI, orders the integer lines differently.",
 )
 
