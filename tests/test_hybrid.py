@@ -19,14 +19,21 @@ IMAGES = np.zeros((1, 24, 94, 3), np.uint8)
 @pytest.mark.parametrize(
     ("times", "chosen"),
     [
-        ({"manual": 1.0, "auto": 2.0, "hybrid": 0.9}, "hybrid"),
-        ({"manual": 1.0, "auto": 0.8, "hybrid": 0.9}, "auto"),
-        ({"manual": 1.0, "auto": 2.0, "hybrid": 0.995}, "manual"),
-        ({"manual": 1.0, "auto": 1.2, "hybrid": 1.1}, "manual"),
+        ({"manual": (1.0, 1.5), "auto": (2.0, 2.0), "hybrid": (0.9, 1.4)}, "hybrid"),
+        ({"manual": (1.0, 1.5), "auto": (0.8, 1.0), "hybrid": (0.9, 1.4)}, "auto"),
+        ({"manual": (1.0, 1.5), "auto": (2.0, 2.0), "hybrid": (0.995, 1.4)}, "manual"),
+        ({"manual": (1.0, 1.5), "auto": (0.9, 1.5), "hybrid": (1.1, 1.2)}, "manual"),
+        ({"manual": (1.0, 1.5), "auto": (0.8, 1.6), "hybrid": (0.9, 1.4)}, "hybrid"),
     ],
 )
-def test_the_clearly_fastest_or_the_manual_one(times: dict[str, float], chosen: str) -> None:
-    assert hybrid.choose(times) == chosen
+def test_the_clearly_fastest_or_the_manual_one(
+    times: dict[str, tuple[float, float]], chosen: str
+) -> None:
+    """By minimum and by median."""
+    samples = {
+        origin: np.array([fastest, middle, middle]) for origin, (fastest, middle) in times.items()
+    }
+    assert hybrid.choose(samples) == chosen
 
 
 def test_the_fastest_program_gets_the_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
