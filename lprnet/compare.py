@@ -18,7 +18,7 @@ from lprnet.errors import UserError
 from lprnet.export import to_relax
 from lprnet.hybrid import compile_fastest
 from lprnet.network import Network
-from lprnet.peak import dot4_loop, flops, fma_loop, integer_operations
+from lprnet.peak import dot2_loop, dot4_loop, fma_loop, operations
 from lprnet.runtime import Recognizer
 from lprnet.subnormals import subnormals_as_zero
 from lprnet.targets import Target, cpu_flags, find_target
@@ -84,6 +84,8 @@ class Comparison:
     """Of one core, by float32 FMAs on registers."""
     integer_peak_gops: float
     """Of one core, by dot products of four bytes on registers."""
+    word_peak_gops: float
+    """Of one core, by dot products of two words on registers: what `vpmaddwd` can do."""
     kernels: tuple[KernelTimes, ...]
     records: tuple[Record, ...]
     """End to end, one an origin, then each kernel's."""
@@ -92,6 +94,10 @@ class Comparison:
         """Of the peak of the arithmetic that `kernel` does, measured in the same run."""
         peak = self.integer_peak_gops if kernel.integer else self.peak_gflops
         return kernel.gflops(origin) / peak
+
+    def share_of_words(self, kernel: KernelTimes, origin: str) -> float | None:
+        """Of what `vpmaddwd` can do; None where `kernel` multiplies float32."""
+        return kernel.gflops(origin) / self.word_peak_gops if kernel.integer else None
 
 
 @subnormals_as_zero()
@@ -117,12 +123,17 @@ def compare(request: Request) -> Comparison:
     applied = {name: apply(lowered, target.isa, name, log) for name in TIMED}
     by_hand = {report.kernel: report.tile for report in applied["manual"][1]}
 
-    peaks: list[Contest] = [{"peak": loop(target.isa)} for loop in (fma_loop, dot4_loop)]
+    loops = [loop(target.isa) for loop in (fma_loop, dot4_loop, dot2_loop)]
     contests: list[Contest] = [
         {name: tvm.IRModule({"main": applied[name][0][task.kernel]}) for name in TIMED}
         for task in tasks
     ]
-    fma_times, dot4_times, *times = hold_contests([*peaks, *contests], tvm_target(target))
+    held = hold_contests([*({"peak": loop} for loop in loops), *contests], tvm_target(target))
+    gflops, byte_gops, word_gops = (
+        operations(loop) / min(samples["peak"]) / 1e9
+        for loop, samples in zip(loops, held, strict=False)
+    )
+    times = held[len(loops) :]
     kernels = tuple(
         kernel_times(task, samples, *log.record(task.kernel, task.workload), by_hand[task.kernel])
         for task, samples in zip(tasks, times, strict=True)
@@ -151,9 +162,9 @@ def compare(request: Request) -> Comparison:
                     warm_up=1,
                 )
             )
-    gflops = flops(target.isa) / min(fma_times["peak"]) / 1e9
-    gops = integer_operations(target.isa) / min(dot4_times["peak"]) / 1e9
-    return Comparison(network.variant, target.name, gflops, gops, kernels, tuple(records))
+    return Comparison(
+        network.variant, target.name, gflops, byte_gops, word_gops, kernels, tuple(records)
+    )
 
 
 def kernel_times(

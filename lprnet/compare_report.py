@@ -17,9 +17,10 @@ COLOURS = {"auto": "#E69F00", "manual": "#0072B2", "hybrid": "#009E73"}
 
 def tables(comparison: Comparison) -> list[Table]:
     """Kernels with their times, then the four builds end to end."""
+    of_words = ["% of vpmaddwd"] if any(kernel.integer for kernel in comparison.kernels) else []
     kernels = Table(
         Column("kernel", no_wrap=True),
-        *("MMAC", "none", "auto", "manual", "hybrid", "manual/auto", "% of peak"),
+        *("MMAC", "none", "auto", "manual", "hybrid", "manual/auto", "% of peak", *of_words),
         title=f"{comparison.target} {comparison.variant}: µs a call, minima of turns; "
         f"one core's peak is {_peaks(comparison)}",
     )
@@ -31,6 +32,7 @@ def tables(comparison: Comparison) -> list[Table]:
             *(f"{1e6 * seconds[origin]:.1f}" for origin in ("none", "auto", "manual", "hybrid")),
             f"{seconds['manual'] / seconds['auto']:.2f}",
             f"{100 * comparison.share(kernel, 'hybrid'):.0f}" if macs else "",
+            *(_percent(comparison.share_of_words(kernel, "hybrid")) for _ in of_words),
         )
     totals = Table("schedules", "min ms", "median", "p95", title="end to end, one thread, batch 1")
     for record in _end_to_end(comparison):
@@ -59,6 +61,7 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
         "target": comparison.target,
         "peak_gflops": comparison.peak_gflops,
         "integer_peak_gops": comparison.integer_peak_gops,
+        "word_peak_gops": comparison.word_peak_gops,
         "kernels": [
             {
                 "kernel": kernel.task.kernel,
@@ -68,6 +71,9 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
                 "arithmetic": "bytes" if kernel.integer else "float32",
                 "share_of_peak": {
                     origin: comparison.share(kernel, origin) for origin in kernel.seconds
+                },
+                "share_of_word_peak": {
+                    origin: comparison.share_of_words(kernel, origin) for origin in kernel.seconds
                 },
                 "lesson": _lesson(kernel),
             }
@@ -104,7 +110,12 @@ def _peaks(comparison: Comparison) -> str:
     gflops = f"{comparison.peak_gflops:.0f} GFLOP/s in float32"
     if not any(kernel.integer for kernel in comparison.kernels):
         return gflops
-    return f"{gflops}, {comparison.integer_peak_gops:.0f} GOP/s in bytes"
+    words = f"{comparison.word_peak_gops:.0f} in words (vpmaddwd)"
+    return f"{gflops}, {comparison.integer_peak_gops:.0f} GOP/s in bytes, {words}"
+
+
+def _percent(share: float | None) -> str:
+    return "" if share is None else f"{100 * share:.0f}"
 
 
 def _end_to_end(comparison: Comparison) -> list[Any]:

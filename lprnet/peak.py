@@ -4,6 +4,8 @@ The kernels' share of it says how much is left to gain. It is measured in the sa
 since clocks differ between machines, instruction sets and hours.
 """
 
+from collections.abc import Callable
+
 import tvm
 from tvm import tirx
 from tvm.script import tirx as T
@@ -14,6 +16,9 @@ from schedules.intrinsics import GROUP, MULTIPLY_ADD, VNNI
 STEPS = 10_000
 OPERANDS = 4
 """Registers left to the two factors and the compiler."""
+
+_Dot = Callable[[tirx.Expr, tirx.Expr, tirx.Expr], tirx.Expr]
+"""Sums so far, a number of the step and a factor, all vectors, to sums."""
 
 
 def fma_loop(isa: Isa) -> tvm.IRModule:
@@ -43,14 +48,10 @@ def fma_loop(isa: Isa) -> tvm.IRModule:
 
 
 def dot4_loop(isa: Isa) -> tvm.IRModule:
-    """`main(x (accumulators, 4 * lanes) int8, out (accumulators, lanes) int32)`: `STEPS` times the
-    dot products of four bytes that `isa` has (`schedules/intrinsics.py`).
-
-    One instruction needs as many accumulators as `fma_loop`. Two multiplications and an addition
-    wait for the addition alone, so half the registers hold factors: the number of the step by a
-    vector of `x` for each accumulator, or all of them would be one product.
+    """`main(x (rows, 4 * lanes) int8, out (accumulators, lanes) int32)`: `STEPS` times the dot
+    products of four bytes that `isa` has (`schedules/intrinsics.py`).
     """
-    vectors, lanes, steps = _accumulators(isa), isa.float_lanes, STEPS
+    lanes = isa.float_lanes
     sums, words, factors = f"int32x{lanes}", f"int16x{2 * lanes}", f"int8x{4 * lanes}"
 
     def vnni(total: tirx.Expr, _number: tirx.Expr, factor: tirx.Expr) -> tirx.Expr:
@@ -63,12 +64,37 @@ def dot4_loop(isa: Isa) -> tvm.IRModule:
         ones = tirx.Broadcast(tirx.const(1, "int16"), 2 * lanes)
         return total + tirx.call_llvm_pure_intrin(sums, words_to_sums, pairs, ones)
 
-    dot4 = vnni if isa.dot4 is Dot4.AVX512_VNNI else multiply_add
-    rows = 1 if isa.dot4 is Dot4.AVX512_VNNI else vectors
+    if isa.dot4 is Dot4.AVX512_VNNI:
+        return _dot_loop(isa, vnni, "int8", GROUP, 1, isa.registers - OPERANDS)
+    return _dot_loop(isa, multiply_add, "int8", GROUP, _halved(isa), _halved(isa))
+
+
+def dot2_loop(isa: Isa) -> tvm.IRModule:
+    """`main(x (accumulators, 2 * lanes) int16, out (accumulators, lanes) int32)`: `STEPS` times the
+    dot products of two words: `vpmaddwd` and an addition, which LLVM fuses where there is VNNI.
+    """
+    lanes = isa.float_lanes
+    _, words_to_sums = MULTIPLY_ADD.get(isa.dot4, MULTIPLY_ADD[Dot4.AVX512BW])
+
+    def multiply_add(total: tirx.Expr, number: tirx.Expr, factor: tirx.Expr) -> tirx.Expr:
+        own = tirx.reinterpret(f"int16x{2 * lanes}", number)
+        return total + tirx.call_llvm_pure_intrin(f"int32x{lanes}", words_to_sums, own, factor)
+
+    return _dot_loop(isa, multiply_add, "int16", 2, _halved(isa), _halved(isa))
+
+
+def _dot_loop(isa: Isa, dot: _Dot, dtype: str, group: int, rows: int, vectors: int) -> tvm.IRModule:
+    """`STEPS` times `acc[v] = dot(acc[v], number of the step, x[v % rows])` for each of `vectors`.
+
+    One instruction needs as many accumulators as `fma_loop`. Where only the addition waits for the
+    one before, half the registers hold factors: the number of the step by a vector of `x` for each
+    accumulator, or all of them would be one product.
+    """
+    lanes, steps = isa.float_lanes, STEPS
 
     @T.prim_func(s_tir=True)  # type: ignore[untyped-decorator]
     def main(x: T.handle, result: T.handle) -> None:
-        factor = T.match_buffer(x, (rows, GROUP * lanes), "int8")
+        factor = T.match_buffer(x, (rows, group * lanes), dtype)
         out = T.match_buffer(result, (vectors, lanes), "int32")
         acc = T.alloc_buffer((vectors, lanes), "int32", scope="local")
         number = T.alloc_buffer((lanes,), "int32", scope="local")
@@ -77,10 +103,10 @@ def dot4_loop(isa: Isa) -> tvm.IRModule:
             acc[v, T.ramp(0, 1, lanes)] = T.broadcast(T.int32(0), lanes)
         for _step in range(steps):
             for v in T.unroll(vectors):
-                acc[v, T.ramp(0, 1, lanes)] = dot4(
+                acc[v, T.ramp(0, 1, lanes)] = dot(
                     acc[v, T.ramp(0, 1, lanes)],
                     number[T.ramp(0, 1, lanes)],
-                    factor[v % rows, T.ramp(0, 1, GROUP * lanes)],
+                    factor[v % rows, T.ramp(0, 1, group * lanes)],
                 )
             number[T.ramp(0, 1, lanes)] = number[T.ramp(0, 1, lanes)] + T.broadcast(1, lanes)
         for v in T.unroll(vectors):
@@ -90,17 +116,14 @@ def dot4_loop(isa: Isa) -> tvm.IRModule:
     return tvm.IRModule({"main": function})
 
 
-def _accumulators(isa: Isa) -> int:
-    """Of `dot4_loop`."""
-    free = isa.registers - OPERANDS
-    return free if isa.dot4 is Dot4.AVX512_VNNI else free // 2
+def _halved(isa: Isa) -> int:
+    """Accumulators beside as many factors."""
+    return (isa.registers - OPERANDS) // 2
 
 
-def flops(isa: Isa) -> int:
-    """Multiplications and additions in one call of `fma_loop`."""
-    return 2 * STEPS * (isa.registers - OPERANDS) * isa.float_lanes
-
-
-def integer_operations(isa: Isa) -> int:
-    """Multiplications and additions in one call of `dot4_loop`."""
-    return 2 * STEPS * _accumulators(isa) * isa.float_lanes * GROUP
+def operations(loop: tvm.IRModule) -> int:
+    """Multiplications and additions in one call of a loop of this file."""
+    factor, out = loop["main"].params
+    accumulators, lanes = (int(extent) for extent in out.shape)
+    group = 1 if str(factor.dtype) == "float32" else int(factor.shape[1]) // lanes
+    return 2 * STEPS * accumulators * lanes * group

@@ -75,7 +75,7 @@ def comparison() -> Comparison:
         for origin in ("manual", "auto", "hybrid", "none")
     ]
     kernels = (timed(CONV, 2e-6, "9x9 pixels x 9 vectors"), timed(POOL, 0.5e-6, "nothing"))
-    return Comparison("fp32", "broadwell", 100.0, 400.0, kernels, tuple(records))
+    return Comparison("fp32", "broadwell", 100.0, 400.0, 200.0, kernels, tuple(records))
 
 
 def test_tables_name_every_kernel_and_every_build(comparison: Comparison) -> None:
@@ -130,13 +130,20 @@ def test_an_integer_kernel_is_compared_with_the_integer_peak(
     quantized, conv, _ = as_json(both)["kernels"]
     assert quantized["share_of_peak"]["auto"] == pytest.approx(rate / 400)
     assert conv["share_of_peak"]["auto"] == pytest.approx(rate / 100)
+    assert quantized["share_of_word_peak"]["auto"] == pytest.approx(rate / 200)
+    assert conv["share_of_word_peak"]["auto"] is None
     assert (quantized["arithmetic"], conv["arithmetic"]) == ("bytes", "float32")
     console = Console(file=StringIO(), width=200)
     console.print(tables(both)[0])
     text = console.file.getvalue()  # type: ignore[attr-defined]
-    assert "100 GFLOP/s in float32, 400 GOP/s in bytes" in " ".join(text.split())
+    assert "100 GFLOP/s in float32, 400 GOP/s in bytes, 200 in words (vpmaddwd)" in " ".join(
+        text.split()
+    )
     line = next(line for line in text.splitlines() if integer.name in line)
-    assert line.split("│")[-2].strip() == f"{100 * rate / 400:.0f}"
+    shares = [cell.strip() for cell in line.split("│")[-3:-1]]
+    assert shares == [f"{100 * rate / 400:.0f}", f"{100 * rate / 200:.0f}"]
+    line = next(line for line in text.splitlines() if f" {CONV.name} " in line)
+    assert line.split("│")[-2].strip() == ""
     plot(both, tmp_path / "shares.png")
     console = Console(file=StringIO(), width=200)
     console.print(tables(comparison)[0])

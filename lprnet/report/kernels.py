@@ -8,7 +8,7 @@ from lprnet.codegen import tvm_target
 from lprnet.errors import UserError
 from lprnet.export import to_relax
 from lprnet.network import Network
-from lprnet.peak import flops, fma_loop
+from lprnet.peak import fma_loop, operations
 from lprnet.report.results import Kernel, Kernels
 from lprnet.report.rows import Missing
 from lprnet.targets import Target
@@ -42,7 +42,8 @@ def time_kernels(network: Network, target: Target) -> tuple[Kernels, list[Missin
         }
         for task in tasks
     ]
-    peak, *times = hold_contests([{"peak": fma_loop(target.isa)}, *contests], tvm_target(target))
+    loop = fma_loop(target.isa)
+    peak, *times = hold_contests([{"peak": loop}, *contests], tvm_target(target))
     kernels = tuple(
         Kernel(
             task.kernel,
@@ -52,7 +53,7 @@ def time_kernels(network: Network, target: Target) -> tuple[Kernels, list[Missin
         )
         for task, contest in zip(tasks, times, strict=True)
     )
-    return Kernels(flops(target.isa) / min(peak["peak"]), _bandwidth(), kernels), missing
+    return Kernels(operations(loop) / min(peak["peak"]), _bandwidth(), kernels), missing
 
 
 def _operand_bytes(function: tvm.tirx.PrimFunc) -> int:
