@@ -197,11 +197,10 @@ def _layers(layers: tuple[LayerSummary, ...], target: str) -> Table:
     columns = ("layer", "weight scales", "activation", "zero point", "SQNR")
     table = Table(*columns, title=f"int8, {target}")
     for layer in layers:
-        low, high = layer.weight_scales
-        scale = layer.activation_scale
+        steps, scale = layer.weight_scales, layer.activation_scale
         table.add_row(
             layer.layer,
-            f"{low:.2e} to {high:.2e}",
+            "float32" if steps is None else f"{steps[0]:.2e} to {steps[1]:.2e}",
             "float32" if scale is None else f"{scale:.3g}",
             "" if scale is None else "0",
             "" if layer.sqnr is None else f"{layer.sqnr:.1f} dB",

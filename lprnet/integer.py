@@ -5,9 +5,10 @@ Per convolution of the backbone, with `x` unsigned and `W` signed integers:
     acc = sum(W * x) + bias                                  exact, fits in int32
     q   = clamp(rint(float32(acc) * multiplier), 0, levels)  of the exact product, ties to even
 
-Max pools choose among integers. An average pool is the exact integer sum over its window; it meets
-a float for the first time at the exit, where it is multiplied by the layer's output scale over the
-window's size and read by the float32 container.
+A layer that reads on a grid of its own looks its `x` up on it first (`requantization.py`). Max
+pools choose among integers. An average pool is the exact integer sum over its window; it meets a
+float for the first time at the exit, where it is multiplied by the layer's output scale over the
+window's size, divided by the context norm, and read by the float32 container.
 """
 
 import copy
@@ -22,7 +23,8 @@ from torch.nn import functional as F
 from lprnet.compact import Compact, compact, padding
 from lprnet.fold import living_channels
 from lprnet.model import CONTEXT_POOLS
-from lprnet.quantization import Quantization
+from lprnet.quantization import IMAGE_SCALE, IMAGE_ZERO_POINT, Quantization
+from lprnet.requantization import requantization
 from lprnet.topology import CONTAINER, LAYERS, Layer, weight_and_bias
 
 PIXEL_LEVELS = 255
@@ -37,7 +39,13 @@ class IntegerLPRNet:
     """Integer weights and biases, as float64."""
     multipliers: dict[str, Tensor]
     scales: dict[str, float]
+    widths: dict[str, int]
+    """Output channels in LPRNet's full shape."""
+    tables: dict[str, Tensor]
+    """(256,), of the layers that do not read their source's integers as they are."""
     levels: int
+    context_means: tuple[float, ...] | None
+    """Constants of the context norm; None: the mean square of each image's own maps."""
 
     def compute(self, layer: Layer, x: Tensor) -> Tensor:
         """One convolution, requantized: integers in and out, held in float32.
@@ -47,6 +55,8 @@ class IntegerLPRNet:
         """
         weight, bias = self.small.weights[layer.name], self.small.biases[layer.name]
         largest = float(weight.abs().sum(dim=(1, 2, 3)).max()) * PIXEL_LEVELS
+        if layer.name in self.tables:
+            x = self.tables[layer.name][x.long()]
         exact = torch.float32 if largest < 2**24 else torch.float64
         products = F.conv2d(x.to(exact), weight.to(exact), padding=padding(weight))
         acc = products.double() + bias[:, None, None]
@@ -66,14 +76,23 @@ class IntegerLPRNet:
         return sums
 
     def logits(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """`(N, 24, 94, 3)` uint8 to `(N, 68, 18)` float32, the container evaluated in float64."""
+        """`(N, 24, 94, 3)` uint8 to `(N, 68, 18)` float32, what follows the sums in float64."""
         means = [
-            sums.mean(dim=2) * self.scales[layer.name] / _window(layer)
+            sums.mean(dim=2) * self.scales[layer.name] / _window(layer) / self._norm(layer, sums)
             for layer, sums in zip(_CONTEXTS, self.context_sums(pixels), strict=True)
         ]
         weight, bias = self.small.weights[CONTAINER], self.small.biases[CONTAINER]
         logits = F.conv1d(torch.cat(means, dim=1), weight[..., 0], bias)
         return logits.float().numpy()
+
+    def _norm(self, layer: Layer, sums: Tensor) -> Tensor | float:
+        """What the context of `layer` is divided by; channels that are cut count as zeros."""
+        if self.context_means is not None:
+            assert layer.context is not None
+            return self.context_means[layer.context]
+        context = sums * self.scales[layer.name] / _window(layer)
+        values = self.widths[layer.name] * context[0, 0].numel()
+        return context.square().sum(dim=(1, 2, 3))[:, None, None] / values
 
 
 _CONTEXTS = tuple(layer for layer in LAYERS if layer.context is not None)
@@ -99,4 +118,29 @@ def integer_network(quantization: Quantization) -> IntegerLPRNet:
     small = compact(model)
     multipliers = {name: multiplier[living[name]] for name, multiplier in multipliers.items()}
     scales = {name: layer.output_scale for name, layer in quantization.layers.items()}
-    return IntegerLPRNet(small, multipliers, scales, quantization.levels)
+    widths = {name: len(layer.weight.scale) for name, layer in quantization.layers.items()}
+    return IntegerLPRNet(
+        small,
+        multipliers,
+        scales,
+        widths,
+        _tables(quantization),
+        quantization.levels,
+        quantization.model.context_means,
+    )
+
+
+def _tables(quantization: Quantization) -> dict[str, Tensor]:
+    """What rounds the input of each layer that reads on a grid of its own."""
+    tables = {}
+    for layer in LAYERS:
+        grid = quantization.read_on(layer)
+        if grid is None:
+            continue
+        if layer.source is None:
+            table = requantization(IMAGE_SCALE, IMAGE_ZERO_POINT, *grid, PIXEL_LEVELS)
+        else:
+            there = quantization.layers[layer.source].output_scale
+            table = requantization(there, 0, *grid, quantization.levels)
+        tables[layer.name] = torch.from_numpy(table).float()
+    return tables

@@ -14,7 +14,7 @@ from lprnet.quantization import IMAGE_SCALE, Quantization, QuantizedWeight
 from lprnet.quantize import static, weights_only
 from lprnet.targets import Isa
 from lprnet.topology import CONTAINER, LAYERS
-from relay_passes.insert_quantize import LayerScales
+from relay_passes.insert_quantize import Grid, LayerScales
 
 Logits = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 """`(N, 24, 94, 3)` uint8 BGR to `(N, 68, 18)` float32."""
@@ -25,8 +25,8 @@ class LayerSummary:
     """What quantization made of one convolution, for a reader."""
 
     layer: str
-    weight_scales: tuple[float, float]
-    """The smallest and the largest of its output channels."""
+    weight_scales: tuple[float, float] | None
+    """The smallest and the largest of its output channels; None is float32."""
     activation_scale: float | None
     """Of what it emits, zero point 0; None is float32."""
     sqnr: float | None
@@ -63,23 +63,21 @@ def static_network(model: LPRNet, images: NDArray[np.uint8], isa: Isa) -> Networ
 
 def quantized_network(quantization: Quantization) -> Network:
     """The network of `quantization`, and its exact evaluation as what an artifact must compute."""
-    layers = [quantization.layers[layer.name] for layer in LAYERS]
-    scales: list[LayerScales | None] = [
-        LayerScales(_grid(layer.weight), layer.output_scale, quantization.levels)
-        for layer in layers
-    ]
-    # The image's own scale goes into the weights that read it.
-    first = scales[0]
-    assert first is not None
-    scales[0] = LayerScales(
-        first.weight_scales * IMAGE_SCALE, first.activation_scale, first.activation_levels
-    )
-    scales.append(LayerScales(_grid(quantization.container), None))
-    summaries = [
-        LayerSummary(layer.name, _range(integers.weight), integers.output_scale, integers.sqnr)
-        for layer, integers in zip(LAYERS, layers, strict=True)
-    ]
-    summaries.append(LayerSummary(CONTAINER, _range(quantization.container), None, None))
+    scales: list[LayerScales | None] = []
+    summaries = []
+    for layer in LAYERS:
+        integers, grid = quantization.layers[layer.name], quantization.read_on(layer)
+        steps = _grid(integers.weight)
+        if layer.source is None and grid is None:
+            steps = steps * IMAGE_SCALE  # it goes into the weights that read pixels as they are
+        read_on = None if grid is None else Grid(*grid)
+        scales.append(LayerScales(steps, integers.output_scale, quantization.levels, read_on))
+        used = _range(integers.weight)
+        summaries.append(LayerSummary(layer.name, used, integers.output_scale, integers.sqnr))
+    container = quantization.container
+    scales.append(None if container is None else LayerScales(_grid(container), None))
+    float_or_range = None if container is None else _range(container)
+    summaries.append(LayerSummary(CONTAINER, float_or_range, None, None))
     expected = integer_network(quantization).logits
     return Network("int8", quantization.model, tuple(scales), expected, tuple(summaries))
 

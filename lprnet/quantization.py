@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from lprnet.model import LPRNet
 from lprnet.preprocessing import OFFSET, SCALE
+from lprnet.topology import Layer
 
 IMAGE_SCALE, IMAGE_ZERO_POINT = SCALE, OFFSET
 """The network reads `IMAGE_SCALE * (pixel - IMAGE_ZERO_POINT)`."""
@@ -36,9 +37,12 @@ class QuantizedLayer:
     weight: QuantizedWeight
     input_scale: float
     input_zero_point: float
+    """Of the grid it reads on; where its source emits on another one, what it emits is rounded
+    again in between."""
     output_scale: float
-    sqnr: float
-    """Signal to quantization noise at its output, all noise from before included, in dB."""
+    sqnr: float | None
+    """Signal to quantization noise at its output, all noise from before included, in dB; None where
+    no float network is known."""
 
     @property
     def bias(self) -> NDArray[np.int32]:
@@ -62,11 +66,23 @@ class Quantization:
     """An LPRNet in integers, by convolution name; the container computes in float32."""
 
     layers: dict[str, QuantizedLayer]
-    container: QuantizedWeight
+    container: QuantizedWeight | None
+    """None where its weights are float32, those of `model`."""
     levels: int
     """The largest activation: 127 or 255."""
     model: LPRNet
-    """The folded and equalized network that the integers stand for, weights on their grid."""
+    """The folded network that the integers stand for, weights on their grid."""
+
+    def read_on(self, layer: Layer) -> tuple[float, int] | None:
+        """Scale and zero point of the grid that `layer` rounds what it reads to; None where it
+        reads its source's integers, or the pixels, as they are.
+        """
+        reads = self.layers[layer.name].input_scale, self.layers[layer.name].input_zero_point
+        if layer.source is None:
+            there = IMAGE_SCALE, IMAGE_ZERO_POINT
+        else:
+            there = self.layers[layer.source].output_scale, 0.0
+        return None if reads == there else (reads[0], int(reads[1]))
 
 
 class WeightsOnly(NamedTuple):

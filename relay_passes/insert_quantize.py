@@ -12,6 +12,14 @@ from relay_passes.dataflow import Dataflow, New, array, is_call
 
 
 @dataclass(frozen=True)
+class Grid:
+    """The reals `scale * (q - zero_point)` of unsigned integers q."""
+
+    scale: float
+    zero_point: int = 0
+
+
+@dataclass(frozen=True)
 class LayerScales:
     """The scales of one convolution and of what it emits after its ReLU."""
 
@@ -21,6 +29,8 @@ class LayerScales:
     """The real activation is `activation_scale * q`, zero point 0; None leaves it in float32."""
     activation_levels: int = 255
     """The largest q: 127 (int8 in the QDQ form) or 255 (uint8)."""
+    read_on: Grid | None = None
+    """What the layer rounds its input to before it reads it; None: it reads what there is."""
 
 
 OFF_GRID = 1e-2
@@ -41,10 +51,11 @@ class InsertQuantize:
         dq(q(y)) = dequantize(quantize(y, s, 0), s, 0)
 
     and the pixels `p` of the image become `dq(q(p))` of scale 1. What reads a quantized map reads
-    `dq(q(y))`. Precondition: `layers` has one entry for each convolution in order, None for one
-    that stays in float32; one with a quantized activation ends in a ReLU. The passes before may
-    have dropped and permuted rows, so each row finds its scale again: the one on whose grid it
-    lies. A row on none raises `ValueError`.
+    `dq(q(y))`, and a layer with a grid of its own to read on `dq(q(dq(q(y))))`. Precondition:
+    `layers` has one entry for each convolution in order, None for one that stays in float32; one
+    with a quantized activation ends in a ReLU. The passes before may have dropped and permuted
+    rows, so each row finds its scale again: the one on whose grid it lies. A row on none raises
+    `ValueError`.
     """
 
     def __init__(self, layers: Sequence[LayerScales | None]) -> None:
@@ -75,15 +86,18 @@ class InsertQuantize:
                 integers, scales = on_grid(real, layer.weight_scales)
                 weight = _dequantize(relax.const(integers), scales, "int8", axis=0)
                 data = new(value.args[0])
-                if value.args[0].same_as(image) and layer.activation_scale is not None:
-                    data = _round_trip(data, 1.0, "uint8")
+                if layer.read_on is not None:
+                    levels = 255 if value.args[0].same_as(image) else layer.activation_levels
+                    data = _round_trip(data, layer.read_on, quantized_dtype(levels))
+                elif value.args[0].same_as(image) and layer.activation_scale is not None:
+                    data = _round_trip(data, Grid(1.0), "uint8")
                 return relax.Call(value.op, [data, weight], value.attrs)
             if var in relus:
                 layer = relus[var]
                 scale = layer.activation_scale
                 if scale is not None:
                     dtype = quantized_dtype(layer.activation_levels)
-                    return _round_trip(relax.op.nn.relu(new(value.args[0])), scale, dtype)
+                    return _round_trip(relax.op.nn.relu(new(value.args[0])), Grid(scale), dtype)
             return None
 
         result = tvm.IRModule(dict(module.functions.items()))
@@ -112,11 +126,11 @@ def on_grid(
     return integers.reshape(weight.shape), coarsest_first[best].astype("float32")
 
 
-def _round_trip(data: relax.Expr, scale: float, dtype: str) -> relax.Expr:
-    quantized = relax.op.quantize(
-        data, relax.const(np.float32(scale)), relax.const(np.zeros((), dtype)), 1, dtype
-    )
-    return _dequantize(quantized, np.float32(scale), dtype, axis=1)
+def _round_trip(data: relax.Expr, grid: Grid, dtype: str) -> relax.Expr:
+    scale = relax.const(np.float32(grid.scale))
+    zero_point = relax.const(np.asarray(grid.zero_point, dtype))
+    quantized = relax.op.quantize(data, scale, zero_point, 1, dtype)
+    return relax.op.dequantize(quantized, scale, zero_point, 1)
 
 
 def _dequantize(data: relax.Expr, scale: npt.ArrayLike, dtype: str, axis: int) -> relax.Expr:

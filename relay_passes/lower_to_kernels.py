@@ -1,15 +1,21 @@
 """`LowerToKernels`: from NCHW operators to fused HWC kernels on packed weights."""
 
+from dataclasses import replace
+
 import numpy as np
 import tvm
+from numpy.typing import NDArray
 from tvm import relax
 
+from lprnet.preprocessing import OFFSET, SCALE
+from lprnet.requantization import requantization
 from lprnet.targets import Isa
 from relay_passes.activation import Activation
 from relay_passes.dataflow import Dataflow, array, is_call, pair, shape
 from relay_passes.emitter import Emitter
 from relay_passes.lower_convolutions import lower_conv2d
 from schedules.integer_workloads import DequantizedAveragePool, GroupChannels
+from schedules.look_up import LookUp
 from schedules.workloads import (
     AveragePool,
     Divide,
@@ -30,9 +36,9 @@ class LowerToKernels:
         main(x: float32 NCHW image)   =>  main(pixels: uint8 HWC image), normalised by a kernel
 
     An integer convolution ends in its requantization instead, a context pool that reads
-    `dequantize` does that itself, a quantized image goes in as it is, and int8 weights of a float
-    convolution are dequantized by a kernel of constants, or by the convolution itself where they
-    serve few pixels.
+    `dequantize` does that itself, a quantized image goes in as it is, or through a table where its
+    scale is not 1, as what is quantized anew does; int8 weights of a float convolution are
+    dequantized by a kernel of constants, or by the convolution itself where they serve few pixels.
 
     `pad`, `strided_slice` and `concat` that remain say where a tensor lies (`lprnet/arena.py`), no
     kernel runs for them. Output channels are filled up with zeros to whole register tiles.
@@ -78,9 +84,7 @@ class _Lowering:
         height, width, channels = shape(pixels)
         readers = [self.graph.values[reader] for reader in self.graph.readers[image]]
         if all(is_call(reader, "quantize") for reader in readers):
-            group = GroupChannels(height, width, channels)
-            grouped = self.emit.call(group, [pixels])
-            return Activation(grouped, height, width, ((channels, group.filled),))
+            return Activation(pixels, height, width, ((channels, channels),))
         normalised = self.emit.call(Normalise(height, width, channels), [pixels])
         return Activation(normalised, height, width, ((channels, channels),))
 
@@ -108,13 +112,27 @@ class _Lowering:
         return lower_conv2d(self.emit, self.activations[value.args[0]], var, value)
 
     def _quantize(self, var: relax.Var, value: relax.Call) -> tuple[relax.Var, Activation]:
-        """The pixels of the image are integers already."""
-        if (
-            value.args[0] not in self.graph.parameters
-            or np.asarray(array(value.args[1])).item() != 1.0
-        ):
+        """Pixels are integers already, and so are activations: at most a table renames them."""
+        source = value.args[0]
+        if source not in self.graph.parameters and source not in self.scales:
             raise ValueError(f"no kernel covers {value}")
-        return var, self.activations[value.args[0]]
+        scale, zero_point = (np.asarray(array(a)).item() for a in value.args[1:3])
+        activation, levels = self.activations[source], int(np.iinfo(value.attrs.out_dtype).max)
+        if source in self.scales:
+            table = requantization(self.scales[source], 0, scale, zero_point, levels)
+            return var, self._look_up(activation, table)
+        if (scale, zero_point) != (1.0, 0):
+            table = requantization(SCALE, OFFSET, scale, zero_point, levels)
+            activation = self._look_up(activation, table)
+        group = GroupChannels(activation.height, activation.width, activation.logical)
+        grouped = self.emit.call(group, [activation.tensor])
+        segments = ((group.channels, group.filled),)
+        return var, Activation(grouped, group.height, group.width, segments)
+
+    def _look_up(self, source: Activation, table: NDArray[np.uint8]) -> Activation:
+        """`table` of every value; a zero that fills up channels stays with zeros of weights."""
+        workload = LookUp(*shape(source.tensor))
+        return replace(source, tensor=self.emit.call(workload, [source.tensor, relax.const(table)]))
 
     def _dequantize(self, var: relax.Var, value: relax.Call) -> tuple[relax.Var, Activation]:
         """Left to the convolution whose weights they are, or to the pools that read it."""
@@ -158,6 +176,17 @@ class _Lowering:
         segments = ((source.logical, workload.channels),)
         return var, Activation(self.emit.call(workload, [view]), height, width, segments)
 
+    def _real(self, var: relax.Var) -> Activation:
+        """`var` in float32: integers are dequantized, an average of single values."""
+        source = self.activations[var]
+        if var not in self.scales:
+            return source
+        channels, one = self._fill(source.logical), (1, 1)
+        extents = (source.height, source.width, channels)
+        workload = DequantizedAveragePool(*extents, one, one, self.scales[var])
+        tensor = self.emit.call(workload, [self.emit.view(source, *extents)])
+        return Activation(tensor, source.height, source.width, ((source.logical, channels),))
+
     def _prefix(self, var: relax.Var, value: relax.Call) -> tuple[relax.Var, Activation]:
         """The first channels, unmoved."""
         source = self.activations[value.args[0]]
@@ -183,7 +212,7 @@ class _Lowering:
         return var, self.activations[value.args[0]]
 
     def _mean_square(self, var: relax.Var, value: relax.Call) -> tuple[relax.Var, Activation]:
-        source = self.activations[value.args[0]]
+        source = self._real(value.args[0])
         count = source.height * source.width * source.logical
         last = self.emit.fuse(var, "mean")
         if last is None or len(source.segments) != 1 or shape(last)[1:] != (1, 1, 1):

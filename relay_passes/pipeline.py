@@ -37,11 +37,14 @@ REDUCE: tuple[tvm.transform.Pass, ...] = (
 def quantize(layers: Sequence[LayerScales | None]) -> tuple[tvm.transform.Pass, ...]:
     """From the reduced graph of weights that lie on integer grids to integers.
 
-    Only a first layer that computes in integers reads pixels as they are.
+    Only a first layer that computes in integers reads pixels as they are, unless it has a grid of
+    its own to read on.
     """
     insert = (InsertQuantize(layers), SinkDequantize(), FoldQuantize())
-    reads_pixels = layers[0] is not None and layers[0].activation_scale is not None
-    return (FoldNormalise(), *insert) if reads_pixels else insert
+    first = layers[0]
+    if first is None or first.activation_scale is None or first.read_on is not None:
+        return insert
+    return (FoldNormalise(), *insert)
 
 
 def lower(isa: Isa) -> tuple[tvm.transform.Pass, ...]:

@@ -19,6 +19,7 @@ from schedules.integer_workloads import (
     QuantizedConv2d,
 )
 from schedules.intrinsics import GROUP
+from schedules.look_up import UNROLLED, LookUp, schedule_look_up
 from schedules.match import match as match_workload
 from schedules.pools import (
     average_pool_vectors,
@@ -164,6 +165,9 @@ def _schedule_directly(sch: s_tir.Schedule, workload: Workload, isa: Isa) -> str
             return "1 vector"
         case ExpandWeight():
             return "1 vector"
+        case LookUp():
+            schedule_look_up(sch)
+            return f"{UNROLLED} values"
         case GroupChannels():
             schedule_group_channels(sch)
             return "1 pixel"

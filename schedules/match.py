@@ -16,6 +16,7 @@ from schedules.integer_workloads import (
     GroupChannels,
     QuantizedConv2d,
 )
+from schedules.look_up import LookUp
 from schedules.scaled_conv2d import ScaledConv2d
 from schedules.sparse_weights import LANES, ExpandWeight
 from schedules.workloads import (
@@ -67,6 +68,8 @@ def _candidates(function: tirx.PrimFunc) -> Iterator[Workload]:
     elif ranks == [1, 1, 5]:
         (values,), _, packed = shapes
         yield ExpandWeight(values - LANES, *packed)
+    elif ranks == [3, 1, 3]:
+        yield LookUp(*shapes[0])
     elif ranks == [3, 3, 3]:
         height, width, channels = shapes[0]
         yield Divide(height, width, channels)

@@ -20,6 +20,7 @@ from schedules.integer_workloads import (
     GroupChannels,
     QuantizedConv2d,
 )
+from schedules.look_up import LookUp
 from schedules.scaled_conv2d import ScaledConv2d
 from schedules.sparse_weights import ExpandWeight
 
@@ -283,6 +284,7 @@ Workload = (
     | QuantizedConv2d
     | DequantizedAveragePool
     | GroupChannels
+    | LookUp
     | DequantizeWeight
     | ScaledConv2d
     | ExpandWeight

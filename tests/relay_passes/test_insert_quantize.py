@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -7,7 +8,7 @@ from numpy.typing import NDArray
 from tvm import relax
 from tvm.relax.op import add, dequantize, nn, quantize
 
-from relay_passes.insert_quantize import InsertQuantize, LayerScales, on_grid
+from relay_passes.insert_quantize import Grid, InsertQuantize, LayerScales, on_grid
 from tests.quantized_reference import evaluate
 from tests.relax_networks import apply, const, module
 
@@ -44,8 +45,8 @@ def insert(layers: Sequence[LayerScales | None]) -> tvm.IRModule:
     return apply(InsertQuantize(layers), module(two_layers, SHAPE))
 
 
-def round_trip(x: relax.Expr, scale: float, dtype: str) -> relax.Expr:
-    arguments = relax.const(np.float32(scale)), relax.const(np.zeros((), dtype)), 1
+def round_trip(x: relax.Expr, scale: float, dtype: str, zero_point: int = 0) -> relax.Expr:
+    arguments = relax.const(np.float32(scale)), relax.const(np.array(zero_point, dtype)), 1
     return dequantize(quantize(x, *arguments, dtype), *arguments)
 
 
@@ -80,6 +81,24 @@ def test_without_activation_scales_only_weights_are_integers() -> None:
 def test_a_layer_without_scales_stays_as_it_is() -> None:
     before = module(two_layers, SHAPE)
     tvm.ir.assert_structural_equal(insert([None, None]), before)
+
+
+@pytest.mark.parametrize(("levels", "dtype"), [(127, "int8"), (255, "uint8")])
+def test_a_layer_reads_on_a_grid_of_its_own(levels: int, dtype: str) -> None:
+    """The image has 8 bits in any case."""
+
+    def expected(x: relax.Var) -> relax.Expr:
+        image = round_trip(x, 0.01, "uint8", 128)
+        y = nn.relu(add(nn.conv2d(image, integer_weight(FIRST, FIRST_SCALES)), BIASES[0]))
+        again = round_trip(round_trip(y, 0.5, dtype), 0.3, dtype)
+        z = nn.relu(add(nn.conv2d(again, integer_weight(SECOND, SECOND_SCALES)), BIASES[1]))
+        return round_trip(z, 0.25, dtype)
+
+    layers = [
+        replace(scales_of(FIRST_SCALES, 0.5, levels), read_on=Grid(0.01, 128)),
+        replace(scales_of(SECOND_SCALES, 0.25, levels), read_on=Grid(0.3)),
+    ]
+    tvm.ir.assert_structural_equal(insert(layers), module(expected, SHAPE))
 
 
 def test_each_value_moves_by_at_most_half_a_step() -> None:

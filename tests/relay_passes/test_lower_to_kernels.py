@@ -10,6 +10,7 @@ from tvm.relax.op import (
     add,
     astype,
     concat,
+    divide,
     mean,
     multiply,
     nn,
@@ -22,13 +23,14 @@ from tvm.relax.op import (
 from lprnet.codegen import tvm_target
 from lprnet.targets import AVX2, AVX512, AVX512_VNNI, Isa, find_target
 from relay_passes.activation import Activation, pack_weight
-from relay_passes.insert_quantize import LayerScales
+from relay_passes.insert_quantize import Grid, LayerScales
 from relay_passes.lower_to_kernels import LowerToKernels
 from relay_passes.pipeline import lower_graph, quantize_graph, reduce_graph
 from schedules.match import match
 from tests import quantized_reference, relax_reference
 from tests.relax_networks import (
     Damage,
+    Emit,
     Network,
     apply,
     const,
@@ -36,6 +38,7 @@ from tests.relax_networks import (
     module,
     per_channel,
     random_weight,
+    shared_module,
 )
 
 RNG = np.random.default_rng(0)
@@ -257,3 +260,34 @@ def test_a_lowered_integer_network_computes_the_integers(isa: Isa, levels: int) 
     names = " ".join(variable.name_hint for variable in lowered.get_global_vars())
     for kernel in ("qconv3x3", "qconv3x1", "qconv1x1", "qmaxpool", "qavgpool", "sconv1x1"):
         assert kernel in names
+
+
+@ISAS
+def test_grids_of_their_own_and_a_norm_of_integers(isa: Isa) -> None:
+    """What only the networks of others hold: an image and a map that are rounded to another grid
+    before they are read, and integers divided by their mean square.
+    """
+    layers = [on_grid(6, 3, 3, 3), on_grid(9, 6, 1, 1), on_grid(10, 9, 1, 1)]
+    biases = [const(RNG.normal(0.5, 0.2, (1, len(scales), 1, 1))) for _, scales in layers]
+
+    def network(x: relax.Var, emit: Emit) -> relax.Expr:
+        y = nn.max_pool2d(nn.relu(add(nn.conv2d(x, layers[0][0]), biases[0])), (3, 3), (1, 2))
+        z = emit(nn.relu(add(nn.conv2d(y, layers[1][0]), biases[1])))
+        norm = mean(square(z), [1, 2, 3], keepdims=True)
+        pooled = divide(nn.avg_pool2d(z, (4, 1), (4, 1)), norm)
+        return squeeze(add(nn.conv2d(pooled, layers[2][0]), biases[2]), [2])
+
+    scales = [
+        LayerScales(layers[0][1], 0.011, 255, Grid(0.0079, 120)),
+        LayerScales(layers[1][1], 0.008, 255, Grid(0.007)),
+        None,
+    ]
+    quantized = quantize_graph(shared_module(network, SHAPE), scales)
+    pixels = some_pixels(*SHAPE[2:])
+    expected = quantized_reference.evaluate(quantized, normalised(pixels).numpy())[0]
+    lowered = lower_graph(quantized, isa)
+    got = run(lowered, pixels)[0, :, :10].T
+    assert abs(expected).max() > 0.1
+    np.testing.assert_allclose(got, expected, rtol=0, atol=1e-6 * abs(expected).max())
+    names = [variable.name_hint for variable in lowered.get_global_vars()]
+    assert sum(name.startswith("look_up") for name in names) == 2

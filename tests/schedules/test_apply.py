@@ -15,6 +15,7 @@ from schedules.integer_workloads import (
     GroupChannels,
     QuantizedConv2d,
 )
+from schedules.look_up import LookUp
 from schedules.scaled_conv2d import ScaledConv2d
 from schedules.workloads import (
     AveragePool,
@@ -42,6 +43,7 @@ def workloads(isa: Isa) -> list[Workload]:
         DequantizedAveragePool(2, 4, lanes, (4, 10), (4, 2), 0.1),
         Normalise(4, 12, 3),
         GroupChannels(4, 12, 3),
+        LookUp(4, 12, 3),
         MeanSquare(4, 12, lanes, 0.1),
         Divide(4, 12, lanes),
         DequantizeWeight(2, 3, 1, 8, lanes),

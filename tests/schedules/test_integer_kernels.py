@@ -14,6 +14,7 @@ from schedules.integer_workloads import (
     GroupChannels,
     QuantizedConv2d,
 )
+from schedules.look_up import LookUp
 from schedules.workloads import MaxPool
 from tests.schedules.kernel_runner import TARGETS, packed_for, run
 
@@ -230,6 +231,14 @@ def test_group_channels(target: Target, channels: int) -> None:
     assert got.shape[2] % 4 == 0
     np.testing.assert_array_equal(got[..., :channels], pixels)
     assert not got[..., channels:].any()
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("shape", [(2, 3, 3), (3, 5, 48), (8, 8, 4)])
+def test_look_up(target: Target, shape: tuple[int, int, int]) -> None:
+    rng = np.random.default_rng(0)
+    data, table = (rng.integers(0, 256, extents, dtype="uint8") for extents in (shape, 256))
+    np.testing.assert_array_equal(run(LookUp(*shape), target, data, table), table[data])
 
 
 @pytest.mark.parametrize("target", TARGETS)

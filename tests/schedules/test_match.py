@@ -14,6 +14,7 @@ from schedules.integer_workloads import (
     GroupChannels,
     QuantizedConv2d,
 )
+from schedules.look_up import LookUp
 from schedules.match import match
 from schedules.scaled_conv2d import ScaledConv2d
 from schedules.workloads import (
@@ -61,6 +62,7 @@ workloads: st.SearchStrategy[Workload] = st.one_of(
     ).filter(told_by_shapes),
     st.builds(Normalise, extents, extents, extents),
     st.builds(GroupChannels, extents, extents, extents),
+    st.builds(LookUp, extents, extents, extents),
     st.builds(
         MeanSquare, extents, extents, st.integers(1, 9).map(lambda n: 8 * n), st.floats(1e-6, 1e3)
     ),

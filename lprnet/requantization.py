@@ -1,0 +1,17 @@
+"""From one grid of 8-bit integers to another: a table, exact by construction."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def requantization(
+    scale: float, zero_point: float, new_scale: float, new_zero_point: int, levels: int
+) -> NDArray[np.uint8]:
+    """(256,): what each integer of the first grid is on the second one, 0 to `levels`.
+
+    As ONNX defines DequantizeLinear and QuantizeLinear: float32, rounded to nearest, ties to even.
+    """
+    real = (np.arange(256, dtype=np.float32) - np.float32(zero_point)) * np.float32(scale)
+    steps = np.rint(real / np.float32(new_scale)) + new_zero_point
+    table: NDArray[np.uint8] = steps.clip(0, levels).astype(np.uint8)
+    return table
