@@ -13,6 +13,7 @@ from lprnet.bench import Record, on_one_core, record, take_turns
 from lprnet.calibration import calibrate, calibration_files, read_images, rendered_images
 from lprnet.checkpoint import load_model
 from lprnet.compile import Build, Source, compile_network
+from lprnet.errors import UserError
 from lprnet.hybrid import compile_fastest
 from lprnet.images import normalise
 from lprnet.model import LPRNet
@@ -20,10 +21,13 @@ from lprnet.network import (
     LayerSummary,
     Network,
     float_network,
+    quantized_network,
     static_network,
     weights_only_network,
 )
+from lprnet.onnx_import import load_onnx
 from lprnet.prune import depth_aware, structured, unstructured
+from lprnet.quantization import Quantization
 from lprnet.runtime import Recognizer
 from lprnet.subnormals import subnormals_as_zero
 from lprnet.targets import Isa, find_targets
@@ -54,8 +58,9 @@ class Request:
     """What the user asked for."""
 
     checkpoint: Path
+    """A state dict, or an ONNX file."""
     quantized: str | None
-    """`static`, `weights`, or None for float32."""
+    """`static`, `weights`, or None for what the checkpoint is: float32, or int8 in QDQ form."""
     pruned: str | None
     """`unstructured`, `depth-aware`, `structured`, or None."""
     target: str
@@ -100,12 +105,21 @@ def prepare(
 
 def _reduced(
     checkpoint: Path, calibration: Path | None, quantized: str | None, pruned: str | None
-) -> tuple[LPRNet, NDArray[np.uint8], list[Path]]:
-    """The calibrated and pruned model, still in float32; the rest as `prepare`."""
-    model = load_model(checkpoint)
+) -> tuple[LPRNet | Quantization, NDArray[np.uint8], list[Path]]:
+    """The calibrated and pruned model, in float32 unless the checkpoint is in integers; the rest as
+    `prepare`.
+    """
+    model = load_onnx(checkpoint) if checkpoint.suffix == ".onnx" else load_model(checkpoint)
+    if isinstance(model, Quantization):
+        if calibration is not None or pruned or quantized == "weights":
+            raise UserError(
+                f"{checkpoint} is quantized already and built as it is; leave out --calibration, "
+                "--pruned and --quantized=weights, or give the float network it was made from"
+            )
+        return model, rendered_images(), []
     files = [] if calibration is None else calibration_files(calibration)
     images = read_images(files) if files else rendered_images()
-    if files or quantized or pruned:
+    if files or ((quantized or pruned) and model.context_means is None):
         calibrate(model, images)
     if pruned:
         widths = STRUCTURED_INT8_WIDTHS if quantized == "static" else STRUCTURED_WIDTHS
@@ -124,13 +138,15 @@ def _prune(model: LPRNet, images: NDArray[np.uint8], how: str, widths: Mapping[s
 
 
 def _network(
-    model: LPRNet,
+    model: LPRNet | Quantization,
     images: NDArray[np.uint8],
     quantized: str | None,
     pruned: str | None,
     isa: Isa,
 ) -> Network:
-    """The variant to compile, in integers that `isa` sums exactly."""
+    """The variant to compile, in integers that `isa` sums exactly where they are chosen here."""
+    if isinstance(model, Quantization):
+        return quantized_network(model)
     match quantized:
         case "static":
             network = static_network(model, images, isa)

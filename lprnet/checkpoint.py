@@ -45,8 +45,8 @@ def save_model(model: LPRNet, path: Path) -> None:
         partial.write_bytes(save(state))
 
 
-def _read(path: Path) -> object:
-    """The unpickled or mapped content of `path`, not yet looked at."""
+def check_size(path: Path) -> None:
+    """Raise `UserError` unless `path` is a file, not empty, and not far larger than LPRNet's."""
     try:
         size = path.stat().st_size if path.is_file() else None
     except OSError as error:
@@ -60,6 +60,11 @@ def _read(path: Path) -> object:
             f"{path} has {size / 2**20:.0f} MiB, and LPRNet checkpoints are below "
             f"{MAX_BYTES / 2**20:.0f} MiB; give an LPRNet checkpoint"
         )
+
+
+def _read(path: Path) -> object:
+    """The unpickled or mapped content of `path`, not yet looked at."""
+    check_size(path)
     try:
         if path.suffix == ".safetensors":
             return load_file(path)

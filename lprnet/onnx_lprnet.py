@@ -1,0 +1,234 @@
+"""LPRNet found in an ONNX graph, walked backwards along `topology.py` from logits to image.
+
+What is found is what the file says, in the file's own shapes: channels may have been removed.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx import NodeProto
+
+from lprnet.errors import UserError
+from lprnet.model import CONTEXT_POOLS, LPRNet
+from lprnet.onnx_graph import OnnxGraph, label
+from lprnet.onnx_path import STATIC, Path, check_scale, path_to
+from lprnet.topology import CONTAINER, LAYERS, convolution
+
+ANOTHER = "give the ONNX file of an LPRNet"
+
+
+@dataclass(frozen=True)
+class Convolution:
+    """A Conv and its constants."""
+
+    node: NodeProto
+    weight: NDArray[Any]
+    """OIHW, int8 or float32."""
+    scale: NDArray[np.float32] | None
+    """(O,), of int8 weights."""
+    bias: NDArray[Any]
+    """(O,), int32 or float32."""
+    bias_scale: NDArray[np.float32] | None
+    """(O,), of an int32 bias."""
+
+
+@dataclass(frozen=True)
+class OnnxLPRNet:
+    """The network of a file, by convolution name."""
+
+    graph: OnnxGraph
+    convolutions: dict[str, Convolution]
+    reads: dict[str, Path]
+    """From a layer's source to what it reads."""
+    contexts: tuple[Path, ...]
+    """From a layer that feeds a context map to what that map averages."""
+    context_means: tuple[float, ...] | None
+    """Constants of the context norm; None: the mean square of each image's own maps."""
+
+
+@dataclass(frozen=True)
+class _Context:
+    path: Path
+    norm: float | None
+    """What it is divided by; None: its own mean square."""
+    over_height: bool
+    """Averaged over the whole height at once."""
+
+
+def find_lprnet(graph: OnnxGraph) -> OnnxLPRNet:
+    """LPRNet in `graph`. Raises `UserError` at the first node that is not LPRNet's."""
+    model = LPRNet()
+    head, averages = _container(graph)
+    convolutions = {CONTAINER: _convolution(graph, head, model, CONTAINER)}
+    concat = _producer(graph, head.input[0], "Concat")
+    if len(concat.input) != len(CONTEXT_POOLS) or graph.integers(concat, "axis", []) not in (
+        [1],
+        [-3],
+    ):
+        raise graph.refusal(concat, f"does not join LPRNet's four context maps; {ANOTHER}")
+    contexts = [_context(graph, name, number) for number, name in enumerate(concat.input)]
+    whole, norms = {c.over_height for c in contexts}, [c.norm for c in contexts]
+    if len(whole) > 1 or (not averages and whole == {False}):
+        raise graph.refusal(concat, f"joins maps that are not LPRNet's; {ANOTHER}")
+    per_image = norms == [None] * len(norms)
+    if not per_image and None in norms or per_image and whole == {True}:
+        raise graph.refusal(concat, f"joins maps that are not all normalised alike; {ANOTHER}")
+
+    reads: dict[str, Path] = {}
+    node = contexts[-1].path.origin
+    for layer in reversed(LAYERS):
+        if node is None:
+            raise graph.refusal(
+                concat,
+                f"has fewer layers before it than LPRNet: {layer.name} is missing; {ANOTHER}",
+            )
+        convolutions[layer.name] = _convolution(graph, node, model, layer.name)
+        reads[layer.name] = path = path_to(graph, node.input[0])
+        if path.pools != (() if layer.pool is None else (layer.pool[1],)):
+            raise graph.refusal(node, f"has other max pools before it than {layer.name}; {ANOTHER}")
+        if layer.context is not None and contexts[layer.context].path.origin is not node:
+            raise graph.refusal(node, f"feeds no context map, as {layer.name} does; {ANOTHER}")
+        if layer.source is None and path.origin is not None:
+            raise graph.refusal(node, f"is not the first; LPRNet has no layer before it; {ANOTHER}")
+        node = path.origin
+    means = None if per_image else tuple(float(norm) for norm in norms if norm is not None)
+    paths = tuple(context.path for context in contexts)
+    return OnnxLPRNet(graph, convolutions, reads, paths, means)
+
+
+def _container(graph: OnnxGraph) -> tuple[NodeProto, bool]:
+    """The last Conv, and whether a mean over the height follows it."""
+    node = _producer(graph, graph.result, "ReduceMean", "Squeeze")
+    if _axes(graph, node) != [2] or (
+        node.op_type == "ReduceMean" and graph.integers(node, "keepdims", [1]) != [0]
+    ):
+        raise graph.refusal(node, f"is not LPRNet's mean over the height; {ANOTHER}")
+    return _producer(graph, node.input[0], "Conv"), node.op_type == "ReduceMean"
+
+
+def _context(graph: OnnxGraph, name: str, number: int) -> _Context:
+    """Context map `number`, `name` being what the container reads of it."""
+    norm: float | None = 1.0
+    node = graph.origins.get(name)
+    if node is not None and node.op_type == "Div":
+        name, norm = node.input[0], None
+        divisor = graph.array(node.input[1])
+        if divisor is None:
+            _check_mean_square(graph, node)
+        elif divisor.size == 1 and float(divisor.item()) >= np.finfo(np.float32).tiny:
+            norm = float(divisor.item())
+        else:
+            raise graph.refusal(node, "divides by no positive number; export or train it again")
+        node = graph.origins.get(name)
+    pool, over_height = CONTEXT_POOLS[number], False
+    if node is not None and node.op_type == "AveragePool":
+        kernel, stride = (graph.integers(node, key, []) for key in ("kernel_shape", "strides"))
+        (rows, columns), (_, right) = pool or ((1, 1), (1, 1))
+        over_height = kernel == [4 * rows, columns] and stride[1:] == [right]
+        own = pool is not None and (kernel, stride) == (list(pool[0]), list(pool[1]))
+        if any(graph.padding(node)) or graph.integers(node, "ceil_mode", [0]) != [0]:
+            own = over_height = False
+        if not (own or over_height):
+            raise graph.refusal(node, f"is not LPRNet's pool of context map {number}; {ANOTHER}")
+        name = node.input[0]
+    elif pool is not None:
+        _producer(graph, name, "AveragePool")
+    path = path_to(graph, name)
+    if path.slices or path.pools or len(path.steps) > 1:
+        raise graph.refusal(
+            graph.origins[name], f"changes what context map {number} averages; use {STATIC}"
+        )
+    return _Context(path, norm, over_height)
+
+
+def _check_mean_square(graph: OnnxGraph, divide: NodeProto) -> None:
+    """Raise `UserError` unless what `divide` divides by is the mean square of what it divides."""
+    mean = _producer(graph, divide.input[1], "ReduceMean")
+    square = _producer(graph, mean.input[0], "Pow", "Mul")
+    power = graph.array(square.input[1]) if square.op_type == "Pow" else None
+    squares = list(square.input) == [divide.input[0]] * 2
+    if power is not None:
+        squares = square.input[0] == divide.input[0] and power.size == 1 and power.item() == 2
+    axes = _axes(graph, mean)
+    whole = axes in ([], [0, 1, 2, 3]) or (
+        axes == [1, 2, 3] and graph.integers(mean, "keepdims", [1]) != [0]
+    )
+    if not squares or not whole:
+        raise graph.refusal(divide, f"does not divide by the map's own mean square; {ANOTHER}")
+
+
+def _convolution(graph: OnnxGraph, node: NodeProto, model: LPRNet, name: str) -> Convolution:
+    """`node` as the convolution called `name`, its kernel and padding being LPRNet's."""
+    weight, scale = _values(graph, node, 1, np.int8)
+    expected = convolution(model, name)
+    top, left = (int(n) for n in expected.padding)
+    ones = {
+        entry
+        for key in ("strides", "dilations", "group")
+        for entry in graph.integers(node, key, [1])
+    }
+    same = weight.ndim == 4 and weight.shape[2:] == expected.kernel_size
+    if not same or graph.padding(node) != [top, left] * 2 or ones != {1}:
+        raise graph.refusal(
+            node,
+            f"with weights {weight.shape} is not LPRNet's {name}, whose kernel is "
+            f"{expected.kernel_size} and whose padding is {top, left}; {ANOTHER}",
+        )
+    bias: NDArray[Any] = np.zeros(len(weight), np.float32)
+    bias_scale = None
+    if len(node.input) > 2 and node.input[2]:
+        bias, bias_scale = _values(graph, node, 2, np.int32)
+    if bias.shape != (len(weight),):
+        raise graph.refusal(node, f"has a bias of shape {bias.shape}; {ANOTHER}")
+    return Convolution(node, weight, scale, bias, bias_scale)
+
+
+def _values(
+    graph: OnnxGraph, node: NodeProto, index: int, dtype: type[np.generic]
+) -> tuple[NDArray[Any], NDArray[np.float32] | None]:
+    """A constant of `node`: float32, or integers of `dtype` and their `(O,)` scales."""
+    real = graph.array(node.input[index])
+    if real is not None:
+        if real.dtype != np.float32:
+            raise graph.refusal(node, f"has {real.dtype} constants; export the model in float32")
+        return real, None
+    dequantize = _producer(graph, node.input[index], "DequantizeLinear")
+    values, scale = graph.constant(dequantize, 0), graph.constant(dequantize, 1)
+    zeros = len(dequantize.input) < 3 or not graph.constant(dequantize, 2).any()
+    if values.dtype != dtype or scale.dtype != np.float32 or not zeros:
+        raise graph.refusal(dequantize, f"is not of symmetric {np.dtype(dtype)}; use {STATIC}")
+    (axis,) = graph.integers(dequantize, "axis", [1])
+    by_channel = scale.shape == values.shape[:1] and axis in (0, -values.ndim)
+    if not (scale.size == 1 or by_channel):
+        raise graph.refusal(dequantize, f"has no scale for each output channel; use {STATIC}")
+    check_scale(graph, dequantize, scale)
+    return values, np.broadcast_to(scale.reshape(-1), len(values))
+
+
+def _producer(graph: OnnxGraph, name: str, *operators: str) -> NodeProto:
+    """The node that computes `name`, one of `operators`."""
+    node = graph.origins.get(name)
+    while node is not None and node.op_type == "Identity":
+        node = graph.origins.get(node.input[0])
+    if node is None or node.op_type not in operators:
+        found = "nothing" if node is None else f"the {node.op_type} {label(node)}"
+        remedy = f"use {STATIC}" if _is_qdq(node) else ANOTHER
+        raise UserError(
+            f"{graph.path}: {found} computes {name!r} where LPRNet has its "
+            f"{' or '.join(operators)}; {remedy}"
+        )
+    return node
+
+
+def _is_qdq(node: NodeProto | None) -> bool:
+    return node is not None and node.op_type in ("QuantizeLinear", "DequantizeLinear")
+
+
+def _axes(graph: OnnxGraph, node: NodeProto) -> list[int]:
+    """Of a ReduceMean or Squeeze of four dimensions, sorted; none: all."""
+    axes = graph.integers(node, "axes", [])
+    if not axes and len(node.input) > 1 and node.input[1]:
+        axes = graph.constant(node, 1).reshape(-1).tolist()
+    return sorted(axis % 4 for axis in axes)

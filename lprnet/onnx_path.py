@@ -1,0 +1,155 @@
+"""From one convolution of an ONNX graph to the next: ReLU, quantization, slice, max pool."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx import NodeProto
+
+from lprnet.errors import UserError
+from lprnet.onnx_graph import OnnxGraph
+
+OPERATORS = ("Identity", "Relu", "QuantizeLinear", "DequantizeLinear", "Slice", "MaxPool")
+STATIC = (
+    "quantize_static with quant_format=QDQ, activation_type=QUInt8, weight_type=QInt8 and "
+    "op_types_to_quantize=['Conv', 'MaxPool', 'Slice', 'Relu'], and the last Conv among "
+    "nodes_to_exclude"
+)
+"""What makes ONNX Runtime write a file that integer kernels can compute exactly."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """A QuantizeLinear: reals `scale * (q - zero_point)`, 8 bits."""
+
+    scale: float
+    zero_point: int
+    signed: bool
+
+
+@dataclass(frozen=True)
+class Path:
+    """What lies between a convolution's output, or the image, and a reader."""
+
+    origin: NodeProto | None
+    """The convolution; None: the image."""
+    rectified: bool
+    """A ReLU comes before the first quantization."""
+    steps: tuple[Step, ...]
+    """Each quantization that changes anything, in order."""
+    slices: tuple[slice, ...]
+    """Of channels, one after the other."""
+    pools: tuple[int, ...]
+    """Width strides of 3x3 max pools whose height stride is 1."""
+
+    def channels(self, count: int) -> NDArray[np.int64]:
+        """Which of the origin's `count` channels the reader gets, in order."""
+        taken = np.arange(count)
+        for entry in self.slices:
+            taken = taken[entry]
+        return taken
+
+
+def path_to(graph: OnnxGraph, name: str) -> Path:
+    """The path to the tensor `name`. Raises `UserError` for what is not part of such a path."""
+    nodes = []
+    while name != graph.image and (node := _origin(graph, name)).op_type != "Conv":
+        if node.op_type not in OPERATORS:
+            raise graph.refusal(
+                node, f"stands where LPRNet has none; give the ONNX file of an LPRNet, or {STATIC}"
+            )
+        nodes.append(node)
+        name = node.input[0]
+    origin = None if name == graph.image else graph.origins[name]
+    rectified, real = False, True
+    steps: list[Step] = []
+    slices: list[slice] = []
+    pools: list[int] = []
+    for node in reversed(nodes):
+        match node.op_type:
+            case "Relu":
+                if not real or (steps and steps[-1] != _at_zero(steps[-1])):
+                    raise graph.refusal(
+                        node, f"follows a rounding that keeps negative values; use {STATIC}"
+                    )
+                rectified |= not steps
+            case "QuantizeLinear":
+                step = read_step(graph, node)
+                if not real:
+                    raise graph.refusal(node, "reads integers; export the model again")
+                if not steps or step != steps[-1]:
+                    steps.append(step)
+                real = False
+            case "DequantizeLinear":
+                if real or read_step(graph, node) != steps[-1]:
+                    raise graph.refusal(
+                        node, "has another scale than the QuantizeLinear before it; quantize again"
+                    )
+                real = True
+            case "Slice":
+                slices.append(_slice(graph, node))
+            case "MaxPool":
+                pools.append(_pool(graph, node))
+    if not real:
+        raise graph.refusal(nodes[0], "ends in integers; export the model in QDQ form")
+    return Path(origin, rectified, tuple(steps), tuple(slices), tuple(pools))
+
+
+def read_step(graph: OnnxGraph, node: NodeProto) -> Step:
+    """The one scale and zero point of a QuantizeLinear or DequantizeLinear of activations."""
+    scale = graph.constant(node, 1)
+    zero_point: NDArray[Any] = np.zeros((), np.uint8)
+    if len(node.input) > 2 and node.input[2]:
+        zero_point = graph.constant(node, 2)
+    if zero_point.dtype not in (np.uint8, np.int8) or scale.dtype != np.float32:
+        raise graph.refusal(
+            node, f"is to {zero_point.dtype} by a {scale.dtype} scale, not to 8 bits; use {STATIC}"
+        )
+    if scale.size != 1 or zero_point.size != 1:
+        raise graph.refusal(node, f"has a scale for each channel of activations; use {STATIC}")
+    check_scale(graph, node, scale)
+    signed = zero_point.dtype == np.int8
+    return Step(float(scale.item()), int(zero_point.item()), bool(signed))
+
+
+def check_scale(graph: OnnxGraph, node: NodeProto, scale: NDArray[Any]) -> None:
+    """Raise `UserError` unless every scale is a normal positive number."""
+    if not (scale >= np.finfo(np.float32).tiny).all():
+        raise graph.refusal(
+            node, "has a scale that is zero, negative or next to nothing; quantize again"
+        )
+
+
+def _at_zero(step: Step) -> Step:
+    """`step` with the zero point at which its lowest integer is 0.0."""
+    return Step(step.scale, -128 if step.signed else 0, step.signed)
+
+
+def _origin(graph: OnnxGraph, name: str) -> NodeProto:
+    node = graph.origins.get(name)
+    if node is None:
+        raise UserError(
+            f"{graph.path}: nothing computes {name!r}; give the complete ONNX file of an LPRNet"
+        )
+    return node
+
+
+def _slice(graph: OnnxGraph, node: NodeProto) -> slice:
+    """Of channels, from the first on."""
+    start, end, axes = (graph.constant(node, index).reshape(-1).tolist() for index in (1, 2, 3))
+    steps = graph.constant(node, 4).reshape(-1).tolist() if len(node.input) > 4 else [1]
+    whole = all(isinstance(entry, int) for entry in (*end, *steps))
+    if not whole or (axes, start) != ([1], [0]) or (len(end), len(steps)) != (1, 1) or steps[0] < 1:
+        raise graph.refusal(node, "is not LPRNet's selection of channels from the first on")
+    return slice(0, end[0], steps[0])
+
+
+def _pool(graph: OnnxGraph, node: NodeProto) -> int:
+    """The width stride of a 3x3 max pool."""
+    strides = graph.integers(node, "strides", [1, 1])
+    plain = not any(graph.padding(node)) and set(graph.integers(node, "dilations", [1])) == {1}
+    plain = plain and graph.integers(node, "ceil_mode", [0]) == [0]
+    if graph.integers(node, "kernel_shape", []) != [3, 3] or strides[:-1] != [1] or not plain:
+        raise graph.refusal(node, "is not LPRNet's 3x3 max pool; give the ONNX file of an LPRNet")
+    return strides[1]
