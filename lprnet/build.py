@@ -31,6 +31,7 @@ from lprnet.quantization import Quantization
 from lprnet.runtime import Recognizer
 from lprnet.subnormals import subnormals_as_zero
 from lprnet.targets import Isa, find_targets
+from relay_passes.pair_sums import PairSumError
 from schedules.apply import KernelReport
 
 WARM_UP, REPEATS = 10, 100
@@ -81,10 +82,13 @@ def build(request: Request) -> tuple[Build, Record | None]:
     networks = {target: _network(model, images, *how, target.isa) for target in targets}
     source = Source(request.checkpoint, tuple(file.name for file in files))
     artifact = request.output / f"lprnet-{networks[targets[0]].variant}-{request.target}.so"
-    if request.schedule == "hybrid":
-        built = compile_fastest(networks, source, images, artifact)
-    else:
-        built = compile_network(networks, source, images, artifact, request.schedule)
+    try:
+        if request.schedule == "hybrid":
+            built = compile_fastest(networks, source, images, artifact)
+        else:
+            built = compile_network(networks, source, images, artifact, request.schedule)
+    except PairSumError as error:
+        raise UserError(f"{request.checkpoint}: {error}") from error
     return built, None if built.parity is None else latency(built, images[:1])
 
 

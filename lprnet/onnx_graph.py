@@ -34,6 +34,8 @@ class OnnxGraph:
     path: Path
     image: str
     """The only input that is no constant."""
+    image_shape: tuple[int, ...]
+    """0 where it is not fixed."""
     result: str
     origins: dict[str, NodeProto]
     """The node that computes each tensor."""
@@ -100,7 +102,10 @@ def attribute(node: NodeProto, name: str) -> Any:
     """The value of an attribute; None where it is not given."""
     for entry in node.attribute:
         if entry.name == name:
-            return helper.get_attribute_value(entry)
+            try:
+                return helper.get_attribute_value(entry)
+            except ValueError:  # of a type that ONNX does not know
+                return entry
     return None
 
 
@@ -139,7 +144,9 @@ def read_graph(path: Path) -> OnnxGraph:
             )
         if node.op_type != "Constant":
             origins |= dict.fromkeys(node.output, node)
-    return OnnxGraph(path, images[0], graph.output[0].name, origins, tensors)
+    (image,) = (value for value in graph.input if value.name == images[0])
+    shape = tuple(int(extent.dim_value) for extent in image.type.tensor_type.shape.dim)
+    return OnnxGraph(path, image.name, shape, graph.output[0].name, origins, tensors)
 
 
 def _constants(graph: onnx.GraphProto) -> Iterator[tuple[str, TensorProto]]:

@@ -7,8 +7,9 @@ import torch
 from torch import nn
 
 from lprnet.model import LPRNet
+from lprnet.onnx_convolution import Convolution
 from lprnet.onnx_graph import read_graph
-from lprnet.onnx_lprnet import Convolution, OnnxLPRNet, find_lprnet
+from lprnet.onnx_lprnet import OnnxLPRNet, find_lprnet
 from lprnet.onnx_path import STATIC
 from lprnet.onnx_places import in_full_shape
 from lprnet.qdq_integers import read_layers

@@ -4,34 +4,16 @@ What is found is what the file says, in the file's own shapes: channels may have
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from onnx import NodeProto
 
 from lprnet.errors import UserError
-from lprnet.model import CONTEXT_POOLS, LPRNet
-from lprnet.onnx_graph import OnnxGraph, label
-from lprnet.onnx_path import STATIC, Path, check_scale, path_to
-from lprnet.topology import CONTAINER, LAYERS, convolution
-
-ANOTHER = "give the ONNX file of an LPRNet"
-
-
-@dataclass(frozen=True)
-class Convolution:
-    """A Conv and its constants."""
-
-    node: NodeProto
-    weight: NDArray[Any]
-    """OIHW, int8 or float32."""
-    scale: NDArray[np.float32] | None
-    """(O,), of int8 weights."""
-    bias: NDArray[Any]
-    """(O,), int32 or float32."""
-    bias_scale: NDArray[np.float32] | None
-    """(O,), of an int32 bias."""
+from lprnet.model import CONTEXT_POOLS, HEIGHT, WIDTH, LPRNet
+from lprnet.onnx_convolution import Convolution, read_convolution
+from lprnet.onnx_graph import OnnxGraph
+from lprnet.onnx_path import ANOTHER, STATIC, Path, path_to, producer
+from lprnet.topology import CONTAINER, LAYERS
 
 
 @dataclass(frozen=True)
@@ -59,10 +41,11 @@ class _Context:
 
 def find_lprnet(graph: OnnxGraph) -> OnnxLPRNet:
     """LPRNet in `graph`. Raises `UserError` at the first node that is not LPRNet's."""
+    _check_image(graph)
     model = LPRNet()
     head, averages = _container(graph)
-    convolutions = {CONTAINER: _convolution(graph, head, model, CONTAINER)}
-    concat = _producer(graph, head.input[0], "Concat")
+    convolutions = {CONTAINER: read_convolution(graph, head, model, CONTAINER)}
+    concat = producer(graph, head.input[0], "Concat")
     if len(concat.input) != len(CONTEXT_POOLS) or graph.integers(concat, "axis", []) not in (
         [1],
         [-3],
@@ -84,7 +67,7 @@ def find_lprnet(graph: OnnxGraph) -> OnnxLPRNet:
                 concat,
                 f"has fewer layers before it than LPRNet: {layer.name} is missing; {ANOTHER}",
             )
-        convolutions[layer.name] = _convolution(graph, node, model, layer.name)
+        convolutions[layer.name] = read_convolution(graph, node, model, layer.name)
         reads[layer.name] = path = path_to(graph, node.input[0])
         if path.pools != (() if layer.pool is None else (layer.pool[1],)):
             raise graph.refusal(node, f"has other max pools before it than {layer.name}; {ANOTHER}")
@@ -98,14 +81,25 @@ def find_lprnet(graph: OnnxGraph) -> OnnxLPRNet:
     return OnnxLPRNet(graph, convolutions, reads, paths, means)
 
 
+def _check_image(graph: OnnxGraph) -> None:
+    lprnet = (3, HEIGHT, WIDTH)
+    given = graph.image_shape[1:]
+    fits = all(extent in (0, own) for extent, own in zip(given, lprnet, strict=False))
+    if len(given) not in (0, 3) or not fits:
+        raise UserError(
+            f"{graph.path}: its image {graph.image} is {graph.image_shape}, and LPRNet's is "
+            f"{(1, *lprnet)}; {ANOTHER}"
+        )
+
+
 def _container(graph: OnnxGraph) -> tuple[NodeProto, bool]:
     """The last Conv, and whether a mean over the height follows it."""
-    node = _producer(graph, graph.result, "ReduceMean", "Squeeze")
+    node = producer(graph, graph.result, "ReduceMean", "Squeeze")
     if _axes(graph, node) != [2] or (
         node.op_type == "ReduceMean" and graph.integers(node, "keepdims", [1]) != [0]
     ):
         raise graph.refusal(node, f"is not LPRNet's mean over the height; {ANOTHER}")
-    return _producer(graph, node.input[0], "Conv"), node.op_type == "ReduceMean"
+    return producer(graph, node.input[0], "Conv"), node.op_type == "ReduceMean"
 
 
 def _context(graph: OnnxGraph, name: str, number: int) -> _Context:
@@ -134,7 +128,7 @@ def _context(graph: OnnxGraph, name: str, number: int) -> _Context:
             raise graph.refusal(node, f"is not LPRNet's pool of context map {number}; {ANOTHER}")
         name = node.input[0]
     elif pool is not None:
-        _producer(graph, name, "AveragePool")
+        producer(graph, name, "AveragePool")
     path = path_to(graph, name)
     if path.slices or path.pools or len(path.steps) > 1:
         raise graph.refusal(
@@ -145,8 +139,8 @@ def _context(graph: OnnxGraph, name: str, number: int) -> _Context:
 
 def _check_mean_square(graph: OnnxGraph, divide: NodeProto) -> None:
     """Raise `UserError` unless what `divide` divides by is the mean square of what it divides."""
-    mean = _producer(graph, divide.input[1], "ReduceMean")
-    square = _producer(graph, mean.input[0], "Pow", "Mul")
+    mean = producer(graph, divide.input[1], "ReduceMean")
+    square = producer(graph, mean.input[0], "Pow", "Mul")
     power = graph.array(square.input[1]) if square.op_type == "Pow" else None
     squares = list(square.input) == [divide.input[0]] * 2
     if power is not None:
@@ -157,73 +151,6 @@ def _check_mean_square(graph: OnnxGraph, divide: NodeProto) -> None:
     )
     if not squares or not whole:
         raise graph.refusal(divide, f"does not divide by the map's own mean square; {ANOTHER}")
-
-
-def _convolution(graph: OnnxGraph, node: NodeProto, model: LPRNet, name: str) -> Convolution:
-    """`node` as the convolution called `name`, its kernel and padding being LPRNet's."""
-    weight, scale = _values(graph, node, 1, np.int8)
-    expected = convolution(model, name)
-    top, left = (int(n) for n in expected.padding)
-    ones = {
-        entry
-        for key in ("strides", "dilations", "group")
-        for entry in graph.integers(node, key, [1])
-    }
-    same = weight.ndim == 4 and weight.shape[2:] == expected.kernel_size
-    if not same or graph.padding(node) != [top, left] * 2 or ones != {1}:
-        raise graph.refusal(
-            node,
-            f"with weights {weight.shape} is not LPRNet's {name}, whose kernel is "
-            f"{expected.kernel_size} and whose padding is {top, left}; {ANOTHER}",
-        )
-    bias: NDArray[Any] = np.zeros(len(weight), np.float32)
-    bias_scale = None
-    if len(node.input) > 2 and node.input[2]:
-        bias, bias_scale = _values(graph, node, 2, np.int32)
-    if bias.shape != (len(weight),):
-        raise graph.refusal(node, f"has a bias of shape {bias.shape}; {ANOTHER}")
-    return Convolution(node, weight, scale, bias, bias_scale)
-
-
-def _values(
-    graph: OnnxGraph, node: NodeProto, index: int, dtype: type[np.generic]
-) -> tuple[NDArray[Any], NDArray[np.float32] | None]:
-    """A constant of `node`: float32, or integers of `dtype` and their `(O,)` scales."""
-    real = graph.array(node.input[index])
-    if real is not None:
-        if real.dtype != np.float32:
-            raise graph.refusal(node, f"has {real.dtype} constants; export the model in float32")
-        return real, None
-    dequantize = _producer(graph, node.input[index], "DequantizeLinear")
-    values, scale = graph.constant(dequantize, 0), graph.constant(dequantize, 1)
-    zeros = len(dequantize.input) < 3 or not graph.constant(dequantize, 2).any()
-    if values.dtype != dtype or scale.dtype != np.float32 or not zeros:
-        raise graph.refusal(dequantize, f"is not of symmetric {np.dtype(dtype)}; use {STATIC}")
-    (axis,) = graph.integers(dequantize, "axis", [1])
-    by_channel = scale.shape == values.shape[:1] and axis in (0, -values.ndim)
-    if not (scale.size == 1 or by_channel):
-        raise graph.refusal(dequantize, f"has no scale for each output channel; use {STATIC}")
-    check_scale(graph, dequantize, scale)
-    return values, np.broadcast_to(scale.reshape(-1), len(values))
-
-
-def _producer(graph: OnnxGraph, name: str, *operators: str) -> NodeProto:
-    """The node that computes `name`, one of `operators`."""
-    node = graph.origins.get(name)
-    while node is not None and node.op_type == "Identity":
-        node = graph.origins.get(node.input[0])
-    if node is None or node.op_type not in operators:
-        found = "nothing" if node is None else f"the {node.op_type} {label(node)}"
-        remedy = f"use {STATIC}" if _is_qdq(node) else ANOTHER
-        raise UserError(
-            f"{graph.path}: {found} computes {name!r} where LPRNet has its "
-            f"{' or '.join(operators)}; {remedy}"
-        )
-    return node
-
-
-def _is_qdq(node: NodeProto | None) -> bool:
-    return node is not None and node.op_type in ("QuantizeLinear", "DequantizeLinear")
 
 
 def _axes(graph: OnnxGraph, node: NodeProto) -> list[int]:

@@ -8,9 +8,10 @@ from numpy.typing import NDArray
 from onnx import NodeProto
 
 from lprnet.errors import UserError
-from lprnet.onnx_graph import OnnxGraph
+from lprnet.onnx_graph import OnnxGraph, label
 
 OPERATORS = ("Identity", "Relu", "QuantizeLinear", "DequantizeLinear", "Slice", "MaxPool")
+ANOTHER = "give the ONNX file of an LPRNet"
 STATIC = (
     "quantize_static with quant_format=QDQ, activation_type=QUInt8, weight_type=QInt8 and "
     "op_types_to_quantize=['Conv', 'MaxPool', 'Slice', 'Relu'], and the last Conv among "
@@ -56,9 +57,7 @@ def path_to(graph: OnnxGraph, name: str) -> Path:
     nodes = []
     while name != graph.image and (node := _origin(graph, name)).op_type != "Conv":
         if node.op_type not in OPERATORS:
-            raise graph.refusal(
-                node, f"stands where LPRNet has none; give the ONNX file of an LPRNet, or {STATIC}"
-            )
+            raise graph.refusal(node, f"stands where LPRNet has none; {ANOTHER}, or {STATIC}")
         nodes.append(node)
         name = node.input[0]
     origin = None if name == graph.image else graph.origins[name]
@@ -71,7 +70,9 @@ def path_to(graph: OnnxGraph, name: str) -> Path:
             case "Relu":
                 if not real or (steps and steps[-1] != _at_zero(steps[-1])):
                     raise graph.refusal(
-                        node, f"follows a rounding that keeps negative values; use {STATIC}"
+                        node,
+                        "follows a rounding that has room for negative values; leave "
+                        f"ActivationSymmetric off, and use {STATIC}",
                     )
                 rectified |= not steps
             case "QuantizeLinear":
@@ -151,5 +152,24 @@ def _pool(graph: OnnxGraph, node: NodeProto) -> int:
     plain = not any(graph.padding(node)) and set(graph.integers(node, "dilations", [1])) == {1}
     plain = plain and graph.integers(node, "ceil_mode", [0]) == [0]
     if graph.integers(node, "kernel_shape", []) != [3, 3] or strides[:-1] != [1] or not plain:
-        raise graph.refusal(node, "is not LPRNet's 3x3 max pool; give the ONNX file of an LPRNet")
+        raise graph.refusal(node, f"is not LPRNet's 3x3 max pool; {ANOTHER}")
     return strides[1]
+
+
+def producer(graph: OnnxGraph, name: str, *operators: str) -> NodeProto:
+    """The node that computes `name`, one of `operators`. Raises `UserError` for any other."""
+    node = graph.origins.get(name)
+    while node is not None and node.op_type == "Identity":
+        node = graph.origins.get(node.input[0])
+    if node is None or node.op_type not in operators:
+        found = "nothing" if node is None else f"the {node.op_type} {label(node)}"
+        remedy = f"use {STATIC}" if _is_qdq(node) else ANOTHER
+        raise UserError(
+            f"{graph.path}: {found} computes {name!r} where LPRNet has its "
+            f"{' or '.join(operators)}; {remedy}"
+        )
+    return node
+
+
+def _is_qdq(node: NodeProto | None) -> bool:
+    return node is not None and node.op_type in ("QuantizeLinear", "DequantizeLinear")

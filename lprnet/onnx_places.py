@@ -7,7 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lprnet.model import LPRNet
-from lprnet.onnx_lprnet import ANOTHER, Convolution, OnnxLPRNet
+from lprnet.onnx_convolution import Convolution
+from lprnet.onnx_lprnet import OnnxLPRNet
+from lprnet.onnx_path import ANOTHER
 from lprnet.topology import CONTAINER, LAYERS, context_columns, convolution, reader
 
 Places = dict[str, NDArray[np.int64]]

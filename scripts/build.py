@@ -15,7 +15,13 @@ from schedules.apply import ORIGINS
 def main() -> None:
     """Parse, build, print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--checkpoint", type=Path, default=DEFAULT_CHECKPOINT, metavar="FILE")
+    parser.add_argument(
+        "--checkpoint",
+        type=Path,
+        default=DEFAULT_CHECKPOINT,
+        metavar="FILE",
+        help="a state dict (.pth, .safetensors), or ONNX: float32, or static int8 in QDQ form",
+    )
     add_variant(parser)
     parser.add_argument(
         "--calibration",

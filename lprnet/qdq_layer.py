@@ -1,0 +1,105 @@
+"""One integer layer of a QDQ file, and what its constant channels come to.
+
+A channel that is the same integer on every image, as those of dead batch norms are, goes into the
+biases of its readers, in integers too: nothing is rounded.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lprnet.quantization import QuantizedLayer, QuantizedWeight
+from lprnet.requantization import requantization
+from lprnet.scales import UNSEEN
+from lprnet.topology import Layer, reader
+
+PIXEL_LEVELS = 255
+NOT_CONSTANT = -1
+
+
+@dataclass
+class IntegerLayer:
+    """One layer in LPRNet's shape."""
+
+    values: NDArray[np.int64]
+    """OIHW."""
+    scale: NDArray[np.float32]
+    """(O,)"""
+    bias: NDArray[np.int64]
+    """(O,), of the accumulator, the input's zero point folded in."""
+    constant: NDArray[np.int64]
+    """(O,): the integer that a channel is on every image, or `NOT_CONSTANT`."""
+    input_scale: float
+    input_zero_point: float
+    source_scale: float
+    """What its source emits on; the same as `input_scale` unless that is rounded again."""
+    output_scale: float
+
+    def levels(self, accumulator: NDArray[np.int64], most: int) -> NDArray[np.int64]:
+        """What a sum is rounded to, as `integer.py` does it."""
+        multiplier = self.input_scale * self.scale.astype(np.float64) / self.output_scale
+        product = accumulator.astype(np.float32).astype(np.float64) * multiplier.astype(np.float32)
+        levels: NDArray[np.int64] = np.rint(product).clip(0, most).astype(np.int64)
+        return levels
+
+    def find_constants(self, largest_input: int, most: int) -> None:
+        """Set `constant` by the least and the greatest sum of any input up to `largest_input`."""
+        least, greatest = (
+            self.bias + largest_input * part.sum(axis=(1, 2, 3))
+            for part in (self.values.clip(max=0), self.values.clip(min=0))
+        )
+        low, high = self.levels(least, most), self.levels(greatest, most)
+        self.constant = np.where(low == high, low, NOT_CONSTANT)
+
+    def drop_constants(self, in_context: bool) -> None:
+        """Their weights become zero; but a context map sums one that has weights and is not 0 in
+        its place, for float32 sums depend on their order.
+
+        Rows of zeros get the coarsest scale of the others, as `InsertQuantize` finds for them.
+        """
+        used = self.values.any(axis=(1, 2, 3))
+        if in_context:
+            self.constant[used & (self.constant > 0)] = NOT_CONSTANT
+        used &= self.constant == NOT_CONSTANT
+        self.values[~used] = 0
+        self.scale[~used] = self.scale[used].max() if used.any() else UNSEEN
+
+    def quantized(self) -> QuantizedLayer:
+        """In the form that networks are built from; a constant channel has its value as bias."""
+        shift = self.input_zero_point * self.values.sum(axis=(1, 2, 3))
+        real = (self.bias + shift) * (self.input_scale * self.scale.astype(np.float64))
+        is_constant = self.constant != NOT_CONSTANT
+        real[is_constant] = self.constant[is_constant] * self.output_scale
+        weight = QuantizedWeight(self.values.astype(np.int8), self.scale, real.astype(np.float32))
+        return QuantizedLayer(
+            weight, self.input_scale, self.input_zero_point, self.output_scale, sqnr=None
+        )
+
+    def is_kept_by(self, layer: QuantizedLayer, most: int) -> bool:
+        """Whether float32 biases still stand for these integers, and no sum leaves int32."""
+        bias = layer.bias.astype(np.int64)
+        products = PIXEL_LEVELS * np.abs(self.values).sum(axis=(1, 2, 3))
+        is_constant = self.constant != NOT_CONSTANT
+        same = np.where(is_constant, self.levels(bias, most) == self.constant, bias == self.bias)
+        return bool(same.all() and (np.abs(bias) + products <= np.iinfo(np.int32).max).all())
+
+
+def fold_constants(layer: Layer, integers: dict[str, IntegerLayer], most: int) -> None:
+    """Find the constant channels of `layer`, and add what they contribute to its reader's biases,
+    except where zero padding stands between.
+    """
+    one, behind = integers[layer.name], reader(layer)
+    one.find_constants(PIXEL_LEVELS if layer.source is None else most, most)
+    constant = one.constant.copy()
+    one.drop_constants(layer.context is not None)
+    if behind is None:
+        return
+    reads = integers[behind.name]
+    table = requantization(reads.source_scale, 0, reads.input_scale, 0, most).astype(np.int64)
+    constant = constant[:: behind.stride]
+    values = table[constant.clip(min=0)]
+    padded = reads.values.shape[2:] in ((3, 1), (1, 3))
+    folded = (constant != NOT_CONSTANT) & ((values == 0) | (not padded))
+    reads.bias += reads.values.sum(axis=(2, 3))[:, folded] @ values[folded]
+    reads.values[:, folded] = 0

@@ -1,0 +1,259 @@
+"""ONNX files as checkpoints: what we export comes back bit for bit, what is damaged is refused."""
+
+import subprocess
+import sys
+from collections.abc import Callable, MutableSequence
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from numpy.typing import NDArray
+from onnx import NodeProto, TensorProto, helper, numpy_helper
+
+from lprnet.build import Request, build
+from lprnet.calibration import calibrate
+from lprnet.checkpoint import load_model
+from lprnet.compile import Source, compile_network
+from lprnet.errors import UserError
+from lprnet.export import to_onnx
+from lprnet.images import normalise
+from lprnet.model import LPRNet
+from lprnet.network import Network, quantized_network, torch_logits
+from lprnet.onnx_import import load_onnx
+from lprnet.quantization import Quantization
+from lprnet.quantize import static
+from lprnet.reduced_onnx import quantized_to_onnx
+from lprnet.runtime import Recognizer
+from lprnet.synthetic import sample_plates
+from lprnet.targets import find_target
+from lprnet.topology import weight_and_bias
+from lprnet.weights import DEFAULT_CHECKPOINT
+
+Damage = Callable[[onnx.GraphProto], object]
+
+
+@pytest.fixture(scope="module")
+def images() -> NDArray[np.uint8]:
+    return np.stack([image for image, _ in sample_plates(20)])
+
+
+def quantized(
+    images: NDArray[np.uint8], activation_bits: int, weight_bits: int, without: int = 0
+) -> Network:
+    """The default model, calibrated on a few of `images`; `without` so many channels of a layer."""
+    model = load_model(DEFAULT_CHECKPOINT)
+    with torch.no_grad():
+        for parameter in weight_and_bias(model, "backbone.8.block.2"):
+            parameter[:without] = 0.0
+    few = torch.from_numpy(normalise(images[:5]))
+    calibrated = calibrate(model, images[:5])
+    return quantized_network(static(calibrated, few, activation_bits, weight_bits))
+
+
+@pytest.fixture(scope="module")
+def network(images: NDArray[np.uint8]) -> Network:
+    """Weights of 7 bits, which every CPU sums exactly."""
+    return quantized(images, 8, 7)
+
+
+@pytest.fixture(scope="module")
+def file(network: Network, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("qdq") / "lprnet.onnx"
+    quantized_to_onnx(network, path)
+    return path
+
+
+def imported(path: Path) -> Network:
+    quantization = load_onnx(path)
+    assert isinstance(quantization, Quantization)
+    return quantized_network(quantization)
+
+
+def request(checkpoint: Path, output: Path, **options: str | Path | None) -> Request:
+    choices = {"quantized": None, "pruned": None, "calibration": None, **options}
+    return Request(checkpoint, target="native", schedule="manual", output=output, **choices)  # type: ignore[arg-type]
+
+
+def test_the_artifact_of_an_export_is_that_of_its_network(
+    network: Network, file: Path, images: NDArray[np.uint8], tmp_path: Path
+) -> None:
+    targets = {find_target("native"): network}
+    source = Source(DEFAULT_CHECKPOINT, ())
+    original = compile_network(targets, source, images, tmp_path / "original.so")
+    built, _ = build(request(file, tmp_path))
+    assert built.artifact.name == "lprnet-int8-native.so"
+    assert built.manifest.checkpoint == "lprnet.onnx"
+    assert built.parity is not None
+    assert built.parity.same_plates == built.parity.images
+    np.testing.assert_array_equal(
+        Recognizer(built.artifact).logits(images), Recognizer(original.artifact).logits(images)
+    )
+
+
+@pytest.mark.parametrize(
+    ("activation_bits", "weight_bits", "without"), [(7, 8, 0), (8, 8, 63), (8, 7, 64)]
+)
+def test_the_integers_of_an_export_come_back(
+    activation_bits: int,
+    weight_bits: int,
+    without: int,
+    images: NDArray[np.uint8],
+    tmp_path: Path,
+) -> None:
+    """With activations of int8, with all but one channel of a layer gone, and with a dead layer."""
+    network = quantized(images, activation_bits, weight_bits, without)
+    quantized_to_onnx(network, tmp_path / "m.onnx")
+    expected = network.expected(images)
+    np.testing.assert_allclose(
+        imported(tmp_path / "m.onnx").expected(images), expected, rtol=0, atol=1e-6
+    )
+    assert abs(expected).max() > 1
+
+
+@pytest.mark.parametrize("means", [None, (0.4, 0.5, 0.6, 0.7)])
+def test_a_float_export_comes_back(
+    means: tuple[float, ...] | None, images: NDArray[np.uint8], tmp_path: Path
+) -> None:
+    model = load_model(DEFAULT_CHECKPOINT)
+    model.context_means = means
+    to_onnx(model, tmp_path / "m.onnx")
+    found = load_onnx(tmp_path / "m.onnx")
+    assert isinstance(found, LPRNet)
+    assert found.context_means == (None if means is None else pytest.approx(means))
+    expected = torch_logits(model, images)
+    got = torch_logits(found, images)
+    np.testing.assert_allclose(got, expected, rtol=0, atol=1e-5 * abs(expected).max())
+
+
+@pytest.mark.parametrize(
+    "options", [{"quantized": "weights"}, {"pruned": "structured"}, {"calibration": Path("plates")}]
+)
+def test_integers_are_built_as_they_are(
+    options: dict[str, str | Path], file: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match=r"lprnet\.onnx is quantized already"):
+        build(request(file, tmp_path / "build", **options))
+    assert not (tmp_path / "build").exists()
+
+
+def nodes(graph: onnx.GraphProto, operator: str) -> list[NodeProto]:
+    return [node for node in graph.node if node.op_type == operator]
+
+
+def constant(graph: onnx.GraphProto, name: str) -> TensorProto:
+    tensor: TensorProto = next(t for t in graph.initializer if t.name == name)
+    return tensor
+
+
+def fill(graph: onnx.GraphProto, name: str, value: float) -> None:
+    """Every number of a constant becomes `value`."""
+    tensor = constant(graph, name)
+    values = np.full_like(numpy_helper.to_array(tensor), value)
+    tensor.CopyFrom(numpy_helper.from_array(values, name))
+
+
+def weight_scale(graph: onnx.GraphProto) -> str:
+    """Of the second convolution's weights."""
+    producers = {node.output[0]: node for node in graph.node}
+    return str(producers[nodes(graph, "Conv")[1].input[1]].input[1])
+
+
+def elsewhere(graph: onnx.GraphProto) -> None:
+    tensor = constant(graph, weight_scale(graph))
+    tensor.data_location = TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value="../../etc/passwd")
+
+
+def huge(graph: onnx.GraphProto) -> None:
+    tensor = constant(graph, weight_scale(graph))
+    del tensor.dims[:]
+    tensor.dims.extend([2**40, 2**20])
+
+
+def huge_and_empty(graph: onnx.GraphProto) -> None:
+    """Nothing is there, of which there is much."""
+    producers = {node.output[0]: node for node in graph.node}
+    tensor = constant(graph, producers[nodes(graph, "Conv")[1].input[1]].input[0])
+    tensor.raw_data = b""
+    tensor.dims[0], tensor.dims[1] = 2**40, 0
+
+
+def set_ints(node: NodeProto, name: str, values: list[int]) -> None:
+    (attribute,) = (entry for entry in node.attribute if entry.name == name)
+    attribute.CopyFrom(helper.make_attribute(name, values))
+
+
+def rescale(graph: onnx.GraphProto, node: NodeProto) -> None:
+    """`node` gets a scale of its own."""
+    graph.initializer.append(numpy_helper.from_array(np.float32(0.3), "a scale of its own"))
+    node.input[1] = "a scale of its own"
+
+
+def swap(inputs: MutableSequence[str]) -> None:
+    inputs[0], inputs[1] = inputs[1], inputs[0]
+
+
+def reroute(graph: onnx.GraphProto) -> None:
+    """The last layer reads its own output."""
+    nodes(graph, "Conv")[-1].input[0] = graph.output[0].name
+
+
+@pytest.mark.parametrize(
+    ("damage", "sentence"),
+    [
+        (lambda g: fill(g, weight_scale(g), np.nan), "holds NaN or infinity"),
+        (lambda g: fill(g, weight_scale(g), 0.0), "a scale that is zero, negative"),
+        (lambda g: fill(g, weight_scale(g), -1.0), "a scale that is zero, negative"),
+        (lambda g: fill(g, weight_scale(g), 1e30), "whose products leave float32"),
+        (lambda g: fill(g, weight_scale(g), 0.1), "QuantizeBias on"),
+        (lambda g: rescale(g, nodes(g, "QuantizeLinear")[1]), "has another scale than"),
+        (lambda g: rescale(g, nodes(g, "QuantizeLinear")[0]), "has another scale than"),
+        (lambda g: fill(g, nodes(g, "QuantizeLinear")[0].input[1], 0.5), "reads an image rounded"),
+        (lambda g: g.node.remove(nodes(g, "MaxPool")[1]), "reads what no earlier node computes"),
+        (lambda g: g.node.remove(nodes(g, "Relu")[3]), "reads what no earlier node computes"),
+        (lambda g: g.ClearField("node"), "nothing computes 'logits'"),
+        (lambda g: g.ClearField("input"), "has 0 inputs and 1 outputs"),
+        (lambda g: set_ints(nodes(g, "MaxPool")[0], "kernel_shape", [2, 2]), "3x3 max pool"),
+        (lambda g: set_ints(nodes(g, "MaxPool")[1], "strides", [1, 1]), "other max pools before"),
+        (lambda g: set_ints(nodes(g, "Conv")[2], "pads", [0, 0, 0, 0]), "is not LPRNet's backbone"),
+        (lambda g: set_ints(nodes(g, "AveragePool")[2], "strides", [16, 3]), "context map 2"),
+        (lambda g: set_ints(nodes(g, "Concat")[0], "axis", [2]), "four context maps"),
+        (lambda g: swap(nodes(g, "Concat")[0].input), "feeds no context map"),
+        (lambda g: setattr(nodes(g, "Relu")[2], "op_type", "Sigmoid"), "stands where LPRNet has"),
+        (lambda g: setattr(nodes(g, "Relu")[2], "domain", "else.where"), "foreign domain"),
+        (elsewhere, "lies in another file"),
+        (huge, "does not hold what its shape says"),
+        (huge_and_empty, "is not LPRNet's|no scale for each"),
+        (reroute, "reads what no earlier node computes"),
+    ],
+)
+def test_what_is_no_lprnet_is_one_sentence(
+    damage: Damage, sentence: str, file: Path, tmp_path: Path
+) -> None:
+    model = onnx.load(str(file))
+    damage(model.graph)
+    path = tmp_path / "theirs.onnx"
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(UserError, match=rf"theirs\.onnx.*({sentence})") as refused:
+        load_onnx(path)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_bad_file_ends_the_script_with_a_sentence(file: Path, tmp_path: Path) -> None:
+    script = Path(__file__).resolve().parents[1] / "scripts" / "build.py"
+    whole = file.read_bytes()
+    for name, content in (("cut", whole[: len(whole) // 2]), ("text", b"not ONNX"), ("none", b"")):
+        bad = tmp_path / f"{name}.onnx"
+        bad.write_bytes(content)
+        with pytest.raises(UserError, match=rf"{name}\.onnx"):
+            load_onnx(bad)
+    command = [sys.executable, str(script), "--checkpoint", str(tmp_path / "cut.onnx")]
+    result = subprocess.run(
+        [*command, "--output", str(tmp_path / "build")], capture_output=True, text=True, check=False
+    )
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr.startswith(f"error: {tmp_path}/cut.onnx is not a readable ONNX file")
+    assert result.stderr.count("\n") == 1
+    assert not (tmp_path / "build").exists()

@@ -1,0 +1,192 @@
+"""QDQ files that ONNX Runtime's own quantizer writes: built exactly, or refused in one sentence."""
+
+import contextlib
+import io
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from numpy.typing import NDArray
+from onnx import numpy_helper
+
+from lprnet.backends import open_backend
+from lprnet.build import Request, build
+from lprnet.checkpoint import load_model
+from lprnet.decode import greedy
+from lprnet.errors import UserError
+from lprnet.export import to_onnx
+from lprnet.images import normalise
+from lprnet.network import quantized_network
+from lprnet.onnx_import import load_onnx
+from lprnet.quantization import Quantization
+from lprnet.runtime import Recognizer
+from lprnet.synthetic import sample_plates
+from lprnet.weights import DEFAULT_CHECKPOINT
+
+quantization = pytest.importorskip(
+    "onnxruntime.quantization", reason="the extra `peers` is not installed"
+)
+shape_inference = pytest.importorskip("onnxruntime.quantization.shape_inference")
+
+OPERATORS = ["Conv", "MaxPool", "Slice", "Relu"]
+INT8, UINT8, UINT16 = (
+    getattr(quantization.QuantType, name) for name in ("QInt8", "QUInt8", "QUInt16")
+)
+QOPERATOR = quantization.QuantFormat.QOperator
+
+Quantize = Callable[..., Path]
+
+
+@pytest.fixture(scope="module")
+def images() -> NDArray[np.uint8]:
+    return np.stack([image for image, _ in sample_plates(30)])
+
+
+@pytest.fixture(scope="module")
+def quantize(images: NDArray[np.uint8], tmp_path_factory: pytest.TempPathFactory) -> Quantize:
+    """The default model as anyone would quantize it, 7-bit weights for CPUs without VNNI."""
+    folder = tmp_path_factory.mktemp("qdq")
+    logging.getLogger().setLevel(logging.ERROR)
+    to_onnx(load_model(DEFAULT_CHECKPOINT), folder / "float.onnx", batch=None)
+    ready = str(folder / "ready.onnx")
+    shape_inference.quant_pre_process(str(folder / "float.onnx"), ready, skip_symbolic_shape=True)
+    *_, last = (node.name for node in onnx.load(ready).graph.node if node.op_type == "Conv")
+
+    class Reader(quantization.CalibrationDataReader):  # type: ignore[misc, name-defined]
+        def __init__(self) -> None:
+            self.inputs: Iterator[NDArray[np.float32]] = iter(normalise(images[:5])[:, None])
+
+        def get_next(self) -> dict[str, NDArray[np.float32]] | None:
+            image = next(self.inputs, None)
+            return None if image is None else {"images": image}
+
+    def write(**options: Any) -> Path:
+        path = folder / "theirs.onnx"
+        defaults = {
+            "quant_format": quantization.QuantFormat.QDQ,
+            "activation_type": UINT8,
+            "weight_type": INT8,
+            "per_channel": True,
+            "reduce_range": True,
+            "op_types_to_quantize": OPERATORS,
+            "nodes_to_exclude": [last],
+        }
+        with contextlib.redirect_stdout(io.StringIO()):
+            quantization.quantize_static(ready, str(path), Reader(), **(defaults | options))
+        return path
+
+    return write
+
+
+def onnxruntime_logits(path: Path, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    run = open_backend(path, "onnxruntime")
+    return np.concatenate([run(image[None]) for image in images])
+
+
+def assert_alike(found: NDArray[np.float32], expected: NDArray[np.float32]) -> None:
+    """ONNX Runtime rounds float32 products where we round exact ones, so a few of the half million
+    activations of an image may go another way next to a tie; on some images none does.
+    """
+    errors = abs(found - expected).max((1, 2)) / abs(expected).max()
+    assert np.quantile(errors, 0.2) < 1e-5
+    assert errors.max() < 0.03
+    assert [a.text for a in greedy(found)] == [b.text for b in greedy(expected)]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"reduce_range": False},
+        {"per_channel": False},
+        {"activation_type": INT8},
+        {"op_types_to_quantize": ["Conv", "MaxPool", "Relu"]},
+        {"op_types_to_quantize": ["Conv", "Relu"]},
+        {"extra_options": {"QDQKeepRemovableActivations": True}},
+        {"extra_options": {"DedicatedQDQPair": True}},
+        {"extra_options": {"AddQDQPairToWeight": True}},
+        {"extra_options": {"UseQDQContribOps": True}},
+    ],
+    ids=str,
+)
+def test_integers_are_those_of_the_file(
+    options: dict[str, Any], quantize: Quantize, images: NDArray[np.uint8]
+) -> None:
+    path = quantize(**options)
+    imported = load_onnx(path)
+    assert isinstance(imported, Quantization)
+    assert imported.model.context_means is None
+    found = quantized_network(imported).expected(images)
+    assert_alike(found, onnxruntime_logits(path, images))
+
+
+def round_again_behind_pools(path: Path) -> None:
+    """What is left of a map behind each max pool gets a finer scale, as a calibration to
+    percentiles gives it.
+    """
+    model = onnx.load(str(path))
+    producers = {node.output[0]: node for node in model.graph.node}
+    constants = {tensor.name: tensor for tensor in model.graph.initializer}
+
+    def finer(node: onnx.NodeProto, name: str) -> None:
+        values = numpy_helper.to_array(constants[node.input[1]]) * np.float32(0.7)
+        model.graph.initializer.append(numpy_helper.from_array(values, name))
+        node.input[1] = name
+
+    for node in model.graph.node:
+        read = producers.get(node.input[0])
+        quantize = producers.get(read.input[0]) if node.op_type == "Conv" and read else None
+        pool = quantize and producers.get(quantize.input[0])
+        if read is not None and quantize is not None and pool and pool.op_type == "MaxPool":
+            bias = producers[node.input[2]]
+            finer(bias, f"finer {bias.name}")
+            finer(quantize, f"finer {quantize.name}")
+            read.input[1] = quantize.input[1]
+    path.write_bytes(model.SerializeToString())
+
+
+def test_an_artifact_of_theirs_reads_as_onnxruntime_does(
+    quantize: Quantize, images: NDArray[np.uint8], tmp_path: Path
+) -> None:
+    path = quantize()
+    round_again_behind_pools(path)
+    request = Request(path, "static", None, "native", "manual", None, tmp_path)
+    built, _ = build(request)
+    kernels = [kernel.kernel for kernel in built.compiled[0].kernels]
+    assert sum(kernel.startswith("look_up") for kernel in kernels) == 4
+    logits = Recognizer(built.artifact).logits(images)
+    assert_alike(logits, onnxruntime_logits(path, images))
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"op_types_to_quantize": None, "nodes_to_exclude": []}, "the last Conv among nodes_to_ex"),
+        ({"op_types_to_quantize": None}, "the last Conv among nodes_to_exclude"),
+        ({"op_types_to_quantize": ["Conv"]}, "op_types_to_quantize=.*'Relu'"),
+        ({"op_types_to_quantize": [*OPERATORS, "AveragePool"]}, "op_types_to_quantize="),
+        ({"extra_options": {"ActivationSymmetric": True}}, "leave ActivationSymmetric off"),
+        ({"extra_options": {"QuantizeBias": False}}, "QuantizeBias on"),
+        ({"activation_type": UINT16}, "not to 8 bits"),
+        ({"weight_type": UINT8}, "is not of symmetric int8"),
+        ({"quant_format": QOPERATOR}, "quant_format=QDQ"),
+    ],
+    ids=str,
+)
+def test_what_integer_kernels_cannot_compute_is_refused(
+    options: dict[str, Any], sentence: str, quantize: Quantize
+) -> None:
+    with pytest.raises(UserError, match=rf"theirs\.onnx: the .*{sentence}"):
+        load_onnx(quantize(**options))
+
+
+def test_eight_bit_weights_need_vnni_or_say_so(quantize: Quantize, tmp_path: Path) -> None:
+    path = quantize(reduce_range=False)
+    request = Request(path, None, None, "broadwell", "manual", None, tmp_path / "build")
+    with pytest.raises(UserError, match=r"theirs\.onnx: .*reduce_range"):
+        build(request)
+    assert not list((tmp_path / "build").glob("*"))
