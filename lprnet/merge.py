@@ -22,6 +22,7 @@ from tvm.s_tir import renew_defs
 
 from lprnet.arena import ALIGNMENT, Arena, View, is_constant_kernel, plan_arena, whole_lines
 from relay_passes.dataflow import Dataflow, array, is_call, itemsize, shape
+from schedules.pools import IN_PLACE
 
 WEIGHTS_SYMBOL = "lprnet_weights"
 
@@ -74,7 +75,12 @@ class _Merge:
             for var, value in self.graph.values.items()
             if is_call(value, "call_tir")
         }
-        self.plan: Arena = plan_arena(self.graph, scratch)
+        in_place = [
+            var
+            for var, value in self.graph.values.items()
+            if is_call(value, "call_tir") and IN_PLACE in (module[value.args[0]].attrs or {})
+        ]
+        self.plan: Arena = plan_arena(self.graph, scratch, in_place)
         self.image = tirx.Var("image", "int64")
         self.count = tirx.Var("n", "int64")
         (self.pixels,) = self.graph.parameters

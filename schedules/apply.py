@@ -22,6 +22,7 @@ from schedules.intrinsics import GROUP
 from schedules.look_up import UNROLLED, LookUp, schedule_look_up
 from schedules.match import match as match_workload
 from schedules.pools import (
+    IN_PLACE,
     average_pool_vectors,
     pool_columns,
     pool_lanes,
@@ -133,6 +134,8 @@ def schedule(workload: Workload, isa: Isa) -> tuple[tirx.PrimFunc, str]:
             return integer_winograd_conv2d(workload, words, isa), str(words)
     sch = s_tir.Schedule(workload.prim_func())
     tile = _schedule_directly(sch, workload, isa)
+    if isinstance(workload, MaxPool):
+        return sch.mod["main"].with_attr(IN_PLACE, True), tile
     return sch.mod["main"], tile
 
 

@@ -22,6 +22,10 @@ from lprnet.targets import Isa
 from schedules.tiles import divisors
 
 CACHE_LINE = 64
+IN_PLACE = "in_place"
+"""Attribute of a scheduled function that may write each element of its result over the element of
+its first operand that has the same index.
+"""
 
 
 def pool_columns(width: int, stride: int, isa: Isa) -> int:

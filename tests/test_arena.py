@@ -1,5 +1,6 @@
 """The memory plan, checked by lifetimes counted a second time and another way."""
 
+from collections.abc import Collection
 from math import prod
 
 import numpy as np
@@ -11,7 +12,7 @@ from tvm.relax.op import add, concat, dequantize, nn, strided_slice
 
 from lprnet.arena import ALIGNMENT, Arena, plan_arena
 from lprnet.targets import AVX2, AVX512_VNNI, Isa
-from relay_passes.dataflow import Dataflow
+from relay_passes.dataflow import Dataflow, shape
 from relay_passes.lower_to_kernels import LowerToKernels
 from relay_passes.pipeline import lower_graph, reduce_graph
 from tests.relax_networks import Damage, Emit, apply, miniature, shared_module
@@ -34,6 +35,10 @@ def is_kernel(value: relax.Expr) -> bool:
     return isinstance(value, relax.Call) and value.op.name == "relax.call_tir"
 
 
+def is_max_pool(value: relax.Expr) -> bool:
+    return bool(value.args[0].name_hint.startswith("maxpool"))
+
+
 def cells(arena: Arena, var: relax.Var, itemsize: int) -> np.ndarray:
     """The arena bytes of each element of a tensor, its first byte each, as a set in an array."""
     view = arena.views[var]
@@ -46,16 +51,17 @@ def itemsize_of(var: relax.Var) -> int:
     return np.dtype(str(var.ty.dtype)).itemsize
 
 
-def check_plan(graph: Dataflow) -> Arena:
+def check_plan(graph: Dataflow, in_place: Collection[relax.Var] = ()) -> Arena:
     """Play the kernels one after another over a map of who wrote each byte: what a kernel reads
-    must still be what the tensor's producer wrote there, though each spoils its scratch.
+    must still be what the tensor's producer wrote there, though each spoils its scratch. A kernel
+    of `in_place` may write over what it reads, element over element.
     """
     scratch = {
         var: 1 + 97 * step % 700
         for step, (var, value) in enumerate(graph.values.items())
         if is_kernel(value)
     }
-    arena = plan_arena(graph, scratch)
+    arena = plan_arena(graph, scratch, in_place)
     owner = np.full(arena.size, -1)
     producers: dict[relax.Var, set[int]] = {}
     outside = {*graph.parameters, arena.views[graph.result].root}
@@ -87,7 +93,11 @@ def check_plan(graph: Dataflow) -> Arena:
                     assert written_by <= sources(read, step), f"{read} was overwritten before {var}"
                     if arena.views[var].root not in outside:
                         mine = cells(arena, var, itemsize_of(var))
-                        assert not np.intersect1d(mine, cells(arena, read, itemsize_of(read))).size
+                        theirs = cells(arena, read, itemsize_of(read))
+                        if var in in_place and np.intersect1d(mine, theirs).size:
+                            assert lies_on(arena, var, read)
+                        else:
+                            assert not np.intersect1d(mine, theirs).size
         writes_halo = isinstance(value, relax.Call) and value.op.name == "relax.nn.pad"
         if (is_kernel(value) or writes_halo) and arena.views[var].root not in outside:
             first = cells(arena, var, itemsize_of(var))
@@ -96,6 +106,12 @@ def check_plan(graph: Dataflow) -> Arena:
             owner[(first[:, None] + np.arange(itemsize_of(var))).reshape(-1)] = step
             producers[var] = {step}
     return arena
+
+
+def lies_on(arena: Arena, var: relax.Var, other: relax.Var) -> bool:
+    """Whether elements of the same index have the same place."""
+    one, two = arena.views[var], arena.views[other]
+    return (one.root, one.offset, one.strides) == (two.root, two.offset, two.strides)
 
 
 def check_places(graph: Dataflow, arena: Arena) -> None:
@@ -126,8 +142,10 @@ def test_no_live_tensor_is_overwritten(
 ) -> None:
     network = miniature(np.random.default_rng(seed), Damage(norm=dead, inner=dead / 2), means)
     graph = Dataflow(lower_graph(reduce_graph(network), isa)["main"])
-    arena = check_plan(graph)
+    pools = [v for v, value in graph.values.items() if is_kernel(value) and is_max_pool(value)]
+    arena = check_plan(graph, pools)
     check_places(graph, arena)
+    assert [lies_on(arena, var, graph.values[var].args[1].fields[0]) for var in pools] == [True] * 3
     tensors = sum(prod(int(n) for n in root.ty.shape) * itemsize_of(root) for root in arena.offsets)
     assert arena.size < tensors, "tensors that never live together share memory"
 
@@ -188,6 +206,53 @@ def test_a_slice_is_a_window_and_parts_lie_side_by_side() -> None:
     assert views[b].root.same_as(joined)
     assert [views[part].offset for part in (a, b)] == [0, 3]
     assert views[a].strides == views[b].strides == (6 * 11, 11, 1)
+
+
+def test_a_kernel_writes_over_what_nobody_needs_any_more() -> None:
+    def network(x: relax.Var, emit: Emit) -> relax.Expr:
+        a = emit(nn.relu(x))
+        b = emit(nn.relu(a))
+        return add(emit(nn.relu(b)), b)
+
+    graph = graph_of(network)
+    a, b, c, total, *_ = graph.values
+    arena = plan_arena(graph, {}, [a, b, c, total])
+    assert lies_on(arena, b, a), "only b reads a"
+    assert arena.views[a].root not in graph.parameters
+    assert not lies_on(arena, c, b), "b is read after c"
+    assert not lies_on(arena, total, c), "the result has a place of its own"
+
+
+def test_memory_that_became_free_is_the_first_to_be_taken_again() -> None:
+    """Four tensors in a chain want two places, and the small one after them a part of these."""
+
+    def network(x: relax.Var, emit: Emit) -> relax.Expr:
+        for _ in range(4):
+            x = emit(nn.relu(x))
+        return nn.relu(emit(strided_slice(x, [0, 1, 2], [0, 0, 0], [4, 6, 4])))
+
+    graph = graph_of(network)
+    first, second, third, fourth, *_ = graph.values
+    arena = plan_arena(graph, {})
+    assert arena.offsets[first] == arena.offsets[third] != arena.offsets[second]
+    assert arena.offsets[second] == arena.offsets[fourth]
+    assert arena.size == 2 * 4 * 6 * 8 * 4
+
+
+def test_what_stays_lies_above_what_comes_and_goes() -> None:
+    """A narrow tensor that is read last must not push the wide ones apart."""
+
+    def network(x: relax.Var, emit: Emit) -> relax.Expr:
+        narrow = emit(nn.relu(emit(strided_slice(x, [0, 1, 2], [0, 0, 0], [4, 6, 2]))))
+        wide = x
+        for _ in range(5):
+            wide = emit(nn.relu(wide))
+        return concat([emit(nn.relu(narrow)), emit(nn.relu(wide))], 2)
+
+    graph = graph_of(network)
+    arena = plan_arena(graph, {})
+    narrow = next(var for var in arena.offsets if shape(var)[2] == 2)
+    assert arena.offsets[narrow] == max(arena.offsets.values())
 
 
 def test_a_tensor_needed_in_two_places_is_refused() -> None:
