@@ -1,5 +1,6 @@
 """ONNX files as checkpoints: what we export comes back bit for bit, what is damaged is refused."""
 
+import contextlib
 import subprocess
 import sys
 from collections.abc import Callable, MutableSequence
@@ -9,6 +10,8 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
@@ -257,3 +260,18 @@ def test_a_bad_file_ends_the_script_with_a_sentence(file: Path, tmp_path: Path) 
     assert result.stderr.startswith(f"error: {tmp_path}/cut.onnx is not a readable ONNX file")
     assert result.stderr.count("\n") == 1
     assert not (tmp_path / "build").exists()
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 20_000), st.integers(0, 255)), min_size=1, max_size=4))
+def test_any_damage_leaves_a_network_or_a_sentence(
+    file: Path, damage: list[tuple[int, int]]
+) -> None:
+    """In the first 20,000 bytes are the nodes."""
+    content = bytearray(file.read_bytes())
+    for position, value in damage:
+        content[position] = value
+    damaged = file.with_name("damaged.onnx")
+    damaged.write_bytes(content)
+    with contextlib.suppress(UserError):
+        load_onnx(damaged)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+import torch
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
@@ -20,6 +21,7 @@ from lprnet.decode import greedy
 from lprnet.errors import UserError
 from lprnet.export import to_onnx
 from lprnet.images import normalise
+from lprnet.model import LPRNet
 from lprnet.network import quantized_network
 from lprnet.onnx_import import load_onnx
 from lprnet.quantization import Quantization
@@ -46,40 +48,49 @@ def images() -> NDArray[np.uint8]:
     return np.stack([image for image, _ in sample_plates(30)])
 
 
-@pytest.fixture(scope="module")
-def quantize(images: NDArray[np.uint8], tmp_path_factory: pytest.TempPathFactory) -> Quantize:
-    """The default model as anyone would quantize it, 7-bit weights for CPUs without VNNI."""
-    folder = tmp_path_factory.mktemp("qdq")
+def ready(model: LPRNet, folder: Path) -> Path:
+    """`model` in ONNX, its batch norms folded, as ONNX Runtime's quantizer wants it."""
+    to_onnx(model, folder / "float.onnx", batch=None)
+    path = folder / "ready.onnx"
     logging.getLogger().setLevel(logging.ERROR)
-    to_onnx(load_model(DEFAULT_CHECKPOINT), folder / "float.onnx", batch=None)
-    ready = str(folder / "ready.onnx")
-    shape_inference.quant_pre_process(str(folder / "float.onnx"), ready, skip_symbolic_shape=True)
-    *_, last = (node.name for node in onnx.load(ready).graph.node if node.op_type == "Conv")
+    shape_inference.quant_pre_process(
+        str(folder / "float.onnx"), str(path), skip_symbolic_shape=True
+    )
+    return path
+
+
+def quantize_static(path: Path, images: NDArray[np.uint8], **options: Any) -> Path:
+    """`theirs.onnx` beside `path`, by default of 7-bit weights, which every CPU sums exactly."""
+    *_, last = (node.name for node in onnx.load(str(path)).graph.node if node.op_type == "Conv")
 
     class Reader(quantization.CalibrationDataReader):  # type: ignore[misc, name-defined]
         def __init__(self) -> None:
-            self.inputs: Iterator[NDArray[np.float32]] = iter(normalise(images[:5])[:, None])
+            self.inputs: Iterator[NDArray[np.float32]] = iter(normalise(images)[:, None])
 
         def get_next(self) -> dict[str, NDArray[np.float32]] | None:
             image = next(self.inputs, None)
             return None if image is None else {"images": image}
 
-    def write(**options: Any) -> Path:
-        path = folder / "theirs.onnx"
-        defaults = {
-            "quant_format": quantization.QuantFormat.QDQ,
-            "activation_type": UINT8,
-            "weight_type": INT8,
-            "per_channel": True,
-            "reduce_range": True,
-            "op_types_to_quantize": OPERATORS,
-            "nodes_to_exclude": [last],
-        }
-        with contextlib.redirect_stdout(io.StringIO()):
-            quantization.quantize_static(ready, str(path), Reader(), **(defaults | options))
-        return path
+    defaults = {
+        "quant_format": quantization.QuantFormat.QDQ,
+        "activation_type": UINT8,
+        "weight_type": INT8,
+        "per_channel": True,
+        "reduce_range": True,
+        "op_types_to_quantize": OPERATORS,
+        "nodes_to_exclude": [last],
+    }
+    theirs = path.with_name("theirs.onnx")
+    with contextlib.redirect_stdout(io.StringIO()):
+        quantization.quantize_static(str(path), str(theirs), Reader(), **(defaults | options))
+    return theirs
 
-    return write
+
+@pytest.fixture(scope="module")
+def quantize(images: NDArray[np.uint8], tmp_path_factory: pytest.TempPathFactory) -> Quantize:
+    """The default model as anyone would quantize it."""
+    path = ready(load_model(DEFAULT_CHECKPOINT), tmp_path_factory.mktemp("qdq"))
+    return lambda **options: quantize_static(path, images[:5], **options)
 
 
 def onnxruntime_logits(path: Path, images: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -149,17 +160,28 @@ def round_again_behind_pools(path: Path) -> None:
     path.write_bytes(model.SerializeToString())
 
 
-def test_an_artifact_of_theirs_reads_as_onnxruntime_does(
-    quantize: Quantize, images: NDArray[np.uint8], tmp_path: Path
+@pytest.mark.parametrize("means", [None, (0.4, 0.5, 0.6, 0.7)])
+def test_an_artifact_of_theirs_computes_what_onnxruntime_does(
+    means: tuple[float, ...] | None, images: NDArray[np.uint8], tmp_path: Path
 ) -> None:
-    path = quantize()
+    """With channels of dead batch norms, as the public checkpoint has them: no weight is left, and
+    a bias of either sign. It goes into the biases behind them; a per-image norm counts it.
+    """
+    model = load_model(DEFAULT_CHECKPOINT)
+    model.context_means = means
+    dead = torch.arange(128) % 3 == 0
+    norm = model.get_submodule("backbone.5")
+    assert isinstance(norm, torch.nn.BatchNorm2d)
+    with torch.no_grad():
+        norm.weight[dead] = 1e-24
+        norm.bias[dead] = torch.linspace(-0.5, 1.0, int(dead.sum()))
+    path = quantize_static(ready(model, tmp_path), images[:5])
     round_again_behind_pools(path)
-    request = Request(path, "static", None, "native", "manual", None, tmp_path)
-    built, _ = build(request)
+    built, _ = build(Request(path, "static", None, "native", "manual", None, tmp_path))
     kernels = [kernel.kernel for kernel in built.compiled[0].kernels]
     assert sum(kernel.startswith("look_up") for kernel in kernels) == 4
-    logits = Recognizer(built.artifact).logits(images)
-    assert_alike(logits, onnxruntime_logits(path, images))
+    assert built.manifest.context_means == (means and pytest.approx(means))
+    assert_alike(Recognizer(built.artifact).logits(images), onnxruntime_logits(path, images))
 
 
 @pytest.mark.parametrize(
