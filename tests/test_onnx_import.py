@@ -4,6 +4,7 @@ import contextlib
 import subprocess
 import sys
 from collections.abc import Callable, MutableSequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,14 +24,14 @@ from lprnet.errors import UserError
 from lprnet.export import to_onnx
 from lprnet.images import normalise
 from lprnet.model import LPRNet
-from lprnet.network import Network, quantized_network, torch_logits
+from lprnet.network import Network, quantized_network, static_network, torch_logits
 from lprnet.onnx_import import load_onnx
 from lprnet.quantization import Quantization
 from lprnet.quantize import static
 from lprnet.reduced_onnx import quantized_to_onnx
 from lprnet.runtime import Recognizer
 from lprnet.synthetic import sample_plates
-from lprnet.targets import find_target
+from lprnet.targets import AVX2, find_target
 from lprnet.topology import weight_and_bias
 from lprnet.weights import DEFAULT_CHECKPOINT
 
@@ -42,23 +43,11 @@ def images() -> NDArray[np.uint8]:
     return np.stack([image for image, _ in sample_plates(20)])
 
 
-def quantized(
-    images: NDArray[np.uint8], activation_bits: int, weight_bits: int, without: int = 0
-) -> Network:
-    """The default model, calibrated on a few of `images`; `without` so many channels of a layer."""
-    model = load_model(DEFAULT_CHECKPOINT)
-    with torch.no_grad():
-        for parameter in weight_and_bias(model, "backbone.8.block.2"):
-            parameter[:without] = 0.0
-    few = torch.from_numpy(normalise(images[:5]))
-    calibrated = calibrate(model, images[:5])
-    return quantized_network(static(calibrated, few, activation_bits, weight_bits))
-
-
 @pytest.fixture(scope="module")
 def network(images: NDArray[np.uint8]) -> Network:
-    """Weights of 7 bits, which every CPU sums exactly."""
-    return quantized(images, 8, 7)
+    """Of weights that every CPU sums exactly."""
+    few = images[:5]
+    return static_network(calibrate(load_model(DEFAULT_CHECKPOINT), few), few, AVX2)
 
 
 @pytest.fixture(scope="module")
@@ -95,23 +84,22 @@ def test_the_artifact_of_an_export_is_that_of_its_network(
     )
 
 
-@pytest.mark.parametrize(
-    ("activation_bits", "weight_bits", "without"), [(7, 8, 0), (8, 8, 63), (8, 7, 64)]
-)
+@pytest.mark.parametrize(("levels", "without"), [(127, 0), (255, 63), (255, 64)])
 def test_the_integers_of_an_export_come_back(
-    activation_bits: int,
-    weight_bits: int,
-    without: int,
-    images: NDArray[np.uint8],
-    tmp_path: Path,
+    levels: int, without: int, images: NDArray[np.uint8], tmp_path: Path
 ) -> None:
     """With activations of int8, with all but one channel of a layer gone, and with a dead layer."""
-    network = quantized(images, activation_bits, weight_bits, without)
+    model = load_model(DEFAULT_CHECKPOINT)
+    with torch.no_grad():
+        for parameter in weight_and_bias(model, "backbone.8.block.2"):
+            parameter[:without] = 0.0
+    calibrated = calibrate(model, images[:5])
+    quantization = static(calibrated, torch.from_numpy(normalise(images[:5])))
+    network = quantized_network(replace(quantization, levels=levels))
     quantized_to_onnx(network, tmp_path / "m.onnx")
     expected = network.expected(images)
-    np.testing.assert_allclose(
-        imported(tmp_path / "m.onnx").expected(images), expected, rtol=0, atol=1e-6
-    )
+    found = imported(tmp_path / "m.onnx").expected(images)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
     assert abs(expected).max() > 1
 
 
