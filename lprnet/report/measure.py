@@ -7,11 +7,15 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
+from lprnet.artifact import verify
 from lprnet.report.costs import Start, Throughput, latencies, on_all_cores, start
 from lprnet.report.engines import Contestant
+from lprnet.report.results import Proportion
 from lprnet.report.rows import Missing
 
 WARM_UP = 20
+ALONE = 3000
+"""Rounds of two artifacts by themselves; seconds."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,17 @@ def measure(
         for (one, (begun, texts, throughput)), times in zip(read.items(), samples, strict=True)
     }
     return {one: measured[same[one]] for one in contestants if same[one] in measured}, missing
+
+
+def proportion(
+    whole: Contestant, pruned: Contestant, image: NDArray[np.uint8], rounds: int = ALONE
+) -> Proportion:
+    """How the latencies and the arithmetic of two of our artifacts compare on `image`
+    `(24, 94, 3)`, uint8 BGR, with nobody else between their turns.
+    """
+    times = [float(one.min()) for one in latencies([whole, pruned], image, rounds, WARM_UP)]
+    macs = [verify(one.file).macs for one in (whole, pruned)]
+    return Proportion(whole.name, pruned.name, *macs, *times)
 
 
 def measured_for(contestants: Sequence[Contestant]) -> dict[Contestant, Contestant]:

@@ -38,6 +38,7 @@ class Row:
 
 COMBINED = "all combined"
 BASE = "base (MLC, manual)"
+STRUCTURED = "pruned, structured"
 
 ROWS = (
     Row(BASE),
@@ -45,7 +46,7 @@ ROWS = (
     Row("static int8", ("--quantized=static",)),
     Row("pruned I", ("--pruned=unstructured",)),
     Row("pruned II", ("--pruned=depth-aware",)),
-    Row("pruned, structured", ("--pruned=structured",)),
+    Row(STRUCTURED, ("--pruned=structured",)),
     Row("pruned + static int8", ("--pruned=structured", "--quantized=static")),
     Row("MLC, none", ("--schedule=none",)),
     Row("MLC, auto", ("--schedule=auto",)),

@@ -18,10 +18,10 @@ from lprnet.images import label_of, list_images
 from lprnet.report.costs import installed_bytes, noise
 from lprnet.report.engines import Contestant
 from lprnet.report.kernels import time_kernels
-from lprnet.report.measure import WARM_UP, measure
+from lprnet.report.measure import WARM_UP, measure, proportion
 from lprnet.report.results import SAMPLES, Line, Report, best
 from lprnet.report.rivals import OURS, rivals
-from lprnet.report.rows import PROJECT, Missing, build_rows
+from lprnet.report.rows import BASE, PROJECT, STRUCTURED, Missing, build_rows
 from lprnet.synthetic import sample_plates
 from lprnet.targets import find_target
 
@@ -71,6 +71,7 @@ def run(request: Request) -> Report:
         contestants += rivals(request.checkpoint, calibration, target.isa, folder)
     # 2. What each reads, how many plates a second, how soon, and how fast in turns on one core.
     measured, not_running = measure(contestants, plates.images, request.repeats)
+    pair = [one for one in measured if one.name in (BASE, STRUCTURED)]
     # 3. The kernels.
     network, _, _ = prepare(request.checkpoint, data, None, target.isa)
     kernels, without = time_kernels(network, target)
@@ -111,6 +112,7 @@ def run(request: Request) -> Report:
         sample_reader=first.name,
         sample_texts=tuple(plate.text for plate in greedy(reader(sheet)())),
         kernels=kernels,
+        proportion=proportion(pair[0], pair[1], plates.images[0]) if len(pair) == 2 else None,
     )
 
 

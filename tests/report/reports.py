@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from lprnet.bench import Accuracy, Record
 from lprnet.report.costs import Start, Throughput
-from lprnet.report.results import Kernel, Kernels, Line, Report
+from lprnet.report.results import Kernel, Kernels, Line, Proportion, Report
 from lprnet.report.rows import Missing
 
 
@@ -55,4 +55,5 @@ def report() -> Report:
         sample_reader="all combined",
         sample_texts=("京A12345", "", "IO"),
         kernels=Kernels(1e11, 5e10, kernels),
+        proportion=Proportion("base", "all combined", 64_000_000, 24_000_000, 0.4, 0.16),
     )

@@ -1,6 +1,7 @@
 """One file is measured once; what does not run is told, with the reason."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,7 +9,8 @@ import pytest
 from lprnet.report import measure as module
 from lprnet.report.costs import Start, Throughput
 from lprnet.report.engines import Contestant
-from lprnet.report.measure import measure, measured_for
+from lprnet.report.measure import measure, measured_for, proportion
+from lprnet.report.results import Proportion
 
 IMAGES = np.zeros((2, 24, 94, 3), np.uint8)
 
@@ -57,3 +59,22 @@ def test_twins_share_what_was_measured(
     assert measured[twin].as_name == "a"
     assert measured[rival].samples == [5]
     assert [(one.name, one.reason) for one in missing] == [("b", "no such instruction")]
+
+
+def test_a_pair_takes_turns_alone(
+    contestants: list[Contestant], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, b, *_ = contestants
+    seen = []
+
+    def latencies(
+        two: list[Contestant], image: np.ndarray, rounds: int, _: int
+    ) -> list[np.ndarray]:
+        seen.append((two, image.shape, rounds))
+        return [np.array([0.5, 0.4]), np.array([0.2, 0.3])]
+
+    monkeypatch.setattr(module, "latencies", latencies)
+    monkeypatch.setattr(module, "verify", lambda file: SimpleNamespace(macs=len(file.name) + 7))
+    found = proportion(a, b, IMAGES[0], 9)
+    assert seen == [([a, b], (24, 94, 3), 9)]
+    assert found == Proportion("a", "b", 8, 8, 0.4, 0.2)
