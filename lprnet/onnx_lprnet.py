@@ -73,8 +73,10 @@ def find_lprnet(graph: OnnxGraph) -> OnnxLPRNet:
             raise graph.refusal(node, f"has other max pools before it than {layer.name}; {ANOTHER}")
         if layer.context is not None and contexts[layer.context].path.origin is not node:
             raise graph.refusal(node, f"feeds no context map, as {layer.name} does; {ANOTHER}")
-        if layer.source is None and path.origin is not None:
-            raise graph.refusal(node, f"is not the first; LPRNet has no layer before it; {ANOTHER}")
+        if layer.source is None and (path.origin is not None or path.rectified or path.slices):
+            raise graph.refusal(node, f"does not read the image as LPRNet's first does; {ANOTHER}")
+        if layer.source is not None and not (path.rectified or path.steps):
+            raise graph.refusal(node, f"has no ReLU before it; {ANOTHER}")
         node = path.origin
     means = None if per_image else tuple(float(norm) for norm in norms if norm is not None)
     paths = tuple(context.path for context in contexts)
@@ -120,7 +122,7 @@ def _context(graph: OnnxGraph, name: str, number: int) -> _Context:
     if node is not None and node.op_type == "AveragePool":
         kernel, stride = (graph.integers(node, key, []) for key in ("kernel_shape", "strides"))
         (rows, columns), (_, right) = pool or ((1, 1), (1, 1))
-        over_height = kernel == [4 * rows, columns] and stride[1:] == [right]
+        over_height = (kernel, stride) == ([4 * rows, columns], [4 * rows, right])
         own = pool is not None and (kernel, stride) == (list(pool[0]), list(pool[1]))
         if any(graph.padding(node)) or graph.integers(node, "ceil_mode", [0]) != [0]:
             own = over_height = False
@@ -130,9 +132,11 @@ def _context(graph: OnnxGraph, name: str, number: int) -> _Context:
     elif pool is not None:
         producer(graph, name, "AveragePool")
     path = path_to(graph, name)
-    if path.slices or path.pools or len(path.steps) > 1:
-        raise graph.refusal(
-            graph.origins[name], f"changes what context map {number} averages; use {STATIC}"
+    whole = path.origin is not None and not path.slices and not path.pools
+    if not whole or not (path.rectified or path.steps) or len(path.steps) > 1:
+        raise UserError(
+            f"{graph.path}: {name!r}, which context map {number} averages, is not what a layer of "
+            f"LPRNet emits behind its ReLU, rounded at most once; {ANOTHER}, or {STATIC}"
         )
     return _Context(path, norm, over_height)
 

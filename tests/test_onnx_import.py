@@ -118,6 +118,16 @@ def test_a_float_export_comes_back(
     np.testing.assert_allclose(got, expected, rtol=0, atol=1e-5 * abs(expected).max())
 
 
+@pytest.mark.parametrize("number", [0, 5, 14])
+def test_a_float_layer_without_its_relu_is_refused(number: int, tmp_path: Path) -> None:
+    to_onnx(load_model(DEFAULT_CHECKPOINT), tmp_path / "m.onnx")
+    model = onnx.load(str(tmp_path / "m.onnx"))
+    nodes(model.graph, "Relu")[number].op_type = "Identity"
+    (tmp_path / "m.onnx").write_bytes(model.SerializeToString())
+    with pytest.raises(UserError, match=r"m\.onnx: .*(no ReLU before it|behind its ReLU)"):
+        load_onnx(tmp_path / "m.onnx")
+
+
 @pytest.mark.parametrize(
     "options", [{"quantized": "weights"}, {"pruned": "structured"}, {"calibration": Path("plates")}]
 )
@@ -186,6 +196,10 @@ def swap(inputs: MutableSequence[str]) -> None:
     inputs[0], inputs[1] = inputs[1], inputs[0]
 
 
+def average_the_image(graph: onnx.GraphProto) -> None:
+    nodes(graph, "AveragePool")[0].input[0] = graph.input[0].name
+
+
 def reroute(graph: onnx.GraphProto) -> None:
     """The last layer reads its own output."""
     nodes(graph, "Conv")[-1].input[0] = graph.output[0].name
@@ -210,10 +224,12 @@ def reroute(graph: onnx.GraphProto) -> None:
         (lambda g: set_ints(nodes(g, "MaxPool")[1], "strides", [1, 1]), "other max pools before"),
         (lambda g: set_ints(nodes(g, "Conv")[2], "pads", [0, 0, 0, 0]), "is not LPRNet's backbone"),
         (lambda g: set_ints(nodes(g, "AveragePool")[2], "strides", [16, 3]), "context map 2"),
+        (lambda g: set_ints(nodes(g, "AveragePool")[2], "strides", [1, 2]), "context map 2"),
         (lambda g: set_ints(nodes(g, "Concat")[0], "axis", [2]), "four context maps"),
         (lambda g: swap(nodes(g, "Concat")[0].input), "feeds no context map"),
         (lambda g: setattr(nodes(g, "Relu")[2], "op_type", "Sigmoid"), "stands where LPRNet has"),
         (lambda g: setattr(nodes(g, "Relu")[2], "domain", "else.where"), "foreign domain"),
+        (average_the_image, "behind its ReLU"),
         (elsewhere, "lies in another file"),
         (huge, "does not hold what its shape says"),
         (huge_and_empty, "is not LPRNet's|no scale for each"),
