@@ -4,6 +4,8 @@ Frantar et al., "GPTQ: Accurate Post-Training Quantization for Generative Pre-tr
 arXiv:2210.17323, section 3.3, with the moments of the layer's own inputs as Hessian.
 """
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -13,9 +15,18 @@ DAMPING = 1e-4
 """Added to the Hessian's diagonal, relative to its mean: dead inputs make it singular."""
 
 
-def round_weights(moments: Gram, solution: Tensor, scales: Tensor, levels: int) -> Tensor:
-    """The `(K + 1, O)` solution on the grid `scales * [-levels, levels]`; its last row, the bias,
-    stays real and takes what error is left."""
+Rounding = Callable[[int, Tensor], Tensor]
+"""A row's index and real multiples of the scales `(O,)` to integers, each row once."""
+
+
+def to_levels(levels: int) -> Rounding:
+    """To the nearest of `[-levels, levels]`."""
+    return lambda _, real: real.round().clamp(-levels, levels)
+
+
+def round_weights(moments: Gram, solution: Tensor, scales: Tensor, rounding: Rounding) -> Tensor:
+    """The `(K + 1, O)` solution on the grid of `scales` that `rounding` chooses from; its last row,
+    the bias, stays real and takes what error is left."""
     size = len(solution)
     hessian = moments.inputs.clone()
     damping = DAMPING * max(float(hessian.diagonal().mean()), 1e-12)
@@ -28,7 +39,7 @@ def round_weights(moments: Gram, solution: Tensor, scales: Tensor, levels: int) 
     left = solution[order].clone()
     rounded = torch.empty_like(solution)
     for step, row in enumerate(order[:-1].tolist()):
-        rounded[row] = (left[step] / scales).round().clamp(-levels, levels) * scales
+        rounded[row] = rounding(row, left[step] / scales) * scales
         error = (left[step] - rounded[row]) / factor[step, step]
         left[step + 1 :] -= factor[step, step + 1 :, None] * error
     rounded[-1] = left[-1]

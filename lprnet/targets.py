@@ -33,9 +33,11 @@ class Isa:
     dot4: Dot4
 
     @property
-    def weight_bits(self) -> int:
-        """Bits of the weights whose products with 8-bit activations it sums exactly."""
-        return 8 if self.dot4 is Dot4.AVX512_VNNI else 7
+    def weight_bits(self) -> int | None:
+        """Bits of the weights whose products with 8-bit activations it sums exactly; None where
+        that depends on pairs of them (`lprnet/pairs.py`).
+        """
+        return 8 if self.dot4 is Dot4.AVX512_VNNI else None
 
     @property
     def vector_bytes(self) -> int:

@@ -10,13 +10,17 @@ from numpy.typing import NDArray
 from lprnet.calibration import calibration_files, read_images
 from lprnet.checkpoint import load_model
 from lprnet.compact import compact
+from lprnet.compile import lower_network
 from lprnet.errors import UserError
 from lprnet.images import normalise
 from lprnet.integer import integer_network
+from lprnet.merge import Weights
 from lprnet.model import CONTEXT_POOLS, LPRNet, calibrate_context_means
+from lprnet.network import quantized_network
 from lprnet.quantization import Quantization
 from lprnet.quantize import static, weights_only
 from lprnet.scales import activation_scale, weight_scales
+from lprnet.targets import find_target
 from lprnet.topology import LAYERS, convolution
 from tests.conftest import RealData
 
@@ -105,9 +109,9 @@ def naive_sums(quantization: Quantization, image: NDArray[np.uint8]) -> list[Int
 
 
 @torch.no_grad()
-@pytest.mark.parametrize(("activation_bits", "weight_bits"), [(8, 7), (7, 8)])
+@pytest.mark.parametrize(("activation_bits", "weight_bits"), [(8, 7), (7, 8), (8, None)])
 def test_integers_are_exact(
-    model: LPRNet, pixels: NDArray[np.uint8], activation_bits: int, weight_bits: int
+    model: LPRNet, pixels: NDArray[np.uint8], activation_bits: int, weight_bits: int | None
 ) -> None:
     images = torch.from_numpy(normalise(pixels))
     quantization = static(model, images, activation_bits, weight_bits)
@@ -119,12 +123,34 @@ def test_integers_are_exact(
         mine = ours[0].numpy()[np.any(ours[0].numpy() != 0, axis=(1, 2))]
         assert np.array_equal(mine, kept)
     for name, layer in quantization.layers.items():
-        limit = 63 if name == "backbone.0" else 2 ** (weight_bits - 1) - 1
+        limit = 2 ** ((weight_bits or 8) - 1) - 1
+        if name == "backbone.0" and weight_bits is not None:
+            limit = 63
         assert np.abs(layer.weight.values).max() <= limit
         assert (layer.weight.scale > 0).all()
         assert layer.output_scale > 0
     error = network.logits(pixels) - model(images).detach().numpy()
     assert np.abs(error).max() < 0.05 * float(model(images).abs().max().detach())
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", ["broadwell", "skylake-avx512"])
+def test_pairs_are_those_that_kernels_add(
+    model: LPRNet, pixels: NDArray[np.uint8], name: str
+) -> None:
+    """Also where rounding makes channels constant, which the compiler then drops."""
+    hostile = copy.deepcopy(model)
+    with torch.no_grad():
+        convolution(hostile, "backbone.8.block.0").weight[:3] = 1e-30
+        bias = convolution(hostile, "backbone.8.block.0").bias
+        assert bias is not None
+        bias[:3] = 1.0
+        convolution(hostile, "backbone.16").weight[:, 1] *= 1e-6
+    quantization = static(hostile, torch.from_numpy(normalise(pixels)), weight_bits=None)
+    largest = max(np.abs(layer.weight.values).max() for layer in quantization.layers.values())
+    assert largest > 64
+    target = find_target(name)
+    lower_network(quantized_network(quantization), target, Weights())  # checks every pair
 
 
 @torch.no_grad()

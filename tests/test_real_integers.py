@@ -64,14 +64,14 @@ def adding_up(quantization: Quantization) -> Quantization:
     """Its logits replaced by sums of a few of its integers: a wrong one, by one level at one
     position, cannot hide behind a small weight.
     """
-    values = np.zeros(quantization.container.values.shape, np.int8)
-    columns = context_columns(quantization.model)
+    model = copy.deepcopy(quantization.model)
+    weight, bias = weight_and_bias(model, CONTAINER)
+    values = np.zeros(weight.shape, np.int8)
+    columns = context_columns(model)
     for context, channels in enumerate(columns):
         for channel in range(channels.start, channels.stop):
             values[context * ROWS + channel % ROWS, channel] = 1
-    model = copy.deepcopy(quantization.model)
     with torch.no_grad():
-        weight, bias = weight_and_bias(model, CONTAINER)
         weight.copy_(torch.from_numpy(values))
         bias.zero_()
     ones, zeros = np.ones(CLASSES, np.float32), np.zeros(CLASSES, np.float32)
