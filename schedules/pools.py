@@ -8,6 +8,9 @@ Max pool, one vector of channels at a time:
    registers, `(columns - 1) * stride + 3` of them, each shared by the windows that overlap it.
 3. Unroll both, vectorise the channels.
 
+So a tile is read whole before it is written, and no later one reads what lies at its indices: the
+result may lie on the input, whose lines are in L1, rather than claim memory of its own.
+
 Average pool: an accumulator a vector of channels, the window summed row by row. In float32 as many
 vectors at a time as fit the registers, so that additions need not wait for each other; bytes are
 widened on the way, which keeps the ports busy with one vector.
