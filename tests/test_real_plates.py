@@ -12,7 +12,9 @@ from lprnet.checkpoint import load_model
 from lprnet.compile import Build, Source, compile_network
 from lprnet.decode import greedy
 from lprnet.images import list_images, normalise
+from lprnet.integer import integer_network
 from lprnet.network import float_network
+from lprnet.quantize import static
 from lprnet.runtime import Recognizer
 from lprnet.subnormals import subnormals_as_zero
 from lprnet.targets import find_target
@@ -75,3 +77,15 @@ def test_the_artifact_is_small_and_so_is_its_work(plates: Plates) -> None:
     assert plates.built.manifest.macs <= 67_000_000
     assert plates.built.artifact.stat().st_size <= 600 * 1024
     assert len(plates.built.manifest.calibration) <= 100
+
+
+@subnormals_as_zero()
+def test_static_int8_without_vnni_reads_as_float_does(plates: Plates, real_data: RealData) -> None:
+    """By the integers' specification, which an artifact equals (`test_real_integers.py`)."""
+    images = read_images(calibration_files(real_data.images))
+    model = calibrate(load_model(real_data.checkpoint), images)
+    network = integer_network(static(model, torch.from_numpy(normalise(images)), weight_bits=None))
+    pixels = read_images(list_images([str(real_data.images)]))
+    read = [plate.text for some in np.split(pixels, 20) for plate in greedy(network.logits(some))]
+    assert sum(a == b for a, b in zip(read, plates.compiled, strict=True)) >= 990
+    assert sum(a == b for a, b in zip(read, plates.labels, strict=True)) >= 899
