@@ -30,7 +30,7 @@ from lprnet.prune import depth_aware, structured, unstructured
 from lprnet.quantization import Quantization
 from lprnet.runtime import Recognizer
 from lprnet.subnormals import subnormals_as_zero
-from lprnet.targets import Isa, find_targets
+from lprnet.targets import find_targets
 from relay_passes.pair_sums import PairSumError
 from schedules.apply import KernelReport
 
@@ -79,7 +79,7 @@ def build(request: Request) -> tuple[Build, Record | None]:
     targets = find_targets(request.target)
     how = (request.quantized, request.pruned)
     model, images, files = _reduced(request.checkpoint, request.calibration, *how)
-    networks = {target: _network(model, images, *how, target.isa) for target in targets}
+    networks = dict.fromkeys(targets, _network(model, images, *how))
     source = Source(request.checkpoint, tuple(file.name for file in files))
     artifact = request.output / f"lprnet-{networks[targets[0]].variant}-{request.target}.so"
     try:
@@ -96,7 +96,6 @@ def prepare(
     checkpoint: Path,
     calibration: Path | None,
     quantized: str | None,
-    isa: Isa,
     pruned: str | None = None,
 ) -> tuple[Network, NDArray[np.uint8], list[Path]]:
     """The network to compile, images to compare it on, and the files it was calibrated on.
@@ -104,7 +103,7 @@ def prepare(
     Raises `UserError` for a bad checkpoint or image.
     """
     model, images, files = _reduced(checkpoint, calibration, quantized, pruned)
-    return _network(model, images, quantized, pruned, isa), images, files
+    return _network(model, images, quantized, pruned), images, files
 
 
 def _reduced(
@@ -146,14 +145,13 @@ def _network(
     images: NDArray[np.uint8],
     quantized: str | None,
     pruned: str | None,
-    isa: Isa,
 ) -> Network:
-    """The variant to compile, in integers that `isa` sums exactly where they are chosen here."""
+    """The variant to compile."""
     if isinstance(model, Quantization):
         return quantized_network(model)
     match quantized:
         case "static":
-            network = static_network(model, images, isa)
+            network = static_network(model, images)
         case "weights":
             network = weights_only_network(model, images)
         case _:

@@ -114,7 +114,7 @@ def compare(request: Request) -> Comparison:
             "a machine that has them."
         )
     network, images, _ = prepare(
-        request.checkpoint, request.calibration, request.quantized, target.isa, request.pruned
+        request.checkpoint, request.calibration, request.quantized, request.pruned
     )
     log = open_log(request.logs / target.name / network.variant)
     quantized = quantize_graph(reduce_graph(to_relax(network.model)), network.scales)

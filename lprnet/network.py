@@ -12,7 +12,6 @@ from lprnet.integer import integer_network
 from lprnet.model import LPRNet
 from lprnet.quantization import IMAGE_SCALE, Quantization, QuantizedWeight
 from lprnet.quantize import static, weights_only
-from lprnet.targets import Isa
 from lprnet.topology import CONTAINER, LAYERS
 from relay_passes.insert_quantize import Grid, LayerScales
 
@@ -53,12 +52,9 @@ def float_network(model: LPRNet) -> Network:
     return Network("fp32", model, (), lambda images: torch_logits(model, images))
 
 
-def static_network(model: LPRNet, images: NDArray[np.uint8], isa: Isa) -> Network:
-    """`model` in integers that `isa` sums exactly, calibrated on `images` `(N, 24, 94, 3)` uint8
-    BGR.
-    """
-    pixels = torch.from_numpy(normalise(images))
-    return quantized_network(static(model, pixels, weight_bits=isa.weight_bits))
+def static_network(model: LPRNet, images: NDArray[np.uint8]) -> Network:
+    """`model` in integers, calibrated on `images` `(N, 24, 94, 3)` uint8 BGR."""
+    return quantized_network(static(model, torch.from_numpy(normalise(images))))
 
 
 def quantized_network(quantization: Quantization) -> Network:

@@ -169,7 +169,7 @@ def _compile(
     checkpoint: Path, calibration: Path | None, quantized: str | None, target: Target
 ) -> tuple[str, list[_Kernel]]:
     """Every kernel of a variant, compiled alone, counted and timed."""
-    network, *_ = prepare(checkpoint, calibration, quantized, target.isa)
+    network, *_ = prepare(checkpoint, calibration, quantized)
     graph = quantize_graph(reduce_graph(to_relax(network.model)), network.scales)
     module, reports = apply(lower_graph(graph, target.isa), target.isa)
     calls: dict[str, int] = {}

@@ -6,12 +6,12 @@ uint8 pixels it came as. The container computes in float32, on int8 weights: it 
 percent of the arithmetic, and reads exact integer sums over pool windows. `integer.py` says what
 the integers compute.
 
-With VNNI any product of 8-bit activations and weights is exact; the first weights, which meet
-pixels, have 7 bits all the same. Without it products take part in saturating 16-bit pair sums
-(`vpmaddubsw`): weights have 8 bits and a pair of them a limit (`pairs.py`), and channels that such
-weights would not hear are left out (`silence.py`). There every image also counts a second time, a
-little aside, so that refits follow the noise of the calibration images less: of 1200 warped ones
-the public checkpoint's logits are read 0.2 dB nearer to the float network's.
+The integers are the same for every CPU, and so is what it reads. Without VNNI products take part
+in saturating 16-bit pair sums (`vpmaddubsw`), so weights have 8 bits and a pair of them a limit
+(`pairs.py`). Channels that such weights would not hear are left out (`silence.py`). Every image
+counts a second time, a little aside, so that refits follow the noise of the calibration images
+less: of 1200 warped ones the public checkpoint's logits are read 0.2 dB nearer to the float
+network's.
 """
 
 from dataclasses import dataclass, replace
@@ -44,19 +44,16 @@ from lprnet.scales import UNSEEN, activation_scale, weight_scales
 from lprnet.silence import audible_channels, cut, silence
 from lprnet.topology import CONTAINER, LAYERS, Layer, weight_and_bias
 
-PIXEL_WEIGHT_BITS = 7
-CONTAINER_LEVELS = 127
-"""int8 in every variant: its arithmetic is float32, so no pair sum limits it."""
+ACTIVATION_LEVELS = 255
+WEIGHT_LEVELS = 127
+"""Of weights that meet float32 activations, so that no pair sum limits them."""
 ASIDE = 2
 """Pixels."""
 
 
 @torch.no_grad()
-def static(
-    model: LPRNet, images: Tensor, activation_bits: int = 8, weight_bits: int | None = 7
-) -> Quantization:
-    """Quantize weights and activations of `model`, calibrated on `images` `(N, 3, 24, 94)`; with
-    `weight_bits` None, weights to 8 bits as far as pair sums with bytes allow.
+def static(model: LPRNet, images: Tensor) -> Quantization:
+    """Quantize weights and activations of `model`, calibrated on `images` `(N, 3, 24, 94)`.
 
     Layer by layer, from inputs that already carry the noise of all layers before, the weights are
     refitted to the float network's outputs (`gram.ridge`) and rounded (`rounding`). Labels are not
@@ -64,49 +61,40 @@ def static(
     images, and for images that are not finite.
     """
     _check(images)
-    in_pairs = weight_bits is None
-    if in_pairs:
-        images = torch.cat(
-            [images, F.pad(images, (ASIDE, 0, 0, 0), mode="replicate")[..., :-ASIDE]]
-        )
-    folded = fold(model)
+    aside = F.pad(images, (ASIDE, 0, 0, 0), mode="replicate")[..., :-ASIDE]
+    return _static(fold(model), torch.cat([images, aside]))
+
+
+def _static(folded: LPRNet, images: Tensor) -> Quantization:
     real = equalize(compact(folded), images)
     wanted, logits = before_relu(real, images), real.logits(images)
-    levels = 2**activation_bits - 1
-    if in_pairs:
-        kept = audible_channels(real)
-        real, folded = cut(real, kept), silence(folded, real, kept)
-        wanted = {name: outputs[:, kept[name]] for name, outputs in wanted.items()}
+    audible = audible_channels(real)
+    real, folded = cut(real, audible), silence(folded, real, audible)
+    wanted = {name: outputs[:, audible[name]] for name, outputs in wanted.items()}
     rounded = _Rounded({}, {}, {})
     steps: dict[str, float] = {}
     sqnr: dict[str, float] = {}
 
     def quantize_layer(layer: Layer, x: Tensor) -> Tensor:
         name = layer.name
-        bits = weight_bits
-        if bits is not None and layer.source is None:
-            bits = min(bits, PIXEL_WEIGHT_BITS)
-        most = None if bits is None else 2 ** (bits - 1) - 1
         before = IMAGE_SCALE if layer.source is None else steps[layer.source]
         moments = gram(real.weights[name], x, wanted[name])
-        rounded.add(name, real, moments, most, before)
+        rounded.add(name, real, moments, None, before)
         weight = rounded.weights[name]
         y = F.conv2d(x, weight, rounded.biases[name], padding=padding(weight)).relu()
-        steps[name] = activation_scale(y, levels)
-        y = (y / steps[name]).round().clamp(0, levels) * steps[name]
+        steps[name] = activation_scale(y, ACTIVATION_LEVELS)
+        y = (y / steps[name]).round().clamp(0, ACTIVATION_LEVELS) * steps[name]
         sqnr[name] = _sqnr(wanted[name].relu(), y)
         return y
 
     rounded.add_container(real, real.activations(images, quantize_layer), logits)
     quantized = rounded.model(real, folded)
     living = living_channels(folded)
-    if in_pairs:
-        left = living_channels(fold(quantized))
-        kept = {name: torch.isin(living[name], left[name]).nonzero().flatten() for name in living}
-        if any(len(kept[name]) < len(living[name]) for name in living):
-            # Without them their neighbours meet in other pairs.
-            silent = silence(folded, real, kept)
-            return static(silent, images[: len(images) // 2], activation_bits, weight_bits)
+    left = living_channels(fold(quantized))
+    kept = {name: torch.isin(living[name], left[name]).nonzero().flatten() for name in living}
+    if any(len(kept[name]) < len(living[name]) for name in living):
+        # Without them their neighbours meet in other pairs.
+        return _static(fold(silence(folded, real, kept)), images)
     layers = {
         layer.name: QuantizedLayer(
             weight=rounded.integers(quantized, living[layer.name], layer.name),
@@ -118,11 +106,11 @@ def static(
         for layer in LAYERS
     }
     container = rounded.integers(quantized, torch.arange(CLASSES), CONTAINER)
-    return Quantization(layers, container, levels, quantized)
+    return Quantization(layers, container, ACTIVATION_LEVELS, quantized)
 
 
 @torch.no_grad()
-def weights_only(model: LPRNet, images: Tensor, weight_bits: int = 8) -> WeightsOnly:
+def weights_only(model: LPRNet, images: Tensor) -> WeightsOnly:
     """Quantize the weights of `model`, the container's too; arithmetic stays float32.
 
     `images` `(N, 3, 24, 94)` say which rounding errors its outputs notice. Raises as `static`.
@@ -131,12 +119,11 @@ def weights_only(model: LPRNet, images: Tensor, weight_bits: int = 8) -> Weights
     folded = fold(model)
     real = equalize(compact(folded), images)
     wanted = before_relu(real, images)
-    levels = 2 ** (weight_bits - 1) - 1
     rounded = _Rounded({}, {}, {})
 
     def quantize_layer(layer: Layer, x: Tensor) -> Tensor:
         moments = gram(real.weights[layer.name], x, wanted[layer.name])
-        rounded.add(layer.name, real, moments, levels)
+        rounded.add(layer.name, real, moments, WEIGHT_LEVELS)
         weight = rounded.weights[layer.name]
         return F.conv2d(x, weight, rounded.biases[layer.name], padding=padding(weight)).relu()
 
@@ -178,7 +165,7 @@ class _Rounded:
         """
         contexts = torch.cat(context_means(outputs), dim=1)
         moments = gram(real.weights[CONTAINER], contexts[:, :, None], logits[:, :, None])
-        self.add(CONTAINER, real, moments, CONTAINER_LEVELS)
+        self.add(CONTAINER, real, moments, WEIGHT_LEVELS)
 
     def model(self, real: Compact, folded: LPRNet) -> LPRNet:
         """`folded` with the rounded values of `real`'s layers in their places."""

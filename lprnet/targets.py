@@ -33,11 +33,9 @@ class Isa:
     dot4: Dot4
 
     @property
-    def weight_bits(self) -> int | None:
-        """Bits of the weights whose products with 8-bit activations it sums exactly; None where
-        that depends on pairs of them (`lprnet/pairs.py`).
-        """
-        return 8 if self.dot4 is Dot4.AVX512_VNNI else None
+    def saturates(self) -> bool:
+        """Whether it sums products of bytes in pairs of 16 bits (`relay_passes/pair_sums.py`)."""
+        return self.dot4 is not Dot4.AVX512_VNNI
 
     @property
     def vector_bytes(self) -> int:

@@ -145,7 +145,7 @@ def _integer_conv2d(
     packed = pack_weight(source.spread(weight, channels), block)
     grouped = packed.reshape(*packed.shape[:3], channels // GROUP, GROUP, block)
     grouped = np.ascontiguousarray(grouped.swapaxes(4, 5))
-    if emit.isa.weight_bits is None:
+    if emit.isa.saturates:
         check_pair_sums(grouped, largest_input)
     arguments = [
         emit.view(source, source.height, source.width, channels),

@@ -31,7 +31,7 @@ from lprnet.quantize import static
 from lprnet.reduced_onnx import quantized_to_onnx
 from lprnet.runtime import Recognizer
 from lprnet.synthetic import sample_plates
-from lprnet.targets import AVX2, find_target
+from lprnet.targets import find_target
 from lprnet.topology import weight_and_bias
 from lprnet.weights import DEFAULT_CHECKPOINT
 
@@ -47,7 +47,7 @@ def images() -> NDArray[np.uint8]:
 def network(images: NDArray[np.uint8]) -> Network:
     """Of weights that every CPU sums exactly."""
     few = images[:5]
-    return static_network(calibrate(load_model(DEFAULT_CHECKPOINT), few), few, AVX2)
+    return static_network(calibrate(load_model(DEFAULT_CHECKPOINT), few), few)
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,6 @@ from lprnet.decode import greedy
 from lprnet.network import Network, static_network
 from lprnet.reduced_onnx import quantized_to_onnx
 from lprnet.synthetic import sample_plates
-from lprnet.targets import AVX2
 from lprnet.weights import DEFAULT_CHECKPOINT
 
 
@@ -27,7 +26,7 @@ def images() -> NDArray[np.uint8]:
 def network(images: NDArray[np.uint8]) -> Network:
     """Weights of 7 bits: ONNX Runtime, too, sums them exactly on any CPU."""
     few = images[:10]
-    return static_network(calibrate(load_model(DEFAULT_CHECKPOINT), few), few, AVX2)
+    return static_network(calibrate(load_model(DEFAULT_CHECKPOINT), few), few)
 
 
 @pytest.fixture(scope="module")

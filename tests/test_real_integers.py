@@ -43,7 +43,7 @@ def test_every_integer_on_every_image(name: str, real_data: RealData, tmp_path: 
     images = read_images(files)
     model = calibrate(load_model(real_data.checkpoint), images)
     inputs = torch.from_numpy(normalise(images))
-    quantization = adding_up(static(model, inputs, weight_bits=target.isa.weight_bits))
+    quantization = adding_up(static(model, inputs))
     built = compile_network(
         {target: quantized_network(quantization)},
         Source(real_data.checkpoint, tuple(file.name for file in files)),

@@ -84,7 +84,7 @@ def test_static_int8_without_vnni_reads_as_float_does(plates: Plates, real_data:
     """By the integers' specification, which an artifact equals (`test_real_integers.py`)."""
     images = read_images(calibration_files(real_data.images))
     model = calibrate(load_model(real_data.checkpoint), images)
-    network = integer_network(static(model, torch.from_numpy(normalise(images)), weight_bits=None))
+    network = integer_network(static(model, torch.from_numpy(normalise(images))))
     pixels = read_images(list_images([str(real_data.images)]))
     read = [plate.text for some in np.split(pixels, 20) for plate in greedy(network.logits(some))]
     assert sum(a == b for a, b in zip(read, plates.compiled, strict=True)) >= 990

@@ -26,7 +26,7 @@ from lprnet.model import LPRNet
 from lprnet.network import static_network
 from lprnet.reduced_onnx import quantized_to_onnx, reduced_to_onnx
 from lprnet.report.engines import GRAPHS, Contestant
-from lprnet.targets import Dot4, Isa
+from lprnet.targets import Isa
 from relay_passes.pipeline import reduce_graph
 
 PERCENTILE = 99.99
@@ -72,15 +72,13 @@ def rivals(checkpoint: Path, images: NDArray[np.uint8], isa: Isa, folder: Path) 
                 Contestant(f"ONNX Runtime {kind}", "onnxruntime", form, graph, ONNXRUNTIME)
             )
             found.append(Contestant(f"OpenVINO {kind}", "openvino", form, graph, OPENVINO))
-    quantized = quantized_rivals(calibrated, images, isa, files["quantized"])
+    quantized = quantized_rivals(calibrated, images, files["quantized"])
     return [*found, *quantized]
 
 
-def quantized_rivals(
-    calibrated: LPRNet, images: NDArray[np.uint8], isa: Isa, file: Path
-) -> list[Contestant]:
+def quantized_rivals(calibrated: LPRNet, images: NDArray[np.uint8], file: Path) -> list[Contestant]:
     """Those that run our quantized network, written to `file` as QDQ ONNX."""
-    quantized_to_onnx(static_network(calibrated, images, isa), file)
+    quantized_to_onnx(static_network(calibrated, images), file)
     return [
         Contestant("ONNX Runtime int8", "onnxruntime, pixels", file, "quantized", ONNXRUNTIME),
         Contestant("OpenVINO int8", "openvino, pixels", file, "quantized", OPENVINO),
@@ -116,7 +114,7 @@ def _quantize(
                 quant_format=quantization.QuantFormat.QDQ,
                 per_channel=True,
                 # Without VNNI, products of 8 bits by 8 overflow the 16 they are summed in.
-                reduce_range=isa.dot4 is not Dot4.AVX512_VNNI,
+                reduce_range=isa.saturates,
                 activation_type=quantization.QuantType.QUInt8,
                 weight_type=quantization.QuantType.QInt8,
                 op_types_to_quantize=BACKBONE_OPERATORS if float_tail else None,

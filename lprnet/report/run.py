@@ -73,7 +73,7 @@ def run(request: Request) -> Report:
     measured, not_running = measure(contestants, plates.images, request.repeats)
     pair = [one for one in measured if one.name in (BASE, STRUCTURED)]
     # 3. The kernels.
-    network, _, _ = prepare(request.checkpoint, data, None, target.isa)
+    network, _, _ = prepare(request.checkpoint, data, None)
     kernels, without = time_kernels(network, target)
     lines = tuple(
         Line(

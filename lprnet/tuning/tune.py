@@ -134,7 +134,7 @@ def _networks(request: Request, target: Target) -> list[_Tuned]:
     sources += [(file, request.calibration) for file in request.checkpoints or [DEFAULT_CHECKPOINT]]
     networks = []
     for file, calibration in dict.fromkeys(sources):
-        network, *_ = prepare(file, calibration, request.quantized, target.isa, request.pruned)
+        network, *_ = prepare(file, calibration, request.quantized, request.pruned)
         reduced = quantize_graph(reduce_graph(to_relax(network.model)), network.scales)
         name = f"{file.name} {digest(file)[:12]}{' calibrated' if calibration else ''}"
         networks.append(

@@ -73,9 +73,7 @@ class Artifact:
 @pytest.fixture(scope="module", params=[None, "static"], ids=["fp32", "int8"])
 def artifact(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Artifact:
     folder = tmp_path_factory.mktemp("artifact")
-    isas = {target.isa for target in TARGETS}
-    of_isa = {isa: prepare(DEFAULT_CHECKPOINT, None, request.param, isa)[0] for isa in isas}
-    networks = {target: of_isa[target.isa] for target in TARGETS}
+    networks = dict.fromkeys(TARGETS, prepare(DEFAULT_CHECKPOINT, None, request.param)[0])
     weights = Weights()
     lowered = {
         target: lower_network(network, target, weights) for target, network in networks.items()

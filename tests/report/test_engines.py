@@ -19,7 +19,6 @@ from lprnet.report.costs import installed_bytes, noise, on_all_cores, start
 from lprnet.report.engines import ENGINES, Contestant, Engine
 from lprnet.report.rivals import quantized_rivals
 from lprnet.synthetic import sample_plates
-from lprnet.targets import AVX2
 from lprnet.weights import DEFAULT_CHECKPOINT
 
 
@@ -40,12 +39,12 @@ def test_integers_of_ours_on_rivals(tmp_path: Path) -> None:
     pytest.importorskip("openvino", reason="the extra `peers` is not installed")
     plates = np.stack([image for image, _ in sample_plates(8)])
     model = calibrate(load_model(DEFAULT_CHECKPOINT), plates)
-    found = quantized_rivals(model, plates, AVX2, tmp_path / "quantized.onnx")
+    found = quantized_rivals(model, plates, tmp_path / "quantized.onnx")
     assert [one.label for one in found] == [
         "ONNX Runtime int8, our integers",
         "OpenVINO int8, our integers",
     ]
-    expected = static_network(model, plates, AVX2).expected(plates)
+    expected = static_network(model, plates).expected(plates)
     readings = [plate.text for plate in greedy(expected)]
     for one in found:
         texts = [plate.text for plate in greedy(one.open()(plates)())]

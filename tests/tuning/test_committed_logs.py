@@ -32,7 +32,7 @@ def test_a_fresh_clone_finds_a_record_for_every_kernel(directory: Path) -> None:
     assert log.manifest.valid >= 0.98 * len(trials)
     assert len({(trial.kernel, trial.candidate) for trial in trials}) == len(trials)
     isa = find_target(directory.parent.name).isa
-    network, *_ = prepare(DEFAULT_CHECKPOINT, None, quantized, isa, pruned)
+    network, *_ = prepare(DEFAULT_CHECKPOINT, None, quantized, pruned)
     graph = quantize_graph(reduce_graph(to_relax(network.model)), network.scales)
     tasks = find_tasks(lower_graph(graph, isa))
     known = {trial.kernel for trial in trials}
