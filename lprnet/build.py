@@ -79,14 +79,14 @@ def build(request: Request) -> tuple[Build, Record | None]:
     targets = find_targets(request.target)
     how = (request.quantized, request.pruned)
     model, images, files = _reduced(request.checkpoint, request.calibration, *how)
-    networks = dict.fromkeys(targets, _network(model, images, *how))
+    network = _network(model, images, *how)
     source = Source(request.checkpoint, tuple(file.name for file in files))
-    artifact = request.output / f"lprnet-{networks[targets[0]].variant}-{request.target}.so"
+    artifact = request.output / f"lprnet-{network.variant}-{request.target}.so"
     try:
         if request.schedule == "hybrid":
-            built = compile_fastest(networks, source, images, artifact)
+            built = compile_fastest(network, targets, source, images, artifact)
         else:
-            built = compile_network(networks, source, images, artifact, request.schedule)
+            built = compile_network(network, targets, source, images, artifact, request.schedule)
     except PairSumError as error:
         raise UserError(f"{request.checkpoint}: {error}") from error
     return built, None if built.parity is None else latency(built, images[:1])

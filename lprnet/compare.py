@@ -196,7 +196,7 @@ def _end_to_end(
     with tempfile.TemporaryDirectory() as folder:
         readers = {}
         for origin in ORIGINS:
-            what = ({target: network}, Source(request.checkpoint, ()), images)
+            what = (network, (target,), Source(request.checkpoint, ()), images)
             artifact = Path(folder, f"{origin}.so")
             if origin == "hybrid":
                 compile_fastest(*what, artifact, request.logs)

@@ -4,7 +4,7 @@ A portable one is the same compile for several targets, each a function of its o
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -76,17 +76,18 @@ class Build:
 
 
 def compile_network(
-    networks: Mapping[Target, Network],
+    network: Network,
+    targets: Sequence[Target],
     source: Source,
     images: NDArray[np.uint8],
     artifact: Path,
     schedule: str = "manual",
     logs: Path = LOGS,
 ) -> Build:
-    """Compile one network for each target, least demanding first, into `artifact` and its manifest,
+    """Compile `network` for each target, least demanding first, into `artifact` and its manifest,
     all or nothing.
 
-    The networks are one variant, quantized for their targets. `images` `(N, 24, 94, 3)` uint8 BGR
+    `images` `(N, 24, 94, 3)` uint8 BGR
     are what the artifact is compared with torch on before it gets its name. `schedule` is an origin
     of `schedules.apply.apply`; tuned ones come from the logs of a target and variant in `logs`.
     Raises `UserError` if it cannot be written or a kernel has no record there, and `ParityError` if
@@ -96,18 +97,16 @@ def compile_network(
     # 1. to 3. For each target alone; constants that two targets pack alike are kept once.
     weights = Weights()
     lowered = {
-        target: lower_network(network, target, weights, schedule, logs)
-        for target, network in networks.items()
+        target: lower_network(network, target, weights, schedule, logs) for target in targets
     }
     # 4. One shared object, one function a target in it.
     unverified = artifact.with_name(f"{artifact.stem}.{os.getpid()}.partial.so")
     try:
         programs = {target: one.program for target, one in lowered.items()}
         link(programs, bytes(weights.blob), unverified)
-        network = next(iter(networks.values()))
         manifest = Manifest(
             variant=network.variant,
-            target=PORTABLE if len(networks) > 1 else next(iter(networks)).name,
+            target=PORTABLE if len(targets) > 1 else targets[0].name,
             codes=tuple(_code(target, one) for target, one in lowered.items()),
             sha256=digest(unverified),
             preprocessing={
@@ -127,14 +126,14 @@ def compile_network(
         )
         write_manifest(manifest, manifest_path(unverified))
         # 5. It gets its name when every code that this CPU can run computes what torch computes.
+        expected = network.expected(images)
         compiled = []
         for code, (target, one) in zip(manifest.codes, lowered.items(), strict=True):
             parity = None
             if not missing_flags(code):
                 found = Recognizer(unverified, target=target.name).logits(images)
-                parity = compare(networks[target].expected(images), found)
-            layers = networks[target].layers
-            compiled.append(Compiled(target, one.kernels, layers, parity))
+                parity = compare(expected, found)
+            compiled.append(Compiled(target, one.kernels, network.layers, parity))
         codes = tuple(
             replace(code, parity=None if one.parity is None else asdict(one.parity))
             for code, one in zip(manifest.codes, compiled, strict=True)

@@ -6,7 +6,7 @@ either schedule throughout, on this machine, in turns. Between equals the manual
 """
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -28,7 +28,8 @@ WARM_UP, REPEATS = 20, 1500
 
 
 def compile_fastest(
-    networks: Mapping[Target, Network],
+    network: Network,
+    targets: Sequence[Target],
     source: Source,
     images: NDArray[np.uint8],
     artifact: Path,
@@ -42,7 +43,7 @@ def compile_fastest(
     with tempfile.TemporaryDirectory(dir=artifact.parent, prefix=".hybrid-") as folder:
         builds = {
             origin: compile_network(
-                networks, source, images, Path(folder, f"{origin}.so"), origin, logs
+                network, targets, source, images, Path(folder, f"{origin}.so"), origin, logs
             )
             for origin in WHOLE
         }

@@ -105,7 +105,7 @@ def run_sweep(request: Request) -> Outcome:
 
         def evaluate(pruned: LPRNet) -> float:
             artifacts.append(Path(folder, f"{len(artifacts)}.so"))
-            compile_network({target: float_network(pruned)}, source, images, artifacts[-1])
+            compile_network(float_network(pruned), (target,), source, images, artifacts[-1])
             logits = open_backend(artifacts[-1], "tvm")
             read.append(len(correct_images(logits, paths, labels)))
             return read[-1] / len(paths)

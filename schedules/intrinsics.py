@@ -6,10 +6,9 @@ an instruction set, all exact:
 
 * AVX-512 VNNI: `vpdpbusd` does just that, with 32-bit sums.
 * AVX-512BW and AVX2: `vpmaddubsw` adds pairs of products in 16 bits and would saturate beyond
-  32767, then `vpmaddwd` by ones adds pairs of those. Two products of 7-bit activations and 8-bit
-  weights reach at most 2 * 127 * 127 = 32258; two of 8-bit activations and weights within +-64 at
-  most 2 * 255 * 64 = 32640. `lprnet/pairs.py` keeps to that, and `relay_passes/pair_sums.py`
-  refuses what would not.
+  32767, then `vpmaddwd` by ones adds pairs of those. Two products of 8-bit activations fit where
+  the weights of one sign in a pair make up at most 128 together: 255 * 128 = 32640.
+  `lprnet/pairs.py` keeps to that, and `relay_passes/pair_sums.py` refuses what would not.
 """
 
 from tvm import tirx

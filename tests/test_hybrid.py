@@ -49,7 +49,7 @@ def test_the_fastest_program_gets_the_name(tmp_path: Path, monkeypatch: pytest.M
         hybrid, "take_turns", lambda calls, *_: {o: np.array([len(o)]) for o in calls}
     )
     artifact = tmp_path / "new" / "plates.so"
-    built = hybrid.compile_fastest({}, None, IMAGES, artifact)  # type: ignore[arg-type]
+    built = hybrid.compile_fastest(None, (), None, IMAGES, artifact)  # type: ignore[arg-type]
     assert vars(built) == {"artifact": artifact, "manifest": "auto", "compiled": ("auto",)}
     assert artifact.read_text() == "auto"
     assert manifest_path(artifact).read_text() == "of auto"

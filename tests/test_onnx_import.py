@@ -71,9 +71,9 @@ def request(checkpoint: Path, output: Path, **options: str | Path | None) -> Req
 def test_the_artifact_of_an_export_is_that_of_its_network(
     network: Network, file: Path, images: NDArray[np.uint8], tmp_path: Path
 ) -> None:
-    targets = {find_target("native"): network}
+    targets = [find_target("native")]
     source = Source(DEFAULT_CHECKPOINT, ())
-    original = compile_network(targets, source, images, tmp_path / "original.so")
+    original = compile_network(network, targets, source, images, tmp_path / "original.so")
     built, _ = build(request(file, tmp_path))
     assert built.artifact.name == "lprnet-int8-native.so"
     assert built.manifest.checkpoint == "lprnet.onnx"

@@ -102,7 +102,9 @@ def test_an_edge_is_a_program_that_computes_it(
     checkpoint = tmp_path / "checkpoint.pth"
     torch.save(model.state_dict(), checkpoint)
     network = QUANTIZED[quantized](EDGES[edge](model, images), images)
-    built = compile_network({TARGET: network}, Source(checkpoint, ()), images, tmp_path / "edge.so")
+    built = compile_network(
+        network, (TARGET,), Source(checkpoint, ()), images, tmp_path / "edge.so"
+    )
     others = np.stack([np.zeros_like(images[0]), np.full_like(images[0], 255), images[0][::-1]])
     found, wanted = Recognizer(built.artifact).logits(others), network.expected(others)
     assert np.isfinite(found).all()

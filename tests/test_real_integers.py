@@ -45,7 +45,8 @@ def test_every_integer_on_every_image(name: str, real_data: RealData, tmp_path: 
     inputs = torch.from_numpy(normalise(images))
     quantization = adding_up(static(model, inputs))
     built = compile_network(
-        {target: quantized_network(quantization)},
+        quantized_network(quantization),
+        [target],
         Source(real_data.checkpoint, tuple(file.name for file in files)),
         images[:2],
         tmp_path / "lprnet-int8.so",

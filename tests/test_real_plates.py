@@ -37,7 +37,8 @@ def plates(real_data: RealData, tmp_path_factory: pytest.TempPathFactory) -> Pla
         images = read_images(calibration)
         model = calibrate(load_model(real_data.checkpoint), images)
         built = compile_network(
-            {find_target("native"): float_network(model)},
+            float_network(model),
+            [find_target("native")],
             Source(real_data.checkpoint, tuple(file.name for file in calibration)),
             images[:10],
             tmp_path_factory.mktemp("public") / "lprnet-fp32-native.so",

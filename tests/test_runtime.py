@@ -74,7 +74,8 @@ def compiled(model: LPRNet, folder: Path) -> Compiled:
     checkpoint = folder / "random.safetensors"
     save_model(model, checkpoint)
     built = compile_network(
-        {find_target("native"): float_network(model)},
+        float_network(model),
+        [find_target("native")],
         Source(checkpoint, ()),
         some_images(5),
         folder / "lprnet-fp32-native.so",
@@ -400,7 +401,8 @@ def test_an_unwritable_output_is_named_and_nothing_is_left(
 ) -> None:
     with pytest.raises(UserError, match="cannot be written") as caught:
         compile_network(
-            {find_target("native"): float_network(constant.model)},
+            float_network(constant.model),
+            [find_target("native")],
             Source(constant.checkpoint, ()),
             some_images(1),
             refused / "lprnet-fp32-native.so",

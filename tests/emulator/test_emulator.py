@@ -52,7 +52,7 @@ class Artifact:
 
     objects: tuple[Path, ...]
     shared: Path
-    networks: dict[Target, Network]
+    network: Network
     lowered: dict[Target, Lowered]
     images: NDArray[np.uint8]
     quantized: str | None
@@ -73,17 +73,15 @@ class Artifact:
 @pytest.fixture(scope="module", params=[None, "static"], ids=["fp32", "int8"])
 def artifact(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Artifact:
     folder = tmp_path_factory.mktemp("artifact")
-    networks = dict.fromkeys(TARGETS, prepare(DEFAULT_CHECKPOINT, None, request.param)[0])
+    network, _, _ = prepare(DEFAULT_CHECKPOINT, None, request.param)
     weights = Weights()
-    lowered = {
-        target: lower_network(network, target, weights) for target, network in networks.items()
-    }
+    lowered = {target: lower_network(network, target, weights) for target in TARGETS}
     programs = {target: one.program for target, one in lowered.items()}
     objects = compile_objects(programs, bytes(weights.blob), folder)
     shared = folder / "artifact.so"
     subprocess.run([c_compiler(), "-shared", "-fPIC", "-o", shared, *objects], check=True)
     images = rendered_images()[:PLATES]
-    return Artifact(objects, shared, networks, lowered, images, request.param)
+    return Artifact(objects, shared, network, lowered, images, request.param)
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +108,7 @@ def test_the_whole_network(
         tmp_path,
         target.function,
     )
-    expected = artifact.networks[target].expected(artifact.images)
+    expected = artifact.network.expected(artifact.images)
     classes, positions = expected.shape[1:]
     logits = outcome.logits[:, 0, :positions, :classes].transpose(0, 2, 1)
     ulp = np.spacing(np.abs(expected).max())
