@@ -62,11 +62,15 @@ def static(model: LPRNet, images: Tensor) -> Quantization:
     """
     _check(images)
     aside = F.pad(images, (ASIDE, 0, 0, 0), mode="replicate")[..., :-ASIDE]
-    return _static(fold(model), torch.cat([images, aside]))
+    images, folded = torch.cat([images, aside]), fold(model)
+    return _static(expand(equalize(compact(folded), images), folded), images)
 
 
 def _static(folded: LPRNet, images: Tensor) -> Quantization:
-    real = equalize(compact(folded), images)
+    """Of an equalized model. Equalizing goes before, for it must not be repeated: it would stretch
+    channels that no image reaches a thousandfold each time.
+    """
+    real = compact(folded)
     wanted, logits = before_relu(real, images), real.logits(images)
     audible = audible_channels(real)
     real, folded = cut(real, audible), silence(folded, real, audible)

@@ -184,6 +184,20 @@ def test_zero_channels_and_huge_biases_stay_finite(
     assert np.abs(logits - wanted).max() < 0.05 * np.abs(wanted).max()
 
 
+@torch.no_grad()
+def test_a_layer_that_says_nothing_leaves_the_others_in_range(
+    model: LPRNet, pixels: NDArray[np.uint8]
+) -> None:
+    """Behind it all is constant, and what rounding drops there makes quantization start again."""
+    hostile = copy.deepcopy(model)
+    for parameter in convolution(hostile, "backbone.8.block.2").parameters():
+        parameter.zero_()
+    quantization = static(hostile, torch.from_numpy(normalise(pixels)))
+    largest = max(float(convolution(hostile, layer.name).weight.abs().max()) for layer in LAYERS)
+    scales = [layer.weight.scale.max() * 127 for layer in quantization.layers.values()]
+    assert max(scales) < 1e4 * largest
+
+
 def test_what_cannot_be_calibrated_is_refused(model: LPRNet) -> None:
     with pytest.raises(UserError, match="at least one calibration image"):
         static(model, torch.zeros(0, 3, 24, 94))
