@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from lprnet.bench import on_one_core
 from lprnet.blocks import Block, count_blocks
-from lprnet.build import Request, build, prepare
+from lprnet.build import prepare
 from lprnet.codegen import generate, tvm_target
 from lprnet.errors import UserError
 from lprnet.export import to_relax
@@ -44,7 +44,8 @@ MAIN_MACS = 2_000_000
 """Of a main convolution, at least."""
 FMAS_A_CYCLE = 2
 """Of every Xeon core in `CORES`, from which this machine's clock is told."""
-BATCHES = 40
+BATCHES = 200
+"""Of calls timed: other tenants slow this machine for tens of milliseconds at a time."""
 
 
 @dataclass(frozen=True)
@@ -100,8 +101,6 @@ class Estimate:
     """The same code on this machine."""
     host_ghz: float
     """This machine's clock then."""
-    outside: float
-    """Measured here: a call through the Python API less all kernels, each timed alone."""
 
 
 @dataclass(frozen=True)
@@ -144,11 +143,9 @@ def predict(checkpoint: Path, calibration: Path | None) -> Prediction:
                 (_clock(codes[-1]), *_compile(checkpoint, calibration, quantized, code))
                 for code in codes
             ]
-            whole = _whole_call(checkpoint, calibration, quantized, codes[-1])
-            outside = whole - sum(kernel.seconds * kernel.calls for kernel in compiled[-1][2])
             for code, (clock, variant, kernels) in zip(codes, compiled, strict=True):
                 estimates += [
-                    _estimate(variant, cpu, code, model, kernels, clock, outside * clock)
+                    _estimate(variant, cpu, code, model, kernels, clock)
                     for cpu, (name, model) in CORES.items()
                     if name == code.name
                 ]
@@ -160,7 +157,7 @@ def _clock(target: Target) -> float:
     library = generate(fma_loop(target.isa), tvm_target(target)).jit()
     shape = (target.isa.registers - OPERANDS, target.isa.float_lanes)
     tensors = [tvm.runtime.tensor(np.zeros(extents, np.float32)) for extents in ((2,), shape)]
-    timer = library.time_evaluator("main", tvm.cpu(), number=10, repeat=10 * BATCHES)
+    timer = library.time_evaluator("main", tvm.cpu(), number=10, repeat=2 * BATCHES)
     fastest = min(timer(*tensors).results)
     return STEPS * shape[0] / FMAS_A_CYCLE / float(fastest)
 
@@ -196,19 +193,6 @@ def _compile(
     return network.variant, kernels
 
 
-def _whole_call(
-    checkpoint: Path, calibration: Path | None, quantized: str | None, target: Target
-) -> float:
-    """Seconds a plate through the Python API, the fastest call."""
-    with tempfile.TemporaryDirectory() as folder:
-        request = Request(
-            checkpoint, quantized, None, target.name, "manual", calibration, Path(folder)
-        )
-        _, timing = build(request)
-    assert timing is not None
-    return timing.min_ms / 1e3
-
-
 def _estimate(
     variant: str,
     cpu: str,
@@ -216,7 +200,6 @@ def _estimate(
     model: str,
     kernels: list[_Kernel],
     clock: float,
-    outside: float,
 ) -> Estimate:
     usual = Operands.BYTES if variant.startswith("int8") else Operands.FLOATS
     peaks = {operands: peak(code.isa, operands, model) for operands in (usual, Operands.WORDS)}
@@ -231,7 +214,6 @@ def _estimate(
         sum(one.cycles * one.calls for one in estimates),
         sum(one.measured * one.calls for one in estimates),
         clock / 1e9,
-        outside,
     )
 
 
