@@ -87,11 +87,10 @@ def compile_network(
     """Compile `network` for each target, least demanding first, into `artifact` and its manifest,
     all or nothing.
 
-    `images` `(N, 24, 94, 3)` uint8 BGR
-    are what the artifact is compared with torch on before it gets its name. `schedule` is an origin
-    of `schedules.apply.apply`; tuned ones come from the logs of a target and variant in `logs`.
-    Raises `UserError` if it cannot be written or a kernel has no record there, and `ParityError` if
-    it does not compute what torch computes.
+    `images` `(N, 24, 94, 3)` uint8 BGR are what the artifact is compared with torch on before it
+    gets its name. `schedule` is an origin of `schedules.apply.apply`; tuned ones come from the logs
+    of a target and variant in `logs`. Raises `UserError` if it cannot be written or a kernel has no
+    record there, and `ParityError` if it does not compute what torch computes.
     """
     make_folder(artifact.parent)
     # 1. to 3. For each target alone; constants that two targets pack alike are kept once.

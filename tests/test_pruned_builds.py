@@ -74,7 +74,7 @@ EDGES: dict[str, Prune] = {
 }
 QUANTIZED: dict[str, Callable[[LPRNet, Pixels], Network]] = {
     "float32": lambda model, _: float_network(model),
-    "static": lambda model, images: static_network(model, images),
+    "static": static_network,
     "weights": weights_only_network,
 }
 

@@ -24,7 +24,7 @@ def images() -> NDArray[np.uint8]:
 
 @pytest.fixture(scope="module")
 def network(images: NDArray[np.uint8]) -> Network:
-    """Weights of 7 bits: ONNX Runtime, too, sums them exactly on any CPU."""
+    """Pairs of weights that ONNX Runtime, too, sums exactly on any CPU."""
     few = images[:10]
     return static_network(calibrate(load_model(DEFAULT_CHECKPOINT), few), few)
 

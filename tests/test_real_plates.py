@@ -81,7 +81,7 @@ def test_the_artifact_is_small_and_so_is_its_work(plates: Plates) -> None:
 
 
 @subnormals_as_zero()
-def test_static_int8_without_vnni_reads_as_float_does(plates: Plates, real_data: RealData) -> None:
+def test_static_int8_reads_as_float_does(plates: Plates, real_data: RealData) -> None:
     """By the integers' specification, which an artifact equals (`test_real_integers.py`)."""
     images = read_images(calibration_files(real_data.images))
     model = calibrate(load_model(real_data.checkpoint), images)

@@ -124,9 +124,7 @@ def _correct(line: Line) -> int:
 REMARKS = (
     "Rivals get normalised float32 tensors whose making is not timed; ours start from uint8 pixels "
     "and normalise in the timed call.",
-    "Every engine is called from Python, which costs about 10 µs of a call of ours or of ONNX "
-    "Runtime's and about 25 µs of OpenVINO's (minima, measured once with a network of one "
-    "addition).",
+    "Every engine is called from Python, and what that costs is in its times.",
     "Rivals' int8 is ONNX Runtime's static QDQ quantization, for OpenVINO too, and, as `our "
     "integers`, our quantized network exported as QDQ ONNX; NNCF, OpenVINO's own quantizer, was "
     "not tried, nor were its bfloat16 and AMX paths.",
