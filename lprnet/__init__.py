@@ -6,19 +6,19 @@ Both are imported when first asked for, so that `import lprnet` costs nothing.
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from lprnet.decode import Plate
-    from lprnet.runtime import Recognizer
+    from lprnet.runtime.decode import Plate
+    from lprnet.runtime.recognizer import Recognizer
 
 __all__ = ["Plate", "Recognizer"]
 
 
 def __getattr__(name: str) -> object:
     if name == "Plate":
-        from lprnet.decode import Plate
+        from lprnet.runtime.decode import Plate
 
         return Plate
     if name == "Recognizer":
-        from lprnet.runtime import Recognizer
+        from lprnet.runtime.recognizer import Recognizer
 
         return Recognizer
     raise AttributeError(f"module 'lprnet' has no attribute {name!r}")

@@ -9,15 +9,16 @@ import torch
 from numpy.typing import NDArray
 from rich.table import Table
 
-from lprnet.bench import Record, on_one_core, record, take_turns
-from lprnet.calibration import calibrate, calibration_files, read_images, rendered_images
-from lprnet.checkpoint import load_model
-from lprnet.compile import Build, Source, compile_network
-from lprnet.errors import UserError
-from lprnet.hybrid import compile_fastest
-from lprnet.images import normalise
-from lprnet.model import LPRNet
-from lprnet.network import (
+from lprnet.compiler.compile import Build, Source, compile_network
+from lprnet.compiler.targets import find_targets
+from lprnet.compression.calibration import (
+    calibrate,
+    calibration_files,
+    read_images,
+    rendered_images,
+)
+from lprnet.compression.prune.prune import depth_aware, structured, unstructured
+from lprnet.compression.variants import (
     LayerSummary,
     Network,
     float_network,
@@ -25,13 +26,17 @@ from lprnet.network import (
     static_network,
     weights_only_network,
 )
-from lprnet.onnx_import import load_onnx
-from lprnet.prune import depth_aware, structured, unstructured
-from lprnet.quantization import Quantization
-from lprnet.runtime import Recognizer
-from lprnet.subnormals import subnormals_as_zero
-from lprnet.targets import find_targets
-from relay_passes.pair_sums import PairSumError
+from lprnet.measure.timing import Record, on_one_core, record, take_turns
+from lprnet.model.checkpoint import load_model
+from lprnet.model.lprnet import LPRNet
+from lprnet.model.quantized import Quantization
+from lprnet.model.subnormals import subnormals_as_zero
+from lprnet.onnx_import.load import load_onnx
+from lprnet.runtime.image_io import normalise
+from lprnet.runtime.recognizer import Recognizer
+from lprnet.support.errors import UserError
+from lprnet.tuning.fastest_build import compile_fastest
+from relay_passes.lowering.check_pair_sums import PairSumError
 from schedules.apply import KernelReport
 
 WARM_UP, REPEATS = 10, 100
@@ -42,11 +47,11 @@ STRUCTURED_WIDTHS: dict[str, int] = {
     **dict(zip((f"backbone.8.block.{n}" for n in (0, 2, 4, 6)), (32, 16, 24, 16), strict=True)),
     **dict(zip((f"backbone.11.block.{n}" for n in (0, 2, 4)), (8, 16, 32), strict=True)),
 }
-"""Channels that stay; chosen without labels. They are what `lprnet/sweep.py` picks for the public
-checkpoint at its budget of 28 million multiply-accumulates: the cheapest cuts to multiples of 8, by
-the squared change of the logits of 32 calibration images per work saved, whole vectors counted. Any
-other checkpoint gets the same widths, its own channels chosen and refitted; `scripts/sweep.py`
-finds its own.
+"""Channels that stay; chosen without labels. They are what
+`lprnet/compression/prune/width_search.py` picks for the public checkpoint at its budget of 28
+million multiply-accumulates: the cheapest cuts to multiples of 8, by the squared change of the
+logits of 32 calibration images per work saved, whole vectors counted. Any other checkpoint gets the
+same widths, its own channels chosen and refitted; `scripts/sweep.py` finds its own.
 """
 STRUCTURED_INT8_WIDTHS = STRUCTURED_WIDTHS | {"backbone.8.block.0": 24, "backbone.8.block.2": 24}
 """Of static int8: what the same picks when work is counted as it is, without filling. Whole vectors

@@ -5,7 +5,7 @@ import tvm
 from tvm import relax
 
 from relay_passes.dataflow import Dataflow, New, array, is_call
-from schedules.sparse_weights import LANES, ExpandWeight, pack_nonzeros
+from schedules.workloads.sparse_weights import LANES, ExpandWeight, pack_nonzeros
 
 LARGEST_SHARE = 2 / 3
 """Weights are stored sparse where that takes at most this share of their bytes. The zeros that fill

@@ -5,11 +5,11 @@ import numpy.typing as npt
 import tvm
 from tvm import relax
 
-from relay_passes.channel_effects import negligible_channels, sinks
-from relay_passes.channel_flow import ChannelFlow
-from relay_passes.channel_kind import Indices, Kind
+from relay_passes.channels.flow import ChannelFlow
+from relay_passes.channels.op_kind import Indices, Kind
+from relay_passes.channels.select import select_channels
+from relay_passes.channels.sensitivity import negligible_channels, sinks
 from relay_passes.dataflow import Dataflow
-from relay_passes.select_channels import select_channels
 
 INPUT_BOUND = 1.0
 """Preprocessing leaves every input value within [-127.5 / 128, 127.5 / 128]."""

@@ -3,7 +3,7 @@
 import tvm
 from tvm import relax
 
-from lprnet.preprocessing import OFFSET, SCALE
+from lprnet.model.preprocessing import OFFSET, SCALE
 from relay_passes.dataflow import (
     Dataflow,
     New,

@@ -7,16 +7,14 @@ import tvm
 from numpy.typing import NDArray
 from tvm import relax
 
-from lprnet.preprocessing import OFFSET, SCALE
-from lprnet.requantization import requantization
-from lprnet.targets import Isa
-from relay_passes.activation import Activation
+from lprnet.compiler.targets import Isa
+from lprnet.model.preprocessing import OFFSET, SCALE
 from relay_passes.dataflow import Dataflow, array, is_call, pair, shape
-from relay_passes.emitter import Emitter
-from relay_passes.lower_convolutions import lower_conv2d
-from schedules.integer_workloads import DequantizedAveragePool, GroupChannels
-from schedules.look_up import LookUp
-from schedules.workloads import (
+from relay_passes.lowering.convolution import lower_conv2d
+from relay_passes.lowering.kernel_builder import Emitter
+from relay_passes.lowering.layout import Activation
+from schedules.requantize_table import requantization
+from schedules.workloads.float import (
     AveragePool,
     Divide,
     MaxPool,
@@ -24,6 +22,8 @@ from schedules.workloads import (
     Normalise,
     Workload,
 )
+from schedules.workloads.integer import DequantizedAveragePool, GroupChannels
+from schedules.workloads.lookup import LookUp
 
 
 @tvm.transform.module_pass(opt_level=0, name="LowerToKernels")
@@ -40,10 +40,11 @@ class LowerToKernels:
     scale is not 1, as what is quantized anew does; int8 weights of a float convolution are
     dequantized by a kernel of constants, or by the convolution itself where they serve few pixels.
 
-    `pad`, `strided_slice` and `concat` that remain say where a tensor lies (`lprnet/arena.py`), no
-    kernel runs for them. Output channels are filled up with zeros to whole register tiles.
-    Precondition: the form that `reduce_graph` leaves; anything else raises `ValueError`, and int8
-    weights whose products the ISA would sum with saturation raise `UserError`.
+    `pad`, `strided_slice` and `concat` that remain say where a tensor lies
+    (`lprnet/compiler/memory_plan.py`), no kernel runs for them. Output channels are filled up with
+    zeros to whole register tiles. Precondition: the form that `reduce_graph` leaves; anything else
+    raises `ValueError`, and int8 weights whose products the ISA would sum with saturation raise
+    `UserError`.
     """
 
     def __init__(self, isa: Isa) -> None:

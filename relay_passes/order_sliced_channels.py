@@ -4,10 +4,10 @@ import numpy as np
 import tvm
 from tvm import relax
 
-from relay_passes.channel_flow import ChannelFlow
-from relay_passes.channel_kind import Indices, Kind
+from relay_passes.channels.flow import ChannelFlow
+from relay_passes.channels.op_kind import Indices, Kind
+from relay_passes.channels.select import select_channels
 from relay_passes.dataflow import Dataflow
-from relay_passes.select_channels import select_channels
 
 
 @relax.transform.function_pass(opt_level=0, name="OrderSlicedChannels")

@@ -4,21 +4,21 @@ from collections.abc import Sequence
 
 import tvm
 
-from lprnet.targets import Isa
+from lprnet.compiler.targets import Isa
 from relay_passes.canonicalize_export import CanonicalizeExport
+from relay_passes.compress_sparse_weights import FoldSparsity
 from relay_passes.drop_dead_channels import DropDeadChannels
 from relay_passes.flush_subnormals import FlushSubnormals
 from relay_passes.fold_batch_norm import FoldBatchNorm
 from relay_passes.fold_context_norm import FoldContextNorm
 from relay_passes.fold_normalise import FoldNormalise
 from relay_passes.fold_quantize import FoldQuantize
-from relay_passes.fold_sparsity import FoldSparsity
+from relay_passes.hoist_context_pools import PlaceContexts
 from relay_passes.hoist_height_mean import HoistHeightMean
 from relay_passes.insert_quantize import InsertQuantize, LayerScales
 from relay_passes.lower_to_kernels import LowerToKernels
 from relay_passes.merge_average_pools import MergeAveragePools
 from relay_passes.order_sliced_channels import OrderSlicedChannels
-from relay_passes.place_contexts import PlaceContexts
 from relay_passes.sink_dequantize import SinkDequantize
 
 # What torch's decomposition leaves; linear operators into convolutions; less work in each.
@@ -59,7 +59,8 @@ def pass_names(isa: Isa, layers: Sequence[LayerScales | None]) -> tuple[str, ...
 
 
 def reduce_graph(module: tvm.IRModule) -> tvm.IRModule:
-    """`lprnet.export.to_relax`'s NCHW module with everything removed that no output needs.
+    """`lprnet.compiler.frontend.to_relax`'s NCHW module with everything removed that no output
+    needs.
 
     What is left of `main(x: (N, 3, 24, 94)) -> (N, 68, 18)` float32 is made of `nn.conv2d`, `add`
     of a `(1, C, 1, 1)` constant, `nn.relu`, `nn.max_pool2d`, `nn.avg_pool2d` (the mean over height

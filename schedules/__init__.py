@@ -1,1 +1,3 @@
-"""Hand-written TensorIR schedules: `workloads` says what, `tiles` how large, each family how."""
+"""Hand-written TensorIR schedules: `workloads` says what, `register_tiles` how large, each
+family how.
+"""

@@ -5,22 +5,12 @@ from dataclasses import dataclass
 import tvm
 from tvm import s_tir, tirx
 
-from lprnet.targets import Isa
-from lprnet.tuning.contest import faster_kernels
-from lprnet.tuning.log import TuningLog
-from lprnet.tuning.space import is_tunable
-from schedules.conv2d import schedule_conv2d, schedule_quantized_conv2d
-from schedules.integer_winograd import integer_winograd_conv2d
-from schedules.integer_winograd_tiles import choose_integer_winograd
-from schedules.integer_workloads import (
-    DequantizedAveragePool,
-    DequantizeWeight,
-    GroupChannels,
-    QuantizedConv2d,
-)
-from schedules.intrinsics import GROUP
-from schedules.look_up import UNROLLED, LookUp, schedule_look_up
-from schedules.match import match as match_workload
+from lprnet.compiler.targets import Isa
+from lprnet.tuning.log.database import TuningLog
+from lprnet.tuning.measurement.compare_kernels import faster_kernels
+from lprnet.tuning.space.sketches import is_tunable
+from schedules.direct_conv2d import schedule_conv2d, schedule_quantized_conv2d
+from schedules.dot4_intrinsics import GROUP
 from schedules.pools import (
     IN_PLACE,
     average_pool_vectors,
@@ -33,12 +23,12 @@ from schedules.pools import (
     schedule_max_pool,
     schedule_mean_square,
 )
-from schedules.scaled_conv2d import ScaledConv2d
-from schedules.sparse_weights import ExpandWeight
-from schedules.tiles import Tile, choose_tile, float_step, integer_step
-from schedules.winograd import schedule_winograd, winograd_conv2d
-from schedules.winograd_tiles import choose_winograd
-from schedules.workloads import (
+from schedules.register_tiles import Tile, choose_tile, float_step, integer_step
+from schedules.winograd.f32 import schedule_winograd, winograd_conv2d
+from schedules.winograd.f32_tiles import choose_winograd
+from schedules.winograd.s16 import integer_winograd_conv2d
+from schedules.winograd.s16_tiles import choose_integer_winograd
+from schedules.workloads.float import (
     AveragePool,
     Conv2d,
     Divide,
@@ -47,6 +37,16 @@ from schedules.workloads import (
     Normalise,
     Workload,
 )
+from schedules.workloads.integer import (
+    DequantizedAveragePool,
+    DequantizeWeight,
+    GroupChannels,
+    QuantizedConv2d,
+)
+from schedules.workloads.lookup import UNROLLED, LookUp, schedule_look_up
+from schedules.workloads.match import match as match_workload
+from schedules.workloads.sparse_weights import ExpandWeight
+from schedules.workloads.weights_only import ScaledConv2d
 
 ORIGINS = ("manual", "auto", "hybrid", "none")
 TUNED = ("auto", "hybrid")

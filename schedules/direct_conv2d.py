@@ -5,7 +5,7 @@ channels, then gets its bias, ReLU or requantization, and is stored once. Weight
 the tile's vectors lie side by side in the order in which the loop meets them.
 
 Constants: `tile.rows * tile.columns` pixels, `tile.vectors` vectors of `isa.float_lanes` 32-bit
-channels (`tiles.py` argues them).
+channels (`register_tiles.py` argues them).
 
 1. Cut the output into tiles; walk all pixels under one block of weights, so that it stays in L1.
 2. Compute the accumulators at each tile, in registers.
@@ -19,9 +19,9 @@ channels (`tiles.py` argues them).
 from tvm import s_tir
 from tvm.s_tir.schedule import LoopRV, SBlockRV
 
-from lprnet.targets import Isa
-from schedules.intrinsics import dot4
-from schedules.tiles import Tile
+from lprnet.compiler.targets import Isa
+from schedules.dot4_intrinsics import dot4
+from schedules.register_tiles import Tile
 
 
 def schedule_conv2d(sch: s_tir.Schedule, tile: Tile, isa: Isa) -> None:

@@ -8,14 +8,15 @@ an instruction set, all exact:
 * AVX-512BW and AVX2: `vpmaddubsw` adds pairs of products in 16 bits and would saturate beyond
   32767, then `vpmaddwd` by ones adds pairs of those. Two products of 8-bit activations fit where
   the weights of one sign in a pair make up at most 128 together: 255 * 128 = 32640.
-  `lprnet/pairs.py` keeps to that, and `relay_passes/pair_sums.py` refuses what would not.
+  `lprnet/compression/quantize/int16_pairs.py` keeps to that, and
+  `relay_passes/lowering/check_pair_sums.py` refuses what would not.
 """
 
 from tvm import tirx
 from tvm.s_tir import TensorIntrin
 from tvm.script import tirx as T
 
-from lprnet.targets import Dot4, Isa
+from lprnet.compiler.targets import Dot4, Isa
 
 GROUP = 4
 """Input channels that one instruction sums."""

@@ -21,8 +21,8 @@ import math
 from tvm import s_tir
 from tvm.s_tir.schedule import LoopRV
 
-from lprnet.targets import Isa
-from schedules.tiles import divisors
+from lprnet.compiler.targets import Isa
+from schedules.register_tiles import divisors
 
 CACHE_LINE = 64
 IN_PLACE = "in_place"

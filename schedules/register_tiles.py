@@ -17,7 +17,7 @@ bytes) per pixel and issues `pixels * vectors` multiply-accumulates, so (Goto an
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from lprnet.targets import Dot4, Isa
+from lprnet.compiler.targets import Dot4, Isa
 
 L1_BYTES = 32 * 1024
 """The smallest L1D of the targets (Broadwell to Cascade Lake; Ice Lake has 48 KiB)."""
@@ -75,8 +75,8 @@ def float_step(isa: Isa) -> Step:
 
 
 def integer_step(isa: Isa) -> Step:
-    """One four-byte dot product (`schedules/intrinsics.py`): one instruction with VNNI, else two
-    multiplications and an addition, a vector of ones and two values on the way.
+    """One four-byte dot product (`schedules/dot4_intrinsics.py`): one instruction with VNNI, else
+    two multiplications and an addition, a vector of ones and two values on the way.
     """
     if isa.dot4 is Dot4.AVX512_VNNI:
         return Step(0.5, 5, 3, unrolled_steps=9)

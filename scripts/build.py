@@ -6,8 +6,8 @@ from pathlib import Path
 from rich.console import Console
 
 from lprnet.build import Request, build, build_tables
-from lprnet.cli import add_variant, run
-from lprnet.targets import PORTABLE, TARGET_NAMES
+from lprnet.compiler.targets import PORTABLE, TARGET_NAMES
+from lprnet.support.cli import add_variant, run
 from lprnet.weights import DEFAULT_CHECKPOINT
 from schedules.apply import ORIGINS
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from lprnet.cli import add_variant, run
-from lprnet.targets import TARGET_NAMES
+from lprnet.compiler.targets import TARGET_NAMES
+from lprnet.support.cli import add_variant, run
 from lprnet.tuning import LOGS
 from lprnet.weights import DEFAULT_CHECKPOINT
 
@@ -23,8 +23,8 @@ def main() -> None:
     parser.add_argument("--plot", type=Path, metavar="FILE.png", help="draw shares of the peak")
     parser.add_argument("--json", action="store_true", help="print one JSON object on stdout")
     options = vars(parser.parse_args())
-    from lprnet.compare import Request, compare
-    from lprnet.compare_report import as_json, lessons, plot, tables
+    from lprnet.reports.schedule_comparison.compare import Request, compare
+    from lprnet.reports.schedule_comparison.render import as_json, lessons, plot, tables
 
     picture, machine_readable = options.pop("plot"), options.pop("json")
     with Console(stderr=True).status("building and timing every schedule"):

@@ -5,9 +5,9 @@ import json
 from dataclasses import asdict
 from pathlib import Path
 
-from lprnet import cli
-from lprnet.backends import BACKENDS
-from lprnet.evaluate import evaluate
+from lprnet.measure.accuracy import evaluate
+from lprnet.measure.backends import BACKENDS
+from lprnet.support import cli
 
 
 def main() -> None:

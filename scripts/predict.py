@@ -3,9 +3,9 @@
 import argparse
 from pathlib import Path
 
-from lprnet.cli import run
-from lprnet.predict import predict
-from lprnet.predict_table import write
+from lprnet.reports.prediction.predict import predict
+from lprnet.reports.prediction.render import write
+from lprnet.support.cli import run
 from lprnet.weights import DEFAULT_CHECKPOINT
 
 

@@ -3,8 +3,8 @@
 import argparse
 from pathlib import Path
 
-from lprnet import cli
-from lprnet.recognize import recognize
+from lprnet.runtime.batch_reader import recognize
+from lprnet.support import cli
 
 
 def main() -> int:

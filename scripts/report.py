@@ -8,12 +8,12 @@ from pathlib import Path
 
 from rich.console import Console
 
-from lprnet.cli import run
-from lprnet.report.page import write_page
-from lprnet.report.pictures import draw_all, write_all
-from lprnet.report.results import read_report, write_bytes
-from lprnet.report.rows import PROJECT
-from lprnet.report.table import findings, terminal, update_readme
+from lprnet.reports.benchmark.html import write_page
+from lprnet.reports.benchmark.plots import draw_all, write_all
+from lprnet.reports.benchmark.results import read_report, write_bytes
+from lprnet.reports.benchmark.table import findings, terminal, update_readme
+from lprnet.reports.benchmark.variants import PROJECT
+from lprnet.support.cli import run
 from lprnet.weights import DEFAULT_CHECKPOINT
 
 WIDTH = 160
@@ -43,8 +43,8 @@ def main() -> None:
     if options.made:
         report = read_report(options.made)
     else:
-        from lprnet.report.run import Request
-        from lprnet.report.run import run as measure
+        from lprnet.reports.benchmark.run import Request
+        from lprnet.reports.benchmark.run import run as measure
 
         work = options.work
         asked = (options.checkpoint, options.data, options.peers, options.repeats, work)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from lprnet.cli import run
+from lprnet.support.cli import run
 from lprnet.weights import DEFAULT_CHECKPOINT
 
 
@@ -32,7 +32,7 @@ def main() -> None:
     parser.add_argument("--plot", type=Path, metavar="FILE.png")
     parser.add_argument("--json", action="store_true", help="print one JSON object on stdout")
     options = vars(parser.parse_args())
-    from lprnet.sweep_report import Request, as_json, plot, run_sweep, table
+    from lprnet.reports.pruning_sweep import Request, as_json, plot, run_sweep, table
 
     picture, machine_readable = options.pop("plot"), options.pop("json")
     outcome = run_sweep(Request(**options))

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from lprnet import cli
+from lprnet.support import cli
 
 
 def main() -> None:
@@ -19,13 +19,13 @@ def main() -> None:
     beginning.add_argument("--from-checkpoint", type=Path, help="fine-tune these weights")
     arguments = parser.parse_args()
     if arguments.contact_sheet:
-        from lprnet.contact_sheet import write_contact_sheet
+        from lprnet.synthetic.contact_sheet import write_contact_sheet
 
         return write_contact_sheet(arguments.contact_sheet, arguments.seed)
-    from lprnet.checkpoint import load_model
-    from lprnet.train import LOG, Recipe, train
-    from lprnet.train_data import read_labelled
-    from lprnet.train_plot import plot_run
+    from lprnet.model.checkpoint import load_model
+    from lprnet.training.data import read_labelled
+    from lprnet.training.plot import plot_run
+    from lprnet.training.train import LOG, Recipe, train
 
     weights = train(
         Recipe(steps=arguments.steps, seed=arguments.seed),

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from lprnet.cli import add_variant, run
-from lprnet.targets import TARGET_NAMES
+from lprnet.compiler.targets import TARGET_NAMES
+from lprnet.support.cli import add_variant, run
 from lprnet.tuning import LOGS
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from lprnet.targets import cpu_flags, find_target
+from lprnet.compiler.targets import cpu_flags, find_target
 
 PROJECT = Path(__file__).resolve().parents[1]
 
@@ -33,8 +33,8 @@ def real_data() -> RealData:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """`isa(target)` marks a test that runs code for `target` (a row of `lprnet/targets.py`);
-    `emulator` one that runs on an emulated CPU.
+    """`isa(target)` marks a test that runs code for `target` (a row of
+    `lprnet/compiler/targets.py`); `emulator` one that runs on an emulated CPU.
     """
     config.addinivalue_line("markers", "isa(target): runs machine code compiled for this target")
     config.addinivalue_line("markers", "emulator: runs in Bochs, for minutes (.ci/emulate)")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lprnet.build import Request, build
-from lprnet.evaluate import evaluate
+from lprnet.measure.accuracy import evaluate
 from lprnet.weights import DEFAULT_CHECKPOINT
 from tests.conftest import RealData
 

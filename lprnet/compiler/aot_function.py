@@ -2,11 +2,11 @@
 
 `void f(uint8 *images, int64 n, float *logits, float *arena)` runs every kernel once an image, and
 those that read only constants once a call. It believes its arguments: images are (n, H, W, 3),
-logits (n, ...), the arena as large as planned, and whoever calls it (`lprnet/dispatch.c`) has
-checked that. Kernels keep their schedules; only their buffers are replaced by views of the image,
-the logits, the arena and the weights, which the artifact itself holds (`lprnet/link.py`). Tensors
-that a kernel keeps for itself, like transformed weights, or everything between the loops of a
-kernel without a schedule, lie in the arena too.
+logits (n, ...), the arena as large as planned, and whoever calls it (`lprnet/compiler/dispatch.c`)
+has checked that. Kernels keep their schedules; only their buffers are replaced by views of the
+image, the logits, the arena and the weights, which the artifact itself holds
+(`lprnet/compiler/link.py`). Tensors that a kernel keeps for itself, like transformed weights, or
+everything between the loops of a kernel without a schedule, lie in the arena too.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,14 @@ from tvm import relax, s_tir, tirx
 from tvm.ir import PointerType, PrimType
 from tvm.s_tir import renew_defs
 
-from lprnet.arena import ALIGNMENT, Arena, View, is_constant_kernel, plan_arena, whole_lines
+from lprnet.compiler.memory_plan import (
+    ALIGNMENT,
+    Arena,
+    View,
+    is_constant_kernel,
+    plan_arena,
+    whole_lines,
+)
 from relay_passes.dataflow import Dataflow, array, is_call, itemsize, shape
 from schedules.pools import IN_PLACE
 

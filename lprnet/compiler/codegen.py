@@ -10,7 +10,7 @@ import tvm_ffi
 from tvm import tirx
 from tvm.s_tir.pipeline import default_s_tir_pipeline
 
-from lprnet.targets import Target
+from lprnet.compiler.targets import Target
 
 PIPELINE = "lprnet"
 

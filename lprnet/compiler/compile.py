@@ -12,8 +12,16 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lprnet.alphabet import ALPHABET
-from lprnet.artifact import (
+from lprnet.compiler.aot_function import Program, Weights, merge_kernels
+from lprnet.compiler.complexity import count_macs
+from lprnet.compiler.frontend import to_relax
+from lprnet.compiler.link import link
+from lprnet.compiler.parity import Parity, compare
+from lprnet.compiler.targets import PORTABLE, Target
+from lprnet.compression.variants import LayerSummary, Network
+from lprnet.model.lprnet import HEIGHT, WIDTH
+from lprnet.runtime.alphabet import ALPHABET
+from lprnet.runtime.artifact import (
     Code,
     Manifest,
     digest,
@@ -22,17 +30,9 @@ from lprnet.artifact import (
     missing_flags,
     write_manifest,
 )
-from lprnet.complexity import count_macs
-from lprnet.export import to_relax
-from lprnet.link import link
-from lprnet.merge import Program, Weights, merge_kernels
-from lprnet.model import HEIGHT, WIDTH
-from lprnet.network import LayerSummary, Network
-from lprnet.parity import Parity, compare
-from lprnet.runtime import Recognizer
-from lprnet.targets import PORTABLE, Target
+from lprnet.runtime.recognizer import Recognizer
 from lprnet.tuning import LOGS
-from lprnet.tuning.log import open_log
+from lprnet.tuning.log.database import open_log
 from relay_passes.pipeline import lower_graph, pass_names, quantize_graph, reduce_graph
 from schedules.apply import TUNED, KernelReport, apply
 

@@ -13,8 +13,8 @@ import torch
 import tvm
 from tvm.relax.frontend.torch import from_exported_program
 
-from lprnet.model import HEIGHT, WIDTH, LPRNet
-from lprnet.replacing import replacing
+from lprnet.model.lprnet import HEIGHT, WIDTH, LPRNet
+from lprnet.support.atomic_file import replacing
 
 
 def to_relax(model: LPRNet) -> tvm.IRModule:

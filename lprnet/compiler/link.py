@@ -12,13 +12,13 @@ from pathlib import Path
 import tvm
 from tvm_ffi import libinfo
 
-from lprnet.arena import ALIGNMENT
-from lprnet.codegen import generate, tvm_target
-from lprnet.cpuid import masks
-from lprnet.errors import UserError
-from lprnet.merge import WEIGHTS_SYMBOL, Program
-from lprnet.replacing import replacing
-from lprnet.targets import Target
+from lprnet.compiler.aot_function import WEIGHTS_SYMBOL, Program
+from lprnet.compiler.codegen import generate, tvm_target
+from lprnet.compiler.cpuid import masks
+from lprnet.compiler.memory_plan import ALIGNMENT
+from lprnet.compiler.targets import Target
+from lprnet.support.atomic_file import replacing
+from lprnet.support.errors import UserError
 
 _WEIGHTS_ASSEMBLY = """\
     .section .rodata

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lprnet.decode import greedy
-from lprnet.errors import UserError
+from lprnet.runtime.decode import greedy
+from lprnet.support.errors import UserError
 
 MAX_RELATIVE_ERROR = 1e-4
 """Of the largest logit; fp32 sums in another order come to about 1e-5."""

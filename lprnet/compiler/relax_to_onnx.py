@@ -10,8 +10,8 @@ import tvm
 from onnx import TensorProto, helper, numpy_helper
 from tvm import relax
 
-from lprnet.export import to_relax
-from lprnet.network import Network
+from lprnet.compiler.frontend import to_relax
+from lprnet.compression.variants import Network
 from relay_passes.dataflow import Dataflow, array, pair, shape
 from relay_passes.pipeline import quantize, reduce_graph
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-from lprnet.errors import UserError
+from lprnet.support.errors import UserError
 
 
 class Dot4(Enum):
-    """How an instruction set multiplies bytes (`schedules/intrinsics.py`)."""
+    """How an instruction set multiplies bytes (`schedules/dot4_intrinsics.py`)."""
 
     AVX2 = "avx2"
     AVX512BW = "avx512bw"
@@ -34,7 +34,9 @@ class Isa:
 
     @property
     def saturates(self) -> bool:
-        """Whether it sums products of bytes in pairs of 16 bits (`relay_passes/pair_sums.py`)."""
+        """Whether it sums products of bytes in pairs of 16 bits
+        (`relay_passes/lowering/check_pair_sums.py`).
+        """
         return self.dot4 is not Dot4.AVX512_VNNI
 
     @property

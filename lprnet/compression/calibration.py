@@ -7,10 +7,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lprnet.errors import UserError
-from lprnet.images import list_images, normalise, read_image
-from lprnet.model import LPRNet, calibrate_context_means
-from lprnet.synthetic import sample_plates
+from lprnet.model.lprnet import LPRNet, calibrate_context_means
+from lprnet.runtime.image_io import list_images, normalise, read_image
+from lprnet.support.errors import UserError
+from lprnet.synthetic.render import sample_plates
 
 MOST_IMAGES = 100
 """The rest stays unseen, so that accuracy on it means something."""

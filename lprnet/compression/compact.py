@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lprnet.fold import input_channels, living_channels
-from lprnet.model import CONTEXT_POOLS, LPRNet
-from lprnet.topology import CONTAINER, LAYERS, Layer, context_columns, weight_and_bias
+from lprnet.compression.fold_constants import input_channels, living_channels
+from lprnet.model.conv_graph import CONTAINER, LAYERS, Layer, context_columns, weight_and_bias
+from lprnet.model.lprnet import CONTEXT_POOLS, LPRNet
 
 Compute = Callable[[Layer, Tensor], Tensor]
 """A convolution with its ReLU: `(N, C, H, W)` to `(N, O, H', W')`."""

@@ -9,10 +9,7 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from lprnet.alphabet import CLASSES
-from lprnet.errors import UserError
-from lprnet.model import POSITIONS, LPRNet
-from lprnet.topology import (
+from lprnet.model.conv_graph import (
     CONTAINER,
     LAYERS,
     NAMES,
@@ -23,6 +20,9 @@ from lprnet.topology import (
     reader,
     weight_and_bias,
 )
+from lprnet.model.lprnet import POSITIONS, LPRNet
+from lprnet.runtime.alphabet import CLASSES
+from lprnet.support.errors import UserError
 
 NEGLIGIBLE = 1e-8
 """A channel whose absolute weights sum to less than this is the constant of its bias: no input of

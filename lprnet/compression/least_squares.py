@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lprnet.compact import padding
+from lprnet.compression.compact import padding
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lprnet.images import normalise
-from lprnet.integer import integer_network
-from lprnet.model import LPRNet
-from lprnet.quantization import IMAGE_SCALE, Quantization, QuantizedWeight
-from lprnet.quantize import static, weights_only
-from lprnet.topology import CONTAINER, LAYERS
+from lprnet.compression.quantize.integer_reference import integer_network
+from lprnet.compression.quantize.post_training import static, weights_only
+from lprnet.model.conv_graph import CONTAINER, LAYERS
+from lprnet.model.lprnet import LPRNet
+from lprnet.model.quantized import IMAGE_SCALE, Quantization, QuantizedWeight
+from lprnet.runtime.image_io import normalise
 from relay_passes.insert_quantize import Grid, LayerScales
 
 Logits = Callable[[NDArray[np.uint8]], NDArray[np.float32]]

@@ -6,11 +6,11 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from lprnet.artifact import read_manifest
-from lprnet.backends import Logits, default_backend, open_backend
-from lprnet.decode import decode
-from lprnet.errors import UserError
-from lprnet.images import label_of, list_images, read_image
+from lprnet.measure.backends import Logits, default_backend, open_backend
+from lprnet.runtime.artifact import read_manifest
+from lprnet.runtime.decode import decode
+from lprnet.runtime.image_io import label_of, list_images, read_image
+from lprnet.support.errors import UserError
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lprnet.errors import UserError
-from lprnet.images import normalise
+from lprnet.runtime.image_io import normalise
+from lprnet.support.errors import UserError
 
 Logits = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 """`(1, 24, 94, 3)` uint8 BGR to `(1, 68, 18)` float32."""
@@ -52,7 +52,7 @@ def open_backend(path: Path, backend: str) -> Logits:
     if not path.is_file():
         raise UserError(f"there is no file {path}; check the path")
     if backend == "tvm":
-        from lprnet.runtime import Recognizer
+        from lprnet.runtime.recognizer import Recognizer
 
         return Recognizer(path).logits
     if backend == "torch":
@@ -60,8 +60,8 @@ def open_backend(path: Path, backend: str) -> Logits:
     open_onnx = _open_onnxruntime if backend == "onnxruntime" else _open_openvino
     if path.suffix == ".onnx":
         return open_onnx(path)
-    from lprnet.checkpoint import load_model
-    from lprnet.export import to_onnx
+    from lprnet.compiler.frontend import to_onnx
+    from lprnet.model.checkpoint import load_model
 
     with tempfile.TemporaryDirectory() as directory:
         exported = Path(directory) / "lprnet.onnx"
@@ -72,7 +72,7 @@ def open_backend(path: Path, backend: str) -> Logits:
 def _open_torch(path: Path) -> Logits:
     import torch
 
-    from lprnet.checkpoint import load_model
+    from lprnet.model.checkpoint import load_model
 
     model = load_model(path)
     torch.set_num_threads(1)

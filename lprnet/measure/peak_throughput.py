@@ -10,8 +10,8 @@ import tvm
 from tvm import tirx
 from tvm.script import tirx as T
 
-from lprnet.targets import Dot4, Isa
-from schedules.intrinsics import GROUP, MULTIPLY_ADD, VNNI
+from lprnet.compiler.targets import Dot4, Isa
+from schedules.dot4_intrinsics import GROUP, MULTIPLY_ADD, VNNI
 
 STEPS = 10_000
 OPERANDS = 4
@@ -49,7 +49,7 @@ def fma_loop(isa: Isa) -> tvm.IRModule:
 
 def dot4_loop(isa: Isa) -> tvm.IRModule:
     """`main(x (rows, 4 * lanes) int8, out (accumulators, lanes) int32)`: `STEPS` times the dot
-    products of four bytes that `isa` has (`schedules/intrinsics.py`).
+    products of four bytes that `isa` has (`schedules/dot4_intrinsics.py`).
     """
     lanes = isa.float_lanes
     sums, words, factors = f"int32x{lanes}", f"int16x{2 * lanes}", f"int8x{4 * lanes}"

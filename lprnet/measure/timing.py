@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lprnet.targets import cpu_name
+from lprnet.compiler.targets import cpu_name
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Record:
 
 def commit() -> str:
     """The checkout's commit, `+changes` if files differ from it, `unknown` outside a checkout."""
-    root = Path(__file__).resolve().parent.parent
+    root = Path(__file__).resolve().parents[2]
     try:
         head, status = (
             subprocess.run(

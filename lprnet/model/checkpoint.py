@@ -8,9 +8,9 @@ import torch
 from safetensors.torch import load_file, save
 from torch import Tensor
 
-from lprnet.errors import UserError
-from lprnet.model import LPRNet
-from lprnet.replacing import replacing
+from lprnet.model.lprnet import LPRNet
+from lprnet.support.atomic_file import replacing
+from lprnet.support.errors import UserError
 
 MAX_BYTES = 100 * 2**20
 """Fifty times LPRNet's size: what is larger is another file, and is not read into memory."""

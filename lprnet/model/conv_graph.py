@@ -1,6 +1,6 @@
 """LPRNet as a graph of convolutions: who reads whom, and through which channel stride.
 
-`model.py` says how the network computes; folding, pruning and quantization need to know which
+`lprnet.py` says how the network computes; folding, pruning and quantization need to know which
 weights meet. The order of `LAYERS` is the order of execution.
 """
 
@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from lprnet.errors import UserError
-from lprnet.model import CONTEXT_LAYERS, POSITIONS, LPRNet
+from lprnet.model.lprnet import CONTEXT_LAYERS, POSITIONS, LPRNet
+from lprnet.support.errors import UserError
 
 CONTAINER = "container.0"
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lprnet.alphabet import CLASSES
+from lprnet.runtime.alphabet import CLASSES
 
 HEIGHT, WIDTH, POSITIONS = 24, 94, 18
 

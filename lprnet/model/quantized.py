@@ -6,9 +6,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lprnet.model import LPRNet
-from lprnet.preprocessing import OFFSET, SCALE
-from lprnet.topology import Layer
+from lprnet.model.conv_graph import Layer
+from lprnet.model.lprnet import LPRNet
+from lprnet.model.preprocessing import OFFSET, SCALE
 
 IMAGE_SCALE, IMAGE_ZERO_POINT = SCALE, OFFSET
 """The network reads `IMAGE_SCALE * (pixel - IMAGE_ZERO_POINT)`."""

@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import NodeProto
 
-from lprnet.model import LPRNet
-from lprnet.onnx_graph import OnnxGraph
-from lprnet.onnx_path import ANOTHER, STATIC, check_scale, producer
-from lprnet.topology import convolution
+from lprnet.model.conv_graph import convolution
+from lprnet.model.lprnet import LPRNet
+from lprnet.onnx_import.edge import ANOTHER, STATIC, check_scale, producer
+from lprnet.onnx_import.graph import OnnxGraph
 
 
 @dataclass(frozen=True)

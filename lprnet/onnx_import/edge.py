@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import NodeProto
 
-from lprnet.errors import UserError
-from lprnet.onnx_graph import OnnxGraph, label
+from lprnet.onnx_import.graph import OnnxGraph, label
+from lprnet.support.errors import UserError
 
 OPERATORS = ("Identity", "Relu", "QuantizeLinear", "DequantizeLinear", "Slice", "MaxPool")
 ANOTHER = "give the ONNX file of an LPRNet"

@@ -10,8 +10,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
-from lprnet.checkpoint import check_size
-from lprnet.errors import UserError
+from lprnet.model.checkpoint import check_size
+from lprnet.support.errors import UserError
 
 OPERANDS = {
     "Conv": 2,

@@ -6,15 +6,15 @@ import numpy as np
 import torch
 from torch import nn
 
-from lprnet.model import LPRNet
-from lprnet.onnx_convolution import Convolution
-from lprnet.onnx_graph import read_graph
-from lprnet.onnx_lprnet import OnnxLPRNet, find_lprnet
-from lprnet.onnx_path import STATIC
-from lprnet.onnx_places import in_full_shape
-from lprnet.qdq_integers import read_layers
-from lprnet.quantization import Quantization, QuantizedWeight
-from lprnet.topology import CONTAINER, LAYERS, weight_and_bias
+from lprnet.model.conv_graph import CONTAINER, LAYERS, weight_and_bias
+from lprnet.model.lprnet import LPRNet
+from lprnet.model.quantized import Quantization, QuantizedWeight
+from lprnet.onnx_import.convolution import Convolution
+from lprnet.onnx_import.edge import STATIC
+from lprnet.onnx_import.graph import read_graph
+from lprnet.onnx_import.match_lprnet import OnnxLPRNet, find_lprnet
+from lprnet.onnx_import.qdq import read_layers
+from lprnet.onnx_import.restore_channels import in_full_shape
 
 
 @torch.no_grad()

@@ -1,4 +1,5 @@
-"""LPRNet found in an ONNX graph, walked backwards along `topology.py` from logits to image.
+"""LPRNet found in an ONNX graph, walked backwards along `lprnet/model/conv_graph.py` from logits to
+image.
 
 What is found is what the file says, in the file's own shapes: channels may have been removed.
 """
@@ -8,12 +9,12 @@ from dataclasses import dataclass
 import numpy as np
 from onnx import NodeProto
 
-from lprnet.errors import UserError
-from lprnet.model import CONTEXT_POOLS, HEIGHT, WIDTH, LPRNet
-from lprnet.onnx_convolution import Convolution, read_convolution
-from lprnet.onnx_graph import OnnxGraph
-from lprnet.onnx_path import ANOTHER, STATIC, Path, path_to, producer
-from lprnet.topology import CONTAINER, LAYERS
+from lprnet.model.conv_graph import CONTAINER, LAYERS
+from lprnet.model.lprnet import CONTEXT_POOLS, HEIGHT, WIDTH, LPRNet
+from lprnet.onnx_import.convolution import Convolution, read_convolution
+from lprnet.onnx_import.edge import ANOTHER, STATIC, Path, path_to, producer
+from lprnet.onnx_import.graph import OnnxGraph
+from lprnet.support.errors import UserError
 
 
 @dataclass(frozen=True)

@@ -5,20 +5,20 @@ section 2.2),
 
     acc = sum(W * (q - z)) + b,   y = clamp(rint(acc * s_x * s_w / s_y), 0, levels),
 
-which is what `integer.py` computes. A second rounding behind a max pool, and the image's own, are
-tables there.
+which is what `lprnet/compression/quantize/integer_reference.py` computes. A second rounding behind
+a max pool, and the image's own, are tables there.
 """
 
 import numpy as np
 from onnx import NodeProto
 
-from lprnet.onnx_convolution import Convolution
-from lprnet.onnx_graph import OnnxGraph
-from lprnet.onnx_lprnet import OnnxLPRNet
-from lprnet.onnx_path import STATIC, Step
-from lprnet.qdq_layer import NOT_CONSTANT, PIXEL_LEVELS, IntegerLayer, fold_constants
-from lprnet.quantization import IMAGE_SCALE, IMAGE_ZERO_POINT, QuantizedLayer
-from lprnet.topology import LAYERS, Layer, reader
+from lprnet.model.conv_graph import LAYERS, Layer, reader
+from lprnet.model.quantized import IMAGE_SCALE, IMAGE_ZERO_POINT, QuantizedLayer
+from lprnet.onnx_import.convolution import Convolution
+from lprnet.onnx_import.edge import STATIC, Step
+from lprnet.onnx_import.graph import OnnxGraph
+from lprnet.onnx_import.match_lprnet import OnnxLPRNet
+from lprnet.onnx_import.qdq_layer import NOT_CONSTANT, PIXEL_LEVELS, IntegerLayer, fold_constants
 
 WIDEST = 16.0
 """Eight times the range of normalised pixels: an image rounded over more is normalised otherwise.

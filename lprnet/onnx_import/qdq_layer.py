@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lprnet.quantization import QuantizedLayer, QuantizedWeight
-from lprnet.requantization import requantization
-from lprnet.scales import UNSEEN
-from lprnet.topology import Layer, reader
+from lprnet.compression.quantize.scale_search import UNSEEN
+from lprnet.model.conv_graph import Layer, reader
+from lprnet.model.quantized import QuantizedLayer, QuantizedWeight
+from schedules.requantize_table import requantization
 
 PIXEL_LEVELS = 255
 NOT_CONSTANT = -1
@@ -37,7 +37,9 @@ class IntegerLayer:
     output_scale: float
 
     def levels(self, accumulator: NDArray[np.int64], most: int) -> NDArray[np.int64]:
-        """What a sum is rounded to, as `integer.py` does it."""
+        """What a sum is rounded to, as `lprnet/compression/quantize/integer_reference.py` does
+        it.
+        """
         multiplier = self.input_scale * self.scale.astype(np.float64) / self.output_scale
         product = accumulator.astype(np.float32).astype(np.float64) * multiplier.astype(np.float32)
         levels: NDArray[np.int64] = np.rint(product).clip(0, most).astype(np.int64)

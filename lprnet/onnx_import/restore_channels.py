@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lprnet.model import LPRNet
-from lprnet.onnx_convolution import Convolution
-from lprnet.onnx_lprnet import OnnxLPRNet
-from lprnet.onnx_path import ANOTHER
-from lprnet.topology import CONTAINER, LAYERS, context_columns, convolution, reader
+from lprnet.model.conv_graph import CONTAINER, LAYERS, context_columns, convolution, reader
+from lprnet.model.lprnet import LPRNet
+from lprnet.onnx_import.convolution import Convolution
+from lprnet.onnx_import.edge import ANOTHER
+from lprnet.onnx_import.match_lprnet import OnnxLPRNet
 
 Places = dict[str, NDArray[np.int64]]
 """Convolution name to the channels of LPRNet that the file's channels become."""

@@ -14,22 +14,27 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from rich.table import Table
 
-from lprnet.backends import open_backend
-from lprnet.bench import Accuracy, Record, on_one_core, record, take_turns
-from lprnet.calibration import calibrate, calibration_files, read_images, rendered_images
-from lprnet.checkpoint import load_model
-from lprnet.compile import Source, compile_network
-from lprnet.errors import UserError
-from lprnet.evaluate import correct_images
-from lprnet.fold import fold, macs
-from lprnet.images import label_of, list_images, normalise
-from lprnet.model import LPRNet
-from lprnet.network import float_network
-from lprnet.replacing import replacing
-from lprnet.runtime import Recognizer
-from lprnet.subnormals import subnormals_as_zero
-from lprnet.sweep import Point, price_cuts, smallest_within, sweep
-from lprnet.targets import find_target
+from lprnet.compiler.compile import Source, compile_network
+from lprnet.compiler.targets import find_target
+from lprnet.compression.calibration import (
+    calibrate,
+    calibration_files,
+    read_images,
+    rendered_images,
+)
+from lprnet.compression.fold_constants import fold, macs
+from lprnet.compression.prune.width_search import Point, price_cuts, smallest_within, sweep
+from lprnet.compression.variants import float_network
+from lprnet.measure.accuracy import correct_images
+from lprnet.measure.backends import open_backend
+from lprnet.measure.timing import Accuracy, Record, on_one_core, record, take_turns
+from lprnet.model.checkpoint import load_model
+from lprnet.model.lprnet import LPRNet
+from lprnet.model.subnormals import subnormals_as_zero
+from lprnet.runtime.image_io import label_of, list_images, normalise
+from lprnet.runtime.recognizer import Recognizer
+from lprnet.support.atomic_file import replacing
+from lprnet.support.errors import UserError
 
 BUDGETS = (0.8, 0.65, 0.5, 0.45, 0.42, 0.4, 0.38, 0.36)
 """Multiply-accumulates in parts of the unpruned network's, where the user names none."""

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from lprnet.errors import UserError
-from lprnet.replacing import replacing
-from lprnet.targets import cpu_flags
+from lprnet.compiler.targets import cpu_flags
+from lprnet.support.atomic_file import replacing
+from lprnet.support.errors import UserError
 
 FORMAT = 2
 """Raised when a manifest changes so that an older or newer runtime would misread it."""
@@ -52,7 +52,7 @@ class Manifest:
     variant: str
     """How the network was made smaller: `fp32`, `int8`, ..."""
     target: str
-    """What it was built for, a name of `lprnet/targets.py`."""
+    """What it was built for, a name of `lprnet/compiler/targets.py`."""
     codes: tuple[Code, ...]
     """From the least demanding to the most; the last one that a CPU can run is what it runs."""
     sha256: str

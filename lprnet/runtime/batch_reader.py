@@ -1,6 +1,6 @@
 """Read a batch of image files with an artifact and print what they say; a bad file stops nothing.
 
-Like `lprnet/runtime.py` this runs without TVM, torch and tqdm.
+Like `lprnet/runtime/recognizer.py` this runs without TVM, torch and tqdm.
 """
 
 import csv
@@ -15,10 +15,10 @@ from pathlib import Path
 
 import numpy as np
 
-from lprnet.backends import Logits, open_backend
-from lprnet.decode import Plate, decode
-from lprnet.errors import UserError
-from lprnet.images import list_images, read_image
+from lprnet.measure.backends import Logits, open_backend
+from lprnet.runtime.decode import Plate, decode
+from lprnet.runtime.image_io import list_images, read_image
+from lprnet.support.errors import UserError
 
 BUILDS = Path("build")
 PREFERRED = "lprnet-int8-native.so"

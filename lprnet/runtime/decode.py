@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lprnet.alphabet import ALPHABET
-from lprnet.ctc import (
+from lprnet.runtime.alphabet import ALPHABET
+from lprnet.runtime.ctc import (
     Floats,
     Labels,
     best_path,
@@ -21,7 +21,7 @@ from lprnet.ctc import (
     prefix_beam_search,
     softmax,
 )
-from lprnet.grammar import is_plate
+from lprnet.runtime.plate_grammar import is_plate
 
 BEAM_WIDTH = 8
 """Enough for LPRNet: a width of 64 finds the same best text for all 1000 public test images."""
@@ -61,7 +61,7 @@ def beam_search(logits: NDArray[np.float32], width: int = BEAM_WIDTH) -> list[li
 
 
 def prefer_plates(hypotheses: Iterable[Plate]) -> list[Plate]:
-    """`hypotheses` with the numbers that `grammar.py` allows first; else their order stays.
+    """`hypotheses` with the numbers that `plate_grammar.py` allows first; else their order stays.
 
     Confidences stay as well: they are the network's, which knows no grammar.
     """

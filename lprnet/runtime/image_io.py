@@ -14,10 +14,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from lprnet.alphabet import INDEX
-from lprnet.errors import UserError
-from lprnet.image_header import image_size
-from lprnet.preprocessing import OFFSET, SCALE
+from lprnet.model.preprocessing import OFFSET, SCALE
+from lprnet.runtime.alphabet import INDEX
+from lprnet.runtime.image_header import image_size
+from lprnet.support.errors import UserError
 
 HEIGHT, WIDTH = 24, 94
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp"})

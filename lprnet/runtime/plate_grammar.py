@@ -11,7 +11,7 @@ under its predecessors exceed it.
 
 import re
 
-from lprnet.alphabet import LETTERS, PROVINCES
+from lprnet.runtime.alphabet import LETTERS, PROVINCES
 
 _HEAD = f"[{''.join(PROVINCES)}][{''.join(LETTERS)}]"
 _SERIAL = f"[0-9{''.join(LETTERS)}]"

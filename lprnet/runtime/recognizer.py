@@ -19,13 +19,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from lprnet.alphabet import CLASSES
-from lprnet.artifact import Code, Manifest, find_code, verify
-from lprnet.decode import Plate, greedy
-from lprnet.errors import UserError
+from lprnet.runtime.alphabet import CLASSES
+from lprnet.runtime.artifact import Code, Manifest, find_code, verify
+from lprnet.runtime.decode import Plate, greedy
+from lprnet.support.errors import UserError
 
 ALIGNMENT = 64
-"""Bytes, as in `lprnet/arena.py`."""
+"""Bytes, as in `lprnet/compiler/memory_plan.py`."""
 HUGE_PAGE = 2 << 20
 """Bytes, on x86-64."""
 UINT8 = np.dtype(np.uint8)
@@ -119,7 +119,7 @@ class Recognizer:
         self, images: Sequence[str | os.PathLike[str] | NDArray[np.uint8]]
     ) -> list[Plate]:
         """The plates on many images, in their order. Raises `UserError` at the first bad one."""
-        from lprnet.images import read_image, resize
+        from lprnet.runtime.image_io import read_image, resize
 
         pixels = [
             resize(image) if isinstance(image, np.ndarray) else read_image(Path(image))

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from lprnet.errors import UserError
+from lprnet.support.errors import UserError
 
 
 @contextmanager

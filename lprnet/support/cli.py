@@ -9,7 +9,7 @@ from argparse import ArgumentParser
 from collections.abc import Callable
 from typing import NoReturn
 
-from lprnet.errors import UserError
+from lprnet.support.errors import UserError
 
 QUANTIZED = ("static", "weights")
 PRUNED = ("structured", "unstructured", "depth-aware")

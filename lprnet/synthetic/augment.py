@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from lprnet.model import HEIGHT, WIDTH
+from lprnet.model.lprnet import HEIGHT, WIDTH
 
 Image = NDArray[np.uint8]
 Float = NDArray[np.float32]

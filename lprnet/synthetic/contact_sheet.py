@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from lprnet.replacing import replacing
-from lprnet.synthetic import render
+from lprnet.support.atomic_file import replacing
+from lprnet.synthetic.render import render
 
 COLUMNS, ZOOM, GAP = 8, 2, 6
 DIFFICULTIES = (0.0, 0.5, 1.0, 1.0, 1.0, 2.0)

@@ -2,7 +2,7 @@
 
 Sizes are those of the standard GA 36: a 440x140 mm plate (480x140 for new-energy cars), characters
 of 45x90 mm, a gap of 34 mm with a dot behind the second. Here a plate is drawn flat and clean;
-`lprnet/degrade.py` then photographs it.
+`lprnet/synthetic/augment.py` then photographs it.
 """
 
 from dataclasses import dataclass
@@ -11,9 +11,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from lprnet.alphabet import DIGITS, LETTERS, PROVINCES
-from lprnet.degrade import photograph
-from lprnet.glyphs import PROVINCE_FONTS, SERIAL_FONTS, glyph
+from lprnet.runtime.alphabet import DIGITS, LETTERS, PROVINCES
+from lprnet.synthetic.augment import photograph
+from lprnet.synthetic.glyphs import PROVINCE_FONTS, SERIAL_FONTS, glyph
 
 PIXELS_PER_MM = 0.5
 HEIGHT_MM = 140
@@ -149,7 +149,7 @@ def render(seed: int, index: int, difficulty: float = 1.0) -> tuple[NDArray[np.u
     """Plate number `index` of `seed`: a `(24, 94, 3)` uint8 BGR image and its text.
 
     The same arguments give the same bytes. `difficulty` scales what the camera does to the plate
-    (`lprnet/degrade.py`): 0 is a flat scan, 1 a car park's camera, 2 a street photograph.
+    (`lprnet/synthetic/augment.py`): 0 is a flat scan, 1 a car park's camera, 2 a street photograph.
     """
     rng = np.random.default_rng((seed, index))
     kind = KINDS[rng.choice(len(KINDS), p=[kind.share for kind in KINDS])]

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from lprnet.alphabet import INDEX
-from lprnet.images import label_of, list_images, normalise, read_image
-from lprnet.synthetic import render
+from lprnet.runtime.alphabet import INDEX
+from lprnet.runtime.image_io import label_of, list_images, normalise, read_image
+from lprnet.synthetic.render import render
 
 EASY_STEPS = 1500
 """Difficulty rises over these steps: CTC leaves its all-blank start only on readable plates."""

@@ -9,7 +9,7 @@ puts them back as zeros; a training step in between costs about a third of the f
 import torch
 from torch import Tensor, nn
 
-from lprnet.model import CONTEXT_LAYERS, ChannelStridedMaxPool, LPRNet, SmallBasicBlock
+from lprnet.model.lprnet import CONTEXT_LAYERS, ChannelStridedMaxPool, LPRNet, SmallBasicBlock
 
 Live = dict[int, Tensor]
 """Backbone index of each batch norm to the sorted indices of its living channels (int64)."""

@@ -6,15 +6,16 @@ from pathlib import Path
 import matplotlib
 from matplotlib.figure import Figure
 
-from lprnet.errors import UserError
-from lprnet.replacing import replacing
+from lprnet.support.atomic_file import replacing
+from lprnet.support.errors import UserError
 
 BLUE, ORANGE = "#0072B2", "#D55E00"
 """From Okabe and Ito's palette, told apart by every kind of colour vision."""
 
 
 def plot_run(log: Path, picture: Path) -> None:
-    """Draw `log` (written by `lprnet.train`) as a PNG. Raises `UserError` for a log without lines.
+    """Draw `log` (written by `lprnet.training.train`) as a PNG. Raises `UserError` for a log
+    without lines.
 
     Left axis: mean CTC loss per character since the line before, logarithmic. Right axis: exactly
     read validation plates in percent.

@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lprnet.errors import UserError
-from lprnet.model import LPRNet
-from lprnet.replacing import replacing
-from lprnet.slim import Live, slim, widen
+from lprnet.model.lprnet import LPRNet
+from lprnet.support.atomic_file import replacing
+from lprnet.support.errors import UserError
+from lprnet.training.network_slimming import Live, slim, widen
 
 
 @dataclass

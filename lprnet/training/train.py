@@ -17,16 +17,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from lprnet.alphabet import BLANK
-from lprnet.checkpoint import save_model
-from lprnet.decode import greedy
-from lprnet.model import POSITIONS, LPRNet, calibrate_context_means
-from lprnet.slim import NORMS, batch_norm, live_channels, slim, start_dead
-from lprnet.subnormals import subnormals_as_zero
-from lprnet.synthetic import render
-from lprnet.train_data import Batch, Item, batches, collate
-from lprnet.train_log import append_log, open_log
-from lprnet.train_state import TrainState, load, save, start
+from lprnet.model.checkpoint import save_model
+from lprnet.model.lprnet import POSITIONS, LPRNet, calibrate_context_means
+from lprnet.model.subnormals import subnormals_as_zero
+from lprnet.runtime.alphabet import BLANK
+from lprnet.runtime.decode import greedy
+from lprnet.synthetic.render import render
+from lprnet.training.data import Batch, Item, batches, collate
+from lprnet.training.log import append_log, open_log
+from lprnet.training.network_slimming import NORMS, batch_norm, live_channels, slim, start_dead
+from lprnet.training.state import TrainState, load, save, start
 
 STATE, WEIGHTS, LOG = "state.pt", "lprnet.safetensors", "log.csv"
 VALIDATION_SEED = 1_000_003

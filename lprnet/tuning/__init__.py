@@ -1,8 +1,8 @@
 """MetaSchedule tuning of the network's kernels, and the logs that it leaves.
 
-    tasks ─ space ─ session ─┬─ builder ─ workers
-                             ├─ runner | fleet ─ measure
-                             └─ journal ─ log (tuning_logs/<target>/<variant>) ─ schedules/apply.py
+    space ─ tuner ─┬─ measurement: builder ─ worker_pool
+                   ├─ measurement: runner | rpc ─ measure
+                   └─ log: trials ─ database (tuning_logs/<target>/<variant>) ─ schedules/apply.py
 
 TVM imports its tensor intrinsics for every backend when the first `TuneContext` is made, and CUDA's
 alone take half a minute. No kernel here uses them, so importing this package puts empty modules in

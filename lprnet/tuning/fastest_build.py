@@ -13,14 +13,14 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lprnet.artifact import make_folder, manifest_path
-from lprnet.bench import on_one_core, take_turns
-from lprnet.compile import Build, Source, compile_network
-from lprnet.network import Network
-from lprnet.runtime import Recognizer
-from lprnet.targets import Target
+from lprnet.compiler.compile import Build, Source, compile_network
+from lprnet.compiler.targets import Target
+from lprnet.compression.variants import Network
+from lprnet.measure.timing import on_one_core, take_turns
+from lprnet.runtime.artifact import make_folder, manifest_path
+from lprnet.runtime.recognizer import Recognizer
 from lprnet.tuning import LOGS
-from lprnet.tuning.contest import CLEARLY_FASTER
+from lprnet.tuning.measurement.compare_kernels import CLEARLY_FASTER
 
 WHOLE = ("manual", "auto", "hybrid")
 """The origins of `schedules.apply.apply` that compete; its `hybrid` mixes kernels timed alone."""

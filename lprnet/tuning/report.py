@@ -6,11 +6,11 @@ import matplotlib
 from matplotlib.figure import Figure
 from rich.table import Column, Table
 
-from lprnet.replacing import replacing
-from lprnet.tuning.forms import Direct, definition
-from lprnet.tuning.journal import Trial, read_trials
-from lprnet.tuning.log import TRIALS
-from lprnet.tuning.tasks import Task
+from lprnet.support.atomic_file import replacing
+from lprnet.tuning.log.database import TRIALS
+from lprnet.tuning.log.trials import Trial, read_trials
+from lprnet.tuning.space.algorithms import Direct, definition
+from lprnet.tuning.space.tasks import Task
 from lprnet.tuning.tune import Outcome
 
 BLUE = "#0072B2"

@@ -13,17 +13,17 @@ import tvm
 import tvm_ffi
 from tvm.s_tir import meta_schedule as ms
 
-from lprnet.codegen import generate
-from lprnet.targets import Isa
-from lprnet.tuning.allocation import Progress
-from lprnet.tuning.forms import definition
-from lprnet.tuning.journal import Trial
-from lprnet.tuning.log import tuning_record, workload_line
-from lprnet.tuning.measure import Example, random_inputs, run_kernel
-from lprnet.tuning.space import space_generator
-from lprnet.tuning.tasks import Task, kernel_module
-from schedules.integer_workloads import QuantizedConv2d
-from schedules.intrinsics import dot4
+from lprnet.compiler.codegen import generate
+from lprnet.compiler.targets import Isa
+from lprnet.tuning.log.database import tuning_record, workload_line
+from lprnet.tuning.log.trials import Trial
+from lprnet.tuning.measurement.measure import Example, random_inputs, run_kernel
+from lprnet.tuning.space.algorithms import definition
+from lprnet.tuning.space.sketches import space_generator
+from lprnet.tuning.space.tasks import Task, kernel_module
+from lprnet.tuning.task_scheduler import Progress
+from schedules.dot4_intrinsics import dot4
+from schedules.workloads.integer import QuantizedConv2d
 
 POPULATION, GENERATIONS = 64, 2
 """Of the evolutionary search. These spaces have thousands of points, not billions, and ranking a

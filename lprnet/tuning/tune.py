@@ -12,22 +12,22 @@ from pathlib import Path
 import tvm
 from tqdm import tqdm
 
-from lprnet.artifact import digest
 from lprnet.build import prepare
-from lprnet.codegen import KeepLocalsOnStack, tvm_target
-from lprnet.errors import UserError
-from lprnet.export import to_relax
-from lprnet.network import Network
-from lprnet.subnormals import subnormals_as_zero
-from lprnet.targets import Isa, Target, cpu_flags, cpu_name, find_target
-from lprnet.tuning.fleet import Fleet
-from lprnet.tuning.forms import forms
-from lprnet.tuning.journal import Journal
-from lprnet.tuning.local import LocalBench
-from lprnet.tuning.log import RECORDS, TRIALS, open_log
-from lprnet.tuning.manifest import FILE, Manifest, read_manifest, refuse_to_mix, write_manifest
-from lprnet.tuning.session import BATCH, Session
-from lprnet.tuning.tasks import Task, find_tasks, kernel_name, shared_tasks, with_forms
+from lprnet.compiler.codegen import KeepLocalsOnStack, tvm_target
+from lprnet.compiler.frontend import to_relax
+from lprnet.compiler.targets import Isa, Target, cpu_flags, cpu_name, find_target
+from lprnet.compression.variants import Network
+from lprnet.model.subnormals import subnormals_as_zero
+from lprnet.runtime.artifact import digest
+from lprnet.support.errors import UserError
+from lprnet.tuning.log.database import RECORDS, TRIALS, open_log
+from lprnet.tuning.log.manifest import FILE, Manifest, read_manifest, refuse_to_mix, write_manifest
+from lprnet.tuning.log.trials import Journal
+from lprnet.tuning.measurement.local import LocalBench
+from lprnet.tuning.measurement.rpc import Fleet
+from lprnet.tuning.space.algorithms import forms
+from lprnet.tuning.space.tasks import Task, find_tasks, kernel_name, shared_tasks, with_forms
+from lprnet.tuning.tuner import BATCH, Session
 from lprnet.weights import DEFAULT_CHECKPOINT
 from relay_passes.pipeline import lower_graph, quantize_graph, reduce_graph
 

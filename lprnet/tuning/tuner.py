@@ -1,6 +1,6 @@
 """A tuning run: batch after batch, each measured, written down, and learnt from.
 
-1. `allocation.py` names the kernel to tune.
+1. `task_scheduler.py` names the kernel to tune.
 2. `search.py` proposes candidates.
 3. They are built, then run; never both at once.
 4. Journal, database and manifest are written; then the search hears of the results.
@@ -19,14 +19,14 @@ from typing import Protocol
 import tvm
 from tvm.s_tir import meta_schedule as ms
 
-from lprnet.targets import Isa
-from lprnet.tuning.allocation import next_kernel
-from lprnet.tuning.forms import Direct, definition
-from lprnet.tuning.journal import Journal, Trial
-from lprnet.tuning.log import KEPT, TRIALS, write_database
-from lprnet.tuning.manifest import Manifest, write_manifest
+from lprnet.compiler.targets import Isa
+from lprnet.tuning.log.database import KEPT, TRIALS, write_database
+from lprnet.tuning.log.manifest import Manifest, write_manifest
+from lprnet.tuning.log.trials import Journal, Trial
 from lprnet.tuning.search import Learning, Search
-from lprnet.tuning.tasks import Task
+from lprnet.tuning.space.algorithms import Direct, definition
+from lprnet.tuning.space.tasks import Task
+from lprnet.tuning.task_scheduler import next_kernel
 
 FINALISTS, ROUNDS = 4, 3
 """The fastest candidates of each kernel are measured again, in turns, to choose among them."""
@@ -35,7 +35,7 @@ BATCH = 16
 
 
 class Bench(Protocol):
-    """Builds candidates and measures them: `local.py`'s, or a fleet."""
+    """Builds candidates and measures them: `lprnet/tuning/measurement/local.py`'s, or a fleet."""
 
     builder: ms.builder.PyBuilder
 

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from tvm import relax
 
-from relay_passes.channel_kind import Indices, Kind, kind_of, selected_channels
+from relay_passes.channels.op_kind import Indices, Kind, kind_of, selected_channels
 from relay_passes.dataflow import Dataflow, arguments, float64, is_call, shape
 
 Floats = npt.NDArray[np.float64]

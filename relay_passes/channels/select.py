@@ -5,9 +5,9 @@ from collections.abc import Mapping
 import numpy as np
 from tvm import relax
 
-from relay_passes.channel_effects import sink_constants
-from relay_passes.channel_flow import ChannelFlow, Floats
-from relay_passes.channel_kind import Indices, Kind
+from relay_passes.channels.flow import ChannelFlow, Floats
+from relay_passes.channels.op_kind import Indices, Kind
+from relay_passes.channels.sensitivity import sink_constants
 from relay_passes.dataflow import New, channel_constant, constant, conv2d_like, float64, is_call
 
 

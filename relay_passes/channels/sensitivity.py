@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 from tvm import relax
 
-from relay_passes.channel_flow import ChannelFlow, Channels, Floats, product
-from relay_passes.channel_kind import Kind
+from relay_passes.channels.flow import ChannelFlow, Channels, Floats, product
+from relay_passes.channels.op_kind import Kind
 from relay_passes.dataflow import float64, is_call
 
 RESOLUTION = (float(np.finfo(np.float32).eps) / 2) ** 2

@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 import tvm_ffi
 
-from lprnet.errors import UserError
+from lprnet.support.errors import UserError
 
 LEAST, MOST = np.iinfo(np.int16).min, np.iinfo(np.int16).max
 

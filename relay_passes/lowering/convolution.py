@@ -3,15 +3,15 @@
 import numpy as np
 from tvm import relax
 
-from relay_passes.activation import Activation, Array, is_integer, pack_weight
 from relay_passes.dataflow import array
-from relay_passes.emitter import Emitter
-from relay_passes.pair_sums import check_pair_sums
-from schedules.integer_workloads import DequantizeWeight, QuantizedConv2d
-from schedules.intrinsics import GROUP
-from schedules.scaled_conv2d import MOST_TILES, ScaledConv2d
-from schedules.tiles import choose_tile, float_step, integer_step
-from schedules.workloads import Conv2d
+from relay_passes.lowering.check_pair_sums import check_pair_sums
+from relay_passes.lowering.kernel_builder import Emitter
+from relay_passes.lowering.layout import Activation, Array, is_integer, pack_weight
+from schedules.dot4_intrinsics import GROUP
+from schedules.register_tiles import choose_tile, float_step, integer_step
+from schedules.workloads.float import Conv2d
+from schedules.workloads.integer import DequantizeWeight, QuantizedConv2d
+from schedules.workloads.weights_only import MOST_TILES, ScaledConv2d
 
 
 def lower_conv2d(

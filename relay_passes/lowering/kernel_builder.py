@@ -3,10 +3,10 @@
 import tvm
 from tvm import relax
 
-from lprnet.targets import Isa
-from relay_passes.activation import Activation
+from lprnet.compiler.targets import Isa
 from relay_passes.dataflow import Dataflow, is_call, shape
-from schedules.workloads import Workload
+from relay_passes.lowering.layout import Activation
+from schedules.workloads.float import Workload
 
 
 class Emitter:

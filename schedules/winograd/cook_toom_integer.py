@@ -2,7 +2,7 @@
 
     y = (output @ ((weight @ g) * (input @ d))) / divisor
 
-The matrices are those of `minimal_filter.py` with their denominators cleared: a row of `input`, and
+The matrices are those of `cook_toom.py` with their denominators cleared: a row of `input`, and
 the column of `output` at its place, times whatever makes them whole; `weight` takes what is left of
 the common divisor. So F(4, 3) has 24 and F(6, 3) has 360.
 """
@@ -10,7 +10,7 @@ the common divisor. So F(4, 3) has 24 and F(6, 3) has 360.
 from dataclasses import dataclass
 from math import lcm
 
-from schedules.minimal_filter import minimal_filter
+from schedules.winograd.cook_toom import minimal_filter
 
 Row = tuple[int, ...]
 

@@ -2,7 +2,7 @@
 
 Algorithm: Lavin and Gray (arXiv:1509.09308), nested with itself in no second dimension, since these
 kernels have none. Along the kernel's axis the output is cut into runs of m pixels; m + 2 products a
-run, channel and output channel replace 3m (`minimal_filter.py`). With the matrices of F(m, 3) named
+run, channel and output channel replace 3m (`cook_toom.py`). With the matrices of F(m, 3) named
 `weight`, `input` and `output`, and x one of its m + 2 products:
 
     U[x] = sum over k of weight[x, k] * W[k]            a (channels, output channels) matrix
@@ -13,7 +13,7 @@ run, channel and output channel replace 3m (`minimal_filter.py`). With the matri
 Error: the transforms add to a direct convolution's roundings, which grow with the largest entries
 of the matrices. On random data with 64 channels, the largest error of an output relative to the
 largest output, against float64, was 0.4e-6 directly, 0.3e-6 by F(2, 3), 1.3e-6 by F(4, 3) and
-1.6e-6 by F(6, 3); `tests/schedules/test_winograd.py` holds every kernel to 4e-6.
+1.6e-6 by F(6, 3); `tests/schedules/winograd/test_f32.py` holds every kernel to 4e-6.
 
 The weights are transformed for each image, some 5 % of a kernel's time. An artifact would grow by
 half with U in place of W, and U kept from image to image is as much more memory to fetch for a
@@ -36,10 +36,10 @@ from fractions import Fraction
 
 from tvm import s_tir, te, tirx
 
-from lprnet.targets import Isa
-from schedules.minimal_filter import POINTS, Row, minimal_filter
-from schedules.winograd_tiles import WinogradTile, axis
-from schedules.workloads import Conv2d
+from lprnet.compiler.targets import Isa
+from schedules.winograd.cook_toom import POINTS, Row, minimal_filter
+from schedules.winograd.f32_tiles import WinogradTile, axis
+from schedules.workloads.float import Conv2d
 
 UNROLLED_CHANNELS = 4
 """Input channels in one turn of the innermost loop; divides every vector."""

@@ -1,17 +1,18 @@
 """Winograd or direct, and with which tile: the cheaper by counted cycles.
 
-A Winograd convolution (`winograd.py`) is m + 2 products of matrices, each a direct 1x1 convolution
-on a grid of runs, so `tiles.cycles` counts those; around them lie the transforms of pixels and
-weights, which loads and stores bound. A pixel's transforms are linear in the channels, its products
-quadratic: many channels make Winograd worth it, few do not, nor few pixels for many weights.
+A Winograd convolution (`f32.py`) is m + 2 products of matrices, each a direct 1x1 convolution
+on a grid of runs, so `register_tiles.cycles` counts those; around them lie the transforms of pixels
+and weights, which loads and stores bound. A pixel's transforms are linear in the channels, its
+products quadratic: many channels make Winograd worth it, few do not, nor few pixels for many
+weights.
 """
 
 from dataclasses import dataclass
 
-from lprnet.targets import Isa
-from schedules.minimal_filter import MOST_OUTPUTS, TAPS
-from schedules.tiles import Tile, cycles, float_step, legal_tiles
-from schedules.workloads import Conv2d
+from lprnet.compiler.targets import Isa
+from schedules.register_tiles import Tile, cycles, float_step, legal_tiles
+from schedules.winograd.cook_toom import MOST_OUTPUTS, TAPS
+from schedules.workloads.float import Conv2d
 
 TRANSFORM_CYCLES = 4.0
 """Cycles a vector of one product takes in a transform, of input, output or weights alike: a load or

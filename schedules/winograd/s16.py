@@ -1,6 +1,6 @@
 """Winograd convolution of bytes in exact integers: 3x1 and 1x3 kernels on CPUs without VNNI.
 
-Algorithm: that of `winograd.py` with the matrices of `integer_filter.py`, which are whole, so that
+Algorithm: that of `f32.py` with the matrices of `cook_toom_integer.py`, which are whole, so that
 every stage is exact: transformed weights and inputs of any bytes fit int16, `vpmaddwd` adds pairs
 of their products to int32, which may wrap, and the output transform yields `divisor * sum` modulo
 2**32. Multiplying that by the inverse of the divisor's odd part and shifting out the even one gives
@@ -30,12 +30,12 @@ from tvm import tirx
 from tvm.script.ir_builder import IRBuilder
 from tvm.script.ir_builder import tirx as T
 
-from lprnet.targets import Dot4, Isa
-from schedules.integer_filter import Row, integer_filter
-from schedules.integer_winograd_tiles import IntegerWinogradTile
-from schedules.integer_workloads import QuantizedConv2d, to_levels
-from schedules.intrinsics import GROUP
-from schedules.minimal_filter import POINTS, TAPS
+from lprnet.compiler.targets import Dot4, Isa
+from schedules.dot4_intrinsics import GROUP
+from schedules.winograd.cook_toom import POINTS, TAPS
+from schedules.winograd.cook_toom_integer import Row, integer_filter
+from schedules.winograd.s16_tiles import IntegerWinogradTile
+from schedules.workloads.integer import QuantizedConv2d, to_levels
 
 Term = Callable[[int], tirx.Expr]
 
@@ -239,7 +239,7 @@ def _sum(row: dict[int, int], term: Term) -> tirx.Expr:
 
 def _even_and_odd(row: Row, term: Term) -> tirx.Expr:
     """The sum of `row[i] * term(i)` by halves that the rows of opposite points share, as in
-    `winograd.py`.
+    `f32.py`.
     """
     last = max(i for i, coefficient in enumerate(row) if coefficient)
     leading = _sum({i: row[i] for i in range(last, -1, -2)}, term)

@@ -11,17 +11,17 @@ VNNI four products are one instruction, and nothing is to be gained.
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from lprnet.targets import Dot4, Isa
-from schedules.integer_filter import integer_filter
-from schedules.integer_workloads import QuantizedConv2d
-from schedules.intrinsics import GROUP
-from schedules.minimal_filter import TAPS
-from schedules.tiles import (
+from lprnet.compiler.targets import Dot4, Isa
+from schedules.dot4_intrinsics import GROUP
+from schedules.register_tiles import (
     TILE_OVERHEAD,
     Tile,
     cycles,
     integer_step,
 )
+from schedules.winograd.cook_toom import TAPS
+from schedules.winograd.cook_toom_integer import integer_filter
+from schedules.workloads.integer import QuantizedConv2d
 
 PORTS = {Dot4.AVX2: 3, Dot4.AVX512BW: 2}
 """That add vectors of integers."""

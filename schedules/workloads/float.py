@@ -13,16 +13,16 @@ from typing import ClassVar
 
 from tvm import te, tirx
 
-from lprnet.preprocessing import OFFSET, SCALE
-from schedules.integer_workloads import (
+from lprnet.model.preprocessing import OFFSET, SCALE
+from schedules.workloads.integer import (
     DequantizedAveragePool,
     DequantizeWeight,
     GroupChannels,
     QuantizedConv2d,
 )
-from schedules.look_up import LookUp
-from schedules.scaled_conv2d import ScaledConv2d
-from schedules.sparse_weights import ExpandWeight
+from schedules.workloads.lookup import LookUp
+from schedules.workloads.sparse_weights import ExpandWeight
+from schedules.workloads.weights_only import ScaledConv2d
 
 
 @dataclass(frozen=True)

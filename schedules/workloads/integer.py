@@ -11,7 +11,7 @@ from typing import ClassVar
 import tvm_ffi
 from tvm import s_tir, te, tirx
 
-from schedules.intrinsics import GROUP
+from schedules.dot4_intrinsics import GROUP
 
 
 @dataclass(frozen=True)

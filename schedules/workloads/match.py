@@ -10,16 +10,7 @@ import tvm_ffi
 from tvm import tirx
 from tvm.tirx.buffer import is_buffer_var
 
-from schedules.integer_workloads import (
-    DequantizedAveragePool,
-    DequantizeWeight,
-    GroupChannels,
-    QuantizedConv2d,
-)
-from schedules.look_up import LookUp
-from schedules.scaled_conv2d import ScaledConv2d
-from schedules.sparse_weights import LANES, ExpandWeight
-from schedules.workloads import (
+from schedules.workloads.float import (
     AveragePool,
     Conv2d,
     Divide,
@@ -28,6 +19,15 @@ from schedules.workloads import (
     Normalise,
     Workload,
 )
+from schedules.workloads.integer import (
+    DequantizedAveragePool,
+    DequantizeWeight,
+    GroupChannels,
+    QuantizedConv2d,
+)
+from schedules.workloads.lookup import LookUp
+from schedules.workloads.sparse_weights import LANES, ExpandWeight
+from schedules.workloads.weights_only import ScaledConv2d
 
 Shape = tuple[int, ...]
 

@@ -8,8 +8,8 @@ import pytest
 import tvm
 from tvm import s_tir, te
 
-from lprnet.codegen import generate, tvm_target
-from lprnet.targets import find_target
+from lprnet.compiler.codegen import generate, tvm_target
+from lprnet.compiler.targets import find_target
 
 
 def _squares_through(scope: str, extent: int) -> tvm.IRModule:

@@ -2,7 +2,7 @@ import numpy as np
 from tvm import relax
 from tvm.relax.op import add, nn, take
 
-from lprnet.complexity import count_macs, count_parameters
+from lprnet.compiler.complexity import count_macs, count_parameters
 from tests.relax_networks import const, module, per_channel
 
 

@@ -13,9 +13,9 @@ from numpy.typing import DTypeLike, NDArray
 from tvm import tirx
 from tvm.script import tirx as T
 
-from lprnet.link import link
-from lprnet.merge import Program
-from lprnet.targets import find_target
+from lprnet.compiler.aot_function import Program
+from lprnet.compiler.link import link
+from lprnet.compiler.targets import find_target
 
 IMAGE, LOGITS, FLOATS = (2, 5, 3), (1, 2, 8), 32
 COUNT = 4
@@ -101,7 +101,7 @@ def test_what_is_right_is_let_through(run: Run) -> None:
 
 
 def test_plain_arrays_will_do(run: Run) -> None:
-    """Faster from the boundaries of `lprnet/runtime.py`, but no code relies on them."""
+    """Faster from the boundaries of `lprnet/runtime/recognizer.py`, but no code relies on them."""
     pixels, out = array((COUNT, *IMAGE), np.uint8, 1), array((COUNT, *LOGITS), np.float32, 4)
     pixels[1] = 3
     run(*map(tvm_ffi.from_dlpack, (pixels, out, array((FLOATS,), np.float32, 4))))

@@ -5,9 +5,9 @@ import onnx
 import pytest
 import torch
 
-from lprnet.errors import UserError
-from lprnet.export import to_onnx, to_relax
-from lprnet.model import LPRNet
+from lprnet.compiler.frontend import to_onnx, to_relax
+from lprnet.model.lprnet import LPRNet
+from lprnet.support.errors import UserError
 from tests.relax_reference import evaluate
 
 

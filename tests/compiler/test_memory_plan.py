@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from tvm import relax
 from tvm.relax.op import add, concat, dequantize, nn, strided_slice
 
-from lprnet.arena import ALIGNMENT, Arena, plan_arena
-from lprnet.targets import AVX2, AVX512_VNNI, Isa
+from lprnet.compiler.memory_plan import ALIGNMENT, Arena, plan_arena
+from lprnet.compiler.targets import AVX2, AVX512_VNNI, Isa
 from relay_passes.dataflow import Dataflow, shape
 from relay_passes.lower_to_kernels import LowerToKernels
 from relay_passes.pipeline import lower_graph, reduce_graph

@@ -9,8 +9,8 @@ import torch
 import tvm
 from tvm.relax.op import nn
 
-from lprnet.reduced_onnx import reduced_to_onnx
-from lprnet.report.onnx_in_torch import OnnxModule
+from lprnet.compiler.relax_to_onnx import reduced_to_onnx
+from lprnet.reports.benchmark.onnx_in_torch import OnnxModule
 from relay_passes.pipeline import reduce_graph
 from tests.relax_networks import Damage, miniature, module
 from tests.relax_reference import evaluate

@@ -8,12 +8,12 @@ import pytest
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from lprnet.calibration import calibrate
-from lprnet.checkpoint import load_model
-from lprnet.decode import greedy
-from lprnet.network import Network, static_network
-from lprnet.reduced_onnx import quantized_to_onnx
-from lprnet.synthetic import sample_plates
+from lprnet.compiler.relax_to_onnx import quantized_to_onnx
+from lprnet.compression.calibration import calibrate
+from lprnet.compression.variants import Network, static_network
+from lprnet.model.checkpoint import load_model
+from lprnet.runtime.decode import greedy
+from lprnet.synthetic.render import sample_plates
 from lprnet.weights import DEFAULT_CHECKPOINT
 
 

@@ -5,11 +5,11 @@ import copy
 import pytest
 import torch
 
-from lprnet.compact import compact, expand
-from lprnet.errors import UserError
-from lprnet.fold import fold, living_channels, macs
-from lprnet.model import LPRNet
-from lprnet.topology import LAYERS, convolution
+from lprnet.compression.compact import compact, expand
+from lprnet.compression.fold_constants import fold, living_channels, macs
+from lprnet.model.conv_graph import LAYERS, convolution
+from lprnet.model.lprnet import LPRNet
+from lprnet.support.errors import UserError
 
 
 @pytest.fixture(scope="module")

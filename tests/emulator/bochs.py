@@ -4,8 +4,8 @@ Bochs emulates the instructions of a CPU model one by one, AVX-512 and VNNI incl
 operating system: `rom.S` takes the machine from reset to 32-bit mode and reads the program from a
 disk, `boot.S` goes on to long mode with the vector registers switched on, `program.c` calls the
 artifact's function on images that are linked in and sends the logits out of the serial port, which
-Bochs writes to a file. What is linked are the object files of `lprnet.link.compile_objects`, the
-same that make a shared object.
+Bochs writes to a file. What is linked are the object files of
+`lprnet.compiler.link.compile_objects`, the same that make a shared object.
 """
 
 import shutil
@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tvm_ffi import libinfo
 
-from lprnet.link import NO_LIBC, c_compiler
+from lprnet.compiler.link import NO_LIBC, c_compiler
 
 SOURCES = Path(__file__).parent
 ALL_STATE = 0xE7

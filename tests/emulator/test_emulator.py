@@ -13,12 +13,12 @@ import tvm
 from numpy.typing import NDArray
 
 from lprnet.build import prepare
-from lprnet.calibration import rendered_images
-from lprnet.compile import Lowered, lower_network
-from lprnet.link import c_compiler, compile_objects
-from lprnet.merge import Weights
-from lprnet.network import Network
-from lprnet.targets import TARGETS, Target, cpu_flags, find_target
+from lprnet.compiler.aot_function import Weights
+from lprnet.compiler.compile import Lowered, lower_network
+from lprnet.compiler.link import c_compiler, compile_objects
+from lprnet.compiler.targets import TARGETS, Target, cpu_flags, find_target
+from lprnet.compression.calibration import rendered_images
+from lprnet.compression.variants import Network
 from lprnet.weights import DEFAULT_CHECKPOINT
 from tests.emulator.bochs import ALL_STATE, AVX_STATE, emulate, missing_programs
 

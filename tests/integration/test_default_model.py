@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from lprnet.checkpoint import load_model
-from lprnet.images import label_of, list_images, read_image
-from lprnet.model import LPRNet
-from lprnet.slim import live_channels, slim
-from lprnet.synthetic import SAMPLE_SEED, sample_plates
-from lprnet.train import VALIDATION_SEED, Recipe, exact
+from lprnet.model.checkpoint import load_model
+from lprnet.model.lprnet import LPRNet
+from lprnet.runtime.image_io import label_of, list_images, read_image
+from lprnet.synthetic.render import SAMPLE_SEED, sample_plates
+from lprnet.training.network_slimming import live_channels, slim
+from lprnet.training.train import VALIDATION_SEED, Recipe, exact
 from lprnet.weights import DEFAULT_CHECKPOINT
 from tests.conftest import RealData
 

@@ -9,11 +9,11 @@ import torch
 from numpy.typing import NDArray
 
 from lprnet.build import Request, build
-from lprnet.checkpoint import load_model
-from lprnet.errors import UserError
-from lprnet.model import LPRNet
-from lprnet.runtime import Recognizer
-from lprnet.topology import weight_and_bias
+from lprnet.model.checkpoint import load_model
+from lprnet.model.conv_graph import weight_and_bias
+from lprnet.model.lprnet import LPRNet
+from lprnet.runtime.recognizer import Recognizer
+from lprnet.support.errors import UserError
 from lprnet.weights import DEFAULT_CHECKPOINT
 
 

@@ -6,11 +6,8 @@ import numpy as np
 import pytest
 
 from lprnet.build import Request, build
-from lprnet.calibration import rendered_images
-from lprnet.cpuid import masks
-from lprnet.errors import UserError
-from lprnet.runtime import Recognizer
-from lprnet.targets import (
+from lprnet.compiler.cpuid import masks
+from lprnet.compiler.targets import (
     PORTABLE,
     PORTABLE_TARGETS,
     TARGETS,
@@ -18,6 +15,9 @@ from lprnet.targets import (
     find_target,
     find_targets,
 )
+from lprnet.compression.calibration import rendered_images
+from lprnet.runtime.recognizer import Recognizer
+from lprnet.support.errors import UserError
 from lprnet.weights import DEFAULT_CHECKPOINT
 
 RUNNABLE = [t for t in PORTABLE_TARGETS if cpu_flags().issuperset(find_target(t).flags)]
@@ -86,7 +86,7 @@ def test_what_cannot_run_is_refused_in_one_sentence(
     target: str | None,
     complaint: str,
 ) -> None:
-    monkeypatch.setattr("lprnet.artifact.cpu_flags", lambda: frozenset(flags.split()))
+    monkeypatch.setattr("lprnet.runtime.artifact.cpu_flags", lambda: frozenset(flags.split()))
     with pytest.raises(UserError, match=complaint) as caught:
         Recognizer(portable, target=target)
     assert str(caught.value).startswith(str(portable))

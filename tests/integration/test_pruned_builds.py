@@ -8,14 +8,14 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from lprnet.compile import Source, compile_network
-from lprnet.images import normalise
-from lprnet.model import LPRNet
-from lprnet.network import Network, float_network, static_network, weights_only_network
-from lprnet.prune import depth_aware, inner_widths, structured, unstructured
-from lprnet.runtime import Recognizer
-from lprnet.targets import find_target
-from lprnet.topology import CONTAINER, LAYERS, NAMES, weight_and_bias
+from lprnet.compiler.compile import Source, compile_network
+from lprnet.compiler.targets import find_target
+from lprnet.compression.prune.prune import depth_aware, inner_widths, structured, unstructured
+from lprnet.compression.variants import Network, float_network, static_network, weights_only_network
+from lprnet.model.conv_graph import CONTAINER, LAYERS, NAMES, weight_and_bias
+from lprnet.model.lprnet import LPRNet
+from lprnet.runtime.image_io import normalise
+from lprnet.runtime.recognizer import Recognizer
 
 Pixels = NDArray[np.uint8]
 Prune = Callable[[LPRNet, Pixels], LPRNet]

@@ -1,7 +1,7 @@
 """The compiled int8 network is the specified one, integer for integer, on all 1000 real images.
 
-`lprnet/integer.py` shares nothing with the kernels; that it is exact itself is what
-`test_quantize.py` shows against NumPy.
+`lprnet/compression/quantize/integer_reference.py` shares nothing with the kernels; that it is exact
+itself is what `tests/compression/quantize/test_post_training.py` shows against NumPy.
 """
 
 import copy
@@ -13,19 +13,19 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from lprnet.alphabet import CLASSES
-from lprnet.calibration import calibrate, calibration_files, read_images
-from lprnet.checkpoint import load_model
-from lprnet.compile import Source, compile_network
-from lprnet.images import list_images, normalise, read_image
-from lprnet.integer import integer_network
-from lprnet.model import CONTEXT_POOLS
-from lprnet.network import quantized_network
-from lprnet.quantization import Quantization, QuantizedWeight
-from lprnet.quantize import static
-from lprnet.runtime import Recognizer
-from lprnet.targets import find_target
-from lprnet.topology import CONTAINER, LAYERS, context_columns, weight_and_bias
+from lprnet.compiler.compile import Source, compile_network
+from lprnet.compiler.targets import find_target
+from lprnet.compression.calibration import calibrate, calibration_files, read_images
+from lprnet.compression.quantize.integer_reference import integer_network
+from lprnet.compression.quantize.post_training import static
+from lprnet.compression.variants import quantized_network
+from lprnet.model.checkpoint import load_model
+from lprnet.model.conv_graph import CONTAINER, LAYERS, context_columns, weight_and_bias
+from lprnet.model.lprnet import CONTEXT_POOLS
+from lprnet.model.quantized import Quantization, QuantizedWeight
+from lprnet.runtime.alphabet import CLASSES
+from lprnet.runtime.image_io import list_images, normalise, read_image
+from lprnet.runtime.recognizer import Recognizer
 from tests.conftest import RealData
 
 CONTEXTS = [layer for layer in LAYERS if layer.context is not None]

@@ -7,17 +7,17 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from lprnet.calibration import calibrate, calibration_files, read_images
-from lprnet.checkpoint import load_model
-from lprnet.compile import Build, Source, compile_network
-from lprnet.decode import greedy
-from lprnet.images import list_images, normalise
-from lprnet.integer import integer_network
-from lprnet.network import float_network
-from lprnet.quantize import static
-from lprnet.runtime import Recognizer
-from lprnet.subnormals import subnormals_as_zero
-from lprnet.targets import find_target
+from lprnet.compiler.compile import Build, Source, compile_network
+from lprnet.compiler.targets import find_target
+from lprnet.compression.calibration import calibrate, calibration_files, read_images
+from lprnet.compression.quantize.integer_reference import integer_network
+from lprnet.compression.quantize.post_training import static
+from lprnet.compression.variants import float_network
+from lprnet.model.checkpoint import load_model
+from lprnet.model.subnormals import subnormals_as_zero
+from lprnet.runtime.decode import greedy
+from lprnet.runtime.image_io import list_images, normalise
+from lprnet.runtime.recognizer import Recognizer
 from tests.conftest import RealData
 
 

@@ -13,14 +13,14 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from lprnet import evaluate as evaluation
-from lprnet.alphabet import BLANK, INDEX
-from lprnet.checkpoint import save_model
-from lprnet.errors import UserError
-from lprnet.evaluate import Evaluation, correct_images, evaluate
-from lprnet.images import list_images
-from lprnet.model import LPRNet
-from lprnet.subnormals import subnormals_as_zero
+from lprnet.measure import accuracy as evaluation
+from lprnet.measure.accuracy import Evaluation, correct_images, evaluate
+from lprnet.model.checkpoint import save_model
+from lprnet.model.lprnet import LPRNet
+from lprnet.model.subnormals import subnormals_as_zero
+from lprnet.runtime.alphabet import BLANK, INDEX
+from lprnet.runtime.image_io import list_images
+from lprnet.support.errors import UserError
 from tests.conftest import PROJECT, RealData
 
 LABELS = ["皖A12345", "京B23456", "沪C34567", "粤D45678"]

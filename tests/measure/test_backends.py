@@ -7,11 +7,11 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from lprnet.backends import BACKENDS, default_backend, open_backend
-from lprnet.checkpoint import save_model
-from lprnet.errors import UserError
-from lprnet.export import to_onnx
-from lprnet.model import LPRNet
+from lprnet.compiler.frontend import to_onnx
+from lprnet.measure.backends import BACKENDS, default_backend, open_backend
+from lprnet.model.checkpoint import save_model
+from lprnet.model.lprnet import LPRNet
+from lprnet.support.errors import UserError
 
 
 @pytest.fixture(scope="module")

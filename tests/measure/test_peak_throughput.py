@@ -7,11 +7,11 @@ import pytest
 import tvm
 from numpy.typing import NDArray
 
-from lprnet.blocks import count_blocks
-from lprnet.codegen import generate, tvm_target
-from lprnet.mca import Operands, products
-from lprnet.peak import STEPS, dot2_loop, dot4_loop, operations
-from lprnet.targets import Dot4, Target
+from lprnet.compiler.codegen import generate, tvm_target
+from lprnet.compiler.targets import Dot4, Target
+from lprnet.measure.peak_throughput import STEPS, dot2_loop, dot4_loop, operations
+from lprnet.reports.prediction.block_counts import count_blocks
+from lprnet.reports.prediction.llvm_mca import Operands, products
 from tests.schedules.kernel_runner import TARGETS
 
 

@@ -3,7 +3,7 @@
 from collections import Counter
 from functools import partial
 
-from lprnet.bench import take_turns
+from lprnet.measure.timing import take_turns
 
 
 def test_each_round_has_an_order_of_its_own() -> None:

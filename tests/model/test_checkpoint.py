@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 from torch import Tensor
 
-from lprnet.checkpoint import load_model, save_model
-from lprnet.errors import UserError
-from lprnet.model import LPRNet
-from lprnet.subnormals import subnormals_as_zero
+from lprnet.model.checkpoint import load_model, save_model
+from lprnet.model.lprnet import LPRNet
+from lprnet.model.subnormals import subnormals_as_zero
+from lprnet.support.errors import UserError
 from tests.conftest import RealData
 
 State = dict[str, Any]

@@ -17,22 +17,22 @@ from numpy.typing import NDArray
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from lprnet.build import Request, build
-from lprnet.calibration import calibrate
-from lprnet.checkpoint import load_model
-from lprnet.compile import Source, compile_network
-from lprnet.errors import UserError
-from lprnet.export import to_onnx
-from lprnet.images import normalise
-from lprnet.model import LPRNet
-from lprnet.network import Network, quantized_network, static_network, torch_logits
-from lprnet.onnx_import import load_onnx
-from lprnet.quantization import Quantization
-from lprnet.quantize import static
-from lprnet.reduced_onnx import quantized_to_onnx
-from lprnet.runtime import Recognizer
-from lprnet.synthetic import sample_plates
-from lprnet.targets import find_target
-from lprnet.topology import weight_and_bias
+from lprnet.compiler.compile import Source, compile_network
+from lprnet.compiler.frontend import to_onnx
+from lprnet.compiler.relax_to_onnx import quantized_to_onnx
+from lprnet.compiler.targets import find_target
+from lprnet.compression.calibration import calibrate
+from lprnet.compression.quantize.post_training import static
+from lprnet.compression.variants import Network, quantized_network, static_network, torch_logits
+from lprnet.model.checkpoint import load_model
+from lprnet.model.conv_graph import weight_and_bias
+from lprnet.model.lprnet import LPRNet
+from lprnet.model.quantized import Quantization
+from lprnet.onnx_import.load import load_onnx
+from lprnet.runtime.image_io import normalise
+from lprnet.runtime.recognizer import Recognizer
+from lprnet.support.errors import UserError
+from lprnet.synthetic.render import sample_plates
 from lprnet.weights import DEFAULT_CHECKPOINT
 
 Damage = Callable[[onnx.GraphProto], object]
@@ -249,7 +249,7 @@ def test_what_is_no_lprnet_is_one_sentence(
 
 
 def test_a_bad_file_ends_the_script_with_a_sentence(file: Path, tmp_path: Path) -> None:
-    script = Path(__file__).resolve().parents[1] / "scripts" / "build.py"
+    script = Path(__file__).resolve().parents[2] / "scripts" / "build.py"
     whole = file.read_bytes()
     for name, content in (("cut", whole[: len(whole) // 2]), ("text", b"not ONNX"), ("none", b"")):
         bad = tmp_path / f"{name}.onnx"

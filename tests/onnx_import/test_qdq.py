@@ -14,19 +14,19 @@ import torch
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from lprnet.backends import open_backend
 from lprnet.build import Request, build
-from lprnet.checkpoint import load_model
-from lprnet.decode import greedy
-from lprnet.errors import UserError
-from lprnet.export import to_onnx
-from lprnet.images import normalise
-from lprnet.model import LPRNet
-from lprnet.network import quantized_network
-from lprnet.onnx_import import load_onnx
-from lprnet.quantization import Quantization
-from lprnet.runtime import Recognizer
-from lprnet.synthetic import sample_plates
+from lprnet.compiler.frontend import to_onnx
+from lprnet.compression.variants import quantized_network
+from lprnet.measure.backends import open_backend
+from lprnet.model.checkpoint import load_model
+from lprnet.model.lprnet import LPRNet
+from lprnet.model.quantized import Quantization
+from lprnet.onnx_import.load import load_onnx
+from lprnet.runtime.decode import greedy
+from lprnet.runtime.image_io import normalise
+from lprnet.runtime.recognizer import Recognizer
+from lprnet.support.errors import UserError
+from lprnet.synthetic.render import sample_plates
 from lprnet.weights import DEFAULT_CHECKPOINT
 
 quantization = pytest.importorskip(

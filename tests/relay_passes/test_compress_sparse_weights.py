@@ -4,9 +4,9 @@ import tvm
 from numpy.typing import NDArray
 from tvm import relax, tirx
 
-from relay_passes.fold_sparsity import LARGEST_SHARE, LEAST_SAVED, FoldSparsity
-from schedules.sparse_weights import LANES, ExpandWeight, pack_nonzeros
-from schedules.workloads import Conv2d
+from relay_passes.compress_sparse_weights import LARGEST_SHARE, LEAST_SAVED, FoldSparsity
+from schedules.workloads.float import Conv2d
+from schedules.workloads.sparse_weights import LANES, ExpandWeight, pack_nonzeros
 from tests.relax_networks import apply
 
 CHANNELS = 12

@@ -4,7 +4,7 @@ import tvm_ffi
 from tvm import relax
 from tvm.relax.op import add, nn
 
-from relay_passes.place_contexts import PlaceContexts
+from relay_passes.hoist_context_pools import PlaceContexts
 from tests.relax_networks import Emit, apply, shared_module
 from tests.relax_reference import evaluate
 

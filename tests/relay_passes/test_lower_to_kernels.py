@@ -20,13 +20,13 @@ from tvm.relax.op import (
     strided_slice,
 )
 
-from lprnet.codegen import tvm_target
-from lprnet.targets import AVX2, AVX512, AVX512_VNNI, Isa, find_target
-from relay_passes.activation import Activation, pack_weight
+from lprnet.compiler.codegen import tvm_target
+from lprnet.compiler.targets import AVX2, AVX512, AVX512_VNNI, Isa, find_target
 from relay_passes.insert_quantize import Grid, LayerScales
 from relay_passes.lower_to_kernels import LowerToKernels
+from relay_passes.lowering.layout import Activation, pack_weight
 from relay_passes.pipeline import lower_graph, quantize_graph, reduce_graph
-from schedules.match import match
+from schedules.workloads.match import match
 from tests import quantized_reference, relax_reference
 from tests.relax_networks import (
     Damage,

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import tvm
 
-from lprnet.blocks import Block, count_blocks
-from lprnet.codegen import generate, tvm_target
-from lprnet.mca import Operands, find_mca, peak, products, time_blocks
-from lprnet.peak import STEPS, fma_loop
-from lprnet.predict import Estimate, KernelEstimate, Loop, Prediction
-from lprnet.predict_table import markdown
-from lprnet.targets import AVX2, AVX512, AVX512_VNNI, Isa, find_target
+from lprnet.compiler.codegen import generate, tvm_target
+from lprnet.compiler.targets import AVX2, AVX512, AVX512_VNNI, Isa, find_target
+from lprnet.measure.peak_throughput import STEPS, fma_loop
+from lprnet.reports.prediction.block_counts import Block, count_blocks
+from lprnet.reports.prediction.llvm_mca import Operands, find_mca, peak, products, time_blocks
+from lprnet.reports.prediction.predict import Estimate, KernelEstimate, Loop, Prediction
+from lprnet.reports.prediction.render import markdown
 from tests.conftest import PROJECT
 
 needs_mca = pytest.mark.skipif(

@@ -9,12 +9,12 @@ import cv2
 import numpy as np
 import pytest
 
-from lprnet import sweep_report
-from lprnet.bench import Accuracy, Record, record
-from lprnet.errors import UserError
-from lprnet.sweep import Cut
-from lprnet.sweep_report import Measured, Outcome, Request, as_json, plot, run_sweep, table
-from lprnet.synthetic import sample_plates
+from lprnet.compression.prune.width_search import Cut
+from lprnet.measure.timing import Accuracy, Record, record
+from lprnet.reports import pruning_sweep as sweep_report
+from lprnet.reports.pruning_sweep import Measured, Outcome, Request, as_json, plot, run_sweep, table
+from lprnet.support.errors import UserError
+from lprnet.synthetic.render import sample_plates
 from lprnet.weights import DEFAULT_CHECKPOINT
 
 

@@ -12,18 +12,23 @@ from matplotlib.image import imread
 from rich.console import Console
 from tvm import s_tir
 
-from lprnet import compare
-from lprnet.bench import record
-from lprnet.compare import Comparison, KernelTimes, Request, kernel_times
-from lprnet.compare_report import as_json, lessons, plot, tables
-from lprnet.errors import UserError
-from lprnet.targets import AVX2, find_target
-from lprnet.tuning.forms import Tunable, Winograd, definition
-from lprnet.tuning.space import sketches
-from lprnet.tuning.tasks import Task, single
+from lprnet.compiler.targets import AVX2, find_target
+from lprnet.measure.timing import record
+from lprnet.reports.schedule_comparison import compare
+from lprnet.reports.schedule_comparison.compare import (
+    Comparison,
+    KernelTimes,
+    Request,
+    kernel_times,
+)
+from lprnet.reports.schedule_comparison.render import as_json, lessons, plot, tables
+from lprnet.support.errors import UserError
+from lprnet.tuning.space.algorithms import Tunable, Winograd, definition
+from lprnet.tuning.space.sketches import sketches
+from lprnet.tuning.space.tasks import Task, single
 from lprnet.weights import DEFAULT_CHECKPOINT
-from schedules.integer_workloads import QuantizedConv2d
-from schedules.workloads import Conv2d, MaxPool
+from schedules.workloads.float import Conv2d, MaxPool
+from schedules.workloads.integer import QuantizedConv2d
 
 CONV = Conv2d(6, 12, 8, 3, 1, 16, 16)
 POOL = MaxPool(4, 6, 2, 16)

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from lprnet import recognize as recognition
-from lprnet.alphabet import BLANK, INDEX
-from lprnet.errors import UserError
-from lprnet.recognize import default_artifact, recognize
+from lprnet.runtime import batch_reader as recognition
+from lprnet.runtime.alphabet import BLANK, INDEX
+from lprnet.runtime.batch_reader import default_artifact, recognize
+from lprnet.support.errors import UserError
 from tests.conftest import PROJECT
 
 
@@ -155,7 +155,7 @@ def test_script_with_a_file_that_is_no_artifact(directory: Path) -> None:
 
 def test_deployment_needs_neither_torch_nor_tvm_nor_tqdm() -> None:
     code = (
-        "import sys; import lprnet.recognize, lprnet.runtime; "
+        "import sys; import lprnet.runtime.batch_reader, lprnet.runtime.recognizer; "
         "print({'torch', 'tvm', 'tqdm', 'safetensors', 'matplotlib', 'rich'} & set(sys.modules))"
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)

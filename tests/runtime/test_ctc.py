@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lprnet.ctc import (
+from lprnet.runtime.ctc import (
     Floats,
     Labels,
     best_path,

@@ -12,10 +12,11 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from lprnet import images, model
-from lprnet.errors import UserError
-from lprnet.image_header import image_size
-from lprnet.images import label_of, list_images, normalise, read_image, resize
+from lprnet.model import lprnet as model
+from lprnet.runtime import image_io as images
+from lprnet.runtime.image_header import image_size
+from lprnet.runtime.image_io import label_of, list_images, normalise, read_image, resize
+from lprnet.support.errors import UserError
 from tests.conftest import RealData
 
 Image = NDArray[np.uint8]

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lprnet.alphabet import DIGITS, LETTERS, PROVINCES
-from lprnet.grammar import is_plate
-from lprnet.images import label_of, list_images
+from lprnet.runtime.alphabet import DIGITS, LETTERS, PROVINCES
+from lprnet.runtime.image_io import label_of, list_images
+from lprnet.runtime.plate_grammar import is_plate
 from tests.conftest import RealData
 
 serial = st.sampled_from(DIGITS + LETTERS)

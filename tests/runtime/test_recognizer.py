@@ -18,14 +18,14 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from lprnet.artifact import manifest_path, verify
-from lprnet.checkpoint import save_model
-from lprnet.compile import Build, Source, compile_network
-from lprnet.errors import UserError
-from lprnet.model import LPRNet
-from lprnet.network import float_network
-from lprnet.runtime import Recognizer
-from lprnet.targets import find_target
+from lprnet.compiler.compile import Build, Source, compile_network
+from lprnet.compiler.targets import find_target
+from lprnet.compression.variants import float_network
+from lprnet.model.checkpoint import save_model
+from lprnet.model.lprnet import LPRNet
+from lprnet.runtime.artifact import manifest_path, verify
+from lprnet.runtime.recognizer import Recognizer
+from lprnet.support.errors import UserError
 from tests.conftest import PROJECT
 
 Images = NDArray[np.uint8]

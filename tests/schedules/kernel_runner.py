@@ -8,12 +8,12 @@ import tvm
 from numpy.typing import NDArray
 from tvm import tirx
 
-from lprnet.codegen import generate, tvm_target
-from lprnet.targets import Isa, Target, find_target
+from lprnet.compiler.codegen import generate, tvm_target
+from lprnet.compiler.targets import Isa, Target, find_target
 from schedules.apply import conv2d_tile, schedule
-from schedules.integer_workloads import QuantizedConv2d
-from schedules.scaled_conv2d import ScaledConv2d
-from schedules.workloads import Conv2d, Workload
+from schedules.workloads.float import Conv2d, Workload
+from schedules.workloads.integer import QuantizedConv2d
+from schedules.workloads.weights_only import ScaledConv2d
 
 Values = NDArray[np.generic]
 

@@ -7,17 +7,9 @@ import tvm
 import tvm_ffi
 from tvm import te
 
-from lprnet.targets import AVX2, AVX512, AVX512_VNNI, Isa
+from lprnet.compiler.targets import AVX2, AVX512, AVX512_VNNI, Isa
 from schedules.apply import UnscheduledKernel, apply, conv2d_tile, schedule
-from schedules.integer_workloads import (
-    DequantizedAveragePool,
-    DequantizeWeight,
-    GroupChannels,
-    QuantizedConv2d,
-)
-from schedules.look_up import LookUp
-from schedules.scaled_conv2d import ScaledConv2d
-from schedules.workloads import (
+from schedules.workloads.float import (
     AveragePool,
     Conv2d,
     Divide,
@@ -26,6 +18,14 @@ from schedules.workloads import (
     Normalise,
     Workload,
 )
+from schedules.workloads.integer import (
+    DequantizedAveragePool,
+    DequantizeWeight,
+    GroupChannels,
+    QuantizedConv2d,
+)
+from schedules.workloads.lookup import LookUp
+from schedules.workloads.weights_only import ScaledConv2d
 from tests.schedules.kernel_runner import packed_for
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"

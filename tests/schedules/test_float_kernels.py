@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from lprnet.targets import Target
-from schedules.workloads import AveragePool, Conv2d, Divide, MaxPool, MeanSquare, Normalise
+from lprnet.compiler.targets import Target
+from schedules.workloads.float import AveragePool, Conv2d, Divide, MaxPool, MeanSquare, Normalise
 from tests.schedules.kernel_runner import TARGETS, packed_for, run
 
 Floats = NDArray[np.float64]

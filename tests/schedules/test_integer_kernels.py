@@ -7,15 +7,15 @@ from hypothesis import strategies as st
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from lprnet.targets import Dot4, Target
-from schedules.integer_workloads import (
+from lprnet.compiler.targets import Dot4, Target
+from schedules.workloads.float import MaxPool
+from schedules.workloads.integer import (
     DequantizedAveragePool,
     DequantizeWeight,
     GroupChannels,
     QuantizedConv2d,
 )
-from schedules.look_up import LookUp
-from schedules.workloads import MaxPool
+from schedules.workloads.lookup import LookUp
 from tests.schedules.kernel_runner import TARGETS, packed_for, run
 
 Integers = NDArray[np.int64]
@@ -183,7 +183,7 @@ def test_any_sum_by_any_multiplier(target: Target, levels: int) -> None:
 
 @pytest.mark.parametrize("target", TARGETS)
 def test_the_largest_accumulators_stay_exact(target: Target) -> None:
-    """Biases of +-2**30 beside products, as `lprnet/quantization.py` allows."""
+    """Biases of +-2**30 beside products, as `lprnet/model/quantized.py` allows."""
     data, weights = np.full((1, 1, 4), 255), np.full((3, 4, 1, 1), 63)
     bias = np.array([2**30, -(2**30), 2**30 - 1])
     multiplier = np.full(3, 200 / 2**30, "float32")

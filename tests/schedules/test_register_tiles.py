@@ -6,8 +6,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lprnet.targets import AVX2, AVX512, AVX512_VNNI, Isa
-from schedules.tiles import Step, Tile, choose_tile, cycles, float_step, integer_step, legal_tiles
+from lprnet.compiler.targets import AVX2, AVX512, AVX512_VNNI, Isa
+from schedules.register_tiles import (
+    Step,
+    Tile,
+    choose_tile,
+    cycles,
+    float_step,
+    integer_step,
+    legal_tiles,
+)
 
 StepOf = Callable[[Isa], Step]
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper
 from onnx.reference import ReferenceEvaluator
 
-from lprnet.requantization import requantization
+from schedules.requantize_table import requantization
 
 grid = [("scale", TensorProto.FLOAT), ("zero", TensorProto.UINT8)]
 grids = [(f"{side}_{name}", kind) for side in ("old", "new") for name, kind in grid]

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 PRELUDE = """
-from lprnet.cli import run
-from lprnet.errors import UserError
+from lprnet.support.cli import run
+from lprnet.support.errors import UserError
 def main():
     {body}
 run(main)
@@ -56,7 +56,7 @@ def test_terminated_halfway_leaves_nothing(tmp_path: Path) -> None:
     lines = (
         "import os, signal",
         "from pathlib import Path",
-        "from lprnet.replacing import replacing",
+        "from lprnet.support.atomic_file import replacing",
         f"with replacing(Path({str(path)!r})) as partial:",
         "    partial.write_text('half')",
         "    os.kill(os.getpid(), signal.SIGTERM)",

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lprnet.alphabet import DIGITS, LETTERS, PROVINCES
-from lprnet.contact_sheet import contact_sheet, write_contact_sheet
-from lprnet.errors import UserError
-from lprnet.glyphs import PROVINCE_FONTS, SERIAL_FONTS, glyph
-from lprnet.grammar import is_plate
-from lprnet.synthetic import (
+from lprnet.runtime.alphabet import DIGITS, LETTERS, PROVINCES
+from lprnet.runtime.plate_grammar import is_plate
+from lprnet.support.errors import UserError
+from lprnet.synthetic.contact_sheet import contact_sheet, write_contact_sheet
+from lprnet.synthetic.glyphs import PROVINCE_FONTS, SERIAL_FONTS, glyph
+from lprnet.synthetic.render import (
     BLUE,
     GREEN,
     KINDS,

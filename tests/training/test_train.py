@@ -15,15 +15,24 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lprnet import train_state
-from lprnet.alphabet import INDEX
-from lprnet.checkpoint import load_model, save_model
-from lprnet.ctc import label_probability, softmax
-from lprnet.errors import UserError
-from lprnet.model import LPRNet
-from lprnet.slim import NORMS, batch_norm, live_channels, slim, start_dead, widen
-from lprnet.synthetic import render
-from lprnet.train import (
+from lprnet.model.checkpoint import load_model, save_model
+from lprnet.model.lprnet import LPRNet
+from lprnet.runtime.alphabet import INDEX
+from lprnet.runtime.ctc import label_probability, softmax
+from lprnet.support.errors import UserError
+from lprnet.synthetic.render import render
+from lprnet.training import state as train_state
+from lprnet.training.data import Plates, batches, collate, read_labelled
+from lprnet.training.network_slimming import (
+    NORMS,
+    batch_norm,
+    live_channels,
+    slim,
+    start_dead,
+    widen,
+)
+from lprnet.training.plot import plot_run
+from lprnet.training.train import (
     LOG,
     STATE,
     WEIGHTS,
@@ -34,10 +43,8 @@ from lprnet.train import (
     train,
     train_step,
 )
-from lprnet.train_data import Plates, batches, collate, read_labelled
-from lprnet.train_plot import plot_run
 
-PROJECT = Path(__file__).resolve().parents[1]
+PROJECT = Path(__file__).resolve().parents[2]
 SMALL = Recipe(
     steps=6, batch=4, validation_every=3, validation_plates=4, save_seconds=0.0, workers=0
 )
@@ -139,8 +146,8 @@ def test_a_users_images_are_every_fourth(tmp_path: Path) -> None:
 RUN = """
 import sys
 from pathlib import Path
-from tests.test_train import SMALL
-from lprnet.train import train
+from tests.training.test_train import SMALL
+from lprnet.training.train import train
 train(SMALL, Path(sys.argv[1]))
 """
 

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from lprnet.codegen import tvm_target
-from lprnet.targets import find_target
-from lprnet.tuning.manifest import Manifest, write_manifest
-from lprnet.tuning.session import Session
-from lprnet.tuning.tasks import Task, shared_tasks
-from schedules.workloads import AveragePool, Conv2d
+from lprnet.compiler.codegen import tvm_target
+from lprnet.compiler.targets import find_target
+from lprnet.tuning.log.manifest import Manifest, write_manifest
+from lprnet.tuning.space.tasks import Task, shared_tasks
+from lprnet.tuning.tuner import Session
+from schedules.workloads.float import AveragePool, Conv2d
 
 TARGET = find_target("broadwell")
 TASKS = shared_tasks(

@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 
 from lprnet.build import prepare
-from lprnet.export import to_relax
-from lprnet.targets import find_target
+from lprnet.compiler.frontend import to_relax
+from lprnet.compiler.targets import find_target
 from lprnet.tuning import LOGS
-from lprnet.tuning.journal import read_trials
-from lprnet.tuning.log import TRIALS, open_log
-from lprnet.tuning.tasks import find_tasks, kernel_name
+from lprnet.tuning.log.database import TRIALS, open_log
+from lprnet.tuning.log.trials import read_trials
+from lprnet.tuning.space.tasks import find_tasks, kernel_name
 from lprnet.weights import DEFAULT_CHECKPOINT
 from relay_passes.pipeline import lower_graph, quantize_graph, reduce_graph
 

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lprnet import hybrid
-from lprnet.artifact import manifest_path
-from lprnet.bench import on_one_core
+from lprnet.measure.timing import on_one_core
+from lprnet.runtime.artifact import manifest_path
+from lprnet.tuning import fastest_build as hybrid
 
 IMAGES = np.zeros((1, 24, 94, 3), np.uint8)
 

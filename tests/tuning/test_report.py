@@ -2,12 +2,12 @@
 
 import pytest
 
-from lprnet.targets import AVX2
-from lprnet.tuning.forms import Winograd
-from lprnet.tuning.journal import Trial
+from lprnet.compiler.targets import AVX2
+from lprnet.tuning.log.trials import Trial
 from lprnet.tuning.report import convergence
-from lprnet.tuning.tasks import Task, shared_tasks
-from schedules.workloads import AveragePool, Conv2d
+from lprnet.tuning.space.algorithms import Winograd
+from lprnet.tuning.space.tasks import Task, shared_tasks
+from schedules.workloads.float import AveragePool, Conv2d
 
 CONV = Conv2d(6, 10, 8, 3, 1, 16, 16)
 POOL = AveragePool(1, 4, 16, (4, 2), (4, 2))

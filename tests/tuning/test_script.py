@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from lprnet.errors import UserError
+from lprnet.support.errors import UserError
 from lprnet.tuning import tune
 from lprnet.tuning.tune import Request
 from scripts import tune as script

@@ -2,7 +2,7 @@
 
 import math
 
-from lprnet.tuning.allocation import Progress, next_kernel
+from lprnet.tuning.task_scheduler import Progress, next_kernel
 
 
 def kernel(best: list[float], work: int = 1, calls: int = 1) -> Progress:

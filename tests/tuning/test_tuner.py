@@ -13,22 +13,22 @@ import numpy as np
 import pytest
 import tvm
 
-from lprnet.codegen import generate, tvm_target
-from lprnet.errors import UserError
-from lprnet.tuning.journal import read_trials
-from lprnet.tuning.local import LocalBench
-from lprnet.tuning.log import KEPT, TRIALS, open_log
-from lprnet.tuning.measure import check, random_inputs, run_kernel
-from schedules.workloads import Conv2d
+from lprnet.compiler.codegen import generate, tvm_target
+from lprnet.support.errors import UserError
+from lprnet.tuning.log.database import KEPT, TRIALS, open_log
+from lprnet.tuning.log.trials import read_trials
+from lprnet.tuning.measurement.local import LocalBench
+from lprnet.tuning.measurement.measure import check, random_inputs, run_kernel
+from schedules.workloads.float import Conv2d
 from tests.tuning.conftest import TARGET, TASKS, Small
 
 DRIVER = """
-import lprnet.tuning.preload
+import lprnet.tuning.measurement.worker_preload
 import sys
 from pathlib import Path
-from lprnet.codegen import tvm_target
-from lprnet.tuning.local import LocalBench
-from lprnet.tuning.session import Session
+from lprnet.compiler.codegen import tvm_target
+from lprnet.tuning.measurement.local import LocalBench
+from lprnet.tuning.tuner import Session
 from tests.tuning.conftest import MANIFEST, TARGET, TASKS
 
 def main():

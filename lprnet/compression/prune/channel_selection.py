@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lprnet.gram import Gram, ridge
+from lprnet.compression.least_squares import Gram, ridge
 
 DAMPING = 1e-5
 """Added to the diagonal of the moments, relative to its mean."""

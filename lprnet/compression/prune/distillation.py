@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from tqdm import trange
 
-from lprnet.compact import Compact
+from lprnet.compression.compact import Compact
 
 Logits = Callable[[Compact, Tensor], Tensor]
 """How the student is run: `(N, 3, 24, 94)` to `(N, 68, 18)`."""

@@ -1,7 +1,8 @@
 """Pruning: masks on single weights, or whole channels with the rest refitted.
 
 Every function returns an LPRNet in LPRNet's own shapes, where what is pruned is zero; folding
-(`fold.py`) or the compiler's dead-channel pass then makes it small. No function reads a label.
+(`lprnet/compression/fold_constants.py`) or the compiler's dead-channel pass then makes it small. No
+function reads a label.
 """
 
 import copy
@@ -10,13 +11,13 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from lprnet.compact import compact, expand
-from lprnet.distill import distill
-from lprnet.errors import UserError
-from lprnet.fold import fold
-from lprnet.model import LPRNet
-from lprnet.reconstruct import reconstruct
-from lprnet.topology import CONTAINER, LAYERS, NAMES, check_finite, weight_and_bias
+from lprnet.compression.compact import compact, expand
+from lprnet.compression.fold_constants import fold
+from lprnet.compression.prune.distillation import distill
+from lprnet.compression.prune.reconstruction import reconstruct
+from lprnet.model.conv_graph import CONTAINER, LAYERS, NAMES, check_finite, weight_and_bias
+from lprnet.model.lprnet import LPRNet
+from lprnet.support.errors import UserError
 
 DEPTH_RATIOS = (0.2, 0.9, 0.9)
 DEPTHS: tuple[tuple[str, ...], ...] = (NAMES[:5], NAMES[5:13], (*NAMES[13:], CONTAINER))
@@ -67,7 +68,7 @@ def structured(model: LPRNet, images: Tensor, widths: Mapping[str, int]) -> LPRN
     """A folded copy that keeps `widths[name]` output channels of each convolution in `widths`.
 
     From the first layer to the last, the channels go that their readers miss least, and the readers
-    are refitted (`reconstruct.py`). `images` `(N, 3, 24, 94)` need no labels.
+    are refitted (`reconstruction.py`). `images` `(N, 3, 24, 94)` need no labels.
 
     Raises `UserError` for an unknown convolution, a width below 1, and as `fold`.
     """
@@ -89,7 +90,7 @@ def inner_widths(first: int, second: int, third: int) -> dict[str, int]:
 def refine(pruned: LPRNet, model: LPRNet, images: Tensor, steps: int) -> LPRNet:
     """`pruned`, folded and fine-tuned for `steps` towards the logits of `model`.
 
-    What is zero stays zero. `images` `(N, 3, 24, 94)` need no labels (`distill.py`). Raises as
+    What is zero stays zero. `images` `(N, 3, 24, 94)` need no labels (`distillation.py`). Raises as
     `fold`.
     """
     folded = fold(pruned)

@@ -1,8 +1,8 @@
 """Take channels out of a network and let every layer behind make up for them.
 
 He et al., "Channel Pruning for Accelerating Very Deep Neural Networks", arXiv:1707.06168, section
-3, with the selection of `eliminate.py`: each layer is refitted by least squares from what it reads
-of the pruned network to what it put out in the original one.
+3, with the selection of `channel_selection.py`: each layer is refitted by least squares from what
+it reads of the pruned network to what it put out in the original one.
 """
 
 from collections.abc import Mapping
@@ -11,10 +11,10 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from lprnet.compact import Compact, before_relu, context_means
-from lprnet.eliminate import NOT_READ, Reading, keep_channels
-from lprnet.gram import as_solution, gram, ridge
-from lprnet.topology import CONTAINER, LAYERS, Layer, reader
+from lprnet.compression.compact import Compact, before_relu, context_means
+from lprnet.compression.least_squares import as_solution, gram, ridge
+from lprnet.compression.prune.channel_selection import NOT_READ, Reading, keep_channels
+from lprnet.model.conv_graph import CONTAINER, LAYERS, Layer, reader
 
 
 @torch.no_grad()

@@ -9,13 +9,13 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from lprnet.alphabet import CLASSES
-from lprnet.compact import compact
-from lprnet.errors import UserError
-from lprnet.fold import fold, input_channels, living_channels, macs
-from lprnet.model import POSITIONS, LPRNet
-from lprnet.prune import structured
-from lprnet.topology import LAYERS, NAMES, weight_and_bias
+from lprnet.compression.compact import compact
+from lprnet.compression.fold_constants import fold, input_channels, living_channels, macs
+from lprnet.compression.prune.prune import structured
+from lprnet.model.conv_graph import LAYERS, NAMES, weight_and_bias
+from lprnet.model.lprnet import POSITIONS, LPRNet
+from lprnet.runtime.alphabet import CLASSES
+from lprnet.support.errors import UserError
 
 PRICING_IMAGES = 32
 """Prices rank cuts; a third of the calibration images ranks them like all of them."""

@@ -12,8 +12,8 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from lprnet.compact import Compact
-from lprnet.topology import CONTAINER, LAYERS
+from lprnet.compression.compact import Compact
+from lprnet.model.conv_graph import CONTAINER, LAYERS
 
 SMALLEST = 1e-3
 """No channel is stretched further than to a thousandth of its layer's range."""

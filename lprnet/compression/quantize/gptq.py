@@ -9,7 +9,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from lprnet.gram import Gram
+from lprnet.compression.least_squares import Gram
 
 DAMPING = 1e-4
 """Added to the Hessian's diagonal, relative to its mean: dead inputs make it singular."""

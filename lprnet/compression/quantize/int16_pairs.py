@@ -4,7 +4,7 @@ It adds the products of two neighbouring channels in 16 bits, with saturation: o
 weights of one sign in a pair may make up 128 together (255 * 128 = 32,640). Weights of 7 bits all
 do, and so do 97 of 100 pairs of 8 bits. So weights keep 8 bits and a pair its limit: a row's scale
 leaves room for its heaviest pair, and of a pair the one rounded first leaves the other the rest,
-whose error the weights not yet rounded make up for (`rounding.py`). On the public checkpoint that
+whose error the weights not yet rounded make up for (`gptq.py`). On the public checkpoint that
 is 1.8 of the 2.2 dB between 7 and 8 bits.
 """
 
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from lprnet.scales import UNSEEN
+from lprnet.compression.quantize.scale_search import UNSEEN
 
 LEVELS = 127
 PAIR_LIMIT = (2**15 - 1) // 255
@@ -22,8 +22,8 @@ FRACTIONS = torch.linspace(0.4, 1.0, 31)
 
 
 def pair_scales(weight: Tensor) -> Tensor:
-    """As `scales.weight_scales` with 127 levels, of OIHW `weight` in which channels 2i and 2i + 1
-    of a tap are a pair, the last of an odd number with none.
+    """As `scale_search.weight_scales` with 127 levels, of OIHW `weight` in which channels 2i and 2i
+    + 1 of a tap are a pair, the last of an odd number with none.
     """
     outputs, channels, height, width = weight.shape
     even = pad(weight, (0, 0, 0, 0, 0, channels % 2))

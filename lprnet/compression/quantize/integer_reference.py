@@ -5,10 +5,11 @@ Per convolution of the backbone, with `x` unsigned and `W` signed integers:
     acc = sum(W * x) + bias                                  exact, fits in int32
     q   = clamp(rint(float32(acc) * multiplier), 0, levels)  of the exact product, ties to even
 
-A layer that reads on a grid of its own looks its `x` up on it first (`requantization.py`). Max
-pools choose among integers. An average pool is the exact integer sum over its window; it meets a
-float for the first time at the exit, where it is multiplied by the layer's output scale over the
-window's size, divided by the context norm, and read by the float32 container.
+A layer that reads on a grid of its own looks its `x` up on it first
+(`schedules/requantize_table.py`). Max pools choose among integers. An average pool is the exact
+integer sum over its window; it meets a float for the first time at the exit, where it is multiplied
+by the layer's output scale over the window's size, divided by the context norm, and read by the
+float32 container.
 """
 
 import copy
@@ -20,12 +21,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from lprnet.compact import Compact, compact, padding
-from lprnet.fold import living_channels
-from lprnet.model import CONTEXT_POOLS
-from lprnet.quantization import IMAGE_SCALE, IMAGE_ZERO_POINT, Quantization
-from lprnet.requantization import requantization
-from lprnet.topology import CONTAINER, LAYERS, Layer, weight_and_bias
+from lprnet.compression.compact import Compact, compact, padding
+from lprnet.compression.fold_constants import living_channels
+from lprnet.model.conv_graph import CONTAINER, LAYERS, Layer, weight_and_bias
+from lprnet.model.lprnet import CONTEXT_POOLS
+from lprnet.model.quantized import IMAGE_SCALE, IMAGE_ZERO_POINT, Quantization
+from schedules.requantize_table import requantization
 
 PIXEL_LEVELS = 255
 """The largest integer a convolution can read."""

@@ -3,15 +3,15 @@
 Every convolution of the backbone gets int8 weights with one scale per output channel and an
 unsigned activation with one scale, zero point 0 (a ReLU precedes it); the image goes in as the
 uint8 pixels it came as. The container computes in float32, on int8 weights: it is a third of a
-percent of the arithmetic, and reads exact integer sums over pool windows. `integer.py` says what
-the integers compute.
+percent of the arithmetic, and reads exact integer sums over pool windows. `integer_reference.py`
+says what the integers compute.
 
 The integers are the same for every CPU, and so is what it reads. Without VNNI products take part
 in saturating 16-bit pair sums (`vpmaddubsw`), so weights have 8 bits and a pair of them a limit
-(`pairs.py`). Channels that such weights would not hear are left out (`silence.py`). Every image
-counts a second time, a little aside, so that refits follow the noise of the calibration images
-less: of 1200 warped ones the public checkpoint's logits are read 0.2 dB nearer to the float
-network's.
+(`int16_pairs.py`). Channels that such weights would not hear are left out
+(`zero_rounded_channels.py`). Every image counts a second time, a little aside, so that refits
+follow the noise of the calibration images less: of 1200 warped ones the public checkpoint's logits
+are read 0.2 dB nearer to the float network's.
 """
 
 from dataclasses import dataclass, replace
@@ -22,15 +22,17 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lprnet.alphabet import CLASSES
-from lprnet.compact import Compact, before_relu, compact, context_means, expand, padding
-from lprnet.equalize import equalize
-from lprnet.errors import UserError
-from lprnet.fold import fold, living_channels
-from lprnet.gram import Gram, as_solution, gram, ridge
-from lprnet.model import LPRNet
-from lprnet.pairs import PairRounding, pair_scales
-from lprnet.quantization import (
+from lprnet.compression.compact import Compact, before_relu, compact, context_means, expand, padding
+from lprnet.compression.fold_constants import fold, living_channels
+from lprnet.compression.least_squares import Gram, as_solution, gram, ridge
+from lprnet.compression.quantize.equalization import equalize
+from lprnet.compression.quantize.gptq import round_weights, to_levels
+from lprnet.compression.quantize.int16_pairs import PairRounding, pair_scales
+from lprnet.compression.quantize.scale_search import UNSEEN, activation_scale, weight_scales
+from lprnet.compression.quantize.zero_rounded_channels import audible_channels, cut, silence
+from lprnet.model.conv_graph import CONTAINER, LAYERS, Layer, weight_and_bias
+from lprnet.model.lprnet import LPRNet
+from lprnet.model.quantized import (
     IMAGE_SCALE,
     IMAGE_ZERO_POINT,
     LARGEST_BIAS,
@@ -39,10 +41,8 @@ from lprnet.quantization import (
     QuantizedWeight,
     WeightsOnly,
 )
-from lprnet.rounding import round_weights, to_levels
-from lprnet.scales import UNSEEN, activation_scale, weight_scales
-from lprnet.silence import audible_channels, cut, silence
-from lprnet.topology import CONTAINER, LAYERS, Layer, weight_and_bias
+from lprnet.runtime.alphabet import CLASSES
+from lprnet.support.errors import UserError
 
 ACTIVATION_LEVELS = 255
 WEIGHT_LEVELS = 127
@@ -56,8 +56,8 @@ def static(model: LPRNet, images: Tensor) -> Quantization:
     """Quantize weights and activations of `model`, calibrated on `images` `(N, 3, 24, 94)`.
 
     Layer by layer, from inputs that already carry the noise of all layers before, the weights are
-    refitted to the float network's outputs (`gram.ridge`) and rounded (`rounding`). Labels are not
-    needed. Raises `UserError` for a model that holds NaN or no constant context means, for no
+    refitted to the float network's outputs (`least_squares.ridge`) and rounded (`gptq`). Labels are
+    not needed. Raises `UserError` for a model that holds NaN or no constant context means, for no
     images, and for images that are not finite.
     """
     _check(images)

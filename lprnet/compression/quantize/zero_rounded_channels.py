@@ -10,11 +10,11 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from lprnet.compact import Compact, expand
-from lprnet.fold import living_channels
-from lprnet.model import LPRNet
-from lprnet.pairs import pair_scales
-from lprnet.topology import LAYERS, reader, weight_and_bias
+from lprnet.compression.compact import Compact, expand
+from lprnet.compression.fold_constants import living_channels
+from lprnet.compression.quantize.int16_pairs import pair_scales
+from lprnet.model.conv_graph import LAYERS, reader, weight_and_bias
+from lprnet.model.lprnet import LPRNet
 
 
 def audible_channels(small: Compact) -> dict[str, Tensor]:

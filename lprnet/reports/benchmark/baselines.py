@@ -17,16 +17,16 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from lprnet.calibration import calibrate
-from lprnet.checkpoint import load_model
-from lprnet.errors import UserError
-from lprnet.export import to_onnx, to_relax
-from lprnet.images import normalise
-from lprnet.model import LPRNet
-from lprnet.network import static_network
-from lprnet.reduced_onnx import quantized_to_onnx, reduced_to_onnx
-from lprnet.report.engines import GRAPHS, Contestant
-from lprnet.targets import Isa
+from lprnet.compiler.frontend import to_onnx, to_relax
+from lprnet.compiler.relax_to_onnx import quantized_to_onnx, reduced_to_onnx
+from lprnet.compiler.targets import Isa
+from lprnet.compression.calibration import calibrate
+from lprnet.compression.variants import static_network
+from lprnet.model.checkpoint import load_model
+from lprnet.model.lprnet import LPRNet
+from lprnet.reports.benchmark.engines import GRAPHS, Contestant
+from lprnet.runtime.image_io import normalise
+from lprnet.support.errors import UserError
 from relay_passes.pipeline import reduce_graph
 
 PERCENTILE = 99.99

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from packaging.requirements import Requirement
 from tqdm import tqdm
 
-from lprnet.bench import on_one_core, take_turns
-from lprnet.decode import greedy
-from lprnet.report.engines import Contestant
-from lprnet.report.rows import PROJECT
+from lprnet.measure.timing import on_one_core, take_turns
+from lprnet.reports.benchmark.engines import Contestant
+from lprnet.reports.benchmark.variants import PROJECT
+from lprnet.runtime.decode import greedy
 
 BATCHES = (1, 8, 64)
 THROUGHPUT_SECONDS = 0.5
@@ -116,7 +116,7 @@ def start(contestant: Contestant) -> Start:
 
     Raises `RuntimeError`, with what the process said, if it fails.
     """
-    command = [sys.executable, "-m", "lprnet.report.engines"]
+    command = [sys.executable, "-m", "lprnet.reports.benchmark.engines"]
     began = time.perf_counter()
     with subprocess.Popen(
         [*command, contestant.engine, str(contestant.file.resolve())],

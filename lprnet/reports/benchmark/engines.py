@@ -1,7 +1,7 @@
 """What takes part in the report, and opening it: every engine at its best known settings.
 
 An engine computes on one thread; several cores run one instance each. Run as a program, this file
-measures a start: `python -m lprnet.report.engines ENGINE FILE`.
+measures a start: `python -m lprnet.reports.benchmark.engines ENGINE FILE`.
 """
 
 import json
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lprnet.images import HEIGHT, WIDTH, normalise
+from lprnet.runtime.image_io import HEIGHT, WIDTH, normalise
 
 Infer = Callable[[], NDArray[np.float32]]
 """The logits `(N, 68, 18)` of the images that it was made with."""
@@ -62,7 +62,7 @@ def pixels(images: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def _ours(file: Path) -> Engine:
-    from lprnet.runtime import Recognizer
+    from lprnet.runtime.recognizer import Recognizer
 
     reader = Recognizer(file)
     return lambda images: lambda: reader.logits(images)
@@ -74,11 +74,11 @@ def _torch(file: Path, flush: bool = True, compiled: bool = False) -> Engine:
 
     torch.set_num_threads(1)
     if file.suffix == ".onnx":
-        from lprnet.report.onnx_in_torch import OnnxModule
+        from lprnet.reports.benchmark.onnx_in_torch import OnnxModule
 
         model: torch.nn.Module = OnnxModule(file)
     else:
-        from lprnet.checkpoint import load_model
+        from lprnet.model.checkpoint import load_model
 
         model = load_model(file)
     model.eval()

@@ -4,9 +4,9 @@ import base64
 from html import escape
 from pathlib import Path
 
-from lprnet.report.pictures import draw_all
-from lprnet.report.results import Report, best, write_bytes
-from lprnet.report.table import COLUMNS, cells, conditions, findings
+from lprnet.reports.benchmark.plots import draw_all
+from lprnet.reports.benchmark.results import Report, best, write_bytes
+from lprnet.reports.benchmark.table import COLUMNS, cells, conditions, findings
 
 STYLE = """
 body { font: 16px/1.5 sans-serif; margin: 2em auto; max-width: 90em; padding: 0 1em }

@@ -3,19 +3,19 @@
 import numpy as np
 import tvm
 
-from lprnet.bench import take_turns
-from lprnet.codegen import tvm_target
-from lprnet.errors import UserError
-from lprnet.export import to_relax
-from lprnet.network import Network
-from lprnet.peak import fma_loop, operations
-from lprnet.report.results import Kernel, Kernels
-from lprnet.report.rows import Missing
-from lprnet.targets import Target
+from lprnet.compiler.codegen import tvm_target
+from lprnet.compiler.frontend import to_relax
+from lprnet.compiler.targets import Target
+from lprnet.compression.variants import Network
+from lprnet.measure.peak_throughput import fma_loop, operations
+from lprnet.measure.timing import take_turns
+from lprnet.reports.benchmark.results import Kernel, Kernels
+from lprnet.reports.benchmark.variants import Missing
+from lprnet.support.errors import UserError
 from lprnet.tuning import LOGS
-from lprnet.tuning.contest import hold_contests
-from lprnet.tuning.log import open_log
-from lprnet.tuning.tasks import find_tasks
+from lprnet.tuning.log.database import open_log
+from lprnet.tuning.measurement.compare_kernels import hold_contests
+from lprnet.tuning.space.tasks import find_tasks
 from relay_passes.pipeline import lower_graph, reduce_graph
 from schedules.apply import apply
 

@@ -7,11 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from lprnet.artifact import verify
-from lprnet.report.costs import Start, Throughput, latencies, on_all_cores, start
-from lprnet.report.engines import Contestant
-from lprnet.report.results import Proportion
-from lprnet.report.rows import Missing
+from lprnet.reports.benchmark.costs import Start, Throughput, latencies, on_all_cores, start
+from lprnet.reports.benchmark.engines import Contestant
+from lprnet.reports.benchmark.results import Proportion
+from lprnet.reports.benchmark.variants import Missing
+from lprnet.runtime.artifact import verify
 
 WARM_UP = 20
 ALONE = 3000

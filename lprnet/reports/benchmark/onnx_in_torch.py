@@ -1,4 +1,6 @@
-"""A reduced graph (`lprnet/reduced_onnx.py`) as a PyTorch module, operator by operator."""
+"""A reduced graph (`lprnet/compiler/relax_to_onnx.py`) as a PyTorch module, operator by
+operator.
+"""
 
 from pathlib import Path
 from typing import Any

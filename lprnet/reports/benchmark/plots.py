@@ -11,10 +11,10 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from lprnet.glyphs import glyph
-from lprnet.report.results import Line, Report, write_bytes
-from lprnet.report.table import cells
-from lprnet.synthetic import sample_plates
+from lprnet.reports.benchmark.results import Line, Report, write_bytes
+from lprnet.reports.benchmark.table import cells
+from lprnet.synthetic.glyphs import glyph
+from lprnet.synthetic.render import sample_plates
 
 BLUE, ORANGE, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
 ORIGINS = {"none": PURPLE, "auto": ORANGE, "manual": BLUE}

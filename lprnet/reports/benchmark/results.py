@@ -6,11 +6,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from lprnet.bench import Accuracy, Record
-from lprnet.errors import UserError
-from lprnet.replacing import replacing
-from lprnet.report.costs import Start, Throughput
-from lprnet.report.rows import Missing
+from lprnet.measure.timing import Accuracy, Record
+from lprnet.reports.benchmark.costs import Start, Throughput
+from lprnet.reports.benchmark.variants import Missing
+from lprnet.support.atomic_file import replacing
+from lprnet.support.errors import UserError
 
 FILE = "report.json"
 SAMPLES = 32
@@ -24,7 +24,7 @@ class Line:
     name: str
     ours: bool
     graph: str
-    """A key of `lprnet.report.engines.GRAPHS`."""
+    """A key of `lprnet.reports.benchmark.engines.GRAPHS`."""
     latency: Record
     """Batch 1 and one thread; `accuracy` of all images."""
     unseen: Accuracy
@@ -94,13 +94,13 @@ class Report:
     data: str
     """What was read: how many images of what."""
     noise: float
-    """`lprnet.report.costs.noise`."""
+    """`lprnet.reports.benchmark.costs.noise`."""
     lines: tuple[Line, ...]
     missing: tuple[Missing, ...]
     sample_reader: str
     """The line that read the rendered sample plates."""
     sample_texts: tuple[str, ...]
-    """What it read, in the order of `lprnet.synthetic.sample_plates`."""
+    """What it read, in the order of `lprnet.synthetic.render.sample_plates`."""
     kernels: Kernels
     proportion: Proportion | None = None
     """None where one of its two lines could not be built."""

@@ -10,20 +10,20 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from lprnet.bench import Accuracy, record
 from lprnet.build import prepare
-from lprnet.calibration import calibration_files, read_images
-from lprnet.decode import greedy
-from lprnet.images import label_of, list_images
-from lprnet.report.costs import installed_bytes, noise
-from lprnet.report.engines import Contestant
-from lprnet.report.kernels import time_kernels
-from lprnet.report.measure import WARM_UP, measure, proportion
-from lprnet.report.results import SAMPLES, Line, Report, best
-from lprnet.report.rivals import OURS, rivals
-from lprnet.report.rows import BASE, PROJECT, STRUCTURED, Missing, build_rows
-from lprnet.synthetic import sample_plates
-from lprnet.targets import find_target
+from lprnet.compiler.targets import find_target
+from lprnet.compression.calibration import calibration_files, read_images
+from lprnet.measure.timing import Accuracy, record
+from lprnet.reports.benchmark.baselines import OURS, rivals
+from lprnet.reports.benchmark.costs import installed_bytes, noise
+from lprnet.reports.benchmark.engines import Contestant
+from lprnet.reports.benchmark.kernels import time_kernels
+from lprnet.reports.benchmark.measure import WARM_UP, measure, proportion
+from lprnet.reports.benchmark.results import SAMPLES, Line, Report, best
+from lprnet.reports.benchmark.variants import BASE, PROJECT, STRUCTURED, Missing, build_rows
+from lprnet.runtime.decode import greedy
+from lprnet.runtime.image_io import label_of, list_images
+from lprnet.synthetic.render import sample_plates
 
 RENDERED = 400
 

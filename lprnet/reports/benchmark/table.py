@@ -5,9 +5,9 @@ from pathlib import Path
 
 from rich.table import Table
 
-from lprnet.errors import UserError
-from lprnet.report.engines import GRAPHS
-from lprnet.report.results import Line, Report, best, write_bytes
+from lprnet.reports.benchmark.engines import GRAPHS
+from lprnet.reports.benchmark.results import Line, Report, best, write_bytes
+from lprnet.support.errors import UserError
 
 SUMMARY = ("<!-- summary:begin -->", "<!-- summary:end -->")
 RESULTS = ("<!-- results:begin -->", "<!-- results:end -->")

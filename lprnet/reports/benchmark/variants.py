@@ -16,9 +16,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from lprnet.calibration import calibration_files
+from lprnet.compression.calibration import calibration_files
 
-PROJECT = Path(__file__).resolve().parents[2]
+PROJECT = Path(__file__).resolve().parents[3]
 SOURCES = ("lprnet", "relay_passes", "schedules", "scripts")
 STAMP = "built-from"
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import tvm
 
-from lprnet.link import c_compiler
+from lprnet.compiler.link import c_compiler
 
 _LABEL = re.compile(r"(?!\.Ltmp|\.Lfunc)[\w.$]+:")
 _COUNT = """\

@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from lprnet.blocks import Block
-from lprnet.errors import UserError
-from lprnet.targets import Dot4, Isa
+from lprnet.compiler.targets import Dot4, Isa
+from lprnet.reports.prediction.block_counts import Block
+from lprnet.support.errors import UserError
 
 ITERATIONS = 100
 NEAR = 0.9
@@ -30,7 +30,7 @@ class Operands(Enum):
     FLOATS = "float32"
     BYTES = "bytes"
     WORDS = "16-bit words"
-    """As `schedules/integer_winograd.py` does."""
+    """As `schedules/winograd/s16.py` does."""
 
 
 @dataclass(frozen=True)

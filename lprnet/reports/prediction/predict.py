@@ -1,8 +1,9 @@
 """What a plate should cost on Xeons that are not here: an estimate, kernel by kernel.
 
-A kernel's cycles are the sum over its basic blocks of how often each runs (`lprnet/blocks.py`)
-times the cycles that LLVM's model of the core takes for it (`lprnet/mca.py`). Beside them stands
-what the same code takes on this machine, in cycles of a clock that its own FMA throughput tells.
+A kernel's cycles are the sum over its basic blocks of how often each runs
+(`lprnet/reports/prediction/block_counts.py`) times the cycles that LLVM's model of the core takes
+for it (`lprnet/reports/prediction/llvm_mca.py`). Beside them stands what the same code takes on
+this machine, in cycles of a clock that its own FMA throughput tells.
 """
 
 import tempfile
@@ -14,16 +15,23 @@ import numpy as np
 import tvm
 from tqdm import tqdm
 
-from lprnet.bench import on_one_core
-from lprnet.blocks import Block, count_blocks
 from lprnet.build import prepare
-from lprnet.codegen import generate, tvm_target
-from lprnet.errors import UserError
-from lprnet.export import to_relax
-from lprnet.mca import Operands, Timing, mca_version, peak, products, time_blocks
-from lprnet.peak import OPERANDS, STEPS, fma_loop
-from lprnet.targets import Target, cpu_flags, cpu_name, find_target
-from lprnet.tuning.measure import ENTRY, random_inputs
+from lprnet.compiler.codegen import generate, tvm_target
+from lprnet.compiler.frontend import to_relax
+from lprnet.compiler.targets import Target, cpu_flags, cpu_name, find_target
+from lprnet.measure.peak_throughput import OPERANDS, STEPS, fma_loop
+from lprnet.measure.timing import on_one_core
+from lprnet.reports.prediction.block_counts import Block, count_blocks
+from lprnet.reports.prediction.llvm_mca import (
+    Operands,
+    Timing,
+    mca_version,
+    peak,
+    products,
+    time_blocks,
+)
+from lprnet.support.errors import UserError
+from lprnet.tuning.measurement.measure import ENTRY, random_inputs
 from relay_passes.dataflow import Dataflow, is_call
 from relay_passes.pipeline import lower_graph, quantize_graph, reduce_graph
 from schedules.apply import apply

@@ -4,8 +4,8 @@ import dataclasses
 import json
 from pathlib import Path
 
-from lprnet.predict import FMAS_A_CYCLE, Estimate, KernelEstimate, Prediction
-from lprnet.replacing import replacing
+from lprnet.reports.prediction.predict import FMAS_A_CYCLE, Estimate, KernelEstimate, Prediction
+from lprnet.support.atomic_file import replacing
 
 GHZ = 2.5
 """At which cycles are turned into time, about what these CPUs keep up with wide vectors."""

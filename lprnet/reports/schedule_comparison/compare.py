@@ -10,28 +10,28 @@ import tvm
 from numpy.typing import NDArray
 from tvm.s_tir import meta_schedule as ms
 
-from lprnet.bench import Record, on_one_core, record, take_turns
 from lprnet.build import prepare
-from lprnet.codegen import tvm_target
-from lprnet.compile import Source, compile_network
-from lprnet.errors import UserError
-from lprnet.export import to_relax
-from lprnet.hybrid import compile_fastest
-from lprnet.network import Network
-from lprnet.peak import dot2_loop, dot4_loop, fma_loop, operations
-from lprnet.runtime import Recognizer
-from lprnet.subnormals import subnormals_as_zero
-from lprnet.targets import Target, cpu_flags, find_target
+from lprnet.compiler.codegen import tvm_target
+from lprnet.compiler.compile import Source, compile_network
+from lprnet.compiler.frontend import to_relax
+from lprnet.compiler.targets import Target, cpu_flags, find_target
+from lprnet.compression.variants import Network
+from lprnet.measure.peak_throughput import dot2_loop, dot4_loop, fma_loop, operations
+from lprnet.measure.timing import Record, on_one_core, record, take_turns
+from lprnet.model.subnormals import subnormals_as_zero
+from lprnet.runtime.recognizer import Recognizer
+from lprnet.support.errors import UserError
 from lprnet.tuning import LOGS
-from lprnet.tuning.choices import ConvolutionChoice, choices
-from lprnet.tuning.contest import CLEARLY_FASTER, Contest, hold_contests
-from lprnet.tuning.forms import Tunable
-from lprnet.tuning.log import open_log
-from lprnet.tuning.tasks import Task, find_tasks
+from lprnet.tuning.fastest_build import compile_fastest
+from lprnet.tuning.log.database import open_log
+from lprnet.tuning.measurement.compare_kernels import CLEARLY_FASTER, Contest, hold_contests
+from lprnet.tuning.space.algorithms import Tunable
+from lprnet.tuning.space.describe_trace import ConvolutionChoice, choices
+from lprnet.tuning.space.tasks import Task, find_tasks
 from relay_passes.pipeline import lower_graph, quantize_graph, reduce_graph
 from schedules.apply import ORIGINS, apply
-from schedules.integer_workloads import QuantizedConv2d
-from schedules.workloads import Conv2d
+from schedules.workloads.float import Conv2d
+from schedules.workloads.integer import QuantizedConv2d
 
 PLATES = 8
 """Images that each of the four builds is checked on; the unscheduled one is slow."""

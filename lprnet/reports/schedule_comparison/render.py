@@ -8,8 +8,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from rich.table import Column, Table
 
-from lprnet.compare import Comparison, KernelTimes
-from lprnet.replacing import replacing
+from lprnet.reports.schedule_comparison.compare import Comparison, KernelTimes
+from lprnet.support.atomic_file import replacing
 
 COLOURS = {"auto": "#E69F00", "manual": "#0072B2", "hybrid": "#009E73"}
 """From Okabe and Ito's palette, told apart by every kind of colour vision."""

@@ -1,9 +1,10 @@
-"""Draw `glyphs.png`, the sprite that `lprnet/glyphs.py` reads; needs Pillow and the font files.
+"""Draw `glyphs.png`, the sprite that `lprnet/synthetic/glyphs.py` reads; needs Pillow and the font
+files.
 
-Only whoever changes the fonts runs this: `python lprnet/assets/draw_glyphs.py FONT_ROOT`, where
-FONT_ROOT holds the unpacked Debian packages named in `LICENSES.md`. One row per font, one 32x64
-cell per character, in the order of the alphabet. A glyph is cropped to its ink and stretched to
-fill its cell, as the plate standard GA 36 does with its 45x90 mm characters; only the `1` keeps
+Only whoever changes the fonts runs this: `python lprnet/synthetic/assets/draw_glyphs.py FONT_ROOT`,
+where FONT_ROOT holds the unpacked Debian packages named in `LICENSES.md`. One row per font, one
+32x64 cell per character, in the order of the alphabet. A glyph is cropped to its ink and stretched
+to fill its cell, as the plate standard GA 36 does with its 45x90 mm characters; only the `1` keeps
 its width. Drawing happens at eight times the size, so the grey levels are exact coverage.
 """
 
@@ -12,7 +13,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from lprnet.alphabet import DIGITS, LETTERS, PROVINCES
+from lprnet.runtime.alphabet import DIGITS, LETTERS, PROVINCES
 
 CELL_WIDTH, CELL_HEIGHT = 32, 64
 SERIAL_FONTS = (

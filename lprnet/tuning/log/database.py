@@ -1,6 +1,6 @@
 """A tuning log on disk: MetaSchedule's JSON database of each kernel's best records.
 
-`tuning_logs/<target>/<variant>/` holds `manifest.json`, `trials.jsonl` (`journal.py`), and the
+`tuning_logs/<target>/<variant>/` holds `manifest.json`, `trials.jsonl` (`trials.py`), and the
 database that builds read, rewritten after every batch and never half-written.
 """
 
@@ -16,15 +16,15 @@ import tvm
 from tvm import s_tir, tirx
 from tvm.s_tir import meta_schedule as ms
 
-from lprnet.errors import UserError
-from lprnet.targets import Target, find_target
-from lprnet.tuning.choices import choices
-from lprnet.tuning.forms import Tunable, forms, match_winograd
-from lprnet.tuning.journal import Trial
-from lprnet.tuning.manifest import Manifest, read_manifest
-from lprnet.tuning.tasks import Task, kernel_module, kernel_name, single
-from schedules.intrinsics import dot4
-from schedules.match import match
+from lprnet.compiler.targets import Target, find_target
+from lprnet.support.errors import UserError
+from lprnet.tuning.log.manifest import Manifest, read_manifest
+from lprnet.tuning.log.trials import Trial
+from lprnet.tuning.space.algorithms import Tunable, forms, match_winograd
+from lprnet.tuning.space.describe_trace import choices
+from lprnet.tuning.space.tasks import Task, kernel_module, kernel_name, single
+from schedules.dot4_intrinsics import dot4
+from schedules.workloads.match import match
 
 TRIALS = "trials.jsonl"
 WORKLOADS, RECORDS = "database_workload.json", "database_tuning_record.json"

@@ -4,8 +4,8 @@ import json
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
-from lprnet.errors import UserError
-from lprnet.replacing import replacing
+from lprnet.support.atomic_file import replacing
+from lprnet.support.errors import UserError
 
 FORMAT = 2
 FILE = "manifest.json"

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TextIO
 
-from lprnet.errors import UserError
+from lprnet.support.errors import UserError
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ import tvm
 from tvm.ir.utils import derived_object
 from tvm.s_tir import meta_schedule as ms
 
-from lprnet.codegen import generate
-from lprnet.tuning.workers import Failure, Workers
+from lprnet.compiler.codegen import generate
+from lprnet.tuning.measurement.worker_pool import Failure, Workers
 
 BUILD_SECONDS = 30.0
 """Enough for fully unrolled code on a busy machine; a candidate that needs longer is hopeless."""

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import tvm
 
-from lprnet.codegen import generate, tvm_target
-from lprnet.errors import UserError
-from lprnet.targets import Target, cpu_flags
-from lprnet.tuning.measure import ENTRY, check, random_inputs, run_kernel
-from lprnet.tuning.workers import Failure, Workers
+from lprnet.compiler.codegen import generate, tvm_target
+from lprnet.compiler.targets import Target, cpu_flags
+from lprnet.support.errors import UserError
+from lprnet.tuning.measurement.measure import ENTRY, check, random_inputs, run_kernel
+from lprnet.tuning.measurement.worker_pool import Failure, Workers
 
 ROUNDS = 300
 """So that a contest outlasts most slow spells of a shared machine, for minima are compared."""

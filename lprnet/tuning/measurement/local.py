@@ -3,9 +3,9 @@
 import os
 from pathlib import Path
 
-from lprnet.tuning.builder import KernelBuilder
-from lprnet.tuning.runner import KernelRunner
-from lprnet.tuning.workers import Workers
+from lprnet.tuning.measurement.builder import KernelBuilder
+from lprnet.tuning.measurement.runner import KernelRunner
+from lprnet.tuning.measurement.worker_pool import Workers
 
 
 class LocalBench:

@@ -13,11 +13,11 @@ from tvm import rpc
 from tvm.ir.utils import derived_object
 from tvm.s_tir import meta_schedule as ms
 
-from lprnet.errors import UserError
-from lprnet.tuning.builder import KernelBuilder
-from lprnet.tuning.measure import load_example, measure
-from lprnet.tuning.runner import as_result, finished
-from lprnet.tuning.workers import Failure, Workers
+from lprnet.support.errors import UserError
+from lprnet.tuning.measurement.builder import KernelBuilder
+from lprnet.tuning.measurement.measure import load_example, measure
+from lprnet.tuning.measurement.runner import as_result, finished
+from lprnet.tuning.measurement.worker_pool import Failure, Workers
 
 SESSION_SECONDS = 20
 """After which a server ends a session that does not."""

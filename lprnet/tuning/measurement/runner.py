@@ -7,8 +7,8 @@ import tvm
 from tvm.ir.utils import derived_object
 from tvm.s_tir import meta_schedule as ms
 
-from lprnet.tuning.measure import Example, load_example, measure
-from lprnet.tuning.workers import Failure, Workers
+from lprnet.tuning.measurement.measure import Example, load_example, measure
+from lprnet.tuning.measurement.worker_pool import Failure, Workers
 
 RUN_SECONDS = 20.0
 

@@ -1,8 +1,8 @@
 """Processes that import TVM once and then run one call after another.
 
 A call that crashes or hangs takes its process with it, nothing else: the next call gets a new one,
-forked within milliseconds from a server that has imported everything (`preload.py`). Processes are
-renewed now and then, so what TVM leaks stays bounded.
+forked within milliseconds from a server that has imported everything (`worker_preload.py`).
+Processes are renewed now and then, so what TVM leaks stays bounded.
 """
 
 import contextlib
@@ -46,7 +46,7 @@ class Workers:
     """
 
     def __init__(self, count: int, cores: frozenset[int] | None = None) -> None:
-        _context.set_forkserver_preload(["lprnet.tuning.preload"])
+        _context.set_forkserver_preload(["lprnet.tuning.measurement.worker_preload"])
         self._workers = [_Worker(cores) for _ in range(count)]
 
     def __enter__(self) -> "Workers":

@@ -11,7 +11,7 @@ import lprnet.tuning  # noqa: F401  before TVM, see there
 sys.modules["torch"] = None  # type: ignore[assignment]
 import tvm.s_tir.tensor_intrin  # noqa: E402, F401
 
-import lprnet.codegen  # noqa: E402, F401
-import schedules.intrinsics  # noqa: E402, F401
+import lprnet.compiler.codegen  # noqa: E402, F401
+import schedules.dot4_intrinsics  # noqa: E402, F401
 
 del sys.modules["torch"]

@@ -6,18 +6,18 @@ from typing import ClassVar
 import tvm_ffi
 from tvm import tirx
 
-from lprnet.targets import Isa
-from schedules.integer_workloads import DequantizedAveragePool, QuantizedConv2d
-from schedules.minimal_filter import MOST_OUTPUTS
-from schedules.tiles import Tile
-from schedules.winograd import winograd_conv2d
-from schedules.winograd_tiles import WinogradTile, legal_tiles_of
-from schedules.workloads import AveragePool, Conv2d, MaxPool
+from lprnet.compiler.targets import Isa
+from schedules.register_tiles import Tile
+from schedules.winograd.cook_toom import MOST_OUTPUTS
+from schedules.winograd.f32 import winograd_conv2d
+from schedules.winograd.f32_tiles import WinogradTile, legal_tiles_of
+from schedules.workloads.float import AveragePool, Conv2d, MaxPool
+from schedules.workloads.integer import DequantizedAveragePool, QuantizedConv2d
 
 
 @dataclass(frozen=True)
 class Winograd:
-    """`convolution` by F(`outputs`, 3) (`schedules/winograd.py`), on the same buffers."""
+    """`convolution` by F(`outputs`, 3) (`schedules/winograd/f32.py`), on the same buffers."""
 
     family: ClassVar[str] = "winograd"
     convolution: Conv2d

@@ -1,16 +1,16 @@
-"""What a trace chose, in words: read from the decisions of `space.py`'s sketches."""
+"""What a trace chose, in words: read from the decisions of `sketches.py`'s sketches."""
 
 from dataclasses import dataclass
 from typing import Any
 
 from tvm.s_tir.schedule import Trace
 
-from lprnet.tuning.forms import Tunable, Winograd
-from schedules.integer_workloads import DequantizedAveragePool, QuantizedConv2d
-from schedules.intrinsics import GROUP
-from schedules.tiles import Tile
-from schedules.winograd_tiles import WinogradTile
-from schedules.workloads import AveragePool, Conv2d, MaxPool
+from lprnet.tuning.space.algorithms import Tunable, Winograd
+from schedules.dot4_intrinsics import GROUP
+from schedules.register_tiles import Tile
+from schedules.winograd.f32_tiles import WinogradTile
+from schedules.workloads.float import AveragePool, Conv2d, MaxPool
+from schedules.workloads.integer import DequantizedAveragePool, QuantizedConv2d
 
 
 @dataclass(frozen=True)

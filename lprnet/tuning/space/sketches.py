@@ -17,15 +17,15 @@ from typing import TypeGuard
 from tvm import s_tir
 from tvm.s_tir import meta_schedule as ms
 
-from lprnet.targets import Isa
-from lprnet.tuning.forms import Direct, Tunable, Winograd
-from schedules.integer_workloads import DequantizedAveragePool, QuantizedConv2d
-from schedules.intrinsics import dot4
+from lprnet.compiler.targets import Isa
+from lprnet.tuning.space.algorithms import Direct, Tunable, Winograd
+from schedules.dot4_intrinsics import dot4
 from schedules.pools import keep_maxima_in_registers, pool_lanes
-from schedules.tiles import divisors
-from schedules.winograd import schedule_winograd
-from schedules.winograd_tiles import WinogradTile
-from schedules.workloads import AveragePool, Conv2d, MaxPool, Workload
+from schedules.register_tiles import divisors
+from schedules.winograd.f32 import schedule_winograd
+from schedules.winograd.f32_tiles import WinogradTile
+from schedules.workloads.float import AveragePool, Conv2d, MaxPool, Workload
+from schedules.workloads.integer import DequantizedAveragePool, QuantizedConv2d
 
 TILE_ROWS = 3
 UNROLLED_CHANNELS = 8

@@ -7,11 +7,11 @@ import tvm
 import tvm_ffi
 from tvm import relax, tirx
 
-from lprnet.targets import Isa
-from lprnet.tuning.forms import Tunable, canonical, forms
-from lprnet.tuning.space import is_tunable
+from lprnet.compiler.targets import Isa
+from lprnet.tuning.space.algorithms import Tunable, canonical, forms
+from lprnet.tuning.space.sketches import is_tunable
 from relay_passes.dataflow import Dataflow, is_call
-from schedules.match import match
+from schedules.workloads.match import match
 
 
 @dataclass(frozen=True)

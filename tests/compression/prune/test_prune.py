@@ -8,16 +8,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lprnet.calibration import calibrate, calibration_files, read_images
-from lprnet.checkpoint import load_model
-from lprnet.compact import compact
-from lprnet.eliminate import NOT_READ, Reading, keep_channels
-from lprnet.errors import UserError
-from lprnet.fold import fold, living_channels, macs
-from lprnet.gram import as_solution, gram, ridge
-from lprnet.images import normalise
-from lprnet.model import LPRNet
-from lprnet.prune import (
+from lprnet.compression.calibration import calibrate, calibration_files, read_images
+from lprnet.compression.compact import compact
+from lprnet.compression.fold_constants import fold, living_channels, macs
+from lprnet.compression.least_squares import as_solution, gram, ridge
+from lprnet.compression.prune.channel_selection import NOT_READ, Reading, keep_channels
+from lprnet.compression.prune.prune import (
     DEPTHS,
     depth_aware,
     inner_widths,
@@ -25,7 +21,11 @@ from lprnet.prune import (
     structured,
     unstructured,
 )
-from lprnet.topology import CONTAINER, LAYERS, NAMES, convolution
+from lprnet.model.checkpoint import load_model
+from lprnet.model.conv_graph import CONTAINER, LAYERS, NAMES, convolution
+from lprnet.model.lprnet import LPRNet
+from lprnet.runtime.image_io import normalise
+from lprnet.support.errors import UserError
 from tests.conftest import RealData
 
 

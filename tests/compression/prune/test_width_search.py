@@ -7,10 +7,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lprnet.errors import UserError
-from lprnet.fold import fold, living_channels, macs
-from lprnet.model import LPRNet
-from lprnet.sweep import (
+from lprnet.compression.fold_constants import fold, living_channels, macs
+from lprnet.compression.prune.width_search import (
     Cut,
     Point,
     cheapest_widths,
@@ -19,7 +17,9 @@ from lprnet.sweep import (
     smallest_within,
     sweep,
 )
-from lprnet.topology import LAYERS, weight_and_bias
+from lprnet.model.conv_graph import LAYERS, weight_and_bias
+from lprnet.model.lprnet import LPRNet
+from lprnet.support.errors import UserError
 
 CUTS = [Cut("a", 16, 0.1), Cut("a", 8, 5.0), Cut("b", 16, 1.0), Cut("b", 8, 1.2)]
 
@@ -113,7 +113,7 @@ def test_budgets_hold_where_plans_do_not(
     def hopeful(folded: LPRNet, widths: Mapping[str, int], lanes: int = 1) -> float:
         return planned_macs(folded, widths, lanes) * 0.9
 
-    monkeypatch.setattr("lprnet.sweep.planned_macs", hopeful)
+    monkeypatch.setattr("lprnet.compression.prune.width_search.planned_macs", hopeful)
     target = macs(fold(model)) * 4 // 5
     (point,) = sweep(model, images, cuts, [target], lambda pruned: 1.0)
     assert point.macs <= target

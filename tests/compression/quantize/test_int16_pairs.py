@@ -7,11 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from lprnet.gram import gram
-from lprnet.pairs import LEVELS, PAIR_LIMIT, PairRounding, pair_scales
-from lprnet.rounding import round_weights
-from lprnet.scales import weight_scales
-from relay_passes.pair_sums import check_pair_sums
+from lprnet.compression.least_squares import gram
+from lprnet.compression.quantize.gptq import round_weights
+from lprnet.compression.quantize.int16_pairs import LEVELS, PAIR_LIMIT, PairRounding, pair_scales
+from lprnet.compression.quantize.scale_search import weight_scales
+from relay_passes.lowering.check_pair_sums import check_pair_sums
 
 
 def rounded(weight: Tensor, scales: Tensor, rounding: PairRounding) -> Tensor:

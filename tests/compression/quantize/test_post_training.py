@@ -7,21 +7,21 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from lprnet.calibration import calibration_files, read_images
-from lprnet.checkpoint import load_model
-from lprnet.compact import compact
-from lprnet.compile import lower_network
-from lprnet.errors import UserError
-from lprnet.images import normalise
-from lprnet.integer import integer_network
-from lprnet.merge import Weights
-from lprnet.model import CONTEXT_POOLS, LPRNet, calibrate_context_means
-from lprnet.network import quantized_network
-from lprnet.quantization import Quantization
-from lprnet.quantize import static, weights_only
-from lprnet.scales import activation_scale, weight_scales
-from lprnet.targets import find_target
-from lprnet.topology import LAYERS, convolution
+from lprnet.compiler.aot_function import Weights
+from lprnet.compiler.compile import lower_network
+from lprnet.compiler.targets import find_target
+from lprnet.compression.calibration import calibration_files, read_images
+from lprnet.compression.compact import compact
+from lprnet.compression.quantize.integer_reference import integer_network
+from lprnet.compression.quantize.post_training import static, weights_only
+from lprnet.compression.quantize.scale_search import activation_scale, weight_scales
+from lprnet.compression.variants import quantized_network
+from lprnet.model.checkpoint import load_model
+from lprnet.model.conv_graph import LAYERS, convolution
+from lprnet.model.lprnet import CONTEXT_POOLS, LPRNet, calibrate_context_means
+from lprnet.model.quantized import Quantization
+from lprnet.runtime.image_io import normalise
+from lprnet.support.errors import UserError
 from tests.conftest import RealData
 
 Integers = NDArray[np.int64]

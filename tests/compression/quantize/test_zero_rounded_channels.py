@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from lprnet.compact import compact
-from lprnet.fold import fold, living_channels
-from lprnet.model import LPRNet
-from lprnet.silence import audible_channels, cut, silence
-from lprnet.topology import LAYERS, convolution, weight_and_bias
+from lprnet.compression.compact import compact
+from lprnet.compression.fold_constants import fold, living_channels
+from lprnet.compression.quantize.zero_rounded_channels import audible_channels, cut, silence
+from lprnet.model.conv_graph import LAYERS, convolution, weight_and_bias
+from lprnet.model.lprnet import LPRNet
 
 QUIET = 1e-4
 """Of weights of order 0.1 to 1: far below half a step of 8 bits."""

@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lprnet.errors import UserError
-from relay_passes.pair_sums import check_pair_sums
+from lprnet.support.errors import UserError
+from relay_passes.lowering.check_pair_sums import check_pair_sums
 
 
 @pytest.mark.parametrize(

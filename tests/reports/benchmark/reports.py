@@ -2,10 +2,10 @@
 
 from dataclasses import replace
 
-from lprnet.bench import Accuracy, Record
-from lprnet.report.costs import Start, Throughput
-from lprnet.report.results import Kernel, Kernels, Line, Proportion, Report
-from lprnet.report.rows import Missing
+from lprnet.measure.timing import Accuracy, Record
+from lprnet.reports.benchmark.costs import Start, Throughput
+from lprnet.reports.benchmark.results import Kernel, Kernels, Line, Proportion, Report
+from lprnet.reports.benchmark.variants import Missing
 
 
 def line(name: str, milliseconds: float, *, ours: bool = True, graph: str = "reduced") -> Line:

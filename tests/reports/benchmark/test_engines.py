@@ -7,18 +7,18 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from lprnet.alphabet import BLANK, INDEX
-from lprnet.calibration import calibrate
-from lprnet.checkpoint import load_model, save_model
-from lprnet.decode import greedy
-from lprnet.export import to_onnx
-from lprnet.model import LPRNet
-from lprnet.network import static_network
-from lprnet.report import engines
-from lprnet.report.costs import installed_bytes, noise, on_all_cores, start
-from lprnet.report.engines import ENGINES, Contestant, Engine
-from lprnet.report.rivals import quantized_rivals
-from lprnet.synthetic import sample_plates
+from lprnet.compiler.frontend import to_onnx
+from lprnet.compression.calibration import calibrate
+from lprnet.compression.variants import static_network
+from lprnet.model.checkpoint import load_model, save_model
+from lprnet.model.lprnet import LPRNet
+from lprnet.reports.benchmark import engines
+from lprnet.reports.benchmark.baselines import quantized_rivals
+from lprnet.reports.benchmark.costs import installed_bytes, noise, on_all_cores, start
+from lprnet.reports.benchmark.engines import ENGINES, Contestant, Engine
+from lprnet.runtime.alphabet import BLANK, INDEX
+from lprnet.runtime.decode import greedy
+from lprnet.synthetic.render import sample_plates
 from lprnet.weights import DEFAULT_CHECKPOINT
 
 
@@ -88,7 +88,7 @@ def test_all_cores_give_texts_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
         return lambda batch: lambda: logits(batch)
 
     monkeypatch.setitem(engines.ENGINES, "fake", brightness)
-    monkeypatch.setattr("lprnet.report.costs.THROUGHPUT_SECONDS", 0.01)
+    monkeypatch.setattr("lprnet.reports.benchmark.costs.THROUGHPUT_SECONDS", 0.01)
     batch = np.zeros((9, 24, 94, 3), np.uint8)
     batch[:, 0, 0, 0] = range(9)
     texts, throughput = on_all_cores(Contestant("fake", "fake", Path()), batch)

@@ -6,11 +6,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from lprnet.report import measure as module
-from lprnet.report.costs import Start, Throughput
-from lprnet.report.engines import Contestant
-from lprnet.report.measure import measure, measured_for, proportion
-from lprnet.report.results import Proportion
+from lprnet.reports.benchmark import measure as module
+from lprnet.reports.benchmark.costs import Start, Throughput
+from lprnet.reports.benchmark.engines import Contestant
+from lprnet.reports.benchmark.measure import measure, measured_for, proportion
+from lprnet.reports.benchmark.results import Proportion
 
 IMAGES = np.zeros((2, 24, 94, 3), np.uint8)
 

@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 import pytest
 
-from lprnet.report.page import page
-from lprnet.report.pictures import draw_all, pareto
-from tests.report.reports import report
+from lprnet.reports.benchmark.html import page
+from lprnet.reports.benchmark.plots import draw_all, pareto
+from tests.reports.benchmark.reports import report
 
 
 @pytest.fixture(scope="module")

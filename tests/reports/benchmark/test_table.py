@@ -5,10 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from lprnet.errors import UserError
-from lprnet.report.costs import Start
-from lprnet.report.results import Report, read_report
-from lprnet.report.table import (
+from lprnet.reports.benchmark.costs import Start
+from lprnet.reports.benchmark.results import Report, read_report
+from lprnet.reports.benchmark.table import (
     COLUMNS,
     RESULTS,
     SUMMARY,
@@ -18,8 +17,9 @@ from lprnet.report.table import (
     summary,
     update_readme,
 )
+from lprnet.support.errors import UserError
 from tests.conftest import PROJECT
-from tests.report.reports import line, report
+from tests.reports.benchmark.reports import line, report
 
 RECORDED = PROJECT / "docs" / "results" / "report.json"
 

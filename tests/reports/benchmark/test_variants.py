@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from lprnet.report import rows as module
-from lprnet.report.rows import BASE, COMBINED, ROWS, Missing, Row, build_rows
+from lprnet.reports.benchmark import variants as module
+from lprnet.reports.benchmark.variants import BASE, COMBINED, ROWS, Missing, Row, build_rows
 
 SCRIPT = """
 import sys

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schedules.minimal_filter import MOST_OUTPUTS, Row, minimal_filter
+from schedules.winograd.cook_toom import MOST_OUTPUTS, Row, minimal_filter
 
 numbers = st.fractions(-9, 9, max_denominator=8)
 

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schedules.integer_filter import integer_filter
-from schedules.minimal_filter import MOST_OUTPUTS
+from schedules.winograd.cook_toom import MOST_OUTPUTS
+from schedules.winograd.cook_toom_integer import integer_filter
 
 EVERY = range(1, MOST_OUTPUTS + 1)
 

@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from numpy.lib.stride_tricks import sliding_window_view
 from tvm import s_tir
 
-from lprnet.targets import Target
+from lprnet.compiler.targets import Target
 from schedules.apply import conv2d_tile, schedule
-from schedules.minimal_filter import MOST_OUTPUTS
-from schedules.winograd import schedule_winograd, winograd_conv2d
-from schedules.winograd_tiles import WinogradTile, choose_winograd, legal_tiles_of
-from schedules.workloads import Conv2d
+from schedules.winograd.cook_toom import MOST_OUTPUTS
+from schedules.winograd.f32 import schedule_winograd, winograd_conv2d
+from schedules.winograd.f32_tiles import WinogradTile, choose_winograd, legal_tiles_of
+from schedules.workloads.float import Conv2d
 from tests.schedules.kernel_runner import TARGETS, call, packed_for
 
 ERROR = 4e-6

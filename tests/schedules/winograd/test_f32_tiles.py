@@ -4,17 +4,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lprnet.targets import AVX2, AVX512, AVX512_VNNI, Isa
-from schedules import winograd_tiles
+from lprnet.compiler.targets import AVX2, AVX512, AVX512_VNNI, Isa
 from schedules.apply import conv2d_tile
-from schedules.minimal_filter import MOST_OUTPUTS
-from schedules.tiles import cycles, float_step
-from schedules.winograd_tiles import (
+from schedules.register_tiles import cycles, float_step
+from schedules.winograd import f32_tiles as winograd_tiles
+from schedules.winograd.cook_toom import MOST_OUTPUTS
+from schedules.winograd.f32_tiles import (
     choose_winograd,
     legal_tiles_of,
     winograd_cycles,
 )
-from schedules.workloads import Conv2d
+from schedules.workloads.float import Conv2d
 from tests.schedules.kernel_runner import packed_for
 
 MEASURED = [

@@ -8,18 +8,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from lprnet.targets import Dot4, Target
+from lprnet.compiler.targets import Dot4, Target
 from schedules.apply import conv2d_tile, schedule
-from schedules.integer_filter import integer_filter
-from schedules.integer_winograd import integer_winograd_conv2d
-from schedules.integer_winograd_tiles import (
+from schedules.winograd.cook_toom_integer import integer_filter
+from schedules.winograd.s16 import integer_winograd_conv2d
+from schedules.winograd.s16_tiles import (
     OUTPUTS,
     IntegerWinogradTile,
     choose_integer_winograd,
     legal_tiles_of,
 )
-from schedules.integer_workloads import QuantizedConv2d
-from schedules.match import match
+from schedules.workloads.integer import QuantizedConv2d
+from schedules.workloads.match import match
 from tests.schedules.kernel_runner import TARGETS, call, packed_for
 from tests.schedules.test_integer_kernels import Integers, requantized, sums
 

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lprnet.targets import AVX2, AVX512, AVX512_VNNI, Isa
+from lprnet.compiler.targets import AVX2, AVX512, AVX512_VNNI, Isa
 from schedules.apply import conv2d_tile
-from schedules.integer_winograd_tiles import (
+from schedules.winograd.s16_tiles import (
     OUTPUTS,
     IntegerWinogradTile,
     choose_integer_winograd,
@@ -14,7 +14,7 @@ from schedules.integer_winograd_tiles import (
     integer_winograd_cycles,
     legal_tiles_of,
 )
-from schedules.integer_workloads import QuantizedConv2d
+from schedules.workloads.integer import QuantizedConv2d
 from tests.schedules.kernel_runner import packed_for
 
 MEASURED = [

@@ -8,16 +8,7 @@ from hypothesis import strategies as st
 from tvm import te, tirx
 from tvm.script import tirx as T
 
-from schedules.integer_workloads import (
-    DequantizedAveragePool,
-    DequantizeWeight,
-    GroupChannels,
-    QuantizedConv2d,
-)
-from schedules.look_up import LookUp
-from schedules.match import match
-from schedules.scaled_conv2d import ScaledConv2d
-from schedules.workloads import (
+from schedules.workloads.float import (
     AveragePool,
     Conv2d,
     Divide,
@@ -26,6 +17,15 @@ from schedules.workloads import (
     Normalise,
     Workload,
 )
+from schedules.workloads.integer import (
+    DequantizedAveragePool,
+    DequantizeWeight,
+    GroupChannels,
+    QuantizedConv2d,
+)
+from schedules.workloads.lookup import LookUp
+from schedules.workloads.match import match
+from schedules.workloads.weights_only import ScaledConv2d
 
 extents = st.integers(1, 40)
 kernels = st.integers(1, 4)

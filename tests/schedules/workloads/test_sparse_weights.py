@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from lprnet.targets import Target
-from schedules.match import match
-from schedules.sparse_weights import LANES, ExpandWeight, pack_nonzeros
+from lprnet.compiler.targets import Target
+from schedules.workloads.match import match
+from schedules.workloads.sparse_weights import LANES, ExpandWeight, pack_nonzeros
 from tests.schedules.kernel_runner import TARGETS, run
 
 

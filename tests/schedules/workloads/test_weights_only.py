@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.lib.stride_tricks import sliding_window_view
 
-from lprnet.targets import Target
-from schedules.scaled_conv2d import ScaledConv2d
+from lprnet.compiler.targets import Target
+from schedules.workloads.weights_only import ScaledConv2d
 from tests.schedules.kernel_runner import TARGETS, packed_for, run
 
 

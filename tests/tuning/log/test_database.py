@@ -6,15 +6,15 @@ import pytest
 from tvm import s_tir
 from tvm.s_tir import meta_schedule as ms
 
-from lprnet.codegen import tvm_target
-from lprnet.errors import UserError
-from lprnet.tuning.forms import Tunable, Winograd, canonical
-from lprnet.tuning.journal import Trial
-from lprnet.tuning.log import RECORDS, WORKLOADS, open_log, workload_line, write_database
-from lprnet.tuning.manifest import write_manifest
-from lprnet.tuning.space import sketches
-from lprnet.tuning.tasks import Task, kernel_module, kernel_name
-from schedules.workloads import AveragePool, Conv2d
+from lprnet.compiler.codegen import tvm_target
+from lprnet.support.errors import UserError
+from lprnet.tuning.log.database import RECORDS, WORKLOADS, open_log, workload_line, write_database
+from lprnet.tuning.log.manifest import write_manifest
+from lprnet.tuning.log.trials import Trial
+from lprnet.tuning.space.algorithms import Tunable, Winograd, canonical
+from lprnet.tuning.space.sketches import sketches
+from lprnet.tuning.space.tasks import Task, kernel_module, kernel_name
+from schedules.workloads.float import AveragePool, Conv2d
 from tests.tuning.conftest import MANIFEST, TARGET
 
 CONV = Conv2d(6, 10, 8, 3, 1, 11, 16)

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from lprnet.errors import UserError
-from lprnet.tuning.manifest import Manifest, read_manifest, refuse_to_mix, write_manifest
+from lprnet.support.errors import UserError
+from lprnet.tuning.log.manifest import Manifest, read_manifest, refuse_to_mix, write_manifest
 
 MANIFEST = Manifest(
     target="broadwell",

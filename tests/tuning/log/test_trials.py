@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lprnet.errors import UserError
-from lprnet.tuning.journal import Journal, Trial, read_trials
+from lprnet.support.errors import UserError
+from lprnet.tuning.log.trials import Journal, Trial, read_trials
 
 TRIALS = [
     Trial("conv", "00", 1e-4, None, [["trace"], [1e-4]]),

@@ -4,14 +4,14 @@ import pytest
 import tvm
 from tvm import s_tir
 
-from lprnet.codegen import tvm_target
-from lprnet.errors import UserError
-from lprnet.tuning import contest
-from lprnet.tuning.contest import ROUNDS, faster_kernels, hold_contests
-from lprnet.tuning.tasks import single
-from schedules.conv2d import schedule_conv2d
-from schedules.tiles import Tile
-from schedules.workloads import Conv2d
+from lprnet.compiler.codegen import tvm_target
+from lprnet.support.errors import UserError
+from lprnet.tuning.measurement import compare_kernels as contest
+from lprnet.tuning.measurement.compare_kernels import ROUNDS, faster_kernels, hold_contests
+from lprnet.tuning.space.tasks import single
+from schedules.direct_conv2d import schedule_conv2d
+from schedules.register_tiles import Tile
+from schedules.workloads.float import Conv2d
 from tests.tuning.conftest import TARGET
 
 CONV = Conv2d(4, 8, 8, 1, 1, 8, 8)

@@ -9,12 +9,18 @@ import tvm
 from tvm import s_tir
 from tvm.s_tir import meta_schedule as ms
 
-from lprnet.codegen import tvm_target
-from lprnet.tuning.local import LocalBench
-from lprnet.tuning.measure import Example, WrongResult, check, load_example, random_inputs
-from lprnet.tuning.tasks import kernel_module
-from schedules.integer_workloads import QuantizedConv2d
-from schedules.workloads import Conv2d
+from lprnet.compiler.codegen import tvm_target
+from lprnet.tuning.measurement.local import LocalBench
+from lprnet.tuning.measurement.measure import (
+    Example,
+    WrongResult,
+    check,
+    load_example,
+    random_inputs,
+)
+from lprnet.tuning.space.tasks import kernel_module
+from schedules.workloads.float import Conv2d
+from schedules.workloads.integer import QuantizedConv2d
 from tests.tuning.conftest import TARGET
 
 WORKLOAD = Conv2d(8, 10, 8, 1, 1, 8, 8, relu=False)

@@ -8,10 +8,10 @@ import pytest
 from tvm.rpc.server import Server
 from tvm.rpc.tracker import Tracker
 
-from lprnet.errors import UserError
-from lprnet.tuning.fleet import Fleet
-from lprnet.tuning.journal import read_trials
-from lprnet.tuning.log import TRIALS
+from lprnet.support.errors import UserError
+from lprnet.tuning.log.database import TRIALS
+from lprnet.tuning.log.trials import read_trials
+from lprnet.tuning.measurement.rpc import Fleet
 from tests.tuning.conftest import Small
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from lprnet.tuning.workers import Failure, Workers
+from lprnet.tuning.measurement.worker_pool import Failure, Workers
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +53,7 @@ def test_processes_live_on_between_calls(workers: Workers) -> None:
 
 def test_a_stopped_tuner_fails_nobody(workers: Workers, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = itertools.count(step=100.0)
-    monkeypatch.setattr("lprnet.tuning.workers.time.monotonic", lambda: next(clock))
+    monkeypatch.setattr("lprnet.tuning.measurement.worker_pool.time.monotonic", lambda: next(clock))
     (slept,) = workers.map(time.sleep, [(0.2,)], 5.0)
     assert slept is None
 
@@ -70,7 +70,11 @@ def test_pinned_to_cores() -> None:
 
 def test_everything_is_imported_before_the_first_call(workers: Workers) -> None:
     (loaded,) = workers.map(loaded_modules, [()], 60.0)
-    assert {"tvm.s_tir.tensor_intrin", "lprnet.codegen", "schedules.intrinsics"} <= loaded
+    assert {
+        "tvm.s_tir.tensor_intrin",
+        "lprnet.compiler.codegen",
+        "schedules.dot4_intrinsics",
+    } <= loaded
     assert "torch" not in loaded
 
 

@@ -3,15 +3,15 @@
 import pytest
 from tvm import s_tir
 
-from lprnet.targets import AVX2
-from lprnet.tuning.choices import ConvolutionChoice, choices
-from lprnet.tuning.forms import Winograd
-from lprnet.tuning.space import sketches
-from lprnet.tuning.tasks import single
-from schedules.integer_workloads import DequantizedAveragePool, QuantizedConv2d
-from schedules.intrinsics import GROUP
-from schedules.tiles import Tile
-from schedules.workloads import AveragePool, Conv2d, MaxPool
+from lprnet.compiler.targets import AVX2
+from lprnet.tuning.space.algorithms import Winograd
+from lprnet.tuning.space.describe_trace import ConvolutionChoice, choices
+from lprnet.tuning.space.sketches import sketches
+from lprnet.tuning.space.tasks import single
+from schedules.dot4_intrinsics import GROUP
+from schedules.register_tiles import Tile
+from schedules.workloads.float import AveragePool, Conv2d, MaxPool
+from schedules.workloads.integer import DequantizedAveragePool, QuantizedConv2d
 
 
 def extents(sch: s_tir.Schedule, block: str) -> list[int]:

@@ -14,14 +14,14 @@ from torch.nn import functional as F
 from tvm import s_tir
 
 import lprnet.tuning  # noqa: F401  before MetaSchedule is
-from lprnet.codegen import generate, tvm_target
-from lprnet.targets import TARGETS, Isa, Target, cpu_flags
-from lprnet.tuning.forms import Tunable, Winograd, definition
-from lprnet.tuning.measure import check, random_inputs, run_kernel
-from lprnet.tuning.space import is_tunable, sketches, space_generator
-from lprnet.tuning.tasks import kernel_module
-from schedules.integer_workloads import DequantizedAveragePool, QuantizedConv2d
-from schedules.workloads import AveragePool, Conv2d, MaxPool, Normalise
+from lprnet.compiler.codegen import generate, tvm_target
+from lprnet.compiler.targets import TARGETS, Isa, Target, cpu_flags
+from lprnet.tuning.measurement.measure import check, random_inputs, run_kernel
+from lprnet.tuning.space.algorithms import Tunable, Winograd, definition
+from lprnet.tuning.space.sketches import is_tunable, sketches, space_generator
+from lprnet.tuning.space.tasks import kernel_module
+from schedules.workloads.float import AveragePool, Conv2d, MaxPool, Normalise
+from schedules.workloads.integer import DequantizedAveragePool, QuantizedConv2d
 
 RUNNABLE = [
     target

@@ -5,11 +5,18 @@ from dataclasses import replace
 import pytest
 import tvm_ffi
 
-from lprnet.targets import AVX2, AVX512
-from lprnet.tuning.forms import Tunable, Winograd, canonical, definition, forms, match_winograd
-from lprnet.tuning.tasks import Task, kernel_module, kernel_name, shared_tasks, with_forms
-from schedules.integer_workloads import DequantizedAveragePool, QuantizedConv2d
-from schedules.workloads import AveragePool, Conv2d, MaxPool
+from lprnet.compiler.targets import AVX2, AVX512
+from lprnet.tuning.space.algorithms import (
+    Tunable,
+    Winograd,
+    canonical,
+    definition,
+    forms,
+    match_winograd,
+)
+from lprnet.tuning.space.tasks import Task, kernel_module, kernel_name, shared_tasks, with_forms
+from schedules.workloads.float import AveragePool, Conv2d, MaxPool
+from schedules.workloads.integer import DequantizedAveragePool, QuantizedConv2d
 
 CONV = Conv2d(6, 10, 8, 3, 1, 16, 16)
 POOL = AveragePool(1, 4, 16, (4, 2), (4, 2))

@@ -1,0 +1,1 @@
+"""A network and its weights to a shared object with its manifest."""

@@ -1,0 +1,1 @@
+"""A model and images to a smaller network: calibrated, folded, pruned, quantized."""

@@ -1,0 +1,1 @@
+"""Pruning: which channels and weights stay, and how the others are made up for."""

@@ -1,0 +1,1 @@
+"""Quantization: scales, rounding, and the integers' exact specification."""

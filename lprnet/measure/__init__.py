@@ -1,0 +1,1 @@
+"""Timing, accuracy, throughput, and the engines that are compared."""

@@ -1,0 +1,1 @@
+"""LPRNet: the network, its checkpoints, what it reads."""

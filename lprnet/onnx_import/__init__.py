@@ -1,0 +1,1 @@
+"""An ONNX file of LPRNet as a model of ours."""

@@ -1,0 +1,1 @@
+"""`scripts/predict.py`'s work: cycles on CPUs that are not here."""

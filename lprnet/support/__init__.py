@@ -1,0 +1,1 @@
+"""What every part may import; standard library only."""

@@ -1,0 +1,1 @@
+"""Plates rendered and photographed by program."""

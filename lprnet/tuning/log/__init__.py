@@ -1,0 +1,1 @@
+"""What tuning leaves in `tuning_logs/`."""

@@ -1,0 +1,1 @@
+"""What is tuned and which schedules are possible."""

@@ -1,0 +1,1 @@
+"""Which channels matter: the analysis behind `DropDeadChannels`."""

@@ -1,0 +1,1 @@
+"""What kernels compute: definitions without schedules."""
