@@ -1,7 +1,6 @@
-"""LPRNet as a graph of convolutions: who reads whom, and through which channel stride.
+"""The convolutions of the published network in one tuple, and their tensors in a model.
 
-`lprnet.py` says how the network computes; folding, pruning and quantization need to know which
-weights meet. The order of `LAYERS` is the order of execution.
+`architecture.py` is what they are derived from. The order of `LAYERS` is the order of execution.
 """
 
 from collections.abc import Iterator
@@ -9,10 +8,11 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from lprnet.model.lprnet import CONTEXT_LAYERS, POSITIONS, LPRNet
+from lprnet.model.architecture import CONTAINER, LPRNET_CHINA, Architecture, Conv, Pair
+from lprnet.model.lprnet import LPRNet
 from lprnet.support.errors import UserError
 
-CONTAINER = "container.0"
+__all__ = ["CONTAINER"]
 
 
 @dataclass(frozen=True)
@@ -27,10 +27,11 @@ class Layer:
     """Output positions per image, height x width."""
     source: str | None
     """The convolution whose output this one reads; None: the image."""
-    pool: tuple[int, int] | None = None
+    pool: tuple[int, int] | None
     """Channel and width stride of the max pool between the source and this convolution."""
-    context: int | None = None
+    context: int | None
     """Index of the context map that its output, after ReLU, also feeds."""
+    padding: Pair
 
     @property
     def stride(self) -> int:
@@ -38,26 +39,21 @@ class Layer:
         return 1 if self.pool is None else self.pool[0]
 
 
-def _block(
-    index: int, pixels: int, source: str, pool: tuple[int, int] | None, context: int | None
-) -> list[Layer]:
-    names = [f"backbone.{index}.block.{position}" for position in (0, 2, 4, 6)]
-    return [
-        Layer(names[0], None, pixels, source, pool),
-        Layer(names[1], None, pixels, names[0]),
-        Layer(names[2], None, pixels, names[1]),
-        Layer(names[3], f"backbone.{index + 1}", pixels, names[2], context=context),
-    ]
+def _layer(architecture: Architecture, conv: Conv) -> Layer:
+    _, height, width = architecture.shapes()[conv.name]
+    producer = architecture.producer(conv)
+    return Layer(
+        name=conv.name,
+        norm=conv.norm,
+        pixels=height * width,
+        source=None if producer is None else producer.name,
+        pool=None if conv.pool is None else (conv.pool.channel_step, conv.pool.stride[1]),
+        context=architecture.context_index(conv),
+        padding=conv.padding,
+    )
 
 
-LAYERS: tuple[Layer, ...] = (
-    Layer("backbone.0", "backbone.1", 22 * 92, None, context=0),
-    *_block(4, 20 * 90, "backbone.0", (1, 1), 1),
-    *_block(8, 18 * 44, "backbone.4.block.6", (2, 2), None),
-    *_block(11, 18 * 44, "backbone.8.block.6", None, 2),
-    Layer("backbone.16", "backbone.17", 16 * 18, "backbone.11.block.6", (4, 2)),
-    Layer("backbone.20", "backbone.21", 4 * POSITIONS, "backbone.16", context=3),
-)
+LAYERS: tuple[Layer, ...] = tuple(_layer(LPRNET_CHINA, conv) for conv in LPRNET_CHINA.backbone)
 NAMES: tuple[str, ...] = tuple(layer.name for layer in LAYERS)
 
 
@@ -83,12 +79,8 @@ def reader(layer: Layer) -> Layer | None:
 def context_columns(model: LPRNet) -> Iterator[slice]:
     """The container's input channels that belong to each context map, in order."""
     start = 0
-    for index in CONTEXT_LAYERS:
-        channels = next(
-            convolution(model, layer.name).out_channels
-            for layer in LAYERS
-            if layer.context is not None and CONTEXT_LAYERS[layer.context] == index
-        )
+    for context in LPRNET_CHINA.contexts:
+        channels = convolution(model, context.of).out_channels
         yield slice(start, start + channels)
         start += channels
 

@@ -101,7 +101,7 @@ def fold_constants(layer: Layer, integers: dict[str, IntegerLayer], most: int) -
     table = requantization(reads.source_scale, 0, reads.input_scale, 0, most).astype(np.int64)
     constant = constant[:: behind.stride]
     values = table[constant.clip(min=0)]
-    padded = reads.values.shape[2:] in ((3, 1), (1, 3))
+    padded = any(behind.padding)
     folded = (constant != NOT_CONSTANT) & ((values == 0) | (not padded))
     reads.bias += reads.values.sum(axis=(2, 3))[:, folded] @ values[folded]
     reads.values[:, folded] = 0

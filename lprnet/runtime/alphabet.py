@@ -1,15 +1,51 @@
-"""The 68 classes of LPRNet's output, in the order of the public checkpoint's last layer.
+"""Which symbol each class of an LPRNet stands for, and which class is the CTC blank.
 
-Index 67 is the CTC blank. `I` and `O` are classes of the checkpoint although mainland serials
-never use them; `decode.py`'s grammar is what rules them out.
+`CHINA` has the 68 classes of the public checkpoint, in the order of its last layer. `I` and `O` are
+classes of it although mainland serials never use them; `plate_grammar.py` is what rules them out.
 """
+
+from dataclasses import dataclass
+from functools import cached_property
 
 PROVINCES: tuple[str, ...] = tuple("京沪津渝冀晋蒙辽吉黑苏浙皖闽赣鲁豫鄂湘粤桂琼川贵云藏陕甘青宁新")
 DIGITS: tuple[str, ...] = tuple("0123456789")
 LETTERS: tuple[str, ...] = tuple("ABCDEFGHJKLMNPQRSTUVWXYZ")
 """The 24 letters of a serial: no I and no O."""
 
-ALPHABET: tuple[str, ...] = (*PROVINCES, *DIGITS, *LETTERS, "I", "O", "-")
-CLASSES = len(ALPHABET)
-BLANK = CLASSES - 1
-INDEX: dict[str, int] = {character: index for index, character in enumerate(ALPHABET)}
+
+@dataclass(frozen=True)
+class Alphabet:
+    """The classes of a network in order, the blank among them."""
+
+    name: str
+    symbols: tuple[str, ...]
+    """One a class, all different; that of the blank is never part of a text."""
+    blank: int
+    """The class that separates characters (Graves et al., ICML 2006)."""
+
+    def __post_init__(self) -> None:
+        """Raises `ValueError` where a text could not be told from its classes."""
+        if not 0 <= self.blank < len(self.symbols):
+            raise ValueError(
+                f"the blank is class {self.blank} of {len(self.symbols)}, counted from 0"
+            )
+        if len(self.symbols) < 2 or not all(self.symbols):
+            raise ValueError("an alphabet needs a symbol for each class, and one beside the blank")
+        repeated = [s for s in self.index if self.symbols.count(s) > 1]
+        if repeated:
+            raise ValueError(f"the symbol {repeated[0]!r} stands for more than one class")
+
+    @property
+    def classes(self) -> int:
+        """How many classes there are, the blank included."""
+        return len(self.symbols)
+
+    @cached_property
+    def index(self) -> dict[str, int]:
+        """Symbol to class."""
+        return {symbol: index for index, symbol in enumerate(self.symbols)}
+
+
+CHINA = Alphabet("china", (*PROVINCES, *DIGITS, *LETTERS, "I", "O", "-"), blank=67)
+
+ALPHABET, CLASSES, BLANK, INDEX = CHINA.symbols, CHINA.classes, CHINA.blank, CHINA.index

@@ -1,0 +1,271 @@
+"""An LPRNet as a value: what it reads, its convolutions, its contexts and its classes.
+
+Everything that depends on the network is derived from this: shapes, the order and the neighbours of
+convolutions, the columns of the container. No torch: whoever only asks for a size needs none.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from lprnet.runtime.alphabet import CHINA, Alphabet
+
+Pair = tuple[int, int]
+"""Of rows and of columns."""
+
+CONTAINER = "container.0"
+"""The last convolution, 1x1: it reads all contexts and computes the classes."""
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """What the network reads of a pixel p: `(p - offset) * scale`."""
+
+    offset: float = 127.5
+    scale: float = 1 / 128
+
+
+@dataclass(frozen=True)
+class MaxPool:
+    """Some channels of a map, each replaced by the maxima of its windows; no padding."""
+
+    channel_step: int = 1
+    """Every `channel_step`-th channel is read, from the first on."""
+    kernel: Pair = (3, 3)
+    stride: Pair = (1, 1)
+    channels: tuple[int, ...] | None = None
+    """The channels that are read, where they are not every `channel_step`-th."""
+
+    def selected(self, count: int) -> Sequence[int]:
+        """Which of `count` channels are read, in order."""
+        return range(0, count, self.channel_step) if self.channels is None else self.channels
+
+
+@dataclass(frozen=True)
+class Conv:
+    """A convolution of stride 1 in the backbone; a ReLU follows each one."""
+
+    name: str
+    """State-dict prefix, as `backbone.4.block.0`."""
+    out_channels: int
+    kernel: Pair
+    padding: Pair = (0, 0)
+    norm: str | None = None
+    """State-dict prefix of the batch norm between the convolution and its ReLU."""
+    pool: MaxPool | None = None
+    """Between its producer and itself."""
+
+    @property
+    def channel_step(self) -> int:
+        """It reads every `channel_step`-th channel of its producer."""
+        return 1 if self.pool is None else self.pool.channel_step
+
+
+@dataclass(frozen=True)
+class Context:
+    """A map that the container reads: an average pool, without padding, of a convolution's
+    output behind its ReLU.
+    """
+
+    of: str
+    """The name of the convolution."""
+    kernel: Pair = (1, 1)
+    stride: Pair = (1, 1)
+
+    @property
+    def window(self) -> int:
+        """How many values an average is taken of; 1: the output is read as it is."""
+        return self.kernel[0] * self.kernel[1]
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """The network: each convolution of `backbone` reads the one before it, the first the image."""
+
+    alphabet: Alphabet
+    height: int
+    width: int
+    channels: int
+    """Of the image: 3 are blue, green, red; 1 is grey."""
+    preprocessing: Preprocessing
+    backbone: tuple[Conv, ...]
+    """In the order of execution."""
+    contexts: tuple[Context, ...]
+    """In the order in which the container reads them, each of another convolution."""
+
+    @property
+    def classes(self) -> int:
+        """The rows of the logits, the blank included."""
+        return self.alphabet.classes
+
+    @property
+    def positions(self) -> int:
+        """The columns of the logits. Raises as `shapes`."""
+        return self.grid[1]
+
+    @property
+    def grid(self) -> Pair:
+        """Height and width of every context. Raises as `shapes`."""
+        return self._context_grids(self.shapes())[0]
+
+    def conv(self, name: str) -> Conv:
+        """The convolution of the backbone called `name`."""
+        return next(conv for conv in self.backbone if conv.name == name)
+
+    def producer(self, conv: Conv) -> Conv | None:
+        """The convolution whose output `conv` reads; None: it reads the image."""
+        index = self.backbone.index(conv)
+        return self.backbone[index - 1] if index else None
+
+    def consumer(self, conv: Conv) -> Conv | None:
+        """The convolution that reads `conv`'s output; None: only a context does."""
+        index = self.backbone.index(conv) + 1
+        return self.backbone[index] if index < len(self.backbone) else None
+
+    def context_index(self, conv: Conv) -> int | None:
+        """Which context `conv`'s output feeds; None: no one."""
+        names = [context.of for context in self.contexts]
+        return names.index(conv.name) if conv.name in names else None
+
+    def in_channels(self, conv: Conv) -> int:
+        """How many channels `conv` reads."""
+        producer = self.producer(conv)
+        if producer is None:
+            return self.channels
+        if conv.pool is None:
+            return producer.out_channels
+        return len(conv.pool.selected(producer.out_channels))
+
+    @property
+    def container_inputs(self) -> int:
+        """How many channels the container reads."""
+        return sum(self.conv(context.of).out_channels for context in self.contexts)
+
+    def context_columns(self) -> Iterator[slice]:
+        """The container's input channels that belong to each context, in order."""
+        start = 0
+        for context in self.contexts:
+            stop = start + self.conv(context.of).out_channels
+            yield slice(start, stop)
+            start = stop
+
+    def shapes(self) -> dict[str, tuple[int, int, int]]:
+        """Channels, height and width of every convolution's output, by name.
+
+        Raises `ValueError` where nothing is left of the image, and where the contexts do not all
+        have the same height and width.
+        """
+        shapes = self._backbone_shapes()
+        grids = self._context_grids(shapes)
+        if len(set(grids)) > 1:
+            sizes = ", ".join(f"{rows}x{columns}" for rows, columns in grids)
+            raise ValueError(
+                f"on {self.height}x{self.width} images (height x width) the contexts are {sizes} "
+                "maps, which do not meet; the architecture needs other context pools"
+            )
+        return shapes
+
+    def _backbone_shapes(self) -> dict[str, tuple[int, int, int]]:
+        shapes = {}
+        size = (self.height, self.width)
+        for conv in self.backbone:
+            if conv.pool is not None:
+                size = _windows(size, conv.pool.kernel, conv.pool.stride)
+            padded = (size[0] + 2 * conv.padding[0], size[1] + 2 * conv.padding[1])
+            size = _windows(padded, conv.kernel, (1, 1))
+            self._check_size(conv.name, size)
+            shapes[conv.name] = (conv.out_channels, *size)
+        return shapes
+
+    def _context_grids(self, shapes: Mapping[str, tuple[int, int, int]]) -> list[Pair]:
+        grids = [_windows(shapes[c.of][1:], c.kernel, c.stride) for c in self.contexts]
+        for context, grid in zip(self.contexts, grids, strict=True):
+            self._check_size(f"the context of {context.of}", grid)
+        return grids
+
+    def _check_size(self, what: str, size: Pair) -> None:
+        if min(size) < 1:
+            raise ValueError(
+                f"images of {self.height}x{self.width} (height x width) are too small: nothing is "
+                f"left of them for {what}"
+            )
+
+    def narrowed(self, kept: Mapping[str, Sequence[int]]) -> "Architecture":
+        """The same network with only the channels `kept[name]`, sorted, of each convolution."""
+        backbone = []
+        for conv in self.backbone:
+            producer, pool = self.producer(conv), conv.pool
+            if producer is not None and pool is not None and producer.name in kept:
+                read = set(pool.selected(producer.out_channels))
+                places = [i for i, one in enumerate(kept[producer.name]) if one in read]
+                pool = replace(pool, channels=tuple(places))
+            count = len(kept[conv.name]) if conv.name in kept else conv.out_channels
+            backbone.append(replace(conv, out_channels=count, pool=pool))
+        return replace(self, backbone=tuple(backbone))
+
+
+def _windows(size: Pair, kernel: Pair, stride: Pair) -> Pair:
+    """How many whole windows lie on a map of `size`."""
+    rows, columns = ((size[axis] - kernel[axis]) // stride[axis] + 1 for axis in (0, 1))
+    return rows, columns
+
+
+def _block(index: int, out_channels: int, pool: MaxPool | None) -> tuple[Conv, ...]:
+    """1x1 reduce, 3x1, 1x3, 1x1 expand; the inner width is a quarter (table 1 of the paper)."""
+    inner, name = out_channels // 4, f"backbone.{index}.block"
+    return (
+        Conv(f"{name}.0", inner, (1, 1), pool=pool),
+        Conv(f"{name}.2", inner, (3, 1), padding=(1, 0)),
+        Conv(f"{name}.4", inner, (1, 3), padding=(0, 1)),
+        Conv(f"{name}.6", out_channels, (1, 1), norm=f"backbone.{index + 1}"),
+    )
+
+
+def lprnet(
+    alphabet: Alphabet,
+    height: int = 24,
+    width: int = 94,
+    channels: int = 3,
+    widths: tuple[int, int, int, int, int] = (64, 128, 256, 256, 256),
+) -> Architecture:
+    """The network of Zherzdev and Gruzdev, arXiv:1806.10447, table 2, as the public
+    `LPRNet_Pytorch` has it, for any image size.
+
+    `widths` are the output channels of the first convolution, of the three blocks, and of the
+    convolution before the last. Raises `ValueError` where the image is too small.
+    """
+    first, second, third, fourth, fifth = widths
+    backbone = (
+        Conv("backbone.0", first, (3, 3), norm="backbone.1"),
+        *_block(4, second, MaxPool()),
+        *_block(8, third, MaxPool(2, stride=(1, 2))),
+        *_block(11, fourth, None),
+        Conv("backbone.16", fifth, (1, 4), norm="backbone.17", pool=MaxPool(4, stride=(1, 2))),
+        Conv("backbone.20", alphabet.classes, (13, 1), norm="backbone.21"),
+    )
+    last = Context("backbone.20")
+    small = Architecture(
+        alphabet, height, width, channels, Preprocessing(), backbone, contexts=(last,)
+    )
+    shapes, grid = small.shapes(), small.grid
+    pooled = (
+        _context(name, shapes[name][1:], grid)
+        for name in ("backbone.0", "backbone.4.block.6", "backbone.11.block.6")
+    )
+    return replace(small, contexts=(*pooled, last))
+
+
+def _context(name: str, size: Pair, grid: Pair) -> Context:
+    """The average pool that brings a map of `size` to `grid`: the largest stride that does, and
+    windows side by side, or the largest where those would be too many.
+    """
+    kernel, stride = [], []
+    for extent, count in zip(size, grid, strict=True):
+        step = extent // count
+        side_by_side = (extent - step) // step + 1 == count
+        kernel.append(step if side_by_side else extent - (count - 1) * step)
+        stride.append(step)
+    return Context(name, (kernel[0], kernel[1]), (stride[0], stride[1]))
+
+
+LPRNET_CHINA = lprnet(CHINA)
+"""The public checkpoint's: 446,976 learnt parameters, 24x94 images, 68 classes, 18 positions."""
