@@ -8,6 +8,7 @@ import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tvm
@@ -62,9 +63,9 @@ def run_page(page: str) -> list[Step]:
 
     def check(name: str, sch: s_tir.Schedule, weight: NDArray[np.float32]) -> None:
         target = expected(scope["image"], scope["filters"], scope["bias"])
-        room = np.zeros(target.shape, np.float32)
+        room: NDArray[np.float32] = np.zeros(target.shape, np.float32)
         arguments = (scope["image"], weight, scope["bias"], room)
-        work = 2 * room.size * weight.size // room.shape[-1]
+        work = 2 * room.size * weight.size // len(scope["bias"])
         step = Step(name, _loops(sch), sch.mod, arguments, work)
         kernel = _Kernel(step.function, step.arguments)
         kernel.call()
@@ -72,7 +73,7 @@ def run_page(page: str) -> list[Step]:
         assert error < 1e-5, f"{name}: off by {error:.1e} of the largest value"
         steps.append(step)
 
-    scope = {"check": check, "ISA": TARGET.isa}
+    scope: dict[str, Any] = {"check": check, "ISA": TARGET.isa}
     for block in python_blocks(page):
         exec(compile(block, str(PAGE), "exec"), scope)
     return steps
