@@ -11,7 +11,7 @@ from rich.console import Console
 from lprnet.reports.benchmark.html import write_page
 from lprnet.reports.benchmark.plots import draw_all, write_all
 from lprnet.reports.benchmark.results import read_report, write_bytes
-from lprnet.reports.benchmark.table import findings, terminal, update_readme
+from lprnet.reports.benchmark.table import findings, terminal, update_pages
 from lprnet.reports.benchmark.variants import PROJECT
 from lprnet.support.cli import run
 from lprnet.weights import DEFAULT_CHECKPOINT
@@ -37,7 +37,9 @@ def main() -> None:
     parser.add_argument("--from", type=Path, dest="made", metavar="FILE", help="a report.json")
     parser.add_argument("--plot", type=Path, metavar="FILE.png", help="accuracy against latency")
     parser.add_argument("--html", type=Path, metavar="FILE", help="one page with everything")
-    parser.add_argument("--readme", action="store_true", help="put the table into README.md")
+    parser.add_argument(
+        "--readme", action="store_true", help="put the tables into README.md and docs/results.md"
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
     options = parser.parse_args()
     if options.made:
@@ -58,7 +60,7 @@ def main() -> None:
     if options.html:
         write_page(report, options.html)
     if options.readme:
-        update_readme(report, PROJECT / "README.md")
+        update_pages(report, PROJECT)
     if options.json:
         print(json.dumps(asdict(report), ensure_ascii=False))
         return

@@ -1,4 +1,4 @@
-"""The report as text: tables for a terminal, Markdown for the README."""
+"""The report as text: tables for a terminal, Markdown for the README and the results page."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,7 +11,7 @@ from lprnet.support.errors import UserError
 
 SUMMARY = ("<!-- summary:begin -->", "<!-- summary:end -->")
 RESULTS = ("<!-- results:begin -->", "<!-- results:end -->")
-"""The README's markers."""
+"""Markers of the README and of the page of all results."""
 SUMMARY_COLUMNS = ("", "accuracy %", "unseen %", "min ms", "x ours", "plates/s", "file KB")
 COLUMNS = (
     "",
@@ -147,7 +147,7 @@ def summary(report: Report) -> str:
 
 
 def markdown(report: Report) -> str:
-    """The README's results: every line, what is absent, what the numbers do not say."""
+    """The page of results: every line, what is absent, what the numbers do not say."""
     text = [*_rows(report.lines, report, COLUMNS), ""]
     text += [f"- Not in the table: {one.name}: {one.reason}" for one in report.missing]
     text += [f"- {sentence}" for sentence in findings(report)]
@@ -165,13 +165,24 @@ def _rows(lines: Sequence[Line], report: Report, columns: Sequence[str]) -> list
     return rows
 
 
-def update_readme(report: Report, readme: Path) -> None:
-    """Put `summary` and `markdown` between their markers. Raises `UserError` without them."""
-    text = readme.read_text(encoding="utf-8")
-    for (begin, end), content in ((SUMMARY, summary(report)), (RESULTS, markdown(report))):
-        before, opening, rest = text.partition(begin)
-        _, closing, after = rest.partition(end)
-        if not (opening and closing):
-            raise UserError(f"{readme} lacks the lines {begin} and {end}; put them back")
-        text = f"{before}{begin}\n{content}\n{end}{after}"
-    write_bytes(readme, text.encode())
+def update_pages(report: Report, project: Path) -> None:
+    """Put `summary` into `README.md` and `markdown` into `docs/results.md`, between their markers.
+
+    Raises `UserError` where a page lacks them; then none is changed.
+    """
+    pages = {
+        project / "README.md": (SUMMARY, summary(report)),
+        project / "docs" / "results.md": (RESULTS, markdown(report)),
+    }
+    texts = {page: _between(page, *place, content) for page, (place, content) in pages.items()}
+    for page, text in texts.items():
+        write_bytes(page, text.encode())
+
+
+def _between(page: Path, begin: str, end: str, content: str) -> str:
+    """The text of `page` with `content` between the lines `begin` and `end`."""
+    before, opening, rest = page.read_text(encoding="utf-8").partition(begin)
+    _, closing, after = rest.partition(end)
+    if not (opening and closing):
+        raise UserError(f"{page} lacks the lines {begin} and {end}; put them back")
+    return f"{before}{begin}\n{content}\n{end}{after}"

@@ -15,7 +15,7 @@ from lprnet.reports.benchmark.table import (
     findings,
     markdown,
     summary,
-    update_readme,
+    update_pages,
 )
 from lprnet.support.errors import UserError
 from tests.conftest import PROJECT
@@ -98,18 +98,25 @@ def test_without_rivals_none_is_spoken_of() -> None:
     assert not [sentence for sentence in said if "ival" in sentence]
 
 
-def _readme(first: str, second: str) -> str:
-    return "\n".join(
-        ["before", SUMMARY[0], first, SUMMARY[1], RESULTS[0], second, RESULTS[1], "after"]
-    )
+def _page(marks: tuple[str, str], content: str) -> str:
+    return "\n".join(["before", marks[0], content, marks[1], "after"])
 
 
-def test_the_readme_is_changed_between_its_markers_alone(tmp_path: Path) -> None:
-    readme = tmp_path / "README.md"
-    readme.write_text(_readme("old", "old"))
-    update_readme(report(), readme)
-    update_readme(report(), readme)
-    assert readme.read_text() == _readme(summary(report()), markdown(report()))
+def _pages(project: Path, readme: str, results: str) -> tuple[Path, Path]:
+    """README and results page of `project`, written with these texts."""
+    (project / "docs").mkdir()
+    pages = project / "README.md", project / "docs" / "results.md"
+    for page, text in zip(pages, (readme, results), strict=True):
+        page.write_text(text, encoding="utf-8")
+    return pages
+
+
+def test_pages_are_changed_between_their_markers_alone(tmp_path: Path) -> None:
+    readme, results = _pages(tmp_path, _page(SUMMARY, "old"), _page(RESULTS, "old"))
+    update_pages(report(), tmp_path)
+    update_pages(report(), tmp_path)
+    assert readme.read_text("utf-8") == _page(SUMMARY, summary(report()))
+    assert results.read_text("utf-8") == _page(RESULTS, markdown(report()))
 
 
 def test_the_summary_has_default_builds_and_rivals_as_users_have_them() -> None:
@@ -130,23 +137,24 @@ def test_lines_of_one_artifact_are_named() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", f"{RESULTS[0]} {RESULTS[1]}", _readme("", "").replace("end", "END")]
+    "text", ["", f"{RESULTS[1]} {RESULTS[0]}", _page(RESULTS, "").replace("end", "END")]
 )
-def test_a_readme_without_markers_is_left_alone(text: str, tmp_path: Path) -> None:
-    readme = tmp_path / "README.md"
-    readme.write_text(text)
+def test_pages_without_markers_are_left_alone(text: str, tmp_path: Path) -> None:
+    whole = _page(SUMMARY, "old")
+    readme, results = _pages(tmp_path, whole, text)
     with pytest.raises(UserError, match="lacks the lines"):
-        update_readme(report(), readme)
-    assert readme.read_text() == text
+        update_pages(report(), tmp_path)
+    assert results.read_text("utf-8") == text
+    assert readme.read_text("utf-8") == whole
 
 
 @pytest.mark.skipif(not RECORDED.is_file(), reason="no measurement is recorded yet")
-def test_the_readme_shows_the_recorded_measurement(tmp_path: Path) -> None:
+def test_the_pages_show_the_recorded_measurement(tmp_path: Path) -> None:
     recorded: Report = read_report(RECORDED)
-    readme = (PROJECT / "README.md").read_text(encoding="utf-8")
-    copy = tmp_path / "README.md"
-    copy.write_text(readme, encoding="utf-8")
-    update_readme(recorded, copy)
-    assert copy.read_text(encoding="utf-8") == readme, (
+    shown = [PROJECT / "README.md", PROJECT / "docs" / "results.md"]
+    texts = [page.read_text(encoding="utf-8") for page in shown]
+    copies = _pages(tmp_path, *texts)
+    update_pages(recorded, tmp_path)
+    assert [copy.read_text(encoding="utf-8") for copy in copies] == texts, (
         "run scripts/report.py --from docs/results/report.json --readme"
     )
