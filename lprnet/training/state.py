@@ -8,21 +8,25 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lprnet.model.architecture import LPRNET_CHINA, Architecture
 from lprnet.model.lprnet import LPRNet
 from lprnet.support.atomic_file import replacing
 from lprnet.support.errors import UserError
-from lprnet.training.network_slimming import Live, slim, widen
+from lprnet.training.network_slimming import Live, narrow, restore
 
 
 @dataclass
 class TrainState:
-    """The slimmed network in training, its exponential moving average, the optimiser, the step.
+    """The narrowed network in training, its exponential moving average, the optimiser, the step.
 
     Plates are a function of (seed, step), so the step is all there is to say about the data.
     """
 
+    architecture: Architecture
+    """Of the whole network."""
     live: Live
     model: LPRNet
+    """With the live channels alone."""
     average: dict[str, Tensor]
     """Moving average of `model`'s state dict: what is validated and shipped."""
     optimizer: torch.optim.AdamW
@@ -31,7 +35,7 @@ class TrainState:
 
     def averaged(self) -> LPRNet:
         """The moving average as a full-shape network in evaluation mode."""
-        return widen(self.average, self.live)
+        return restore(self.average, self.live, self.architecture)
 
     @torch.no_grad()
     def update_average(self, decay: float) -> None:
@@ -56,14 +60,16 @@ def parameter_groups(model: LPRNet, weight_decay: float) -> list[dict[str, Any]]
 
 def start(full: LPRNet, live: Live, seed: int, weight_decay: float) -> TrainState:
     """Step 0 of training the living channels of `full`."""
-    return _assemble(slim(full, live), live, seed, weight_decay)
+    return _assemble(full.architecture, narrow(full, live), live, seed, weight_decay)
 
 
-def _assemble(model: LPRNet, live: Live, seed: int, weight_decay: float) -> TrainState:
+def _assemble(
+    architecture: Architecture, model: LPRNet, live: Live, seed: int, weight_decay: float
+) -> TrainState:
     model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     optimizer = torch.optim.AdamW(parameter_groups(model, weight_decay))
-    return TrainState(live, model, average, optimizer, 0, seed)
+    return TrainState(architecture, live, model, average, optimizer, 0, seed)
 
 
 def save(state: TrainState, path: Path) -> None:
@@ -87,9 +93,9 @@ def load(path: Path, weight_decay: float) -> TrainState:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
         live = content["live"]
-        model = slim(widen(content["model"], live), live)
+        model = narrow(restore(content["model"], live, LPRNET_CHINA), live)
         model.load_state_dict(content["model"])
-        state = _assemble(model, live, content["seed"], weight_decay)
+        state = _assemble(LPRNET_CHINA, model, live, content["seed"], weight_decay)
         state.average = content["average"]
         state.optimizer.load_state_dict(content["optimizer"])
         state.step = content["step"]

@@ -18,6 +18,7 @@ from torch.nn import functional as F
 from tqdm import tqdm
 
 from lprnet.model.checkpoint import save_model
+from lprnet.model.conv_graph import weight_and_bias
 from lprnet.model.lprnet import POSITIONS, LPRNet, calibrate_context_means
 from lprnet.model.subnormals import subnormals_as_zero
 from lprnet.runtime.alphabet import BLANK
@@ -25,7 +26,13 @@ from lprnet.runtime.decode import greedy
 from lprnet.synthetic.render import render
 from lprnet.training.data import Batch, Item, batches, collate
 from lprnet.training.log import append_log, open_log
-from lprnet.training.network_slimming import NORMS, batch_norm, live_channels, slim, start_dead
+from lprnet.training.network_slimming import (
+    batch_norm,
+    live_channels,
+    narrow,
+    normed,
+    prune_at_init,
+)
 from lprnet.training.state import TrainState, load, save, start
 
 STATE, WEIGHTS, LOG = "state.pt", "lprnet.safetensors", "log.csv"
@@ -64,10 +71,10 @@ def learning_rate(recipe: Recipe, step: int) -> float:
 
 def initialise(model: LPRNet) -> None:
     """He initialisation of every convolution before a ReLU; four of a block's five have no norm."""
-    for layer in model.backbone.modules():
-        if isinstance(layer, nn.Conv2d):
-            nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
-            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+    for conv in model.architecture.backbone:
+        weight, bias = weight_and_bias(model, conv.name)
+        nn.init.kaiming_normal_(weight, nonlinearity="relu")
+        nn.init.zeros_(bias)
 
 
 def ctc_loss(logits: Tensor, batch: Batch) -> Tensor:
@@ -83,8 +90,7 @@ def logits_of(model: LPRNet, images: Tensor, whole_batch: bool) -> Tensor:
         per_image: Tensor = model(images)
         return per_image
     normalised = [context / context.square().mean() for context in model.contexts(images)]
-    logits: Tensor = model.container(torch.cat(normalised, dim=1)).mean(dim=2)
-    return logits
+    return model.logits(normalised)
 
 
 @torch.no_grad()
@@ -116,8 +122,8 @@ def train_step(state: TrainState, batch: Batch, recipe: Recipe) -> float:
     nn.utils.clip_grad_norm_(state.model.parameters(), recipe.clip)
     state.optimizer.step()
     with torch.no_grad():
-        for norm in NORMS:
-            scale = batch_norm(state.model, norm).weight
+        for conv in normed(state.model.architecture):
+            scale = batch_norm(state.model, conv).weight
             scale.copy_(F.softshrink(scale, rate * recipe.slimming))
     state.step += 1
     state.update_average(recipe.average)
@@ -126,7 +132,8 @@ def train_step(state: TrainState, batch: Batch, recipe: Recipe) -> float:
 
 def zero_scales(state: TrainState) -> int:
     """How many of the channels in training slimming has switched off."""
-    scales = [batch_norm(state.model, norm).weight for norm in NORMS]
+    convs = normed(state.model.architecture)
+    scales = [batch_norm(state.model, conv).weight for conv in convs]
     return sum(int(torch.count_nonzero(scale == 0)) for scale in scales)
 
 
@@ -135,18 +142,18 @@ def validate(state: TrainState, plates: list[Item], calibration: Tensor) -> tupl
 
     The constants come from the images `(N, 3, 24, 94)` of `calibration`.
     """
-    model = slim(state.averaged(), state.live).eval()
+    model = narrow(state.averaged(), state.live).eval()
     per_image = exact(model, plates)
     model.context_means = calibrate_context_means(model, calibration)
     return exact(model, plates), per_image
 
 
 def begin(recipe: Recipe, checkpoint: LPRNet | None) -> TrainState:
-    """A fresh run: random weights with channels born dead, or the living ones of `checkpoint`."""
+    """A fresh run: random weights, pruned at initialisation, or `checkpoint` narrowed."""
     torch.manual_seed(recipe.seed)
     full = checkpoint or LPRNet()
     if checkpoint is None:
-        start_dead(full)
+        prune_at_init(full)
     state = start(full, live_channels(full), recipe.seed, recipe.weight_decay)
     if checkpoint is None:
         initialise(state.model)

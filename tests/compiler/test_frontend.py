@@ -63,7 +63,7 @@ def test_the_models_mode_is_put_back(model: LPRNet) -> None:
     model.train()
     to_relax(model)
     assert model.training
-    assert model.backbone[1].training
+    assert model.get_submodule("backbone.1").training
 
 
 @pytest.mark.parametrize("batch", [1, None])

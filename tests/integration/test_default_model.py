@@ -8,7 +8,7 @@ from lprnet.model.checkpoint import load_model
 from lprnet.model.lprnet import LPRNet
 from lprnet.runtime.image_io import label_of, list_images, read_image
 from lprnet.synthetic.render import SAMPLE_SEED, sample_plates
-from lprnet.training.network_slimming import live_channels, slim
+from lprnet.training.network_slimming import live_channels, narrow
 from lprnet.training.train import VALIDATION_SEED, Recipe, exact
 from lprnet.weights import DEFAULT_CHECKPOINT
 from tests.conftest import RealData
@@ -18,13 +18,13 @@ from tests.conftest import RealData
 def model() -> LPRNet:
     """The default model without its dead channels, which compute nothing."""
     full = load_model(DEFAULT_CHECKPOINT)
-    return slim(full, live_channels(full)).eval()
+    return narrow(full, live_channels(full)).eval()
 
 
 def test_the_file_is_small_and_half_of_the_channels_dead() -> None:
     assert DEFAULT_CHECKPOINT.stat().st_size <= 2_000_000
     full = load_model(DEFAULT_CHECKPOINT)
-    small = slim(full, live_channels(full)).eval()
+    small = narrow(full, live_channels(full)).eval()
     images = torch.from_numpy(np.stack([image for image, _ in sample_plates(4)]))
     pixels = (images.permute(0, 3, 1, 2).float() - 127.5) / 128
     with torch.no_grad():

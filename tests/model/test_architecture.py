@@ -47,7 +47,7 @@ def test_every_tensor_of_the_torch_module_follows_from_the_value() -> None:
             norm = model.get_submodule(conv.norm)
             assert isinstance(norm, nn.BatchNorm2d)
             assert norm.num_features == conv.out_channels
-    container = model.container[0]
+    container = model.get_submodule("container.0")
     assert isinstance(container, nn.Conv2d)
     assert container.weight.shape[:2] == (LPRNET_CHINA.classes, LPRNET_CHINA.container_inputs)
 

@@ -15,6 +15,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lprnet.model.architecture import LPRNET_CHINA
 from lprnet.model.checkpoint import load_model, save_model
 from lprnet.model.lprnet import LPRNet
 from lprnet.runtime.alphabet import INDEX
@@ -24,12 +25,12 @@ from lprnet.synthetic.render import render
 from lprnet.training import state as train_state
 from lprnet.training.data import Plates, batches, collate, read_labelled
 from lprnet.training.network_slimming import (
-    NORMS,
     batch_norm,
     live_channels,
-    slim,
-    start_dead,
-    widen,
+    narrow,
+    normed,
+    prune_at_init,
+    restore,
 )
 from lprnet.training.plot import plot_run
 from lprnet.training.train import (
@@ -54,8 +55,8 @@ def random_model(seed: int) -> LPRNet:
     """Random weights, batch-norm statistics and shifts."""
     torch.manual_seed(seed)
     model = LPRNet()
-    for norm in NORMS:
-        layer = batch_norm(model, norm)
+    for conv in normed(model.architecture):
+        layer = batch_norm(model, conv)
         layer.running_mean = torch.randn(layer.num_features)
         layer.running_var = torch.rand(layer.num_features) + 0.5
         layer.bias.data.normal_()
@@ -64,11 +65,11 @@ def random_model(seed: int) -> LPRNet:
 
 @settings(max_examples=8, deadline=None)
 @given(seed=st.integers(0, 2**31), share=st.sampled_from([0.0, 0.3, 0.9]))
-def test_a_slimmed_network_computes_the_same_and_comes_back(seed: int, share: float) -> None:
+def test_a_narrowed_network_computes_the_same_and_comes_back(seed: int, share: float) -> None:
     model = random_model(seed)
     generator = torch.Generator().manual_seed(seed)
-    for norm in NORMS:
-        layer = batch_norm(model, norm)
+    for conv in normed(model.architecture):
+        layer = batch_norm(model, conv)
         dead = torch.rand(layer.num_features, generator=generator) < share
         dead[0] = False  # something has to pass every pool
         layer.weight.data[dead] = 0.0
@@ -76,26 +77,26 @@ def test_a_slimmed_network_computes_the_same_and_comes_back(seed: int, share: fl
         layer.bias.data[dead & (torch.rand(layer.num_features, generator=generator) < 0.5)] = 0.0
     images = torch.randn(2, 3, 24, 94, generator=generator)
     live = live_channels(model)
-    small = slim(model, live).eval()
+    small = narrow(model, live).eval()
     with torch.no_grad():
         expected = model(images)
         torch.testing.assert_close(small(images), expected, rtol=1e-4, atol=1e-5)
         torch.testing.assert_close(
-            widen(small.state_dict(), live)(images), expected, rtol=1e-4, atol=1e-5
+            restore(small.state_dict(), live, LPRNET_CHINA)(images), expected, rtol=1e-4, atol=1e-5
         )
     if share == 0.9:
         count = sum(p.numel() for p in small.parameters())
         assert count < 0.35 * sum(p.numel() for p in model.parameters())
 
 
-def test_channels_born_dead_stay_dead_and_out_of_the_way() -> None:
+def test_channels_pruned_at_initialisation_stay_out_of_the_way() -> None:
     model = LPRNet()
-    start_dead(model)
+    prune_at_init(model)
     live = live_channels(model)
-    assert [len(live[norm]) for norm in NORMS] == [32, 64, 64, 64, 128, 68]
+    assert [len(kept) for kept in live.values()] == [32, 64, 64, 64, 128, 68]
     # Behind the channel-strided pools nothing that lives is skipped.
-    assert (live[5] % 2 == 0).all()
-    assert (live[12] % 4 == 0).all()
+    assert (live["backbone.4.block.6"] % 2 == 0).all()
+    assert (live["backbone.11.block.6"] % 4 == 0).all()
 
 
 def test_ctc_loss_is_the_log_probability_of_the_label() -> None:
