@@ -18,7 +18,7 @@ from tvm import s_tir
 from lprnet.compiler.codegen import generate, tvm_target
 from lprnet.compiler.targets import find_target
 from lprnet.measure.peak_throughput import fma_loop, operations
-from lprnet.measure.timing import on_one_core, take_turns
+from lprnet.measure.timing import interleaved_timings, on_one_core
 
 PAGE = Path(__file__).with_name("tutorial.md")
 TARGET = find_target("broadwell")
@@ -142,7 +142,7 @@ def measure(steps: list[Step]) -> dict[str, float]:
     kernels["peak"], work["peak"] = _Kernel(peak, (factors, out)), operations(peak)
     with on_one_core():
         calls = {name: kernel.call for name, kernel in kernels.items()}
-        samples = take_turns(calls, ROUNDS, WARM_UP)
+        samples = interleaved_timings(calls, ROUNDS, WARM_UP)
     return {name: work[name] / samples[name].min() / 1e6 for name in kernels}
 
 

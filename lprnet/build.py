@@ -26,7 +26,7 @@ from lprnet.compression.variants import (
     static_network,
     weights_only_network,
 )
-from lprnet.measure.timing import Record, on_one_core, record, take_turns
+from lprnet.measure.timing import Record, interleaved_timings, on_one_core, record
 from lprnet.model.checkpoint import load_model
 from lprnet.model.lprnet import LPRNet
 from lprnet.model.quantized import Quantization
@@ -168,7 +168,9 @@ def latency(built: Build, image: NDArray[np.uint8]) -> Record:
     """One thread, batch 1, through the Python API."""
     reader = Recognizer(built.artifact)
     with on_one_core():
-        samples = take_turns({"lprnet": lambda: reader.logits(image)}, REPEATS, WARM_UP)["lprnet"]
+        samples = interleaved_timings({"lprnet": lambda: reader.logits(image)}, REPEATS, WARM_UP)[
+            "lprnet"
+        ]
     return record(
         samples,
         variant=built.manifest.variant,

@@ -24,7 +24,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print one JSON object on stdout")
     options = vars(parser.parse_args())
     from lprnet.reports.schedule_comparison.compare import Request, compare
-    from lprnet.reports.schedule_comparison.render import as_json, lessons, plot, tables
+    from lprnet.reports.schedule_comparison.render import as_json, describe, plot, tables
 
     picture, machine_readable = options.pop("plot"), options.pop("json")
     with Console(stderr=True).status("building and timing every schedule"):
@@ -37,8 +37,8 @@ def main() -> None:
     console = Console()
     for table in tables(comparison):
         console.print(table)
-    for lesson in lessons(comparison):
-        console.print(lesson)
+    for sentence in describe(comparison):
+        console.print(sentence)
 
 
 if __name__ == "__main__":

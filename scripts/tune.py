@@ -1,4 +1,4 @@
-"""Search for schedules of every kernel on this very CPU, or on a fleet; killed runs go on."""
+"""Search for schedules of every kernel, on this CPU or over RPC; a killed run can be continued."""
 
 import argparse
 from pathlib import Path
@@ -36,9 +36,9 @@ def main() -> None:
         "--resume",
         dest="fresh",
         action="store_false",
-        help="go on with a log that is there (default)",
+        help="continue the existing log (default)",
     )
-    existing.add_argument("--fresh", action="store_true", help="throw away a log that is there")
+    existing.add_argument("--fresh", action="store_true", help="throw away the existing log")
     parser.set_defaults(fresh=False)
     parser.add_argument("--seed", type=int, default=1, help="of the search")
     parser.add_argument("--output", type=Path, default=LOGS, metavar="DIR")

@@ -1,8 +1,8 @@
 """Timing, and the one record that every timing leaves a script in.
 
-Machines drift: what is to be compared takes turns in one run, and ratios are of minima or medians
-of that run. Each round has an order of its own: a call finds the caches as the one before left
-them, and whoever always came after the slowest was 15 % slower for it.
+A machine's speed drifts, so calls that are compared are timed interleaved in one run, and ratios
+are of minima or medians of that run. The order is shuffled each round: a call finds the caches as
+the previous one left them, and one that always followed the slowest was 15 % slower.
 """
 
 import os
@@ -35,7 +35,7 @@ class Record:
 
     variant: str
     engine: str
-    """What ran it: `lprnet`, `torch`, `onnxruntime`, `openvino`, and in what form."""
+    """What ran it, for example `lprnet`, `torch`, `ONNX Runtime int8, our graph`."""
     commit: str
     cpu: str
     isa: str
@@ -71,23 +71,23 @@ def commit() -> str:
     return f"{head}+changes" if status else head
 
 
-def take_turns(
-    contestants: Mapping[str, Callable[[], object]],
+def interleaved_timings(
+    candidates: Mapping[str, Callable[[], object]],
     repeats: int,
     warm_up: int,
     progress: Callable[[], object] = lambda: None,
 ) -> dict[str, NDArray[np.float64]]:
-    """Time each of `contestants` `repeats` times, one call each a round; milliseconds a call.
+    """Milliseconds of each call of each of `candidates`, one call a round, `(repeats,)` each.
 
-    Rounds are shuffled, the same way in every run. The first `warm_up` rounds are not counted;
-    `progress` is called once a round.
+    The order is shuffled each round, the same way in every run. The first `warm_up` rounds are not
+    counted; `progress` is called once a round.
     """
-    samples: dict[str, list[float]] = {name: [] for name in contestants}
-    order, shuffle = list(contestants), Random(0).shuffle
+    samples: dict[str, list[float]] = {name: [] for name in candidates}
+    order, shuffle = list(candidates), Random(0).shuffle
     for turn in range(warm_up + repeats):
         shuffle(order)
         for name in order:
-            call = contestants[name]
+            call = candidates[name]
             start = time.perf_counter_ns()
             call()
             elapsed = time.perf_counter_ns() - start
@@ -128,9 +128,7 @@ def record(
 
 @contextmanager
 def on_one_core() -> Iterator[int]:
-    """Keep this thread, and those it starts, on the last of the cores it may use; yields its
-    number.
-    """
+    """Pin this thread, and those it starts, to the last core it may use; yields its number."""
     cores = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {max(cores)})
     try:

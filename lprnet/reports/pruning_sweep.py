@@ -27,7 +27,7 @@ from lprnet.compression.prune.width_search import Point, price_cuts, smallest_wi
 from lprnet.compression.variants import float_network
 from lprnet.measure.accuracy import correct_images
 from lprnet.measure.backends import open_backend
-from lprnet.measure.timing import Accuracy, Record, on_one_core, record, take_turns
+from lprnet.measure.timing import Accuracy, Record, interleaved_timings, on_one_core, record
 from lprnet.model.checkpoint import load_model
 from lprnet.model.lprnet import LPRNet
 from lprnet.model.subnormals import subnormals_as_zero
@@ -143,7 +143,7 @@ def time_in_turns(
     readers = {str(artifact): Recognizer(artifact) for artifact in artifacts}
     calls = {name: partial(reader.logits, image) for name, reader in readers.items()}
     with on_one_core():
-        samples = take_turns(calls, REPEATS, WARM_UP)
+        samples = interleaved_timings(calls, REPEATS, WARM_UP)
     return [
         record(
             samples[name],

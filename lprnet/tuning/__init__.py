@@ -1,7 +1,7 @@
 """MetaSchedule tuning of the network's kernels, and the logs that it leaves.
 
     space ─ tuner ─┬─ measurement: builder ─ worker_pool
-                   ├─ measurement: runner | rpc ─ measure
+                   ├─ measurement: runner | rpc ─ kernel_timing
                    └─ log: trials ─ database (tuning_logs/<target>/<variant>) ─ schedules/apply.py
 
 TVM imports its tensor intrinsics for every backend when the first `TuneContext` is made, and CUDA's

@@ -1,8 +1,9 @@
 """The hybrid build: the fastest of three whole programs.
 
-A kernel alone finds its code and weights in the nearest cache; in the network it follows another
-one. So a mix of the kernels that are faster alone is taken only where it is faster as a whole than
-either schedule throughout, on this machine, in turns. Between equals the manual one is taken.
+A kernel that is timed alone finds its code and weights in the L1 cache; in the network another
+kernel runs before it. So the mix of the faster kernels is taken only if the whole program is faster
+than the manual and the automatic program, timed interleaved on this machine. If none is clearly
+faster, the manual program is taken.
 """
 
 import tempfile
@@ -16,14 +17,16 @@ from numpy.typing import NDArray
 from lprnet.compiler.compile import Build, Source, compile_network
 from lprnet.compiler.targets import Target
 from lprnet.compression.variants import Network
-from lprnet.measure.timing import on_one_core, take_turns
+from lprnet.measure.timing import interleaved_timings, on_one_core
 from lprnet.runtime.artifact import make_folder, manifest_path
 from lprnet.runtime.recognizer import Recognizer
 from lprnet.tuning import LOGS
-from lprnet.tuning.measurement.compare_kernels import CLEARLY_FASTER
+from lprnet.tuning.measurement.compare_kernels import MIN_SPEEDUP
 
-WHOLE = ("manual", "auto", "hybrid")
-"""The origins of `schedules.apply.apply` that compete; its `hybrid` mixes kernels timed alone."""
+ORIGINS_TIMED = ("manual", "auto", "hybrid")
+"""The origins of `schedules.apply.apply` that are compared; its `hybrid` mixes the kernels that are
+faster alone.
+"""
 WARM_UP, REPEATS = 20, 1500
 
 
@@ -35,7 +38,8 @@ def compile_fastest(
     artifact: Path,
     logs: Path = LOGS,
 ) -> Build:
-    """`compile_network` with each of `WHOLE`; the fastest becomes `artifact`, all or nothing.
+    """`compile_network` with each of `ORIGINS_TIMED`; the fastest becomes `artifact`, all or
+    nothing.
 
     Timed on the first of `images`, `(N, 24, 94, 3)` uint8 BGR. Raises what `compile_network` does.
     """
@@ -45,29 +49,30 @@ def compile_fastest(
             origin: compile_network(
                 network, targets, source, images, Path(folder, f"{origin}.so"), origin, logs
             )
-            for origin in WHOLE
+            for origin in ORIGINS_TIMED
         }
         readers = {origin: Recognizer(built.artifact) for origin, built in builds.items()}
         calls = {origin: partial(one.logits, images[:1]) for origin, one in readers.items()}
         with on_one_core():
-            samples = take_turns(calls, REPEATS, WARM_UP)
-        fastest = builds[choose(samples)]
+            samples = interleaved_timings(calls, REPEATS, WARM_UP)
+        fastest = builds[fastest_origin(samples)]
         manifest_path(fastest.artifact).replace(manifest_path(artifact))
         fastest.artifact.replace(artifact)
     return Build(artifact, fastest.manifest, fastest.compiled)
 
 
-def choose(samples: Mapping[str, NDArray[np.float64]]) -> str:
-    """The origin with the smallest minimum of those clearly faster than `manual` by minimum and by
-    median; `manual` where none is.
+def fastest_origin(samples: Mapping[str, NDArray[np.float64]]) -> str:
+    """The origin with the smallest minimum among those that are `MIN_SPEEDUP` times as fast as
+    `manual`, both by minimum and by median; `manual` if there is none.
 
-    On a shared machine a lucky call makes a minimum, and a bad minute a median, but not both.
+    On a shared machine one undisturbed call can decide the minimum, and a load of some minutes the
+    median, but rarely both.
     """
     manual = samples["manual"]
     faster = [
         origin
         for origin, times in samples.items()
-        if times.min() < CLEARLY_FASTER * manual.min()
-        and np.median(times) < CLEARLY_FASTER * np.median(manual)
+        if manual.min() > MIN_SPEEDUP * times.min()
+        and np.median(manual) > MIN_SPEEDUP * np.median(times)
     ]
     return min(faster, key=lambda origin: samples[origin].min(), default="manual")

@@ -9,34 +9,34 @@ from rich.table import Column, Table
 from lprnet.support.atomic_file import replacing
 from lprnet.tuning.log.database import TRIALS
 from lprnet.tuning.log.trials import Trial, read_trials
-from lprnet.tuning.space.algorithms import Direct, definition
+from lprnet.tuning.space.algorithms import Direct, reference_of
 from lprnet.tuning.space.tasks import Task
-from lprnet.tuning.tune import Outcome
+from lprnet.tuning.tune import TuningResult
 
 BLUE = "#0072B2"
 
 
-def summary(outcome: Outcome) -> Table:
+def summary(result: TuningResult) -> Table:
     """One row a kernel: work, trials, what the first batch found and what the last."""
-    made = outcome.manifest
-    trials = read_trials(outcome.directory / TRIALS)
+    made = result.manifest
+    trials = read_trials(result.directory / TRIALS)
     table = Table(
         Column("kernel", no_wrap=True),
         *("MMAC", "trials", "failed", "first µs", "best µs", "GFLOP/s"),
-        title=f"{outcome.directory}: {made.trials} trials, {made.valid / made.trials:.1%} valid, "
-        f"{made.seconds / 60:.1f} min, {outcome.peak_bytes / 2**20:.0f} MiB",
+        title=f"{result.directory}: {made.trials} trials, {made.valid / made.trials:.1%} valid, "
+        f"{made.seconds / 60:.1f} min, {result.peak_bytes / 2**20:.0f} MiB",
         caption=", ".join(
-            f"{name}: {1e3 * seconds:.3f} ms a plate" for name, seconds in outcome.plates.items()
+            f"{name}: {1e3 * seconds:.3f} ms a plate" for name, seconds in result.plates.items()
         ),
     )
-    for task in outcome.tasks:
+    for task in result.tasks:
         mine = [trial for trial in trials if trial.kernel == task.kernel]
         times = [trial.seconds for trial in mine if trial.seconds is not None]
         if not times:
             table.add_row(task.workload.name, "", str(len(mine)), str(len(mine)), "", "none", "")
             continue
-        confirmed = [trial.seconds for trial in mine if trial.record and trial.seconds]
-        best = min(confirmed or times)
+        remeasured = [trial.seconds for trial in mine if trial.record and trial.seconds]
+        best = min(remeasured or times)
         macs = task.workload.macs
         table.add_row(
             task.workload.name,
@@ -51,12 +51,13 @@ def summary(outcome: Outcome) -> Table:
 
 
 def convergence(trials: list[Trial], tasks: list[Task]) -> list[float]:
-    """One plate's tuned kernels, of every network, together after each trial, seconds.
+    """Seconds of one plate's tuned kernels, summed over all networks, after each trial.
 
-    A kernel takes its fastest form, and counts with its first valid trial before it has one.
+    A kernel counts with the fastest trial of any of its algorithms so far. Before its first valid
+    trial it counts with that trial's time.
     """
-    kernels = {task.kernel: definition(task.workload) for task in tasks if task.calls}
-    calls = {definition(task.workload): task.calls for task in tasks if task.calls}
+    kernels = {task.kernel: reference_of(task.workload) for task in tasks if task.calls}
+    calls = {reference_of(task.workload): task.calls for task in tasks if task.calls}
     best: dict[Direct, float] = {}
     for trial in trials:
         if trial.seconds is not None and trial.kernel in kernels:
@@ -70,18 +71,18 @@ def convergence(trials: list[Trial], tasks: list[Task]) -> list[float]:
     return curve
 
 
-def plot_convergence(outcome: Outcome, picture: Path) -> None:
+def plot_convergence(result: TuningResult, picture: Path) -> None:
     """Draw best-so-far milliseconds a plate over the trials as a PNG."""
     matplotlib.use("Agg")
-    curve = convergence(read_trials(outcome.directory / TRIALS), outcome.tasks)
+    curve = convergence(read_trials(result.directory / TRIALS), result.tasks)
     figure = Figure(figsize=(8, 4.5), layout="constrained")
     axes = figure.add_subplot()
     axes.step(range(1, len(curve) + 1), [1e3 * value for value in curve], color=BLUE, where="post")
     axes.set_xlim(0, len(curve))
     axes.set_ylim(bottom=0)
     axes.set_xlabel("trials")
-    axes.set_ylabel(f"tuned kernels, ms a plate of {len(outcome.plates)} networks")
-    made = outcome.manifest
+    axes.set_ylabel(f"tuned kernels, ms a plate of {len(result.plates)} networks")
+    made = result.manifest
     axes.set_title(f"{made.target} {made.variant}, seed {made.seed}, {made.cpu}")
     with replacing(picture) as partial:
         figure.savefig(partial, dpi=120, format="png")

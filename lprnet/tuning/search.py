@@ -1,7 +1,7 @@
-"""The search for schedules of one kernel: what to measure next, and what measurements teach.
+"""The search for schedules of one kernel: it proposes candidates and learns from measurements.
 
-MetaSchedule's evolutionary search proposes candidates, ranked by an XGBoost model that all kernels
-share. Candidates that were measured before, here or in an earlier run, are passed over.
+MetaSchedule's evolutionary search proposes candidates, ranked by an XGBoost cost model that all
+kernels share. Candidates that this or an earlier run has measured are skipped.
 """
 
 import math
@@ -17,11 +17,11 @@ from lprnet.compiler.codegen import generate
 from lprnet.compiler.targets import Isa
 from lprnet.tuning.log.database import tuning_record, workload_line
 from lprnet.tuning.log.trials import Trial
-from lprnet.tuning.measurement.measure import Example, random_inputs, run_kernel
-from lprnet.tuning.space.algorithms import definition
+from lprnet.tuning.measurement.kernel_timing import Example, random_inputs, run_kernel
+from lprnet.tuning.space.algorithms import reference_of
 from lprnet.tuning.space.sketches import space_generator
 from lprnet.tuning.space.tasks import Task, kernel_module
-from lprnet.tuning.task_scheduler import Progress
+from lprnet.tuning.task_scheduler import TaskState
 from schedules.dot4_intrinsics import dot4
 from schedules.workloads.integer import QuantizedConv2d
 
@@ -33,7 +33,7 @@ candidate takes several milliseconds: more of either costs more time than measur
 
 @dataclass(frozen=True)
 class Learning:
-    """What the kernels of one session share."""
+    """What the searches of one tuning run share."""
 
     target: tvm.target.Target
     isa: Isa
@@ -46,16 +46,16 @@ class Learning:
 
 
 class Search:
-    """One kernel's."""
+    """The search of one kernel."""
 
     def __init__(self, task: Task, learning: Learning, example: Path) -> None:
         """`example` is where the `Example` to check candidates with is written."""
         module = kernel_module(task.workload)
-        inputs = _write_example(kernel_module(definition(task.workload)), example)
+        inputs = _write_example(kernel_module(reference_of(task.workload)), example)
         self.task = task
         self.example = example
         self.line = workload_line(task.workload)
-        self.progress = Progress(
+        self.progress = TaskState(
             task.calls, task.workload.macs or int(np.prod(inputs[0].shape)), task.workload.family
         )
         if isinstance(task.workload, QuantizedConv2d):
@@ -81,7 +81,7 @@ class Search:
         )
 
     def relearn(self, trials: list[Trial]) -> None:
-        """Take up where `trials` of this kernel end."""
+        """Continue after `trials`, those of this kernel in an earlier run."""
         batch = self._learning.batch
         for start in range(0, len(trials), batch):
             self._note(trials[start : start + batch])
@@ -96,7 +96,9 @@ class Search:
             )
 
     def propose(self) -> dict[str, ms.MeasureCandidate]:
-        """The next batch by structural hash; the search is exhausted if there is none."""
+        """The next batch of candidates by structural hash. If it is empty, the search is
+        exhausted.
+        """
         fresh: dict[str, ms.MeasureCandidate] = {}
         for candidate in self._context.generate_measure_candidates() or []:
             digest = f"{tvm_ffi.structural_hash(candidate.sch.mod) % 2**64:016x}"
@@ -111,7 +113,7 @@ class Search:
         results: list[ms.runner.RunnerResult],
         trials: list[Trial],
     ) -> None:
-        """Take in what was measured; `trials` says the same of each candidate for the journal."""
+        """Update database and cost model; `trials` are the same measurements for the trial log."""
         self._note(trials)
         for trial in trials:
             if trial.record:
@@ -122,7 +124,7 @@ class Search:
     def trial(
         self, digest: str, candidate: ms.MeasureCandidate, result: ms.runner.RunnerResult
     ) -> Trial:
-        """A measurement as the journal knows it."""
+        """A measurement as a line of the trial log."""
         if result.run_secs is None:
             return Trial(self.task.kernel, digest, None, str(result.error_msg)[:200], None)
         seconds = float(result.run_secs[0])
@@ -132,7 +134,7 @@ class Search:
         return Trial(self.task.kernel, digest, seconds, None, record.as_json())
 
     def candidate(self, trial: Trial) -> ms.MeasureCandidate:
-        """A valid trial's, to measure it again."""
+        """The candidate of a valid trial, to measure it again."""
         return tuning_record(trial, self._entry).as_measure_candidate()
 
     def _note(self, trials: list[Trial]) -> None:
@@ -143,7 +145,7 @@ class Search:
 
 
 def _write_example(module: tvm.IRModule, path: Path) -> tuple[np.ndarray, ...]:
-    """Inputs of an unscheduled kernel, written to `path` with what it computes from them."""
+    """Write random inputs of an unscheduled kernel and its output to `path`; returns the inputs."""
     function = module["main"]
     # For any x86-64: this machine may not be the one that measures.
     library = generate(module, tvm.target.Target({"kind": "llvm", "num-cores": 1}))

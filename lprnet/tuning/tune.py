@@ -21,18 +21,24 @@ from lprnet.model.subnormals import subnormals_as_zero
 from lprnet.runtime.artifact import digest
 from lprnet.support.errors import UserError
 from lprnet.tuning.log.database import RECORDS, TRIALS, open_log
-from lprnet.tuning.log.manifest import FILE, Manifest, read_manifest, refuse_to_mix, write_manifest
-from lprnet.tuning.log.trials import Journal
-from lprnet.tuning.measurement.local import LocalBench
-from lprnet.tuning.measurement.rpc import Fleet
-from lprnet.tuning.space.algorithms import forms
-from lprnet.tuning.space.tasks import Task, find_tasks, kernel_name, shared_tasks, with_forms
-from lprnet.tuning.tuner import BATCH, Session
+from lprnet.tuning.log.manifest import (
+    FILE,
+    LogManifest,
+    read_manifest,
+    refuse_to_mix,
+    write_manifest,
+)
+from lprnet.tuning.log.trials import TrialLog
+from lprnet.tuning.measurement.local import LocalMeasurer
+from lprnet.tuning.measurement.rpc import RpcMeasurer
+from lprnet.tuning.space.algorithms import algorithms_of
+from lprnet.tuning.space.tasks import Task, find_tasks, kernel_name, shared_tasks, with_algorithms
+from lprnet.tuning.tuner import BATCH, Tuner
 from lprnet.weights import DEFAULT_CHECKPOINT
 from relay_passes.pipeline import lower_graph, quantize_graph, reduce_graph
 
-FEWEST = 4
-"""Candidates a batch, however few the trials."""
+MIN_BATCH = 4
+"""Candidates in the smallest batch."""
 
 
 @dataclass(frozen=True)
@@ -40,9 +46,9 @@ class Request:
     """What the user asked for."""
 
     checkpoints: Sequence[Path]
-    """Besides the default model, whose kernels are in every log: a fresh clone builds it."""
+    """Tuned besides the default model, whose kernels are in every log."""
     calibration: Path | None
-    """Of `checkpoints`; the default model is tuned as it ships."""
+    """Images that `checkpoints` are calibrated on; the default model needs none."""
     quantized: str | None
     pruned: str | None
     target: str
@@ -55,64 +61,66 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """A finished run."""
+class TuningResult:
+    """A finished tuning run."""
 
     directory: Path
-    manifest: Manifest
+    manifest: LogManifest
     tasks: list[Task]
     plates: dict[str, float]
     """Seconds of one plate's tuned kernels together, by network."""
     peak_bytes: int
-    """Of memory, this process."""
+    """Peak memory of this process."""
 
 
 @subnormals_as_zero()
-def tune(request: Request) -> Outcome:
+def tune(request: Request) -> TuningResult:
     """Tune what `request` asks for until its log has that many trials.
 
-    Raises `UserError` for anything that the user can mend.
+    Raises `UserError` for every user error.
     """
     if (request.tracker is None) != (request.key is None):
-        raise UserError("A fleet needs both --tracker and --key.")
+        raise UserError("Measuring over RPC needs both --tracker and --key.")
     if request.trials < 1:
         raise UserError(f"--trials is {request.trials}; give at least 1.")
     target = find_target(request.target)
     networks = _networks(request, target)
     directory = request.output / target.name / networks[0].network.variant
-    with _bench(request, target) as bench, tempfile.TemporaryDirectory() as scratch:
+    with _measurer(request, target) as measurer, tempfile.TemporaryDirectory() as scratch:
         manifest, tasks = _open(directory, _manifest(request, target, networks), request.fresh)
-        tasks = shared_tasks([tasks, *(with_forms(each.tasks, target.isa) for each in networks)])
+        tasks = shared_tasks(
+            [tasks, *(with_algorithms(each.tasks, target.isa) for each in networks)]
+        )
         manifest = replace(
             manifest, kernels=tuple(f"{task.calls} x {task.workload}" for task in tasks)
         )
-        batch = min(BATCH, max(FEWEST, request.trials // (2 * len(tasks))))
-        session = Session(
+        batch = min(BATCH, max(MIN_BATCH, request.trials // (2 * len(tasks))))
+        tuner = Tuner(
             tasks, tvm_target(target), target.isa, manifest, directory, Path(scratch), batch
         )
-        done = len(session.journal.trials)
+        done = len(tuner.trial_log.trials)
         with tqdm(total=max(request.trials, done), initial=done, unit="trial") as bar:
 
             def report(added: int) -> None:
-                plates = [1e3 * each.seconds(session.best_seconds) for each in networks]
+                plates = [1e3 * each.seconds(tuner.best_seconds) for each in networks]
                 if max(plates) < math.inf:
                     best = ", ".join(f"{milliseconds:.3f}" for milliseconds in plates)
                     bar.set_postfix_str(f"best {best} ms a plate", False)
                 bar.update(added)
 
-            session.run(request.trials, bench, report)
-        with tqdm(total=len(tasks), unit="kernel", desc="finals") as bar:
-            session.confirm(bench, bar.update)
-        session.journal.close()
-    best = {trials[0].kernel: trials[0].seconds or math.inf for trials in session.best() if trials}
+            tuner.run(request.trials, measurer, report)
+        with tqdm(total=len(tasks), unit="kernel", desc="remeasuring") as bar:
+            tuner.remeasure_best(measurer, bar.update)
+        tuner.trial_log.close()
+    best = {trials[0].kernel: trials[0].seconds or math.inf for trials in tuner.best() if trials}
     plates = {each.name: each.seconds(best) for each in networks}
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return Outcome(directory, session.manifest, tasks, plates, peak)
+    return TuningResult(directory, tuner.manifest, tasks, plates, peak)
 
 
 @dataclass(frozen=True)
 class _Tuned:
-    """A network whose kernels are tuned."""
+    """A network whose kernels are tuned, for `isa`."""
 
     name: str
     network: Network
@@ -120,16 +128,19 @@ class _Tuned:
     tasks: list[Task]
 
     def seconds(self, best: Mapping[str, float]) -> float:
-        """One plate's kernels together, each as fast as in `best`."""
+        """Seconds of one plate's kernels together; `best` has the seconds of each by name."""
         return sum(
             task.calls
-            * min(best.get(kernel_name(form), math.inf) for form in forms(task.workload, self.isa))
+            * min(
+                best.get(kernel_name(algorithm), math.inf)
+                for algorithm in algorithms_of(task.workload, self.isa)
+            )
             for task in self.tasks
         )
 
 
 def _networks(request: Request, target: Target) -> list[_Tuned]:
-    """The default model as it ships, then what the user named, through the passes of a build."""
+    """The default model, then the user's checkpoints, lowered as in a build."""
     sources: list[tuple[Path, Path | None]] = [(DEFAULT_CHECKPOINT, None)]
     sources += [(file, request.calibration) for file in request.checkpoints or [DEFAULT_CHECKPOINT]]
     networks = []
@@ -143,10 +154,10 @@ def _networks(request: Request, target: Target) -> list[_Tuned]:
     return networks
 
 
-def _manifest(request: Request, target: Target, networks: Sequence[_Tuned]) -> Manifest:
-    """That of a new log."""
+def _manifest(request: Request, target: Target, networks: Sequence[_Tuned]) -> LogManifest:
+    """The manifest of a new log."""
     after_schedule: tuple[tvm.transform.Pass, ...] = (KeepLocalsOnStack(),)
-    return Manifest(
+    return LogManifest(
         target=target.name,
         variant=networks[0].network.variant,
         networks=tuple(each.name for each in networks),
@@ -161,36 +172,36 @@ def _manifest(request: Request, target: Target, networks: Sequence[_Tuned]) -> M
     )
 
 
-def _bench(
+def _measurer(
     request: Request, target: Target
-) -> contextlib.AbstractContextManager[LocalBench | Fleet]:
+) -> contextlib.AbstractContextManager[LocalMeasurer | RpcMeasurer]:
     if request.tracker is not None and request.key is not None:
-        return Fleet(request.tracker, request.key)
+        return RpcMeasurer(request.tracker, request.key)
     missing = sorted(set(target.flags) - cpu_flags())
     if missing:
         raise UserError(
-            f"This CPU lacks {', '.join(missing)} and cannot measure {target.name} code; name a "
-            "fleet of machines that can with --tracker and --key."
+            f"This CPU lacks {', '.join(missing)} and cannot measure {target.name} code; name RPC "
+            "servers that can with --tracker and --key."
         )
-    return LocalBench()
+    return LocalMeasurer()
 
 
-def _open(directory: Path, manifest: Manifest, fresh: bool) -> tuple[Manifest, list[Task]]:
-    """The manifest of the log to go on with, and the kernels that it has already: what is there
-    with `manifest`'s networks added, or a new one.
+def _open(directory: Path, manifest: LogManifest, fresh: bool) -> tuple[LogManifest, list[Task]]:
+    """The manifest of the log in `directory`, with the networks of `manifest` added, and the
+    kernels that the log has already. A new log gets `manifest` itself.
     """
     tasks = []
     try:
         directory.mkdir(parents=True, exist_ok=True)
         if fresh:
-            Journal(directory / TRIALS).close()  # refuses while another run holds it
+            TrialLog(directory / TRIALS).close()  # refuses while another run holds it
             shutil.rmtree(directory)
             directory.mkdir()
         if (directory / FILE).exists():
-            there = read_manifest(directory)
-            refuse_to_mix(there, manifest, directory)
-            networks = dict.fromkeys((*there.networks, *manifest.networks))
-            manifest = replace(there, networks=tuple(networks))
+            existing = read_manifest(directory)
+            refuse_to_mix(existing, manifest, directory)
+            networks = dict.fromkeys((*existing.networks, *manifest.networks))
+            manifest = replace(existing, networks=tuple(networks))
             if (directory / RECORDS).exists():
                 tasks = open_log(directory).tasks()
         write_manifest(manifest, directory)

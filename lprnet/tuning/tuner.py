@@ -1,11 +1,11 @@
-"""A tuning run: batch after batch, each measured, written down, and learnt from.
+"""A tuning run, batch after batch.
 
-1. `task_scheduler.py` names the kernel to tune.
+1. `task_scheduler.py` chooses the kernel to tune.
 2. `search.py` proposes candidates.
 3. They are built, then run; never both at once.
-4. Journal, database and manifest are written; then the search hears of the results.
+4. Trial log, database and manifest are written; then the search gets the results.
 
-Whatever state there is beyond the journal is made from it, so a run can end at any moment.
+All other state is derived from the trial log, so a run can be killed at any moment and continued.
 """
 
 import math
@@ -21,21 +21,21 @@ from tvm.s_tir import meta_schedule as ms
 
 from lprnet.compiler.targets import Isa
 from lprnet.tuning.log.database import KEPT, TRIALS, write_database
-from lprnet.tuning.log.manifest import Manifest, write_manifest
-from lprnet.tuning.log.trials import Journal, Trial
+from lprnet.tuning.log.manifest import LogManifest, write_manifest
+from lprnet.tuning.log.trials import Trial, TrialLog
 from lprnet.tuning.search import Learning, Search
-from lprnet.tuning.space.algorithms import Direct, definition
+from lprnet.tuning.space.algorithms import Direct, reference_of
 from lprnet.tuning.space.tasks import Task
 from lprnet.tuning.task_scheduler import next_kernel
 
-FINALISTS, ROUNDS = 4, 3
-"""The fastest candidates of each kernel are measured again, in turns, to choose among them."""
+TOP_K, ROUNDS = 4, 3
+"""How many of each kernel's fastest candidates are measured again, and how often."""
 BATCH = 16
-"""Candidates a batch, fewer if the trials would not go round."""
+"""Candidates a batch; fewer if there are too few trials for two batches a kernel."""
 
 
-class Bench(Protocol):
-    """Builds candidates and measures them: `lprnet/tuning/measurement/local.py`'s, or a fleet."""
+class Measurer(Protocol):
+    """Builds candidates and measures them: `LocalMeasurer` or `RpcMeasurer`."""
 
     builder: ms.builder.PyBuilder
 
@@ -43,41 +43,43 @@ class Bench(Protocol):
         """A runner that checks results with the `Example` in the file `example`."""
 
     def verify(self) -> None:
-        """Raise `UserError` if failures just now say nothing about the candidates."""
+        """Raise `UserError` if no machine is left to measure on: its failures are not the
+        candidates'.
+        """
 
 
-class Session:
-    """Tunes `tasks` into the log in `directory`, going on where its journal ends."""
+class Tuner:
+    """Tunes `tasks` into the log in `directory`, continuing after the trials that it has."""
 
     def __init__(
         self,
         tasks: Sequence[Task],
         target: tvm.target.Target,
         isa: Isa,
-        manifest: Manifest,
+        manifest: LogManifest,
         directory: Path,
         scratch: Path,
         batch: int = BATCH,
     ) -> None:
-        """`scratch` is a folder for temporary files. Raises `UserError` for a damaged journal."""
+        """`scratch` is a folder for temporary files. Raises `UserError` for a damaged trial log."""
         self.directory = directory
         self.manifest = manifest
-        self.journal = Journal(directory / TRIALS)
+        self.trial_log = TrialLog(directory / TRIALS)
         self._target = target
         self._started = time.monotonic()
-        self._confirmed: dict[tuple[str, str], float] = {}
-        # Another seed after each interruption, or the same first candidates come again.
-        seed = manifest.seed + len(self.journal.trials) + 1
+        self._remeasured: dict[tuple[str, str], float] = {}
+        # Another seed after each interruption; the same seed would propose the same candidates.
+        seed = manifest.seed + len(self.trial_log.trials) + 1
         learning = Learning(target, isa, seed, batch)
         self._kernels = [
             Search(task, learning, scratch / f"{index}.npz") for index, task in enumerate(tasks)
         ]
         for kernel in self._kernels:
-            kernel.relearn([t for t in self.journal.trials if t.kernel == kernel.task.kernel])
+            kernel.relearn([t for t in self.trial_log.trials if t.kernel == kernel.task.kernel])
 
     @property
     def best_seconds(self) -> dict[str, float]:
-        """Each kernel's, by name, as fast as known; infinite while no candidate was valid."""
+        """Seconds of each kernel's fastest candidate, by name; infinite while none was valid."""
         return {
             kernel.task.kernel: kernel.progress.best[-1] if kernel.progress.best else math.inf
             for kernel in self._kernels
@@ -85,64 +87,67 @@ class Session:
 
     @property
     def seconds(self) -> float:
-        """All calls of the tuned kernels together, as fast as known; infinite until all are."""
+        """Seconds of all calls of the tuned kernels with their fastest candidates so far; infinite
+        while a kernel has none.
+        """
         best = self.best_seconds
         tasks = [kernel.task for kernel in self._kernels]
         return sum(task.calls * best[task.kernel] for task in tasks if task.calls)
 
-    def run(self, trials: int, bench: Bench, report: Callable[[int], object]) -> None:
-        """Measure until the journal has `trials` trials or nothing new is to be found.
+    def run(self, trials: int, measurer: Measurer, report: Callable[[int], object]) -> None:
+        """Measure until the trial log has `trials` trials or every search is exhausted.
 
-        `report` hears the number of trials added after each batch.
+        `report` is called after each batch with the number of trials it added.
         """
-        while len(self.journal.trials) < trials:
+        while len(self.trial_log.trials) < trials:
             index = next_kernel([kernel.progress for kernel in self._kernels])
             if index is None:
                 return
-            report(self._tune(self._kernels[index], trials - len(self.journal.trials), bench))
+            report(self._tune(self._kernels[index], trials - len(self.trial_log.trials), measurer))
 
-    def confirm(self, bench: Bench, report: Callable[[], object]) -> None:
-        """Measure each kernel's finalists again in turns, and keep only the records of the best, of
-        all its forms together.
+    def remeasure_best(self, measurer: Measurer, report: Callable[[], object]) -> None:
+        """Measure the `TOP_K` fastest candidates of each kernel again, interleaved, and keep only
+        the records of the fastest, over all its algorithms.
 
-        Minutes lie between the first measurements of two candidates; here it is moments.
+        Between the first measurements of two candidates minutes may pass, in which the machine's
+        speed changes; here it is less than a second.
         """
-        for kernel, trials in zip(self._kernels, self.best(FINALISTS), strict=True):
+        for kernel, trials in zip(self._kernels, self.best(TOP_K), strict=True):
             candidates = [kernel.candidate(trial) for trial in trials]
-            artifacts = self._build(candidates, bench)
-            rounds = [self._run(kernel, candidates, artifacts, bench) for _ in range(ROUNDS)]
+            artifacts = self._build(candidates, measurer)
+            rounds = [self._run(kernel, candidates, artifacts, measurer) for _ in range(ROUNDS)]
             for trial, results in zip(trials, zip(*rounds, strict=True), strict=True):
                 times = [float(r.run_secs[0]) for r in results if r.run_secs is not None]
                 name = (trial.kernel, trial.candidate)
-                self._confirmed[name] = min(times) if len(times) == ROUNDS else math.inf
+                self._remeasured[name] = min(times) if len(times) == ROUNDS else math.inf
             report()
         winners = self._winners()
         found = [(k, trials) for k, trials in zip(self._kernels, winners, strict=True) if trials]
         self._write([kernel.line for kernel, _ in found], [trials for _, trials in found])
-        self.journal.compact(trial for trials in winners for trial in trials)
+        self.trial_log.compact(trial for trials in winners for trial in trials)
 
-    def _tune(self, kernel: Search, limit: int, bench: Bench) -> int:
+    def _tune(self, kernel: Search, limit: int, measurer: Measurer) -> int:
         """One batch; returns how many trials it added."""
         proposed = dict(list(kernel.propose().items())[:limit])
         if not proposed:
             return 0
         candidates = list(proposed.values())
-        artifacts = self._build(candidates, bench)
-        results = self._run(kernel, candidates, artifacts, bench)
+        artifacts = self._build(candidates, measurer)
+        results = self._run(kernel, candidates, artifacts, measurer)
         trials = [
             kernel.trial(digest, candidate, result)
             for (digest, candidate), result in zip(proposed.items(), results, strict=True)
         ]
-        self.journal.append(trials)
+        self.trial_log.append(trials)
         self._write([each.line for each in self._kernels], self.best())
         kernel.learn(candidates, results, trials)
         return len(trials)
 
     def _build(
-        self, candidates: list[ms.MeasureCandidate], bench: Bench
+        self, candidates: list[ms.MeasureCandidate], measurer: Measurer
     ) -> list[ms.builder.BuilderResult]:
         return list(
-            bench.builder.build(
+            measurer.builder.build(
                 [ms.builder.BuilderInput(c.sch.mod, self._target) for c in candidates]
             )
         )
@@ -152,30 +157,30 @@ class Session:
         kernel: Search,
         candidates: list[ms.MeasureCandidate],
         artifacts: list[ms.builder.BuilderResult],
-        bench: Bench,
+        measurer: Measurer,
     ) -> list[ms.runner.RunnerResult]:
         """One result a candidate: the runner's, or why it was not built."""
         built = [index for index, artifact in enumerate(artifacts) if not artifact.error_msg]
-        futures = bench.runner(kernel.example).run(
+        futures = measurer.runner(kernel.example).run(
             [
                 ms.runner.RunnerInput(artifacts[i].artifact_path, "cpu", candidates[i].args_info)
                 for i in built
             ]
         )
-        bench.verify()
+        measurer.verify()
         results = [ms.runner.RunnerResult(None, artifact.error_msg) for artifact in artifacts]
         for index, future in zip(built, futures, strict=True):
             results[index] = future.result()
         return results
 
     def best(self, count: int = KEPT) -> list[list[Trial]]:
-        """Each kernel's fastest trials, fastest first, with the seconds of the finals."""
+        """Each kernel's fastest trials, fastest first, with their remeasured seconds if any."""
         valid: dict[str, list[tuple[float, Trial]]] = {
             kernel.task.kernel: [] for kernel in self._kernels
         }
-        for trial in self.journal.trials:
+        for trial in self.trial_log.trials:
             if trial.record and trial.seconds is not None and trial.kernel in valid:
-                seconds = self._confirmed.get((trial.kernel, trial.candidate), trial.seconds)
+                seconds = self._remeasured.get((trial.kernel, trial.candidate), trial.seconds)
                 if seconds < math.inf:
                     valid[trial.kernel].append((seconds, replace(trial, seconds=seconds)))
         return [
@@ -184,10 +189,10 @@ class Session:
         ]
 
     def _winners(self) -> list[list[Trial]]:
-        """`best`, without the records of a form that others of its kernel beat."""
+        """`best`, without the trials that other algorithms of the same kernel beat."""
         best, of_kernel = self.best(), dict[Direct, list[Trial]]()
         for kernel, trials in zip(self._kernels, best, strict=True):
-            of_kernel.setdefault(definition(kernel.task.workload), []).extend(trials)
+            of_kernel.setdefault(reference_of(kernel.task.workload), []).extend(trials)
         kept = {
             (trial.kernel, trial.candidate)
             for trials in of_kernel.values()
@@ -196,10 +201,10 @@ class Session:
         return [[t for t in trials if (t.kernel, t.candidate) in kept] for trials in best]
 
     def _write(self, workloads: Sequence[str], best: Sequence[Sequence[Trial]]) -> None:
-        """Database and manifest as of now."""
+        """Write database and manifest."""
         write_database(self.directory, workloads, best)
         now = time.monotonic()
-        trials = self.journal.trials
+        trials = self.trial_log.trials
         self.manifest = self.manifest.progressed(
             trials=len(trials),
             valid=sum(trial.seconds is not None for trial in trials),

@@ -21,9 +21,9 @@ from lprnet.reports.schedule_comparison.compare import (
     Request,
     kernel_times,
 )
-from lprnet.reports.schedule_comparison.render import as_json, lessons, plot, tables
+from lprnet.reports.schedule_comparison.render import as_json, describe, plot, tables
 from lprnet.support.errors import UserError
-from lprnet.tuning.space.algorithms import Tunable, Winograd, definition
+from lprnet.tuning.space.algorithms import Tunable, Winograd, reference_of
 from lprnet.tuning.space.sketches import sketches
 from lprnet.tuning.space.tasks import Task, single
 from lprnet.weights import DEFAULT_CHECKPOINT
@@ -40,7 +40,7 @@ def timed(workload: Tunable, manual: float, by_hand: str) -> KernelTimes:
     trace = sketches(s_tir.Schedule(single(workload)), workload, AVX2)[0].trace
     samples = {"none": [9e-6, 8e-6], "auto": [1.5e-6, 1e-6], "manual": [2 * manual, manual]}
     found = SimpleNamespace(trace=trace)
-    return kernel_times(Task(name, definition(workload), 1), samples, workload, found, by_hand)
+    return kernel_times(Task(name, reference_of(workload), 1), samples, workload, found, by_hand)
 
 
 @pytest.mark.parametrize(
@@ -52,18 +52,20 @@ def test_hybrid_is_manual_unless_auto_is_clearly_faster(manual: float, hybrid: f
     assert times.gflops("auto") == pytest.approx(2 * CONV.macs / 1e-6 / 1e9)
 
 
-def test_lessons_say_what_differs() -> None:
+def test_differences_of_the_automatic_schedule() -> None:
     assert (
         "instead of 9x9 pixels x 9 vectors"
-        in timed(CONV, 1e-6, "9x9 pixels x 9 vectors").lessons[0]
+        in timed(CONV, 1e-6, "9x9 pixels x 9 vectors").differences[0]
     )
-    form = Winograd(CONV, 2, AVX2)
+    algorithm = Winograd(CONV, 2, AVX2)
     by_hand = "1x6 pixels x 2 vectors"
-    assert timed(form, 1e-6, by_hand).lessons == (f"takes {form.tiles[0]} instead of {by_hand}",)
-    assert timed(form, 1e-6, str(form.tiles[0])).lessons == ()
-    (lesson,) = timed(POOL, 1e-6, "nothing").lessons
-    assert lesson.startswith("takes 1x")
-    assert lesson.endswith("vectors a row tile instead of nothing")
+    assert timed(algorithm, 1e-6, by_hand).differences == (
+        f"takes {algorithm.tiles[0]} instead of {by_hand}",
+    )
+    assert timed(algorithm, 1e-6, str(algorithm.tiles[0])).differences == ()
+    (difference,) = timed(POOL, 1e-6, "nothing").differences
+    assert difference.startswith("takes 1x")
+    assert difference.endswith("vectors a row tile instead of nothing")
 
 
 @pytest.fixture
@@ -106,7 +108,7 @@ def test_tables_name_every_kernel_and_every_build(comparison: Comparison) -> Non
 
 
 def test_a_sentence_a_kernel(comparison: Comparison) -> None:
-    conv, pool = lessons(comparison)
+    conv, pool = describe(comparison)
     assert conv.startswith(f"{CONV.name}: auto keeps ")
     assert conv.endswith("2.00 times as fast as manual.")
     assert pool.endswith("2.00 times slower.")

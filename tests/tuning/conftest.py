@@ -1,4 +1,4 @@
-"""A small kernel to tune, with everything a session needs."""
+"""A small kernel to tune, with everything a tuner needs."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,9 +8,9 @@ import pytest
 
 from lprnet.compiler.codegen import tvm_target
 from lprnet.compiler.targets import find_target
-from lprnet.tuning.log.manifest import Manifest, write_manifest
+from lprnet.tuning.log.manifest import LogManifest, write_manifest
 from lprnet.tuning.space.tasks import Task, shared_tasks
-from lprnet.tuning.tuner import Session
+from lprnet.tuning.tuner import Tuner
 from schedules.workloads.float import AveragePool, Conv2d
 
 TARGET = find_target("broadwell")
@@ -22,7 +22,7 @@ TASKS = shared_tasks(
         ]
     ]
 )
-MANIFEST = Manifest(
+MANIFEST = LogManifest(
     target=TARGET.name,
     variant="fp32",
     networks=("none",),
@@ -43,18 +43,18 @@ class Small:
 
     tasks: list[Task]
     directory: Path
-    session: Callable[[], Session]
+    tuner: Callable[[], Tuner]
 
 
 @pytest.fixture
 def small(tmp_path: Path) -> Small:
-    """Sessions that go on with each other's log."""
+    """Tuners that continue one another's log."""
     directory, scratch = tmp_path / "log", tmp_path / "scratch"
     for folder in (directory, scratch):
         folder.mkdir()
     write_manifest(MANIFEST, directory)
 
-    def session() -> Session:
-        return Session(TASKS, tvm_target(TARGET), TARGET.isa, MANIFEST, directory, scratch, batch=4)
+    def tuner() -> Tuner:
+        return Tuner(TASKS, tvm_target(TARGET), TARGET.isa, MANIFEST, directory, scratch, batch=4)
 
-    return Small(TASKS, directory, session)
+    return Small(TASKS, directory, tuner)

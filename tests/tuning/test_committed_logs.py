@@ -1,4 +1,4 @@
-"""The logs of this checkout are whole, and have every kernel of the model that ships."""
+"""The committed logs can be read, and have every kernel of the default model."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ VARIANTS: dict[str, tuple[str | None, str | None, int]] = {
     "int8": ("static", None, 2000),
     "int8-structured": ("static", "structured", 900),
 }
-"""Variant to `--quantized`, `--pruned`, and the fewest trials its log is from."""
+"""Variant to `--quantized`, `--pruned`, and the least number of trials in its log."""
 COMMITTED = sorted(manifest.parent for manifest in LOGS.glob("*/*/manifest.json"))
 
 
@@ -38,6 +38,6 @@ def test_a_fresh_clone_finds_a_record_for_every_kernel(directory: Path) -> None:
     known = {trial.kernel for trial in trials}
     for task in tasks:
         assert kernel_name(task.workload) in known
-        function, words = log.schedule(task.kernel, task.workload)
-        assert words
+        function, description = log.schedule(task.kernel, task.workload)
+        assert description
         assert len(function.params) == len(task.workload.prim_func().params)

@@ -1,4 +1,4 @@
-"""A hybrid build is the fastest whole program, and nothing else is left behind."""
+"""A hybrid build is the fastest whole program, and no other file remains."""
 
 import os
 from contextlib import suppress
@@ -11,7 +11,7 @@ import pytest
 
 from lprnet.measure.timing import on_one_core
 from lprnet.runtime.artifact import manifest_path
-from lprnet.tuning import fastest_build as hybrid
+from lprnet.tuning import fastest_build
 
 IMAGES = np.zeros((1, 24, 94, 3), np.uint8)
 
@@ -26,14 +26,14 @@ IMAGES = np.zeros((1, 24, 94, 3), np.uint8)
         ({"manual": (1.0, 1.5), "auto": (0.8, 1.6), "hybrid": (0.9, 1.4)}, "hybrid"),
     ],
 )
-def test_the_clearly_fastest_or_the_manual_one(
+def test_manual_unless_another_is_clearly_faster(
     times: dict[str, tuple[float, float]], chosen: str
 ) -> None:
-    """By minimum and by median."""
+    """Both by minimum and by median."""
     samples = {
         origin: np.array([fastest, middle, middle]) for origin, (fastest, middle) in times.items()
     }
-    assert hybrid.choose(samples) == chosen
+    assert fastest_build.fastest_origin(samples) == chosen
 
 
 def test_the_fastest_program_gets_the_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -43,13 +43,15 @@ def test_the_fastest_program_gets_the_name(tmp_path: Path, monkeypatch: pytest.M
         manifest_path(artifact).write_text(f"of {origin}")
         return SimpleNamespace(artifact=artifact, manifest=origin, compiled=(origin,))
 
-    monkeypatch.setattr(hybrid, "compile_network", compile_network)
-    monkeypatch.setattr(hybrid, "Recognizer", lambda _: SimpleNamespace(logits=len))
+    monkeypatch.setattr(fastest_build, "compile_network", compile_network)
+    monkeypatch.setattr(fastest_build, "Recognizer", lambda _: SimpleNamespace(logits=len))
     monkeypatch.setattr(
-        hybrid, "take_turns", lambda calls, *_: {o: np.array([len(o)]) for o in calls}
+        fastest_build,
+        "interleaved_timings",
+        lambda calls, *_: {o: np.array([len(o)]) for o in calls},
     )
     artifact = tmp_path / "new" / "plates.so"
-    built = hybrid.compile_fastest(None, (), None, IMAGES, artifact)  # type: ignore[arg-type]
+    built = fastest_build.compile_fastest(None, (), None, IMAGES, artifact)  # type: ignore[arg-type]
     assert vars(built) == {"artifact": artifact, "manifest": "auto", "compiled": ("auto",)}
     assert artifact.read_text() == "auto"
     assert manifest_path(artifact).read_text() == "of auto"

@@ -1,4 +1,4 @@
-"""A log for a reader: what converged, and how far."""
+"""The convergence curve of a tuning log."""
 
 import pytest
 
@@ -19,7 +19,7 @@ def trial(kernel: str, seconds: float | None) -> Trial:
     return Trial(kernel, "00", seconds, None if seconds else "timed out", None)
 
 
-def test_a_plate_takes_each_kernels_fastest_form() -> None:
+def test_a_plate_takes_each_kernels_fastest_algorithm() -> None:
     trials = [
         trial(DIRECT, 5.0),
         trial(DIRECT, None),

@@ -1,4 +1,4 @@
-"""`scripts/tune.py` goes on with a log unless told otherwise."""
+"""`scripts/tune.py` continues a log unless it gets `--fresh`."""
 
 from pathlib import Path
 

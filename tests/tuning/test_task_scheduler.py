@@ -1,12 +1,12 @@
-"""Trials go where the network's time is."""
+"""Trials go to the kernels that take most of the network's time."""
 
 import math
 
-from lprnet.tuning.task_scheduler import Progress, next_kernel
+from lprnet.tuning.task_scheduler import TaskState, next_kernel
 
 
-def kernel(best: list[float], work: int = 1, calls: int = 1) -> Progress:
-    return Progress(calls, work, "conv2d", best)
+def kernel(best: list[float], work: int = 1, calls: int = 1) -> TaskState:
+    return TaskState(calls, work, "conv2d", best)
 
 
 def test_every_kernel_once_first() -> None:
@@ -35,20 +35,20 @@ def test_the_least_efficient_sibling_has_most_to_gain() -> None:
     assert next_kernel([wasteful, efficient]) == 0
 
 
-def test_nobody_starves_for_ever() -> None:
+def test_no_kernel_is_left_out_for_ever() -> None:
     kernels = [kernel([1e-3]), kernel([3e-4]), kernel([1e-4])]
-    turns = [0, 0, 0]
+    batches = [0, 0, 0]
     for _ in range(60):
         index = next_kernel(kernels)
         assert index is not None
-        turns[index] += 1
+        batches[index] += 1
         kernels[index].best.append(kernels[index].best[-1])
-    assert min(turns) > 0
-    assert turns == sorted(turns, reverse=True)
+    assert min(batches) > 0
+    assert batches == sorted(batches, reverse=True)
 
 
-def test_hopeless_and_exhausted_kernels() -> None:
-    hopeless, good = kernel([math.inf]), kernel([1e-4])
-    assert next_kernel([hopeless, good]) == 1
-    good.exhausted = hopeless.exhausted = True
-    assert next_kernel([hopeless, good]) is None
+def test_failing_and_exhausted_kernels() -> None:
+    failing, good = kernel([math.inf]), kernel([1e-4])
+    assert next_kernel([failing, good]) == 1
+    good.exhausted = failing.exhausted = True
+    assert next_kernel([failing, good]) is None

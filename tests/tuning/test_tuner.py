@@ -1,4 +1,4 @@
-"""A run from end to end: what it writes, goes on with, and survives."""
+"""A tuning run from end to end: what it writes, how it continues, and that it can be killed."""
 
 import os
 import subprocess
@@ -17,8 +17,8 @@ from lprnet.compiler.codegen import generate, tvm_target
 from lprnet.support.errors import UserError
 from lprnet.tuning.log.database import KEPT, TRIALS, open_log
 from lprnet.tuning.log.trials import read_trials
-from lprnet.tuning.measurement.local import LocalBench
-from lprnet.tuning.measurement.measure import check, random_inputs, run_kernel
+from lprnet.tuning.measurement.kernel_timing import check, random_inputs, run_kernel
+from lprnet.tuning.measurement.local import LocalMeasurer
 from schedules.workloads.float import Conv2d
 from tests.tuning.conftest import TARGET, TASKS, Small
 
@@ -27,16 +27,16 @@ import lprnet.tuning.measurement.worker_preload
 import sys
 from pathlib import Path
 from lprnet.compiler.codegen import tvm_target
-from lprnet.tuning.measurement.local import LocalBench
-from lprnet.tuning.tuner import Session
+from lprnet.tuning.measurement.local import LocalMeasurer
+from lprnet.tuning.tuner import Tuner
 from tests.tuning.conftest import MANIFEST, TARGET, TASKS
 
 def main():
     directory, scratch = map(Path, sys.argv[1:3])
-    with LocalBench() as bench:
-        session = Session(TASKS, tvm_target(TARGET), TARGET.isa, MANIFEST, directory, scratch, 4)
+    with LocalMeasurer() as measurer:
+        tuner = Tuner(TASKS, tvm_target(TARGET), TARGET.isa, MANIFEST, directory, scratch, 4)
         print("tuning", flush=True)
-        session.run(int(sys.argv[3]), bench, lambda added: None)
+        tuner.run(int(sys.argv[3]), measurer, lambda added: None)
 
 if __name__ == "__main__":
     main()
@@ -45,18 +45,18 @@ if __name__ == "__main__":
 
 def test_a_run_and_its_continuation(small: Small) -> None:
     added: list[int] = []
-    with LocalBench() as bench:
-        first = small.session()
-        first.run(10, bench, added.append)
-        first.journal.close()
-        assert sum(added) == 10 == len(first.journal.trials)
+    with LocalMeasurer() as measurer:
+        first = small.tuner()
+        first.run(10, measurer, added.append)
+        first.trial_log.close()
+        assert sum(added) == 10 == len(first.trial_log.trials)
 
-        second = small.session()
-        assert len(second.journal.trials) == 10
+        second = small.tuner()
+        assert len(second.trial_log.trials) == 10
         assert second.seconds == first.seconds
-        second.run(16, bench, added.append)
-        second.confirm(bench, lambda: None)
-        second.journal.close()
+        second.run(16, measurer, added.append)
+        second.remeasure_best(measurer, lambda: None)
+        second.trial_log.close()
 
     trials = read_trials(small.directory / TRIALS)
     assert len(trials) == 16
@@ -69,8 +69,8 @@ def test_a_run_and_its_continuation(small: Small) -> None:
     per_kernel = Counter(t.kernel for t in trials if t.record)
     assert set(per_kernel.values()) <= set(range(1, KEPT + 1))
     for task in TASKS:
-        function, words = log.schedule(task.kernel, task.workload)
-        assert words
+        function, description = log.schedule(task.kernel, task.workload)
+        assert description
         plain = task.workload.prim_func()
         inputs = random_inputs(plain)
         *_, out = plain.params
@@ -97,7 +97,7 @@ def test_killed_again_and_again(small: Small, tmp_path: Path) -> None:
     root = Path(__file__).resolve().parents[2]
     command = [sys.executable, *map(str, (script, small.directory, tmp_path / "scratch"))]
     environment = {**os.environ, "PYTHONPATH": str(root)}
-    journal = small.directory / TRIALS
+    trials_file = small.directory / TRIALS
     moments = Random(7)
     counts = [0]
     for kill in range(10):
@@ -107,18 +107,18 @@ def test_killed_again_and_again(small: Small, tmp_path: Path) -> None:
         assert process.stdout is not None
         assert process.stdout.readline() == "tuning\n"
         # Half of them some time into a batch, half some time after one.
-        while kill % 2 and len(_whole_lines(journal)) == counts[-1]:
+        while kill % 2 and len(_whole_lines(trials_file)) == counts[-1]:
             time.sleep(0.01)
         time.sleep(moments.uniform(0, 0.5))
         process.kill()
         process.communicate()
-        counts.append(len(_whole_lines(journal)))
+        counts.append(len(_whole_lines(trials_file)))
         if counts[-1]:
             assert open_log(small.directory).manifest.trials <= counts[-1]
     assert counts == sorted(counts)
     assert counts[-1] >= 5
     subprocess.run([*command, str(counts[-1] + 4)], env=environment, check=True)
-    trials = read_trials(journal)
+    trials = read_trials(trials_file)
     assert len(trials) == counts[-1] + 4
     assert max(Counter((t.kernel, t.candidate) for t in trials).values()) == 1
     assert open_log(small.directory).manifest.trials == len(trials)

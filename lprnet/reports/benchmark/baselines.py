@@ -67,11 +67,11 @@ def rivals(checkpoint: Path, images: NDArray[np.uint8], isa: Isa, folder: Path) 
         found.append(Contestant("torch.compile", "torch.compile", weights, graph, TORCH))
         int8 = folder / f"{graph}-int8.onnx"
         _quantize(file, int8, images, isa, float_tail=graph == "reduced")
-        for form, kind in ((file, "fp32"), (int8, "int8")):
+        for source, kind in ((file, "fp32"), (int8, "int8")):
             found.append(
-                Contestant(f"ONNX Runtime {kind}", "onnxruntime", form, graph, ONNXRUNTIME)
+                Contestant(f"ONNX Runtime {kind}", "onnxruntime", source, graph, ONNXRUNTIME)
             )
-            found.append(Contestant(f"OpenVINO {kind}", "openvino", form, graph, OPENVINO))
+            found.append(Contestant(f"OpenVINO {kind}", "openvino", source, graph, OPENVINO))
     quantized = quantized_rivals(calibrated, images, files["quantized"])
     return [*found, *quantized]
 

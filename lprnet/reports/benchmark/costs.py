@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from packaging.requirements import Requirement
 from tqdm import tqdm
 
-from lprnet.measure.timing import on_one_core, take_turns
+from lprnet.measure.timing import interleaved_timings, on_one_core
 from lprnet.reports.benchmark.engines import Contestant
 from lprnet.reports.benchmark.variants import PROJECT
 from lprnet.runtime.decode import greedy
@@ -88,7 +88,7 @@ def latencies(
     with on_one_core():
         calls = {str(n): one.open()(image[None]) for n, one in enumerate(contestants)}
         with tqdm(total=repeats + warm_up, desc="taking turns", unit="round", delay=3) as bar:
-            samples = take_turns(calls, repeats, warm_up, bar.update)
+            samples = interleaved_timings(calls, repeats, warm_up, bar.update)
     return list(samples.values())
 
 

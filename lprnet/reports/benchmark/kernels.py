@@ -8,13 +8,13 @@ from lprnet.compiler.frontend import to_relax
 from lprnet.compiler.targets import Target
 from lprnet.compression.variants import Network
 from lprnet.measure.peak_throughput import fma_loop, operations
-from lprnet.measure.timing import take_turns
+from lprnet.measure.timing import interleaved_timings
 from lprnet.reports.benchmark.results import Kernel, Kernels
 from lprnet.reports.benchmark.variants import Missing
 from lprnet.support.errors import UserError
 from lprnet.tuning import LOGS
 from lprnet.tuning.log.database import open_log
-from lprnet.tuning.measurement.compare_kernels import hold_contests
+from lprnet.tuning.measurement.compare_kernels import time_interleaved
 from lprnet.tuning.space.tasks import find_tasks
 from relay_passes.pipeline import lower_graph, reduce_graph
 from schedules.apply import apply
@@ -35,7 +35,7 @@ def time_kernels(network: Network, target: Target) -> tuple[Kernels, list[Missin
     except UserError as error:
         missing.append(Missing("kernels, auto", str(error)))
     tasks = find_tasks(lowered)
-    contests = [
+    comparisons = [
         {
             origin: tvm.IRModule({"main": module[task.kernel]})
             for origin, module in scheduled.items()
@@ -43,7 +43,7 @@ def time_kernels(network: Network, target: Target) -> tuple[Kernels, list[Missin
         for task in tasks
     ]
     loop = fma_loop(target.isa)
-    peak, *times = hold_contests([{"peak": loop}, *contests], tvm_target(target))
+    peak, *times = time_interleaved([{"peak": loop}, *comparisons], tvm_target(target))
     kernels = tuple(
         Kernel(
             task.kernel,
@@ -69,5 +69,5 @@ def _bandwidth() -> float:
     """Bytes read and written a second by copies within the second-level cache of one core."""
     source = np.ones(CACHED_BYTES, np.uint8)
     target = np.empty_like(source)
-    samples = take_turns({"copy": lambda: np.copyto(target, source)}, COPIES, COPIES // 10)
+    samples = interleaved_timings({"copy": lambda: np.copyto(target, source)}, COPIES, COPIES // 10)
     return 2 * CACHED_BYTES / (float(samples["copy"].min()) / 1e3)

@@ -31,7 +31,7 @@ from lprnet.reports.prediction.llvm_mca import (
     time_blocks,
 )
 from lprnet.support.errors import UserError
-from lprnet.tuning.measurement.measure import ENTRY, random_inputs
+from lprnet.tuning.measurement.kernel_timing import ENTRY, random_inputs
 from relay_passes.dataflow import Dataflow, is_call
 from relay_passes.pipeline import lower_graph, quantize_graph, reduce_graph
 from schedules.apply import apply

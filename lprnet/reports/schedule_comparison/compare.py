@@ -17,16 +17,16 @@ from lprnet.compiler.frontend import to_relax
 from lprnet.compiler.targets import Target, cpu_flags, find_target
 from lprnet.compression.variants import Network
 from lprnet.measure.peak_throughput import dot2_loop, dot4_loop, fma_loop, operations
-from lprnet.measure.timing import Record, on_one_core, record, take_turns
+from lprnet.measure.timing import Record, interleaved_timings, on_one_core, record
 from lprnet.model.subnormals import subnormals_as_zero
 from lprnet.runtime.recognizer import Recognizer
 from lprnet.support.errors import UserError
 from lprnet.tuning import LOGS
 from lprnet.tuning.fastest_build import compile_fastest
 from lprnet.tuning.log.database import open_log
-from lprnet.tuning.measurement.compare_kernels import CLEARLY_FASTER, Contest, hold_contests
+from lprnet.tuning.measurement.compare_kernels import MIN_SPEEDUP, Candidates, time_interleaved
 from lprnet.tuning.space.algorithms import Tunable
-from lprnet.tuning.space.describe_trace import ConvolutionChoice, choices
+from lprnet.tuning.space.describe_trace import ConvDecisions, decisions_of
 from lprnet.tuning.space.tasks import Task, find_tasks
 from relay_passes.pipeline import lower_graph, quantize_graph, reduce_graph
 from schedules.apply import ORIGINS, apply
@@ -61,8 +61,8 @@ class KernelTimes:
     """By origin: `none`, `auto`, `manual`, `hybrid`."""
     samples: dict[str, list[float]]
     """Of each round."""
-    lessons: tuple[str, ...]
-    """What the automatic schedule does that the manual one does not."""
+    differences: tuple[str, ...]
+    """How the automatic schedule differs from the manual one."""
 
     @property
     def integer(self) -> bool:
@@ -124,11 +124,11 @@ def compare(request: Request) -> Comparison:
     by_hand = {report.kernel: report.tile for report in applied["manual"][1]}
 
     loops = [loop(target.isa) for loop in (fma_loop, dot4_loop, dot2_loop)]
-    contests: list[Contest] = [
+    comparisons: list[Candidates] = [
         {name: tvm.IRModule({"main": applied[name][0][task.kernel]}) for name in TIMED}
         for task in tasks
     ]
-    held = hold_contests([*({"peak": loop} for loop in loops), *contests], tvm_target(target))
+    held = time_interleaved([*({"peak": loop} for loop in loops), *comparisons], tvm_target(target))
     gflops, byte_gops, word_gops = (
         operations(loop) / min(samples["peak"]) / 1e9
         for loop, samples in zip(loops, held, strict=False)
@@ -170,23 +170,25 @@ def compare(request: Request) -> Comparison:
 def kernel_times(
     task: Task,
     samples: dict[str, list[float]],
-    form: Tunable,
+    algorithm: Tunable,
     record: ms.database.TuningRecord,
     by_hand: str,
 ) -> KernelTimes:
-    """What `samples` of `TIMED` say of a kernel whose automatic schedule is `record`'s, of `form`,
-    and whose manual one keeps `by_hand` in registers.
+    """One kernel from its `samples`, seconds of each round by origin.
+
+    `algorithm` and `record` are those of the automatic schedule, `by_hand` is the tile of the
+    manual one.
     """
     seconds = {name: min(times) for name, times in samples.items()}
-    wins = seconds["auto"] < CLEARLY_FASTER * seconds["manual"]
+    wins = seconds["manual"] > MIN_SPEEDUP * seconds["auto"]
     seconds["hybrid"] = seconds["auto" if wins else "manual"]
-    chosen = choices(record.trace, form)
-    lessons: tuple[str, ...] = ()
-    if isinstance(chosen, ConvolutionChoice) and isinstance(form, Conv2d | QuantizedConv2d):
-        lessons = tuple(chosen.differences(by_hand, form.blocks))
+    chosen = decisions_of(record.trace, algorithm)
+    differences: tuple[str, ...] = ()
+    if isinstance(chosen, ConvDecisions) and isinstance(algorithm, Conv2d | QuantizedConv2d):
+        differences = tuple(chosen.differences(by_hand, algorithm.blocks))
     elif str(chosen) != by_hand:
-        lessons = (f"takes {chosen} instead of {by_hand}",)
-    return KernelTimes(task, seconds, samples, lessons)
+        differences = (f"takes {chosen} instead of {by_hand}",)
+    return KernelTimes(task, seconds, samples, differences)
 
 
 def _end_to_end(
@@ -204,7 +206,7 @@ def _end_to_end(
                 compile_network(*what, artifact, origin, request.logs)
             readers[origin] = Recognizer(artifact)
         with on_one_core():
-            return take_turns(
+            return interleaved_timings(
                 {origin: partial(reader.logits, images[:1]) for origin, reader in readers.items()},
                 REPEATS,
                 WARM_UP,

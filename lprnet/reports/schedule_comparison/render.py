@@ -1,4 +1,4 @@
-"""A comparison of schedules for a reader: tables, lessons, a picture, JSON."""
+"""A comparison of schedules for a reader: tables, sentences, a picture, JSON."""
 
 from pathlib import Path
 from typing import Any
@@ -41,16 +41,16 @@ def tables(comparison: Comparison) -> list[Table]:
     return [kernels, totals]
 
 
-def lessons(comparison: Comparison) -> list[str]:
-    """A sentence a kernel: what the automatic schedule does differently, and what it brings."""
-    return [_lesson(kernel) for kernel in comparison.kernels]
+def describe(comparison: Comparison) -> list[str]:
+    """A sentence a kernel: how the automatic schedule differs, and how fast it is."""
+    return [_sentence(kernel) for kernel in comparison.kernels]
 
 
-def _lesson(kernel: KernelTimes) -> str:
+def _sentence(kernel: KernelTimes) -> str:
     ratio = kernel.seconds["manual"] / kernel.seconds["auto"]
     faster, slower = f"{ratio:.2f} times as fast as manual", f"{1 / ratio:.2f} times slower"
     outcome = faster if ratio >= 1 else slower
-    what = ", ".join(kernel.lessons) or "does the same as the manual schedule"
+    what = ", ".join(kernel.differences) or "does the same as the manual schedule"
     return f"{kernel.task.kernel}: auto {what}; {outcome}."
 
 
@@ -75,7 +75,7 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
                 "share_of_word_peak": {
                     origin: comparison.share_of_words(kernel, origin) for origin in kernel.seconds
                 },
-                "lesson": _lesson(kernel),
+                "lesson": _sentence(kernel),
             }
             for kernel in comparison.kernels
         ],

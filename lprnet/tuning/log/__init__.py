@@ -1,1 +1,1 @@
-"""What tuning leaves in `tuning_logs/`."""
+"""Tuning logs, the files in `tuning_logs/`."""

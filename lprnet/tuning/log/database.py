@@ -1,12 +1,11 @@
 """A tuning log on disk: MetaSchedule's JSON database of each kernel's best records.
 
 `tuning_logs/<target>/<variant>/` holds `manifest.json`, `trials.jsonl` (`trials.py`), and the
-database that builds read, rewritten after every batch and never half-written.
+database that builds read. It is rewritten after every batch, each file atomically.
 """
 
 import base64
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,11 +16,12 @@ from tvm import s_tir, tirx
 from tvm.s_tir import meta_schedule as ms
 
 from lprnet.compiler.targets import Target, find_target
+from lprnet.support.atomic_file import replacing
 from lprnet.support.errors import UserError
-from lprnet.tuning.log.manifest import Manifest, read_manifest
+from lprnet.tuning.log.manifest import LogManifest, read_manifest
 from lprnet.tuning.log.trials import Trial
-from lprnet.tuning.space.algorithms import Tunable, forms, match_winograd
-from lprnet.tuning.space.describe_trace import choices
+from lprnet.tuning.space.algorithms import Tunable, algorithms_of, match_winograd
+from lprnet.tuning.space.describe_trace import decisions_of
 from lprnet.tuning.space.tasks import Task, kernel_module, kernel_name, single
 from schedules.dot4_intrinsics import dot4
 from schedules.workloads.match import match
@@ -29,7 +29,7 @@ from schedules.workloads.match import match
 TRIALS = "trials.jsonl"
 WORKLOADS, RECORDS = "database_workload.json", "database_tuning_record.json"
 KEPT = 3
-"""Records a kernel in the database."""
+"""Most records of one kernel in the database."""
 
 
 @dataclass(frozen=True)
@@ -37,24 +37,24 @@ class TuningLog:
     """An opened log."""
 
     directory: Path
-    manifest: Manifest
+    manifest: LogManifest
     database: ms.database.Database
 
     @property
     def target(self) -> Target:
-        """That it was tuned for."""
+        """The target that it was tuned for."""
         return find_target(self.manifest.target)
 
     def record(self, kernel: str, workload: Tunable) -> tuple[Tunable, ms.database.TuningRecord]:
-        """The fastest form of `workload` and its fastest record; raises `UserError` naming `kernel`
-        if it has none.
+        """The fastest algorithm of `workload` and its fastest record. Raises `UserError` naming
+        `kernel` if there is none.
         """
         records = [
-            (form, record)
-            for form in forms(workload, self.target.isa)
-            if self.database.has_workload(kernel_module(form))
+            (algorithm, record)
+            for algorithm in algorithms_of(workload, self.target.isa)
+            if self.database.has_workload(kernel_module(algorithm))
             for record in self.database.get_top_k(
-                self.database.commit_workload(kernel_module(form)), 1
+                self.database.commit_workload(kernel_module(algorithm)), 1
             )
         ]
         if records:
@@ -67,17 +67,17 @@ class TuningLog:
         )
 
     def schedule(self, kernel: str, workload: Tunable) -> tuple[tirx.PrimFunc, str]:
-        """`workload` scheduled by its fastest record's trace, and what that chose, in words.
+        """`workload` scheduled by its fastest record's trace, and a description of its decisions.
 
         Raises `UserError` as `record` does.
         """
-        form, record = self.record(kernel, workload)
-        schedule = s_tir.Schedule(single(form))
+        algorithm, record = self.record(kernel, workload)
+        schedule = s_tir.Schedule(single(algorithm))
         record.trace.apply_to_schedule(schedule, remove_postproc=False)
-        return schedule.mod["main"], str(choices(record.trace, form))
+        return schedule.mod["main"], str(decisions_of(record.trace, algorithm))
 
     def tasks(self) -> list[Task]:
-        """Its kernels, in its order, called by nobody."""
+        """Its kernels, in its order, each with 0 calls."""
         tasks = []
         for line in (self.directory / WORKLOADS).read_text(encoding="utf-8").splitlines():
             function = ms.database.Workload.from_json(json.loads(line)).mod["main"]
@@ -99,7 +99,7 @@ def open_log(directory: Path) -> TuningLog:
     dot4(find_target(manifest.target).isa)  # traces of integer kernels name it
     try:
         database = ms.database.JSONDatabase(work_dir=str(directory), allow_missing=False)
-    except Exception as error:  # whatever TVM's reader trips over
+    except Exception as error:  # TVM's reader raises various errors for damaged files
         raise UserError(
             f"{directory}: its database cannot be read; tune again with scripts/tune.py --fresh."
         ) from error
@@ -107,8 +107,8 @@ def open_log(directory: Path) -> TuningLog:
 
 
 def workload_line(workload: Tunable) -> str:
-    """`workload` as a line of the database: its hash and, in base64, the length in 8 bytes and the
-    JSON of its graph, which loses the blanks that are half of what TVM writes.
+    """`workload` as a line of the database: its structural hash and, in base64, the length in 8
+    bytes and the JSON of its graph, without the blanks that are half of what TVM writes.
     """
     digest, graph = ms.database.Workload(kernel_module(workload)).as_json()
     dense = json.dumps(json.loads(base64.b64decode(graph)[8:]), separators=(",", ":")).encode()
@@ -122,23 +122,23 @@ def write_database(
     """Write `workloads`, as `workload_line` gives them, and the `best` valid trials of each as the
     database in `directory`.
 
-    Records count workloads. A list of those that goes on from the one there is written first, and
-    either file may be old; under any other list the old records would be wrong, so they go first.
+    Records name workloads by position. If the new list of workloads extends the old one, the old
+    records stay right and the list is written first. Under any other list they would be wrong, so
+    they are removed first.
     """
     records = [
         json.dumps([index, _with_seconds(trial)], separators=(",", ":"))
         for index, trials in enumerate(best)
         for trial in trials
     ]
-    there = directory / WORKLOADS
-    if there.exists():
-        before = there.read_text(encoding="utf-8").splitlines()
+    existing = directory / WORKLOADS
+    if existing.exists():
+        before = existing.read_text(encoding="utf-8").splitlines()
         if list(workloads[: len(before)]) != before:
             (directory / RECORDS).unlink(missing_ok=True)
     for name, lines in ((WORKLOADS, workloads), (RECORDS, records)):
-        partial = directory / f".{name}.{os.getpid()}.partial"
-        partial.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-        partial.replace(directory / name)
+        with replacing(directory / name) as partial:
+            partial.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
 
 def tuning_record(trial: Trial, workload: ms.database.Workload) -> ms.database.TuningRecord:

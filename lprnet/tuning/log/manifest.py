@@ -1,4 +1,4 @@
-"""What a log was tuned for, and the refusal to mix it with anything else."""
+"""What a tuning log was made for, and the check that only comparable trials are added to it."""
 
 import json
 from dataclasses import asdict, dataclass, fields, replace
@@ -12,25 +12,25 @@ FILE = "manifest.json"
 
 
 @dataclass(frozen=True)
-class Manifest:
-    """Beside each log, as JSON. What makes two measurements comparable must agree to go on with a
-    log; networks and their kernels may join it.
+class LogManifest:
+    """The JSON file in each log. A log can only be continued by a run whose measurements are
+    comparable: all fields but those in `_FREE` must be equal.
     """
 
     target: str
     variant: str
     networks: tuple[str, ...]
-    """The weights whose kernels these are: file name and digest."""
+    """The checkpoints whose kernels these are: file name and digest."""
     tvm: str
     """TVM's version."""
     cpu: str
-    """That measured; with a fleet, what its key says."""
+    """The CPU that measured; over RPC, the servers' key."""
     passes: tuple[str, ...]
-    """Ours between a schedule and its machine code. A kernel is known by its structure, so those
-    before the schedule only decide which kernels there are.
+    """This project's passes between the schedule and the machine code. Passes before the schedule
+    are not recorded: they decide which kernels there are, and kernels are known by structure.
     """
     kernels: tuple[str, ...]
-    """`calls x workload`; none calls what only earlier networks need."""
+    """`calls x workload`; 0 calls where only earlier networks need the kernel."""
     seed: int
     trials: int
     """Candidates built and measured, failures included."""
@@ -40,21 +40,21 @@ class Manifest:
     """Wall clock of all runs together."""
     format: int = FORMAT
 
-    def progressed(self, trials: int, valid: int, seconds: float) -> "Manifest":
-        """The same log later."""
+    def progressed(self, trials: int, valid: int, seconds: float) -> "LogManifest":
+        """The manifest of the same log after more trials."""
         return replace(self, trials=trials, valid=valid, seconds=round(seconds, 1))
 
 
 _FREE = {"networks", "kernels", "trials", "valid", "seconds"}
 
 
-def write_manifest(manifest: Manifest, directory: Path) -> None:
+def write_manifest(manifest: LogManifest, directory: Path) -> None:
     """Write `manifest.json`, all or nothing."""
     with replacing(directory / FILE) as partial:
         partial.write_text(json.dumps(asdict(manifest), indent=2) + "\n", encoding="utf-8")
 
 
-def read_manifest(directory: Path) -> Manifest:
+def read_manifest(directory: Path) -> LogManifest:
     """The manifest of the log in `directory`. Raises `UserError` if there is no such log."""
     path = directory / FILE
     tune = "tune with scripts/tune.py"
@@ -64,16 +64,16 @@ def read_manifest(directory: Path) -> Manifest:
         raise UserError(f"{directory}: holds no tuning log; {tune} first.") from error
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: cannot be read as a manifest; {tune} --fresh.") from error
-    names = {field.name for field in fields(Manifest)}
+    names = {field.name for field in fields(LogManifest)}
     if not isinstance(content, dict) or content.get("format") != FORMAT or set(content) != names:
         raise UserError(f"{path}: was written by another version of lprnet; {tune} --fresh.")
     tuples = {key: tuple(value) for key, value in content.items() if isinstance(value, list)}
-    return Manifest(**{**content, **tuples})
+    return LogManifest(**{**content, **tuples})
 
 
-def refuse_to_mix(old: Manifest, new: Manifest, directory: Path) -> None:
-    """Raise `UserError` if trials for `new` do not belong into the log that `old` describes."""
-    for field in fields(Manifest):
+def refuse_to_mix(old: LogManifest, new: LogManifest, directory: Path) -> None:
+    """Raise `UserError` if trials for `new` are not comparable with those in the log of `old`."""
+    for field in fields(LogManifest):
         before, now = getattr(old, field.name), getattr(new, field.name)
         if field.name not in _FREE and before != now:
             differ = f"{field.name} is {before}, this run's {now}"

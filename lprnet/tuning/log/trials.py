@@ -1,7 +1,7 @@
-"""Every trial of a run, one JSON line each, appended batch by batch.
+"""The trial log: every trial of a run, one JSON line each, appended batch by batch.
 
-A run that is killed leaves at worst one line cut short, which the next one removes; whatever has a
-whole line is measured and never measured again.
+A run that is killed leaves at most one incomplete line, which the next run removes. A trial with a
+complete line is never measured again.
 """
 
 import fcntl
@@ -21,19 +21,19 @@ class Trial:
 
     kernel: str
     candidate: str
-    """Structural hash of the scheduled kernel, hexadecimal: two traces to the same code are one."""
+    """Structural hash of the scheduled kernel, hexadecimal, equal for traces to the same code."""
     seconds: float | None
-    """Of one call; None if it failed."""
+    """Seconds of one call; None if it failed."""
     error: str | None
     record: list[Any] | None
-    """MetaSchedule's tuning record as JSON; None for failures, and once dropped as too slow."""
+    """MetaSchedule's tuning record as JSON; None for failures and for records dropped as slow."""
 
 
-class Journal:
-    """The file of trials. Only one process at a time may hold it open."""
+class TrialLog:
+    """The file of trials. Only one process at a time can have it open."""
 
     def __init__(self, path: Path) -> None:
-        """Open or create `path`, mend its last line and read it.
+        """Open or create `path`, remove an incomplete last line, and read it.
 
         Raises `UserError` if another process has it open or a line is not a trial.
         """
@@ -55,7 +55,7 @@ class Journal:
         self.trials.extend(added)
 
     def compact(self, keep: Iterable[Trial]) -> None:
-        """Drop the records of all trials but those of `keep`, which may have other times now."""
+        """Drop the records of all trials but those of `keep`, whose seconds may have changed."""
         kept = {(trial.kernel, trial.candidate): trial for trial in keep}
         self.trials = [
             kept.get((trial.kernel, trial.candidate), replace(trial, record=None))
@@ -70,7 +70,7 @@ class Journal:
         self._file = held
 
     def close(self) -> None:
-        """Let others open it."""
+        """Release the file for other processes."""
         self._file.close()
 
 

@@ -1,1 +1,1 @@
-"""Candidates compiled and timed in processes of their own, here or on a fleet."""
+"""Candidates compiled and timed in separate processes, on this machine or over RPC."""

@@ -1,4 +1,4 @@
-"""Candidates to shared objects, in workers: a builder behind MetaSchedule's interface."""
+"""Builds candidates into shared objects in worker processes: MetaSchedule's builder interface."""
 
 import shutil
 import subprocess
@@ -10,17 +10,18 @@ from tvm.ir.utils import derived_object
 from tvm.s_tir import meta_schedule as ms
 
 from lprnet.compiler.codegen import generate
-from lprnet.tuning.measurement.worker_pool import Failure, Workers
+from lprnet.tuning.measurement.worker_pool import Failure, WorkerPool
 
 BUILD_SECONDS = 30.0
-"""Enough for fully unrolled code on a busy machine; a candidate that needs longer is hopeless."""
+"""Timeout; enough for fully unrolled code on a busy machine."""
 
 
 def build_kernel(module: str, target: str, artifact: str) -> str:
     """Compile `module` (TVM's JSON, one PrimFunc) for `target` (JSON) into `artifact`.
 
-    Raises `ValueError` if the code would start threads through TVM's runtime, which our artifacts
-    do without. (Memory between a kernel's loops is the arena's there, the runtime's here.)
+    Raises `ValueError` if the code would start threads through TVM's runtime, which artifacts do
+    not contain. Buffers between a kernel's loops come from TVM's runtime here and from the arena in
+    an artifact.
     """
     code = generate(tvm.ir.load_json(module), tvm.ir.load_json(target))
     path = Path(artifact)
@@ -36,17 +37,17 @@ def build_kernel(module: str, target: str, artifact: str) -> str:
 
 
 @derived_object
-class KernelBuilder(ms.builder.PyBuilder):  # type: ignore[misc]
-    """Builds a batch in `workers`; artifacts lie in a folder of their own until `close`."""
+class CandidateBuilder(ms.builder.PyBuilder):  # type: ignore[misc]
+    """Builds a batch in `workers`, into a temporary folder that `close` removes."""
 
-    def __init__(self, workers: Workers) -> None:
+    def __init__(self, workers: WorkerPool) -> None:
         super().__init__()
         self._workers = workers
         self._folder = Path(tempfile.mkdtemp(prefix="lprnet-tune-"))
         self._built = 0
 
     def build(self, build_inputs: list[ms.builder.BuilderInput]) -> list[ms.builder.BuilderResult]:
-        """One artifact, or the reason why there is none, for each of `build_inputs`."""
+        """One artifact or one error for each of `build_inputs`."""
         calls = []
         for candidate in build_inputs:
             self._built += 1

@@ -1,4 +1,4 @@
-"""Which of several schedules of one kernel is faster, on one idle core, taking turns."""
+"""Which of several schedules of one kernel is fastest: timed interleaved on one idle core."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -9,37 +9,39 @@ import tvm
 from lprnet.compiler.codegen import generate, tvm_target
 from lprnet.compiler.targets import Target, cpu_flags
 from lprnet.support.errors import UserError
-from lprnet.tuning.measurement.measure import ENTRY, check, random_inputs, run_kernel
-from lprnet.tuning.measurement.worker_pool import Failure, Workers
+from lprnet.tuning.measurement.kernel_timing import ENTRY, check, random_inputs, run_kernel
+from lprnet.tuning.measurement.worker_pool import Failure, WorkerPool
 
 ROUNDS = 300
-"""So that a contest outlasts most slow spells of a shared machine, for minima are compared."""
-CLEARLY_FASTER = 0.99
-TURN_SECONDS = 5e-4
-"""A turn: calls enough to fill it, at least one."""
-CONTEST_SECONDS = 300.0
+"""Enough that a comparison outlasts most disturbances of a shared machine; minima are compared."""
+MIN_SPEEDUP = 1.01
+"""How many times as fast a schedule must be to replace the manual one; less may be noise."""
+SAMPLE_SECONDS = 5e-4
+"""Duration of one sample: as many calls as fit, at least one."""
+COMPARISON_SECONDS = 300.0
+"""Timeout for all candidates of one kernel."""
 
-Contest = Mapping[str, tvm.IRModule]
-"""Contestants of one kernel by name, each a module whose only function is `main`."""
+Candidates = Mapping[str, tvm.IRModule]
+"""Schedules of one kernel by name, each a module whose only function is `main`."""
 
 
-def hold_contests(
-    contests: Sequence[Contest], target: tvm.target.Target
+def time_interleaved(
+    comparisons: Sequence[Candidates], target: tvm.target.Target
 ) -> list[dict[str, list[float]]]:
-    """Seconds a call of every contestant in every round, one contest after another.
+    """Seconds a call of every candidate in each of `ROUNDS` rounds, one kernel after another.
 
-    Raises `RuntimeError` if a contestant fails or computes something else than the first.
+    Raises `RuntimeError` if a candidate fails or its result differs from the first one's.
     """
     calls = [
         (
-            {name: tvm.ir.save_json(module) for name, module in contest.items()},
+            {name: tvm.ir.save_json(module) for name, module in comparison.items()},
             tvm.ir.save_json(target),
         )
-        for contest in contests
+        for comparison in comparisons
     ]
     core = frozenset({max(os.sched_getaffinity(0))})
-    with Workers(1, core) as workers:
-        results = workers.map(hold_contest, calls, CONTEST_SECONDS)
+    with WorkerPool(1, core) as workers:
+        results = workers.map(time_candidates, calls, COMPARISON_SECONDS)
     for result in results:
         if isinstance(result, Failure):
             raise RuntimeError(f"a kernel could not be timed: {result.reason}")
@@ -49,7 +51,7 @@ def hold_contests(
 def faster_kernels(
     manual: tvm.IRModule, auto: tvm.IRModule, kernels: Sequence[str], target: Target
 ) -> set[str]:
-    """Those of `kernels` that are faster in `auto`, by more than the clock can be wrong.
+    """Those of `kernels` that are at least `MIN_SPEEDUP` times as fast in `auto` as in `manual`.
 
     Raises `UserError` if this CPU cannot run `target`'s code.
     """
@@ -59,22 +61,22 @@ def faster_kernels(
             f"A hybrid build for {target.name} measures its kernels and this CPU lacks "
             f"{', '.join(missing)}; build with --schedule manual or auto."
         )
-    contests = [
+    comparisons = [
         {"manual": tvm.IRModule({ENTRY: manual[name]}), "auto": tvm.IRModule({ENTRY: auto[name]})}
         for name in kernels
     ]
-    times = hold_contests(contests, tvm_target(target))
+    times = time_interleaved(comparisons, tvm_target(target))
     return {
         name
-        for name, contest in zip(kernels, times, strict=True)
-        if min(contest["auto"]) < CLEARLY_FASTER * min(contest["manual"])
+        for name, comparison in zip(kernels, times, strict=True)
+        if min(comparison["manual"]) > MIN_SPEEDUP * min(comparison["auto"])
     }
 
 
-def hold_contest(contestants: dict[str, str], target: str) -> dict[str, list[float]]:
-    """`hold_contests` for one kernel, in a worker; modules and target are TVM's JSON."""
+def time_candidates(candidates: dict[str, str], target: str) -> dict[str, list[float]]:
+    """`time_interleaved` for one kernel, in a worker; modules and target are TVM's JSON."""
     device, evaluators, expected = tvm.cpu(), {}, None
-    for name, text in contestants.items():
+    for name, text in candidates.items():
         module = tvm.ir.load_json(text)
         library = generate(module, tvm.ir.load_json(target)).jit()
         *_, out = module[ENTRY].params
@@ -84,10 +86,10 @@ def hold_contest(contestants: dict[str, str], target: str) -> dict[str, list[flo
         expected = found if expected is None else expected
         check(found, expected)
         once = library.time_evaluator(ENTRY, device, number=1, repeat=3)(*tensors).min
-        turn = library.time_evaluator(ENTRY, device, number=max(1, int(TURN_SECONDS / once)))
-        evaluators[name] = (turn, tensors)
-    times: dict[str, list[float]] = {name: [] for name in contestants}
+        calls = max(1, int(SAMPLE_SECONDS / once))
+        evaluators[name] = (library.time_evaluator(ENTRY, device, number=calls), tensors)
+    times: dict[str, list[float]] = {name: [] for name in candidates}
     for _ in range(ROUNDS):
-        for name, (turn, tensors) in evaluators.items():
-            times[name].append(float(turn(*tensors).mean))
+        for name, (evaluator, tensors) in evaluators.items():
+            times[name].append(float(evaluator(*tensors).mean))
     return times

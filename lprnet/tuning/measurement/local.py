@@ -3,28 +3,28 @@
 import os
 from pathlib import Path
 
-from lprnet.tuning.measurement.builder import KernelBuilder
-from lprnet.tuning.measurement.runner import KernelRunner
-from lprnet.tuning.measurement.worker_pool import Workers
+from lprnet.tuning.measurement.builder import CandidateBuilder
+from lprnet.tuning.measurement.runner import CandidateRunner
+from lprnet.tuning.measurement.worker_pool import WorkerPool
 
 
-class LocalBench:
+class LocalMeasurer:
     """This machine's builder and runners. Use as a context manager."""
 
     def __init__(self) -> None:
         cores = os.sched_getaffinity(0)
-        self._builders = Workers(len(cores))
-        self._runner = Workers(1, frozenset({max(cores)}))
-        self.builder = KernelBuilder(self._builders)
+        self._builders = WorkerPool(len(cores))
+        self._runner = WorkerPool(1, frozenset({max(cores)}))
+        self.builder = CandidateBuilder(self._builders)
 
-    def runner(self, example: Path) -> KernelRunner:
+    def runner(self, example: Path) -> CandidateRunner:
         """A runner that checks results with the `Example` in the file `example`."""
-        return KernelRunner(self._runner, example)
+        return CandidateRunner(self._runner, example)
 
     def verify(self) -> None:
-        """This machine is there."""
+        """Nothing to check: this machine is always available."""
 
-    def __enter__(self) -> "LocalBench":
+    def __enter__(self) -> "LocalMeasurer":
         return self
 
     def __exit__(self, *_: object) -> None:

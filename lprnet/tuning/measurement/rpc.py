@@ -1,8 +1,8 @@
 """Measuring on other machines, through TVM's RPC tracker and servers.
 
-Candidates are built here and measured there: `python -m tvm.exec.rpc_tracker` knows the machines,
-`python -m tvm.exec.rpc_server --tracker HOST:PORT --key KEY` runs on each. Whoever reaches an RPC
-server can run code on it, so keep both inside a network you trust.
+Candidates are built on this machine and measured on the servers. `python -m tvm.exec.rpc_tracker`
+lists the servers; `python -m tvm.exec.rpc_server --tracker HOST:PORT --key KEY` runs on each. An
+RPC server runs any code that it is sent, so keep both inside a network that you trust.
 """
 
 import os
@@ -14,24 +14,24 @@ from tvm.ir.utils import derived_object
 from tvm.s_tir import meta_schedule as ms
 
 from lprnet.support.errors import UserError
-from lprnet.tuning.measurement.builder import KernelBuilder
-from lprnet.tuning.measurement.measure import load_example, measure
+from lprnet.tuning.measurement.builder import CandidateBuilder
+from lprnet.tuning.measurement.kernel_timing import load_example, time_kernel
 from lprnet.tuning.measurement.runner import as_result, finished
-from lprnet.tuning.measurement.worker_pool import Failure, Workers
+from lprnet.tuning.measurement.worker_pool import Failure, WorkerPool
 
 SESSION_SECONDS = 20
-"""After which a server ends a session that does not."""
+"""Timeout of one measurement on a server."""
 WAITING_SECONDS = 40.0
-"""For a free server, on top."""
+"""Timeout for a free server, in addition."""
 ATTEMPTS = 3
-"""A server can vanish under a candidate that is not to blame."""
+"""A server may stop for reasons that are not the candidate's, so a failed one is tried again."""
 
 
-class Fleet:
+class RpcMeasurer:
     """The servers that a tracker knows under one key. Use as a context manager."""
 
     def __init__(self, tracker: str, key: str) -> None:
-        """`tracker` is `HOST:PORT`. Raises `UserError` if there is none or it knows no server."""
+        """`tracker` is `HOST:PORT`. Raises `UserError` if it does not answer or has no server."""
         self._address = _parse(tracker)
         self._key = key
         servers = count_servers(*self._address, key)
@@ -40,23 +40,23 @@ class Fleet:
                 f"The tracker {tracker} knows no server with the key {key!r}; start one with "
                 f"python -m tvm.exec.rpc_server --tracker {tracker} --key {key}."
             )
-        self._builders = Workers(len(os.sched_getaffinity(0)))
-        self._clients = Workers(servers)
-        self.builder = KernelBuilder(self._builders)
+        self._builders = WorkerPool(len(os.sched_getaffinity(0)))
+        self._clients = WorkerPool(servers)
+        self.builder = CandidateBuilder(self._builders)
 
-    def runner(self, example: Path) -> "FleetRunner":
+    def runner(self, example: Path) -> "RpcRunner":
         """A runner that checks results with the `Example` in the file `example`."""
-        return FleetRunner(self._clients, *self._address, self._key, example)
+        return RpcRunner(self._clients, *self._address, self._key, example)
 
     def verify(self) -> None:
-        """Raise `UserError` if no server is left, so that nothing was measured."""
+        """Raise `UserError` if no server is left: then nothing was measured."""
         if count_servers(*self._address, self._key) == 0:
             raise UserError(
                 f"No server with the key {self._key!r} is left; start one and run the same "
-                "command again, it goes on from the last finished batch."
+                "command again; it continues after the last finished batch."
             )
 
-    def __enter__(self) -> "Fleet":
+    def __enter__(self) -> "RpcMeasurer":
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -66,25 +66,25 @@ class Fleet:
 
 
 def run_remotely(host: str, port: int, key: str, artifact: str, example: str) -> float:
-    """Seconds a call of the kernel in `artifact` takes on a free server of the fleet."""
+    """Seconds of one call of the kernel in `artifact` on a free server."""
     tracker = rpc.connect_tracker(host, port)
     remote = tracker.request(key, session_timeout=SESSION_SECONDS)
     name = Path(artifact).name
     remote.upload(artifact, name)
     try:
-        return measure(remote.load_module(name), remote.cpu(), load_example(Path(example)))
+        return time_kernel(remote.load_module(name), remote.cpu(), load_example(Path(example)))
     finally:
         remote.remove(name)
 
 
 @derived_object
-class FleetRunner(ms.runner.PyRunner):  # type: ignore[misc]
+class RpcRunner(ms.runner.PyRunner):  # type: ignore[misc]
     """Measures one kernel's candidates on all servers at once, one at a time on each.
 
-    A candidate that fails is tried again on whatever server is free.
+    A candidate that fails is tried again on any free server.
     """
 
-    def __init__(self, clients: Workers, host: str, port: int, key: str, example: Path) -> None:
+    def __init__(self, clients: WorkerPool, host: str, port: int, key: str, example: Path) -> None:
         super().__init__()
         self._clients = clients
         self._server = (host, port, key)
@@ -111,7 +111,7 @@ class FleetRunner(ms.runner.PyRunner):  # type: ignore[misc]
 def count_servers(host: str, port: int, key: str) -> int:
     """How many servers a tracker knows under `key`. Raises `UserError` if it does not answer."""
     try:
-        # TVM's client would knock for a minute.
+        # TVM's client would retry for a minute.
         socket.create_connection((host, port), timeout=5).close()
         servers = rpc.connect_tracker(host, port).summary()["server_info"]
     except (OSError, RuntimeError) as error:

@@ -1,4 +1,4 @@
-"""Artifacts to times, in one worker on one core: a runner behind MetaSchedule's interface."""
+"""Times built candidates in one worker process on one core: MetaSchedule's runner interface."""
 
 from functools import lru_cache
 from pathlib import Path
@@ -7,8 +7,8 @@ import tvm
 from tvm.ir.utils import derived_object
 from tvm.s_tir import meta_schedule as ms
 
-from lprnet.tuning.measurement.measure import Example, load_example, measure
-from lprnet.tuning.measurement.worker_pool import Failure, Workers
+from lprnet.tuning.measurement.kernel_timing import Example, load_example, time_kernel
+from lprnet.tuning.measurement.worker_pool import Failure, WorkerPool
 
 RUN_SECONDS = 20.0
 
@@ -19,19 +19,19 @@ def _example(path: str) -> Example:
 
 
 def run_artifact(artifact: str, example: str) -> float:
-    """Seconds a call of the kernel in `artifact` takes; `example` is an `.npz` to check it with."""
-    return measure(tvm.runtime.load_module(artifact), tvm.cpu(), _example(example))
+    """Seconds of one call of the kernel in `artifact`, checked with `example`, an `.npz` file."""
+    return time_kernel(tvm.runtime.load_module(artifact), tvm.cpu(), _example(example))
 
 
 @derived_object
-class KernelRunner(ms.runner.PyRunner):  # type: ignore[misc]
+class CandidateRunner(ms.runner.PyRunner):  # type: ignore[misc]
     """Measures one kernel's candidates one after another in `workers`, a single pinned process.
 
-    Nothing is built meanwhile, so the other cores are idle. Each result is compared with
-    `example`'s before it is timed.
+    Nothing is built meanwhile, so the other cores are idle. Each candidate's output is compared
+    with `example`'s before it is timed.
     """
 
-    def __init__(self, workers: Workers, example: Path) -> None:
+    def __init__(self, workers: WorkerPool, example: Path) -> None:
         super().__init__()
         self._workers = workers
         self._example = str(example)
@@ -44,7 +44,7 @@ class KernelRunner(ms.runner.PyRunner):  # type: ignore[misc]
 
 
 def as_result(seconds: float | Failure) -> ms.runner.RunnerResult:
-    """MetaSchedule's form of a measurement or a failure."""
+    """A measurement or a failure as MetaSchedule's result."""
     if isinstance(seconds, Failure):
         return ms.runner.RunnerResult(None, seconds.reason)
     return ms.runner.RunnerResult([seconds], None)

@@ -1,8 +1,8 @@
 """Processes that import TVM once and then run one call after another.
 
-A call that crashes or hangs takes its process with it, nothing else: the next call gets a new one,
-forked within milliseconds from a server that has imported everything (`worker_preload.py`).
-Processes are renewed now and then, so what TVM leaks stays bounded.
+A call that crashes or hangs ends its own process only. The next call gets a new process, forked
+within milliseconds from a server that has imported everything (`worker_preload.py`). A process is
+replaced after `CALLS_PER_PROCESS` calls, which bounds TVM's memory leaks.
 """
 
 import contextlib
@@ -19,11 +19,11 @@ from typing import Any
 
 CALLS_PER_PROCESS = 100
 STARTING = 120.0
-"""Seconds that a process may take to come up; the first waits for the server's imports."""
+"""Seconds that a process may take to start; the first waits for the server's imports."""
 
 SLICE = 1.0
-"""Seconds at most that one look at the clock counts for: what passes while the tuner itself is
-stopped (Ctrl-Z, a closed lid) is not held against the calls in progress.
+"""Most seconds that one wait counts towards a call's timeout. So the time for which the tuner
+itself is stopped (Ctrl-Z, a suspended laptop) does not time out the calls in progress.
 """
 
 PR_SET_PDEATHSIG = 1
@@ -39,8 +39,8 @@ class Failure:
     reason: str
 
 
-class Workers:
-    """A fixed number of processes, each on cores of its own if `cores` says so.
+class WorkerPool:
+    """A fixed number of processes, pinned to `cores` if given.
 
     Use as a context manager; leaving it ends the processes.
     """
@@ -49,7 +49,7 @@ class Workers:
         _context.set_forkserver_preload(["lprnet.tuning.measurement.worker_preload"])
         self._workers = [_Worker(cores) for _ in range(count)]
 
-    def __enter__(self) -> "Workers":
+    def __enter__(self) -> "WorkerPool":
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -63,9 +63,9 @@ class Workers:
     def map(
         self, function: Callable[..., Any], calls: Sequence[tuple[Any, ...]], timeout: float
     ) -> list[Any]:
-        """`function(*call)` for each of `calls`, or a `Failure`: it raised, died, or took longer
-        than `timeout` seconds in which this process ran. `function` is a module's own, arguments
-        and results are pickled.
+        """`function(*call)` for each of `calls`, or a `Failure` if it raised an exception, its
+        process died, or it took more than `timeout` seconds while this process ran. `function`
+        must be at the top level of a module; arguments and results are pickled.
         """
         results: list[Any] = [None] * len(calls)
         waiting = list(enumerate(calls))[::-1]
@@ -112,7 +112,7 @@ class _Worker:
         return self._connection
 
     def collect(self, ready: bool) -> Any:
-        """The result of the call that `submit` started."""
+        """The result of the call that `submit` started; `ready` is False if it timed out."""
         if not ready:
             self.stop()
             return Failure("timed out")
@@ -126,7 +126,7 @@ class _Worker:
             return Failure(f"its process died with exit code {code}")
 
     def stop(self) -> None:
-        """End the process, whatever it is doing."""
+        """Kill the process."""
         if self._process is not None:
             self._process.kill()
             self._process.join()
@@ -148,7 +148,7 @@ class _Worker:
 
 
 def _serve(connection: Connection, cores: frozenset[int] | None) -> None:
-    """Answer calls until the other side is gone; what compilers print, nobody reads."""
+    """Run calls until the parent closes the connection. The output of compilers is discarded."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if cores is not None:
         os.sched_setaffinity(0, cores)

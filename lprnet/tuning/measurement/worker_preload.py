@@ -1,7 +1,7 @@
-"""What worker processes need, imported once by the server they are forked from.
+"""The imports of worker processes, done once by the server that they are forked from.
 
-`tvm_ffi` imports torch where it is installed, which takes seconds and hundreds of megabytes that no
-worker needs, so torch is made to look absent meanwhile.
+`tvm_ffi` imports torch if it is installed. That takes seconds and hundreds of megabytes that no
+worker needs, so torch is hidden meanwhile.
 """
 
 import sys

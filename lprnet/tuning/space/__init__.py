@@ -1,1 +1,1 @@
-"""What is tuned and which schedules are possible."""
+"""The kernels that are tuned and the search space of their schedules."""

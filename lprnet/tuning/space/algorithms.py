@@ -1,4 +1,4 @@
-"""The ways to compute a workload that the tuner searches; builds use the fastest of all."""
+"""The algorithms that the tuner searches for each workload: direct, and Winograd's if it fits."""
 
 from dataclasses import dataclass, field, replace
 from typing import ClassVar
@@ -26,7 +26,7 @@ class Winograd:
 
     @property
     def macs(self) -> int:
-        """Of the convolution; Winograd's point is to do fewer."""
+        """Multiply-accumulates of the convolution, although Winograd's algorithm does fewer."""
         return self.convolution.macs
 
     @property
@@ -35,7 +35,7 @@ class Winograd:
 
     @property
     def tiles(self) -> list[WinogradTile]:
-        """Every tile there is."""
+        """Every legal tile."""
         packed = Tile(1, 1, self.convolution.block // self.isa.float_lanes)
         return legal_tiles_of(self.convolution, packed, self.outputs, self.isa)
 
@@ -47,8 +47,8 @@ Direct = Conv2d | QuantizedConv2d | MaxPool | AveragePool | DequantizedAveragePo
 Tunable = Direct | Winograd
 
 
-def forms(workload: Tunable, isa: Isa) -> list[Tunable]:
-    """`workload` itself, and what computes the same from the same buffers."""
+def algorithms_of(workload: Tunable, isa: Isa) -> list[Tunable]:
+    """`workload` itself, then the other algorithms that compute the same from the same buffers."""
     if not isinstance(workload, Conv2d):
         return [workload]
     others = [Winograd(workload, outputs, isa) for outputs in range(2, MOST_OUTPUTS + 1)]
@@ -56,36 +56,36 @@ def forms(workload: Tunable, isa: Isa) -> list[Tunable]:
 
 
 def canonical(workload: Tunable) -> Tunable:
-    """`workload` without what its code does not depend on: how many channels of its last block are
-    zeros, and the value of a constant. Networks of different weights share such kernels.
+    """`workload` without what its code does not depend on: the number of zero channels in its last
+    block, and the value of a constant. Networks of different weights share such kernels.
     """
     match workload:
         case Conv2d() | QuantizedConv2d():
             return replace(workload, out_channels=workload.blocks * workload.block)
         case Winograd():
-            filled = workload.convolution.blocks * workload.convolution.block
-            return replace(workload, convolution=replace(workload.convolution, out_channels=filled))
+            padded = workload.convolution.blocks * workload.convolution.block
+            return replace(workload, convolution=replace(workload.convolution, out_channels=padded))
         case DequantizedAveragePool():
             return replace(workload, scale=1.0)
         case _:
             return workload
 
 
-def definition(workload: Tunable) -> Direct:
-    """The form that says what `workload` computes, to check the others by."""
+def reference_of(workload: Tunable) -> Direct:
+    """The direct algorithm of `workload`, the reference for all its algorithms."""
     return workload.convolution if isinstance(workload, Winograd) else workload
 
 
 def match_winograd(function: tirx.PrimFunc, isa: Isa) -> Winograd | None:
-    """The Winograd form that `function` is, or None if it is none."""
+    """The Winograd convolution that `function` is, or None if it is none."""
     shapes = [[int(extent) for extent in buffer.shape] for buffer in function.params]
     if [len(shape) for shape in shapes] != [3, 5, 1, 3]:
         return None
     _, (_, kernel_height, kernel_width, channels, block), _, (height, width, _) = shapes
-    filled = (height, width, channels, kernel_height, kernel_width, shapes[3][2], block)
+    extents = (height, width, channels, kernel_height, kernel_width, shapes[3][2], block)
     for relu in (True, False):
-        for form in forms(Conv2d(*filled, relu), isa)[1:]:
-            same = form.prim_func().with_attr("global_symbol", "main")
-            if isinstance(form, Winograd) and tvm_ffi.structural_equal(same, function):
-                return form
+        for algorithm in algorithms_of(Conv2d(*extents, relu), isa)[1:]:
+            same = algorithm.prim_func().with_attr("global_symbol", "main")
+            if isinstance(algorithm, Winograd) and tvm_ffi.structural_equal(same, function):
+                return algorithm
     return None

@@ -1,4 +1,4 @@
-"""What a trace chose, in words: read from the decisions of `sketches.py`'s sketches."""
+"""Describes the decisions of a trace of `sketches.py`."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -14,8 +14,8 @@ from schedules.workloads.integer import DequantizedAveragePool, QuantizedConv2d
 
 
 @dataclass(frozen=True)
-class ConvolutionChoice:
-    """A point of the convolutions' space."""
+class ConvDecisions:
+    """The decisions of a convolution's trace."""
 
     tile: Tile
     bands: tuple[int, int]
@@ -30,8 +30,10 @@ class ConvolutionChoice:
         return f"{self.tile}, {self.unrolled} channels unrolled"
 
     def differences(self, manual: str, blocks: int) -> list[str]:
-        """What this does that the hand-written schedule that keeps `manual` in registers does not,
-        a phrase each. `blocks` is how many blocks of packed weights the kernel has.
+        """How this differs from the hand-written schedule, one phrase a difference.
+
+        `manual` is the tile that the hand-written schedule keeps in registers, and `blocks` the
+        number of blocks of packed weights.
         """
         found = []
         if str(self.tile) != manual:
@@ -51,8 +53,8 @@ class ConvolutionChoice:
         return found
 
 
-def choices(trace: Trace, workload: Tunable) -> str | ConvolutionChoice:
-    """What `trace` chose for `workload`; pools have so little choice that words are enough."""
+def decisions_of(trace: Trace, workload: Tunable) -> str | ConvDecisions:
+    """The decisions of `trace` for `workload`; text for all but direct convolutions."""
     tiles = [
         [int(part) for part in trace.decisions[instruction]]
         for instruction in trace.insts
@@ -63,7 +65,7 @@ def choices(trace: Trace, workload: Tunable) -> str | ConvolutionChoice:
             (row_outer, row_inner), (column_outer, column_inner, columns), (_, channels) = tiles
             (_, _, vectors, _), (_, _, rows), *_ = _inputs(trace, "Split")
             group = GROUP if isinstance(workload, QuantizedConv2d) else 1
-            return ConvolutionChoice(
+            return ConvDecisions(
                 Tile(int(rows), columns, int(vectors)),
                 (row_inner, column_inner),
                 (row_outer * row_inner, column_outer * column_inner),

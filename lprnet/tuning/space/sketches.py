@@ -1,15 +1,16 @@
-"""What MetaSchedule may choose: sketches with free tile sizes, one family of kernels at a time.
+"""The search space: sketches (Ansor, section 4) with free tile sizes, for each family of kernels.
 
-A sketch fixes what an evolutionary search cannot mutate (how many rows and vectors a register tile
-has, what is outermost in the reduction); every tile size is a `sample_perfect_tile` that it can.
-No candidate has more accumulators than there are vector registers, none runs in parallel, none
-needs memory beyond them.
+A sketch fixes what the evolutionary search cannot mutate: the rows and vectors of a register tile,
+and what is outermost in the reduction. Every tile size is a `sample_perfect_tile`, which the search
+can mutate. No candidate has more accumulators than there are vector registers, runs in parallel, or
+needs a buffer in memory.
 
-Convolutions are tiled S S R S: outer rows and columns, blocks of channels, inner rows and columns,
-the reduction with its innermost channels unrolled, the register tile. With all outer tiles 1 the
-weights stay in cache and the image streams past them, with all inner tiles 1 it is the other way.
+Convolutions are tiled S S R S (S: spatial loops, R: reduction): outer rows and columns, blocks of
+channels, inner rows and columns, the reduction with its innermost channels unrolled, the register
+tile. If all outer tiles are 1, the weights stay in cache and the image is streamed; if all inner
+tiles are 1, it is the other way round.
 
-Of Winograd's form the register tile is all there is to choose, so each of its tiles is a sketch.
+Winograd's algorithm has only its register tile to choose, so each of its tiles is a sketch.
 """
 
 from typing import TypeGuard
@@ -33,12 +34,12 @@ INNER_ROWS = 32
 
 
 def is_tunable(workload: Workload) -> TypeGuard[Direct]:
-    """False for kernels that are one pass over their input, where there is nothing to choose."""
+    """False for kernels that pass once over their input; their schedule has no free choice."""
     return isinstance(workload, Direct)
 
 
 def space_generator(workload: Tunable, isa: Isa) -> ms.space_generator.ScheduleFn:
-    """The design space of `workload`, with tile sizes to mutate and nothing applied afterwards."""
+    """The design space of `workload`: tile sizes are mutated, no postprocessor is applied."""
     return ms.space_generator.ScheduleFn(
         lambda sch: sketches(sch, workload, isa),
         sch_rules=[],

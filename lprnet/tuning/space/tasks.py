@@ -1,4 +1,4 @@
-"""The kernels that builds need and that are worth tuning."""
+"""The kernels of a build that can be tuned."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ import tvm_ffi
 from tvm import relax, tirx
 
 from lprnet.compiler.targets import Isa
-from lprnet.tuning.space.algorithms import Tunable, canonical, forms
+from lprnet.tuning.space.algorithms import Tunable, algorithms_of, canonical
 from lprnet.tuning.space.sketches import is_tunable
 from relay_passes.dataflow import Dataflow, is_call
 from schedules.workloads.match import match
@@ -16,7 +16,7 @@ from schedules.workloads.match import match
 
 @dataclass(frozen=True)
 class Task:
-    """One kernel: its name, what it computes, how often a plate's `main` calls it."""
+    """One kernel: its name, its workload, and how often `main` calls it for one plate."""
 
     kernel: str
     workload: Tunable
@@ -41,9 +41,9 @@ def find_tasks(lowered: tvm.IRModule) -> list[Task]:
 
 
 def shared_tasks(networks: Iterable[Iterable[Task]]) -> list[Task]:
-    """What a log is tuned for: each kernel of `networks` once, calls added up.
+    """The kernels that a log is tuned for: each kernel of `networks` once, calls summed.
 
-    Kernels that `kernel_module` makes one are one, under a name that no other kernel has.
+    Kernels of the same `kernel_module` are one, under a unique name.
     """
     shared: dict[str, Task] = {}
     for task in (task for network in networks for task in network):
@@ -53,24 +53,26 @@ def shared_tasks(networks: Iterable[Iterable[Task]]) -> list[Task]:
     return list(shared.values())
 
 
-def with_forms(tasks: Iterable[Task], isa: Isa) -> list[Task]:
-    """`tasks` with every form of each, called as often."""
+def with_algorithms(tasks: Iterable[Task], isa: Isa) -> list[Task]:
+    """Each of `tasks` once for each of its algorithms, with the same calls."""
     return [
-        Task(task.kernel, form, task.calls) for task in tasks for form in forms(task.workload, isa)
+        Task(task.kernel, algorithm, task.calls)
+        for task in tasks
+        for algorithm in algorithms_of(task.workload, isa)
     ]
 
 
 def kernel_module(workload: Tunable) -> tvm.IRModule:
-    """`workload` alone, in the form under which logs know it: tuning and building both ask here."""
+    """The module under which logs store `workload`; tuning and building both use it."""
     return single(canonical(workload))
 
 
 def kernel_name(workload: Tunable) -> str:
-    """The name under which journals know `workload`: equal if and only if `kernel_module` is."""
+    """The name of `workload` in logs: equal if and only if `kernel_module` is."""
     digest = tvm_ffi.structural_hash(kernel_module(workload)) % 2**32
     return f"{canonical(workload).name}_{digest:08x}"
 
 
 def single(workload: Tunable) -> tvm.IRModule:
-    """`workload` as it is, the only function of a module."""
+    """A module whose only function is `workload`, unchanged."""
     return tvm.IRModule({"main": workload.prim_func().with_attr("global_symbol", "main")})

@@ -1,4 +1,4 @@
-"""The database of a log: what is written is found again, and never under another workload."""
+"""The database of a log: records are found again, and never under another workload."""
 
 from pathlib import Path
 
@@ -46,16 +46,16 @@ def directory(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_the_fastest_form_is_found(directory: Path) -> None:
+def test_the_fastest_algorithm_is_found(directory: Path) -> None:
     write(directory, CONV, WINOGRAD, POOL)
     log = open_log(directory)
     assert log.tasks() == [
         Task(kernel_name(workload), canonical(workload), 0) for workload in (CONV, WINOGRAD, POOL)
     ]
-    form, record = log.record("conv", CONV)
-    assert (form, float(record.run_secs[0])) == (WINOGRAD, 1e-6)
-    function, words = log.schedule("conv", CONV)
-    assert words == str(WINOGRAD.tiles[0])
+    algorithm, record = log.record("conv", CONV)
+    assert (algorithm, float(record.run_secs[0])) == (WINOGRAD, 1e-6)
+    function, description = log.schedule("conv", CONV)
+    assert description == str(WINOGRAD.tiles[0])
     assert len(function.params) == len(CONV.prim_func().params)
     assert log.record("pool", POOL)[0] == POOL
     with pytest.raises(UserError, match="no record for the kernel other"):
@@ -65,7 +65,9 @@ def test_the_fastest_form_is_found(directory: Path) -> None:
 def test_records_never_stand_under_other_workloads(
     directory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Killed between its two files, a longer list keeps the old records, another one drops them."""
+    """If the process is killed between the two files, a longer list keeps the old records, and any
+    other list drops them.
+    """
     write(directory, CONV)
     replace = Path.replace
 

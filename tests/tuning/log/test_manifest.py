@@ -1,4 +1,4 @@
-"""A log says what it is for, and nothing else gets into it."""
+"""A log's manifest, and the refusal of trials that are not comparable."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from lprnet.support.errors import UserError
-from lprnet.tuning.log.manifest import Manifest, read_manifest, refuse_to_mix, write_manifest
+from lprnet.tuning.log.manifest import LogManifest, read_manifest, refuse_to_mix, write_manifest
 
-MANIFEST = Manifest(
+MANIFEST = LogManifest(
     target="broadwell",
     variant="fp32",
     networks=("a.safetensors abab",),

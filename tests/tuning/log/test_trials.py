@@ -1,4 +1,4 @@
-"""The journal keeps every whole trial, whatever ends the process that writes it."""
+"""The trial log keeps every complete trial, however the process that writes it ends."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lprnet.support.errors import UserError
-from lprnet.tuning.log.trials import Journal, Trial, read_trials
+from lprnet.tuning.log.trials import Trial, TrialLog, read_trials
 
 TRIALS = [
     Trial("conv", "00", 1e-4, None, [["trace"], [1e-4]]),
@@ -20,45 +20,45 @@ TRIALS = [
 @given(cut=st.integers(0, 400))
 def test_cut_anywhere(tmp_path_factory: pytest.TempPathFactory, cut: int) -> None:
     path = tmp_path_factory.mktemp("log") / "trials.jsonl"
-    journal = Journal(path)
-    journal.append(TRIALS)
-    journal.close()
+    trial_log = TrialLog(path)
+    trial_log.append(TRIALS)
+    trial_log.close()
     content = path.read_bytes()[:cut]
     path.write_bytes(content)
 
-    journal = Journal(path)
+    trial_log = TrialLog(path)
     whole = content.count(b"\n")
-    assert journal.trials == TRIALS[:whole]
-    journal.append(TRIALS[whole:])
-    journal.close()
+    assert trial_log.trials == TRIALS[:whole]
+    trial_log.append(TRIALS[whole:])
+    trial_log.close()
     assert read_trials(path) == TRIALS
 
 
 def test_one_run_at_a_time(tmp_path: Path) -> None:
-    journal = Journal(tmp_path / "trials.jsonl")
+    trial_log = TrialLog(tmp_path / "trials.jsonl")
     with pytest.raises(UserError, match="another run is tuning there"):
-        Journal(tmp_path / "trials.jsonl")
-    journal.append(TRIALS)
-    journal.compact([])
+        TrialLog(tmp_path / "trials.jsonl")
+    trial_log.append(TRIALS)
+    trial_log.compact([])
     with pytest.raises(UserError, match="another run is tuning there"):
-        Journal(tmp_path / "trials.jsonl")
-    journal.close()
-    Journal(tmp_path / "trials.jsonl").close()
+        TrialLog(tmp_path / "trials.jsonl")
+    trial_log.close()
+    TrialLog(tmp_path / "trials.jsonl").close()
 
 
 def test_compact_keeps_every_trial_and_the_best_records(tmp_path: Path) -> None:
     path = tmp_path / "trials.jsonl"
-    journal = Journal(path)
-    journal.append(TRIALS)
-    confirmed = replace(TRIALS[2], seconds=2.1e-5)
-    journal.compact([confirmed])
+    trial_log = TrialLog(path)
+    trial_log.append(TRIALS)
+    remeasured = replace(TRIALS[2], seconds=2.1e-5)
+    trial_log.compact([remeasured])
     more = Trial("pool", "01", 3e-5, None, [])
-    journal.append([more])
-    journal.close()
+    trial_log.append([more])
+    trial_log.close()
     assert read_trials(path) == [
         replace(TRIALS[0], record=None),
         TRIALS[1],
-        confirmed,
+        remeasured,
         more,
     ]
     assert list(tmp_path.iterdir()) == [path]

@@ -1,4 +1,4 @@
-"""The builder and the runner: a bad candidate is an error of its own, nothing else."""
+"""The builder and the runner: a bad candidate does not affect the others."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,14 +10,14 @@ from tvm import s_tir
 from tvm.s_tir import meta_schedule as ms
 
 from lprnet.compiler.codegen import tvm_target
-from lprnet.tuning.measurement.local import LocalBench
-from lprnet.tuning.measurement.measure import (
+from lprnet.tuning.measurement.kernel_timing import (
     Example,
     WrongResult,
     check,
     load_example,
     random_inputs,
 )
+from lprnet.tuning.measurement.local import LocalMeasurer
 from lprnet.tuning.space.tasks import kernel_module
 from schedules.workloads.float import Conv2d
 from schedules.workloads.integer import QuantizedConv2d
@@ -27,8 +27,8 @@ WORKLOAD = Conv2d(8, 10, 8, 1, 1, 8, 8, relu=False)
 
 
 @pytest.fixture(scope="module")
-def bench() -> Iterator[LocalBench]:
-    with LocalBench() as local:
+def measurer() -> Iterator[LocalMeasurer]:
+    with LocalMeasurer() as local:
         yield local
 
 
@@ -40,23 +40,23 @@ def scheduled() -> tvm.IRModule:
     return schedule.mod
 
 
-def build(bench: LocalBench, *modules: tvm.IRModule) -> list[ms.builder.BuilderResult]:
+def build(measurer: LocalMeasurer, *modules: tvm.IRModule) -> list[ms.builder.BuilderResult]:
     target = tvm_target(TARGET)
-    return list(bench.builder.build([ms.builder.BuilderInput(m, target) for m in modules]))
+    return list(measurer.builder.build([ms.builder.BuilderInput(m, target) for m in modules]))
 
 
-def test_build_errors_stay_where_they_are(bench: LocalBench) -> None:
+def test_build_errors_stay_where_they_are(measurer: LocalMeasurer) -> None:
     threaded = s_tir.Schedule(scheduled())
     threaded.parallel(threaded.get_loops(threaded.get_sblock("out"))[0])
-    good, bad, also_good = build(bench, scheduled(), threaded.mod, kernel_module(WORKLOAD))
+    good, bad, also_good = build(measurer, scheduled(), threaded.mod, kernel_module(WORKLOAD))
     assert Path(str(good.artifact_path)).is_file()
     assert Path(str(also_good.artifact_path)).is_file()
     assert bad.artifact_path is None
     assert "starts threads" in str(bad.error_msg)
 
 
-def test_results_are_checked_before_they_are_timed(bench: LocalBench, tmp_path: Path) -> None:
-    (built,) = build(bench, scheduled())
+def test_results_are_checked_before_they_are_timed(measurer: LocalMeasurer, tmp_path: Path) -> None:
+    (built,) = build(measurer, scheduled())
     inputs = random_inputs(scheduled()["main"])
     data, weight, bias = inputs
     right = np.einsum("hwc,cv->hwv", data, weight[0, 0, 0]) + bias
@@ -65,10 +65,10 @@ def test_results_are_checked_before_they_are_timed(bench: LocalBench, tmp_path: 
     Example(inputs, right + 1).save(paths[1])
     entry = ms.runner.RunnerInput(built.artifact_path, "cpu", [])
     missing = ms.runner.RunnerInput("/nowhere.so", "cpu", [])
-    good, bad = [f.result() for f in bench.runner(paths[0]).run([entry, missing])]
+    good, bad = [f.result() for f in measurer.runner(paths[0]).run([entry, missing])]
     assert 0 < float(good.run_secs[0]) < 1
     assert bad.run_secs is None
-    (wrong,) = [f.result() for f in bench.runner(paths[1]).run([entry])]
+    (wrong,) = [f.result() for f in measurer.runner(paths[1]).run([entry])]
     assert wrong.run_secs is None
     assert str(wrong.error_msg).startswith("WrongResult: differs")
 

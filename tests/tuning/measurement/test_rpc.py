@@ -11,7 +11,7 @@ from tvm.rpc.tracker import Tracker
 from lprnet.support.errors import UserError
 from lprnet.tuning.log.database import TRIALS
 from lprnet.tuning.log.trials import read_trials
-from lprnet.tuning.measurement.rpc import Fleet
+from lprnet.tuning.measurement.rpc import RpcMeasurer
 from tests.tuning.conftest import Small
 
 
@@ -36,17 +36,17 @@ def server(tracker: Tracker) -> Server:
 def test_a_server_dies_in_the_middle(tracker: Tracker, small: Small) -> None:
     servers = [server(tracker), server(tracker)]
     try:
-        with Fleet(f"127.0.0.1:{tracker.port}", "test") as fleet:
-            session = small.session()
-            session.run(4, fleet, lambda added: servers[0].terminate())
-            session.run(12, fleet, lambda added: None)
+        with RpcMeasurer(f"127.0.0.1:{tracker.port}", "test") as fleet:
+            tuner = small.tuner()
+            tuner.run(4, fleet, lambda added: servers[0].terminate())
+            tuner.run(12, fleet, lambda added: None)
             trials = read_trials(small.directory / TRIALS)
             assert len(trials) == 12
             assert [trial.error for trial in trials] == [None] * 12
 
             servers[1].terminate()
             with pytest.raises(UserError, match="No server .* is left"):
-                session.run(16, fleet, lambda added: None)
+                tuner.run(16, fleet, lambda added: None)
             assert len(read_trials(small.directory / TRIALS)) == 12
     finally:
         for each in servers:
@@ -55,12 +55,12 @@ def test_a_server_dies_in_the_middle(tracker: Tracker, small: Small) -> None:
 
 def test_nobody_there(tracker: Tracker, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="knows no server with the key 'test'"):
-        Fleet(f"127.0.0.1:{tracker.port}", "test")
+        RpcMeasurer(f"127.0.0.1:{tracker.port}", "test")
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         port = unused.getsockname()[1]
     with pytest.raises(UserError, match="no tracker answers there"):
-        Fleet(f"127.0.0.1:{port}", "test")
+        RpcMeasurer(f"127.0.0.1:{port}", "test")
     for address in ("localhost", ":9190", "localhost:port", "localhost:99999"):
         with pytest.raises(UserError, match="HOST:PORT"):
-            Fleet(address, "test")
+            RpcMeasurer(address, "test")

@@ -1,4 +1,4 @@
-"""Workers survive whatever a call does."""
+"""The pool survives calls that crash, hang or raise."""
 
 import ctypes
 import itertools
@@ -9,12 +9,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from lprnet.tuning.measurement.worker_pool import Failure, Workers
+from lprnet.tuning.measurement.worker_pool import Failure, WorkerPool
 
 
 @pytest.fixture(scope="module")
-def workers() -> Iterator[Workers]:
-    with Workers(2) as pool:
+def workers() -> Iterator[WorkerPool]:
+    with WorkerPool(2) as pool:
         yield pool
 
 
@@ -30,7 +30,7 @@ def behave(how: str) -> object:
     return os.getpid()
 
 
-def test_one_bad_call_costs_itself_alone(workers: Workers) -> None:
+def test_a_bad_call_does_not_affect_the_others(workers: WorkerPool) -> None:
     calls = ["well", "crash", "well", "hang", "exit", "raise", "well"]
     results = workers.map(behave, [(how,) for how in calls], 2.0)
     good = [isinstance(result, int) for result in results]
@@ -44,14 +44,16 @@ def test_one_bad_call_costs_itself_alone(workers: Workers) -> None:
     assert reasons["raise"] == "ValueError: no"
 
 
-def test_processes_live_on_between_calls(workers: Workers) -> None:
+def test_processes_live_on_between_calls(workers: WorkerPool) -> None:
     first = set(workers.map(behave, [("well",)] * 8, 5.0))
     second = set(workers.map(behave, [("well",)] * 8, 5.0))
     assert len(first | second) <= 2
     assert os.getpid() not in first
 
 
-def test_a_stopped_tuner_fails_nobody(workers: Workers, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stopped_tuner_times_no_call_out(
+    workers: WorkerPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     clock = itertools.count(step=100.0)
     monkeypatch.setattr("lprnet.tuning.measurement.worker_pool.time.monotonic", lambda: next(clock))
     (slept,) = workers.map(time.sleep, [(0.2,)], 5.0)
@@ -64,11 +66,11 @@ def affinity() -> set[int]:
 
 def test_pinned_to_cores() -> None:
     core = max(os.sched_getaffinity(0))
-    with Workers(1, frozenset({core})) as pinned:
+    with WorkerPool(1, frozenset({core})) as pinned:
         assert pinned.map(affinity, [()], 5.0) == [{core}]
 
 
-def test_everything_is_imported_before_the_first_call(workers: Workers) -> None:
+def test_everything_is_imported_before_the_first_call(workers: WorkerPool) -> None:
     (loaded,) = workers.map(loaded_modules, [()], 60.0)
     assert {
         "tvm.s_tir.tensor_intrin",

@@ -1,11 +1,11 @@
-"""What a trace chose is told as the scheduled loops have it."""
+"""The description of a trace agrees with the scheduled loops."""
 
 import pytest
 from tvm import s_tir
 
 from lprnet.compiler.targets import AVX2
 from lprnet.tuning.space.algorithms import Winograd
-from lprnet.tuning.space.describe_trace import ConvolutionChoice, choices
+from lprnet.tuning.space.describe_trace import ConvDecisions, decisions_of
 from lprnet.tuning.space.sketches import sketches
 from lprnet.tuning.space.tasks import single
 from schedules.dot4_intrinsics import GROUP
@@ -23,9 +23,9 @@ def extents(sch: s_tir.Schedule, block: str) -> list[int]:
 )
 def test_convolutions(workload: Conv2d | QuantizedConv2d) -> None:
     found = sketches(s_tir.Schedule(single(workload)), workload, AVX2)
-    chosen = [choices(sch.trace, workload) for sch in found]
+    chosen = [decisions_of(sch.trace, workload) for sch in found]
     for sch, choice in zip(found, chosen, strict=True):
-        assert isinstance(choice, ConvolutionChoice)
+        assert isinstance(choice, ConvDecisions)
         row_outer, column_outer, _, row, column, *tile, _ = extents(sch, "out")
         assert choice.tile == Tile(*tile)
         assert choice.bands == (row, column)
@@ -41,23 +41,23 @@ def test_convolutions(workload: Conv2d | QuantizedConv2d) -> None:
 
 
 @pytest.mark.parametrize(
-    ("workload", "words"),
+    ("workload", "phrase"),
     [
         (MaxPool(4, 6, 2, 16), "pixels x 1 vector"),
         (AveragePool(2, 6, 16, (4, 2), (4, 2)), "rows of the window unrolled"),
         (DequantizedAveragePool(2, 6, 16, (4, 2), (4, 2), 0.1), "rows of the window unrolled"),
     ],
 )
-def test_pools(workload: MaxPool | AveragePool | DequantizedAveragePool, words: str) -> None:
+def test_pools(workload: MaxPool | AveragePool | DequantizedAveragePool, phrase: str) -> None:
     for sch in sketches(s_tir.Schedule(single(workload)), workload, AVX2):
-        assert words in str(choices(sch.trace, workload))
+        assert phrase in str(decisions_of(sch.trace, workload))
 
 
 def test_differences_are_phrases_and_nothing_where_nothing_differs() -> None:
     manual = "1x6 pixels x 2 vectors"
-    same = ConvolutionChoice(Tile(1, 6, 2), (4, 2), (4, 2), 1, window_outside=True)
+    same = ConvDecisions(Tile(1, 6, 2), (4, 2), (4, 2), 1, window_outside=True)
     assert same.differences(manual, blocks=3) == []
-    other = ConvolutionChoice(Tile(2, 3, 2), (1, 2), (2, 4), 4, window_outside=False)
+    other = ConvDecisions(Tile(2, 3, 2), (1, 2), (2, 4), 4, window_outside=False)
     assert other.differences(manual, blocks=3) == [
         "keeps 2x3 pixels x 2 vectors in registers (12 accumulators) instead of "
         "1x6 pixels x 2 vectors",
@@ -68,7 +68,9 @@ def test_differences_are_phrases_and_nothing_where_nothing_differs() -> None:
     assert len(other.differences(manual, blocks=1)) == 3
 
 
-def test_winograd_forms_are_told_by_their_tile() -> None:
-    form = Winograd(Conv2d(6, 12, 16, 3, 1, 16, 16), 3, AVX2)
-    found = sketches(s_tir.Schedule(single(form)), form, AVX2)
-    assert [str(choices(sch.trace, form)) for sch in found] == [str(tile) for tile in form.tiles]
+def test_winograd_is_described_by_its_tile() -> None:
+    algorithm = Winograd(Conv2d(6, 12, 16, 3, 1, 16, 16), 3, AVX2)
+    found = sketches(s_tir.Schedule(single(algorithm)), algorithm, AVX2)
+    assert [str(decisions_of(sch.trace, algorithm)) for sch in found] == [
+        str(tile) for tile in algorithm.tiles
+    ]

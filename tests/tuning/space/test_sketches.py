@@ -1,4 +1,4 @@
-"""Whatever the search may choose is right, fits the registers, and needs no runtime."""
+"""Every candidate of the search space is right, fits the registers, and calls no runtime."""
 
 import subprocess
 from pathlib import Path
@@ -16,8 +16,8 @@ from tvm import s_tir
 import lprnet.tuning  # noqa: F401  before MetaSchedule is
 from lprnet.compiler.codegen import generate, tvm_target
 from lprnet.compiler.targets import TARGETS, Isa, Target, cpu_flags
-from lprnet.tuning.measurement.measure import check, random_inputs, run_kernel
-from lprnet.tuning.space.algorithms import Tunable, Winograd, definition
+from lprnet.tuning.measurement.kernel_timing import check, random_inputs, run_kernel
+from lprnet.tuning.space.algorithms import Tunable, Winograd, reference_of
 from lprnet.tuning.space.sketches import is_tunable, sketches, space_generator
 from lprnet.tuning.space.tasks import kernel_module
 from schedules.workloads.float import AveragePool, Conv2d, MaxPool, Normalise
@@ -38,9 +38,9 @@ def hwc(tensor: torch.Tensor) -> NDArray[np.float64]:
     return tensor[0].permute(1, 2, 0).numpy()
 
 
-def reference(form: Tunable, inputs: tuple[NDArray[np.float32], ...]) -> NDArray[np.float64]:
+def reference(algorithm: Tunable, inputs: tuple[NDArray[np.float32], ...]) -> NDArray[np.float64]:
     """By torch, in float64."""
-    workload = definition(form)
+    workload = reference_of(algorithm)
     match workload:
         case Conv2d() | QuantizedConv2d():
             data, weight, bias, *_ = inputs
@@ -97,7 +97,7 @@ def workloads(isa: Isa) -> st.SearchStrategy[Tunable]:
             ),
             st.sampled_from((2, 3, 6)),
             st.just(isa),
-        ).filter(lambda form: bool(form.tiles)),
+        ).filter(lambda algorithm: bool(algorithm.tiles)),
         st.builds(MaxPool, extents, st.integers(2, 9), st.integers(1, 2), channels),
         st.builds(
             AveragePool,

@@ -9,12 +9,18 @@ from lprnet.compiler.targets import AVX2, AVX512
 from lprnet.tuning.space.algorithms import (
     Tunable,
     Winograd,
+    algorithms_of,
     canonical,
-    definition,
-    forms,
     match_winograd,
+    reference_of,
 )
-from lprnet.tuning.space.tasks import Task, kernel_module, kernel_name, shared_tasks, with_forms
+from lprnet.tuning.space.tasks import (
+    Task,
+    kernel_module,
+    kernel_name,
+    shared_tasks,
+    with_algorithms,
+)
 from schedules.workloads.float import AveragePool, Conv2d, MaxPool
 from schedules.workloads.integer import DequantizedAveragePool, QuantizedConv2d
 
@@ -72,18 +78,21 @@ def test_networks_share_equal_kernels() -> None:
     assert shared_tasks([[conv, pool, linear]]) == [conv, pool, linear]
 
 
-def test_convolutions_have_the_forms_that_divide_them() -> None:
-    assert forms(CONV, AVX2) == [CONV, *(Winograd(CONV, outputs, AVX2) for outputs in (2, 3, 6))]
-    assert forms(CONV, AVX512) == [CONV]  # fewer channels than a vector
-    assert forms(POOL, AVX2) == [POOL]
-    expanded = with_forms([Task("conv", CONV, 2), Task("pool", POOL, 1)], AVX2)
+def test_convolutions_have_the_algorithms_that_divide_them() -> None:
+    assert algorithms_of(CONV, AVX2) == [
+        CONV,
+        *(Winograd(CONV, outputs, AVX2) for outputs in (2, 3, 6)),
+    ]
+    assert algorithms_of(CONV, AVX512) == [CONV]  # fewer channels than a vector
+    assert algorithms_of(POOL, AVX2) == [POOL]
+    expanded = with_algorithms([Task("conv", CONV, 2), Task("pool", POOL, 1)], AVX2)
     assert [task.calls for task in expanded] == [2, 2, 2, 2, 1]
-    assert {definition(task.workload) for task in expanded} == {CONV, POOL}
+    assert {reference_of(task.workload) for task in expanded} == {CONV, POOL}
 
 
 @pytest.mark.parametrize("relu", [True, False])
-def test_a_winograd_form_is_known_again(relu: bool) -> None:
-    form = Winograd(replace(CONV, relu=relu), 3, AVX2)
-    assert match_winograd(kernel_module(form)["main"], AVX2) == form
+def test_a_winograd_convolution_is_recognised(relu: bool) -> None:
+    algorithm = Winograd(replace(CONV, relu=relu), 3, AVX2)
+    assert match_winograd(kernel_module(algorithm)["main"], AVX2) == algorithm
     assert match_winograd(kernel_module(CONV)["main"], AVX2) is None
     assert match_winograd(kernel_module(POOL)["main"], AVX2) is None

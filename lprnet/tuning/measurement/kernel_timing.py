@@ -1,4 +1,4 @@
-"""Is a kernel right, and how long does it take: on this machine or over RPC, the same way."""
+"""Checks a kernel's result and times it, in the same way on this machine and over RPC."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,23 +10,24 @@ from numpy.typing import NDArray
 
 ENTRY = "main"
 BATCH_SECONDS = 1e-3
-"""One timed batch of calls: long against the clock, short against the scheduler's time slices, so
-that some batches run undisturbed on a shared machine."""
+"""Duration of one timed batch of calls: long against the clock's resolution, short against the
+scheduler's time slices, so that some batches run undisturbed on a shared machine.
+"""
 BATCHES = 20
 BUDGET_SECONDS = 0.1
-"""For slow kernels: fewer batches, at least `FEWEST`."""
-FEWEST = 3
+"""Of all batches. Slow kernels get fewer batches, at least `MIN_BATCHES`."""
+MIN_BATCHES = 3
 TOLERANCE = 1e-4
-"""Of the largest expected value; float sums in another order differ by some 1e-6 of it."""
+"""Relative to the largest expected value; float sums in another order differ by some 1e-6 of it."""
 
 
 class WrongResult(Exception):
-    """A kernel that computes something else."""
+    """A kernel computes something other than its unscheduled definition."""
 
 
 @dataclass(frozen=True)
 class Example:
-    """Inputs of a kernel and the output that its unscheduled form gives for them."""
+    """Inputs of a kernel and the output of its unscheduled definition for them."""
 
     inputs: tuple[NDArray[Any], ...]
     expected: NDArray[Any]
@@ -37,16 +38,18 @@ class Example:
 
 
 def load_example(path: Path) -> Example:
-    """What `Example.save` wrote."""
+    """Read what `Example.save` wrote."""
     with np.load(path) as arrays:
         inputs = tuple(arrays[f"arr_{index}"] for index in range(len(arrays.files) - 1))
         return Example(inputs, arrays["expected"])
 
 
 def random_inputs(function: tvm.tirx.PrimFunc, seed: int = 0) -> tuple[NDArray[Any], ...]:
-    """Values for all parameters of `function` but the last: uint8 of 7 bits, which no instruction
-    saturates with, other integers in +-127, floats in (-1, 1), but next to integers in +-0.001, so
-    that requantized sums use their whole range.
+    """Values for all parameters of `function` but the last, its output.
+
+    uint8 has 7 bits, with which no instruction saturates; other integers are in +-127. Floats are
+    in (-1, 1), or in +-0.001 if the kernel has int8 weights, so that requantized sums use their
+    whole range.
     """
     generator = np.random.default_rng(seed)
     *parameters, _ = function.params
@@ -69,10 +72,10 @@ def run_kernel(library: Any, device: Any, inputs: tuple[NDArray[Any], ...], out:
     return tensors
 
 
-def measure(library: Any, device: Any, example: Example) -> float:
-    """Seconds a call of `library`'s kernel takes: the minimum of many batches, after a warm-up.
+def time_kernel(library: Any, device: Any, example: Example) -> float:
+    """Seconds of one call of `library`'s kernel: the minimum of many batches, after a warm-up.
 
-    Raises `WrongResult` if its output is not what `example` expects.
+    Raises `WrongResult` if its output differs from `example`'s.
     """
     blank = np.full_like(example.expected, -1 if example.expected.dtype != np.uint8 else 255)
     tensors = run_kernel(library, device, example.inputs, blank)
@@ -82,14 +85,14 @@ def measure(library: Any, device: Any, example: Example) -> float:
         evaluator = library.time_evaluator(ENTRY, device, number=calls, repeat=batches)
         return np.array(evaluator(*tensors).results)
 
-    estimate = times(1, FEWEST).min()
+    estimate = times(1, MIN_BATCHES).min()
     calls = max(1, int(BATCH_SECONDS / estimate))
-    batches = int(np.clip(BUDGET_SECONDS / (calls * estimate), FEWEST, BATCHES))
+    batches = int(np.clip(BUDGET_SECONDS / (calls * estimate), MIN_BATCHES, BATCHES))
     return float(min(estimate, times(calls, batches).min()))
 
 
 def check(found: NDArray[Any], expected: NDArray[Any]) -> None:
-    """Raise `WrongResult` unless integers are equal and floats close."""
+    """Raise `WrongResult` unless integers are equal, and floats within `TOLERANCE`."""
     if expected.dtype.kind == "f":
         limit = TOLERANCE * float(np.abs(expected).max())
         error = float(np.abs(found - expected).max(initial=0.0))
