@@ -7,6 +7,7 @@ from rich.console import Console
 
 from lprnet.build import Request, build, build_tables
 from lprnet.compiler.targets import PORTABLE, TARGET_NAMES
+from lprnet.runtime.files_left_out import report_files_left_out
 from lprnet.support.cli import add_variant, run
 from lprnet.weights import DEFAULT_CHECKPOINT
 from schedules.apply import ORIGINS
@@ -39,6 +40,8 @@ def main() -> None:
         built, timing = build(Request(**vars(options)))
     for table in build_tables(built, timing):
         Console().print(table)
+    if options.calibration:
+        report_files_left_out([str(options.calibration)])
 
 
 if __name__ == "__main__":

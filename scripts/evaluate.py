@@ -7,6 +7,7 @@ from pathlib import Path
 
 from lprnet.measure.accuracy import evaluate
 from lprnet.measure.backends import BACKENDS
+from lprnet.runtime.files_left_out import report_files_left_out
 from lprnet.support import cli
 
 
@@ -20,6 +21,7 @@ def main() -> None:
     arguments = parser.parse_args()
     result = evaluate(arguments.file, arguments.data, arguments.backend, grammar=arguments.grammar)
     print(json.dumps(asdict(result), ensure_ascii=False) if arguments.json else result)
+    report_files_left_out([str(arguments.data)])
 
 
 if __name__ == "__main__":

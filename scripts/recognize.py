@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from lprnet.runtime.batch_reader import recognize
+from lprnet.runtime.image_io import MAX_PIXELS
 from lprnet.support import cli
 
 
@@ -15,6 +16,13 @@ def main() -> int:
     )
     parser.add_argument("--top", type=int, default=1, metavar="N", help="up to N texts an image")
     parser.add_argument("--grammar", action="store_true", help="prefer texts that are plates")
+    parser.add_argument(
+        "--max-pixels",
+        type=int,
+        default=MAX_PIXELS,
+        metavar="N",
+        help=f"refuse larger images, and those that cost as much to decode (default: {MAX_PIXELS})",
+    )
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_const", dest="form", const="json", default="text")
     form.add_argument("--csv", action="store_const", dest="form", const="csv")
@@ -25,6 +33,7 @@ def main() -> int:
         arguments.form,
         arguments.top,
         grammar=arguments.grammar,
+        max_pixels=arguments.max_pixels,
     )
 
 

@@ -23,6 +23,7 @@ def main() -> None:
 
         return write_contact_sheet(arguments.contact_sheet, arguments.seed)
     from lprnet.model.checkpoint import load_model
+    from lprnet.runtime.files_left_out import report_files_left_out
     from lprnet.training.data import read_labelled
     from lprnet.training.plot import plot_run
     from lprnet.training.train import LOG, Recipe, train
@@ -37,6 +38,8 @@ def main() -> None:
     if arguments.plot:
         plot_run(arguments.output / LOG, arguments.plot)
     print(weights)
+    if arguments.data:
+        report_files_left_out([str(arguments.data)])
 
 
 if __name__ == "__main__":

@@ -17,7 +17,8 @@ import numpy as np
 
 from lprnet.measure.backends import Logits, open_backend
 from lprnet.runtime.decode import Plate, decode
-from lprnet.runtime.image_io import list_images, read_image
+from lprnet.runtime.files_left_out import report_files_left_out
+from lprnet.runtime.image_io import MAX_PIXELS, list_images, read_image
 from lprnet.support.errors import UserError
 
 BUILDS = Path("build")
@@ -96,7 +97,12 @@ class _Progress:
 
 
 def read_files(
-    logits: Logits, paths: Sequence[Path], top: int = 1, *, grammar: bool = False
+    logits: Logits,
+    paths: Sequence[Path],
+    top: int = 1,
+    *,
+    grammar: bool = False,
+    max_pixels: int = MAX_PIXELS,
 ) -> Iterator[Reading]:
     """Each of `paths` in order with its at most `top` plates; an unreadable one has its error.
 
@@ -109,7 +115,7 @@ def read_files(
         pixels, errors = {}, {}
         for path in chunk:
             try:
-                pixels[path] = read_image(path)
+                pixels[path] = read_image(path, max_pixels)
             except UserError as error:
                 errors[path] = str(error)
         decoding = time.thread_time() - began
@@ -142,16 +148,19 @@ def recognize(
     top: int = 1,
     *,
     grammar: bool = False,
+    max_pixels: int = MAX_PIXELS,
 ) -> int:
     """Print the plates on `images` (files, directories, patterns) as `text`, `csv` or `json`.
 
     Text and CSV have a line a plate, written as it is read; JSON is one object at the end. Errors,
-    progress and the artifact's name go to stderr. Returns an exit code. Raises `UserError` for an
-    artifact that is missing or does not load, a directory or pattern without images, and `top`
-    below 1.
+    progress, the artifact's name and files left out go to stderr. Returns an exit code. Raises
+    `UserError` for an artifact that is missing or does not load, a directory or pattern without
+    images, and `top` or `max_pixels` below 1.
     """
     if top < 1:
         raise UserError(f"--top {top} asks for no plate; give 1 or more")
+    if max_pixels < 1:
+        raise UserError(f"--max-pixels {max_pixels} allows no image; give 1 or more")
     paths = list_images(images)
     artifact = artifact or default_artifact()
     logits = open_backend(artifact, "tvm")
@@ -160,7 +169,7 @@ def recognize(
     if form == "csv":
         table.writerow(CSV_HEADER)
     readings = []
-    for reading in read_files(logits, paths, top, grammar=grammar):
+    for reading in read_files(logits, paths, top, grammar=grammar, max_pixels=max_pixels):
         readings.append(reading)
         if reading.error:
             print("error:", reading.error, file=sys.stderr)
@@ -171,6 +180,7 @@ def recognize(
     if form == "json":
         content = {"artifact": str(artifact), "images": [asdict(reading) for reading in readings]}
         print(json.dumps(content, ensure_ascii=False))
+    report_files_left_out(images)
     failed = sum(reading.error is not None for reading in readings)
     return NONE_READ if failed == len(readings) else SOME_FAILED if failed else ALL_READ
 

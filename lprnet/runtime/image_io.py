@@ -1,8 +1,8 @@
 """From image files to the network's input: find, read, resize, normalise.
 
 Pixels equal `cv2.imread` in its default mode, which is what the checkpoint was trained on: 8-bit
-BGR; grey is repeated; alpha is dropped and the colour stored under it kept; 16 bits are cut to
-their upper 8; an EXIF orientation is applied.
+BGR; grey is repeated; alpha is dropped and the colour stored under it kept (a TIFF's is multiplied
+by it); 16 bits are cut to their upper 8 (a TIFF's are rounded); an EXIF orientation is applied.
 """
 
 import glob
@@ -16,40 +16,79 @@ from numpy.typing import NDArray
 
 from lprnet.model.preprocessing import OFFSET, SCALE
 from lprnet.runtime.alphabet import INDEX
-from lprnet.runtime.image_header import image_size
+from lprnet.runtime.image_formats.picture import UnreadFormat
+from lprnet.runtime.image_header import FORMATS, still_picture
 from lprnet.support.errors import UserError
 
 HEIGHT, WIDTH = 24, 94
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp"})
-MAX_PIXELS = 64_000_000
-"""The largest photo that is decoded: 192 MB of pixels."""
-MAX_BYTES = 4 * MAX_PIXELS
-"""The largest file that is read: no BMP of `MAX_PIXELS` needs more."""
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
+MAX_PIXELS = 16_000_000
+"""The largest picture that is decoded unless more are asked for: a photo of a phone, a hundred
+times a plate. Decoding one takes at most 2 seconds and, with its file, 250 MB."""
+BYTES_A_PIXEL = 4
+"""The largest file that is read is one of `MAX_PIXELS` uncompressed."""
 
 
-def read_image(path: Path) -> NDArray[np.uint8]:
-    """The JPEG, PNG or BMP at `path` as `(24, 94, 3)` uint8 BGR.
+def read_image(path: Path, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
+    """The JPEG, PNG, BMP, WebP or TIFF at `path` as `(24, 94, 3)` uint8 BGR.
 
-    Any size is resized bilinearly without keeping its proportions, as the reference does. Raises
-    `UserError` for a file that is missing, empty, too large, truncated, damaged or no image.
+    Any size of at most `max_pixels` is resized bilinearly without keeping its proportions, as the
+    reference does. Raises `UserError` for a file that is missing, empty, too large, truncated,
+    damaged, an animation or no image.
     """
-    content = _content(path)
+    return decode_image(_content(path, max_pixels), f"the image file {path}", max_pixels)
+
+
+def decode_image(content: bytes, name: str, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
+    """The image file `content` as `read_image` returns it; errors call it `name`."""
+    if len(content) > BYTES_A_PIXEL * max_pixels:
+        raise UserError(_too_large(name, max_pixels))
     try:
-        width, height = image_size(content)
+        picture = still_picture(content)
+    except UnreadFormat as error:
+        raise UserError(f"{name} {error}, which is not read; save it as JPEG or PNG") from error
     except ValueError as error:
-        raise UserError(f"the image file {path} {error}; copy it again or leave it out") from error
-    if not 0 < width * height <= MAX_PIXELS:
+        raise UserError(f"{name} {error}; copy it again or leave it out") from error
+    del content
+    if not 0 < picture.width * picture.height <= max_pixels:
         raise UserError(
-            f"the image file {path} has {width}x{height} pixels; give one of at least one pixel "
-            f"and at most {MAX_PIXELS // 1_000_000} million"
+            f"{name} has {picture.width}x{picture.height} pixels; give one of at least one pixel "
+            f"and at most {max_pixels:,} (max_pixels), best the plate alone"
+        )
+    if picture.cost > max_pixels:
+        raise UserError(
+            f"{name} takes as long or as much memory to decode as {picture.cost:,} pixels of a "
+            f"plain JPEG, and at most {max_pixels:,} are allowed (max_pixels); save it as one"
         )
     try:
-        image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
+        image = cv2.imdecode(np.frombuffer(picture.content, np.uint8), cv2.IMREAD_COLOR)
     except cv2.error:
         image = None
     if image is None:
-        raise UserError(f"the image file {path} is damaged; copy it again or leave it out")
+        raise UserError(f"{name} is damaged; copy it again or leave it out")
     return resize(image.astype(np.uint8, copy=False))
+
+
+def as_pixels(image: object, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
+    """An image file by its path, the bytes of one, or `(H, W, 3)` uint8 BGR as `(24, 94, 3)`.
+
+    Raises `UserError` for anything else, as for what `read_image` and `resize` refuse.
+    """
+    if isinstance(image, np.ndarray):
+        return resize(image)
+    if isinstance(image, (str, os.PathLike)):
+        return read_image(Path(image), max_pixels)
+    if isinstance(image, (bytes, bytearray, memoryview)):
+        return decode_image(bytes(image), "the encoded image", max_pixels)
+    hint = ""
+    if image is None:
+        hint = " (cv2.imread returns None for a file that it cannot read)"
+    elif hasattr(image, "convert"):
+        hint = " (of a PIL image: np.asarray(image.convert('RGB'))[:, :, ::-1])"
+    raise UserError(
+        "an image is a path, the bytes of an image file or a (height, width, 3) uint8 BGR array, "
+        f"not {type(image).__name__}{hint}"
+    )
 
 
 def resize(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -75,10 +114,10 @@ def normalise(images: NDArray[np.uint8]) -> NDArray[np.float32]:
 def list_images(arguments: Sequence[str]) -> list[Path]:
     """The files that `arguments` name, in their order, each file once.
 
-    A directory stands for the images right in it and a pattern (`*`, `?`, `[`) for what it
-    matches, both sorted; anything else stands for itself, whether it exists or not, so that one
-    wrong name among many is met when it is read. Raises `UserError` for a directory or pattern
-    without images.
+    A directory stands for the images right in it, hidden ones apart, and a pattern (`*`, `?`, `[`)
+    for what it matches, both sorted; anything else stands for itself, whether it exists or not, so
+    that one wrong name among many is met when it is read. Raises `UserError` for a directory or
+    pattern without images.
     """
     paths: list[Path] = []
     for argument in arguments:
@@ -91,7 +130,7 @@ def list_images(arguments: Sequence[str]) -> list[Path]:
         else:
             found = [path]
         if not found:
-            raise UserError(f"{argument} holds no JPEG, PNG or BMP file; name images or another")
+            raise UserError(f"{argument} holds no {FORMATS} file; name images or another")
         paths += found
     return list(dict.fromkeys(paths))
 
@@ -111,21 +150,27 @@ def label_of(path: Path) -> str:
 
 def _in_directory(directory: Path) -> list[Path]:
     try:
-        return sorted(path for path in directory.iterdir() if path.suffix.lower() in SUFFIXES)
+        return sorted(
+            path
+            for path in directory.iterdir()
+            if path.suffix.lower() in SUFFIXES and path.name[0] != "."
+        )
     except OSError as error:
         raise UserError(f"cannot list the directory {directory}: {error.strerror}") from error
 
 
-def _content(path: Path) -> bytes:
+def _content(path: Path, max_pixels: int) -> bytes:
     try:
         if not path.is_file():
             kind = "not a file" if path.exists() else "missing"
             raise UserError(f"the image file {path} is {kind}; check the path")
-        if path.stat().st_size > MAX_BYTES:
-            raise UserError(
-                f"the image file {path} is larger than {MAX_BYTES // 1_000_000} MB; give a "
-                "smaller one"
-            )
+        if path.stat().st_size > BYTES_A_PIXEL * max_pixels:
+            raise UserError(_too_large(f"the image file {path}", max_pixels))
         return path.read_bytes()
     except OSError as error:
         raise UserError(f"cannot read the image file {path}: {error.strerror}") from error
+
+
+def _too_large(name: str, max_pixels: int) -> str:
+    most = BYTES_A_PIXEL * max_pixels
+    return f"{name} has more than {most:,} bytes, {BYTES_A_PIXEL} for each of max_pixels"

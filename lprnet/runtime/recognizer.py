@@ -29,6 +29,8 @@ ALIGNMENT = 64
 HUGE_PAGE = 2 << 20
 """Bytes, on x86-64."""
 UINT8 = np.dtype(np.uint8)
+Image = str | os.PathLike[str] | bytes | NDArray[np.uint8]
+"""What `Recognizer.read` takes."""
 BATCH = 64
 """Images a call of the artifact: enough to make Python's share vanish, little memory."""
 
@@ -111,20 +113,22 @@ class Recognizer:
         parts = list(run(self._logits, chunks))
         return np.concatenate(parts) if parts else np.empty((0, CLASSES, 18), np.float32)
 
-    def read(self, image: str | os.PathLike[str] | NDArray[np.uint8]) -> Plate:
-        """The plate on one image: a file, or uint8 pixels `(H, W, 3)` BGR of any size."""
-        return self.read_many([image])[0]
+    def read(self, image: Image, *, max_pixels: int | None = None) -> Plate:
+        """The plate on one image: a file by its path, the bytes of an image file, or uint8 pixels
+        `(H, W, 3)` BGR of any size.
 
-    def read_many(
-        self, images: Sequence[str | os.PathLike[str] | NDArray[np.uint8]]
-    ) -> list[Plate]:
+        A file of more than `max_pixels` (16 million) is refused. Raises `UserError` for a bad one.
+        """
+        return self.read_many([image], max_pixels=max_pixels)[0]
+
+    def read_many(self, images: Sequence[Image], *, max_pixels: int | None = None) -> list[Plate]:
         """The plates on many images, in their order. Raises `UserError` at the first bad one."""
-        from lprnet.runtime.image_io import read_image, resize
+        from lprnet.runtime.image_io import MAX_PIXELS, as_pixels
 
-        pixels = [
-            resize(image) if isinstance(image, np.ndarray) else read_image(Path(image))
-            for image in images
-        ]
+        if images is None or isinstance(images, (str, bytes, bytearray, memoryview, os.PathLike)):
+            raise UserError("read_many takes a list of images; give one image to read")
+        most = MAX_PIXELS if max_pixels is None else max_pixels
+        pixels = [as_pixels(image, most) for image in images]
         return greedy(self.logits(np.stack(pixels))) if pixels else []
 
     def _logits(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -92,6 +92,23 @@ def test_user_errors(directory: Path) -> None:
         recognize(["photos"], top=0)
     with pytest.raises(UserError, match="holds no JPEG"):
         recognize(["build"])
+    with pytest.raises(UserError, match="--max-pixels 0"):
+        recognize(["photos"], max_pixels=0)
+
+
+def test_files_left_out_are_named_at_the_end(
+    directory: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (directory / "photos" / "notes.txt").touch()
+    (directory / "photos" / "._好.png").touch()
+    assert recognize(["photos"]) == 1
+    assert "were left out: notes.txt" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_max_pixels(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert recognize(["photos/好.png"], max_pixels=24 * 94 - 1) == 2
+    assert "has 94x24 pixels" in capsys.readouterr().err
+    assert recognize(["photos/好.png"], max_pixels=24 * 94) == 0
 
 
 def test_many_files_come_in_their_order(

@@ -2,7 +2,6 @@
 
 import os
 import struct
-import zlib
 from pathlib import Path
 
 import cv2
@@ -10,57 +9,27 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
+from PIL import Image as PillowImage
 
 from lprnet.model import lprnet as model
 from lprnet.runtime import image_io as images
-from lprnet.runtime.image_header import image_size
-from lprnet.runtime.image_io import label_of, list_images, normalise, read_image, resize
+from lprnet.runtime.files_left_out import report_files_left_out
+from lprnet.runtime.image_header import still_picture
+from lprnet.runtime.image_io import (
+    as_pixels,
+    label_of,
+    list_images,
+    normalise,
+    read_image,
+    resize,
+)
 from lprnet.support.errors import UserError
 from tests.conftest import RealData
+from tests.runtime.image_files import Image, bmp, chunk, encode, oriented, picture, png
 
-Image = NDArray[np.uint8]
 hostile = settings(
     max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-
-
-def picture(height: int = 24, width: int = 94, channels: int = 3) -> Image:
-    return np.random.default_rng(7).integers(0, 256, (height, width, channels), dtype=np.uint8)
-
-
-def encode(suffix: str, image: NDArray[np.uint8] | NDArray[np.uint16]) -> bytes:
-    return cv2.imencode(suffix, image)[1].tobytes()
-
-
-def chunk(kind: bytes, body: bytes) -> bytes:
-    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-
-
-def png(
-    width: int, height: int, depth: int, colour: int, rows: bytes, palette: bytes = b""
-) -> bytes:
-    """A PNG by hand, for what OpenCV's writer cannot make; `rows` have their filter bytes."""
-    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
-    plte = chunk(b"PLTE", palette) if palette else b""
-    body = chunk(b"IHDR", header) + plte + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
-    return b"\x89PNG\r\n\x1a\n" + body
-
-
-def bmp(width: int, height: int, bits: int, pixels: bytes, *, core: bool = False) -> bytes:
-    if core:
-        info = struct.pack("<IHHHH", 12, width, height, 1, bits)
-    else:
-        info = struct.pack("<IiiHHIIiiII", 40, width, height, 1, bits, 0, 0, 0, 0, 0, 0)
-    start = 14 + len(info)
-    return b"BM" + struct.pack("<IHHI", start + len(pixels), 0, 0, start) + info + pixels
-
-
-def oriented(jpeg: bytes, orientation: int) -> bytes:
-    """`jpeg` with an EXIF segment that holds nothing but an orientation."""
-    tiff = b"II*\0" + struct.pack("<IHHHIHHI", 8, 1, 0x0112, 3, 1, orientation, 0, 0)
-    body = b"Exif\0\0" + tiff
-    return jpeg[:2] + b"\xff\xe1" + struct.pack(">H", len(body) + 2) + body + jpeg[2:]
 
 
 def write(path: Path, content: bytes) -> Path:
@@ -209,7 +178,8 @@ def test_bytes_after_the_image_are_allowed(suffix: str, tmp_path: Path) -> None:
 def test_progressive_jpeg_with_restarts(tmp_path: Path) -> None:
     options = [cv2.IMWRITE_JPEG_PROGRESSIVE, 1, cv2.IMWRITE_JPEG_RST_INTERVAL, 2]
     jpeg = cv2.imencode(".jpg", picture(48, 188), options)[1].tobytes()
-    assert image_size(jpeg) == (188, 48)
+    still = still_picture(jpeg)
+    assert (still.width, still.height) == (188, 48)
     path = write(tmp_path / "x.jpg", jpeg)
     np.testing.assert_array_equal(read_image(path), reference(path))
 
@@ -220,21 +190,22 @@ def test_decompression_bombs_are_refused_unread(tmp_path: Path) -> None:
         bmp(1, 64_000_001, 0, b""),
         encode(".jpg", picture()).replace(struct.pack(">HH", 24, 94), b"\xff\xff\xff\xff", 1),
     ):
-        with pytest.raises(UserError, match="at most 64 million"):
+        with pytest.raises(UserError, match="at most 16,000,000"):
             read_image(write(tmp_path / "bomb", content))
     with pytest.raises(UserError, match="at least one pixel"):
         read_image(write(tmp_path / "empty.png", png(0, 5, 8, 2, b"")))
     huge = tmp_path / "huge.jpg"
     with huge.open("wb") as file:
-        file.truncate(images.MAX_BYTES + 1)
-    with pytest.raises(UserError, match="larger than 256 MB"):
+        file.truncate(images.BYTES_A_PIXEL * images.MAX_PIXELS + 1)
+    with pytest.raises(UserError, match="has more than 64,000,000 bytes"):
         read_image(huge)
 
 
 WRONG = {
     "empty": (b"", "is empty"),
-    "text": (b"not an image at all", "is not a JPEG, PNG or BMP image"),
-    "gif": (b"GIF89a" + bytes(50), "is not a JPEG, PNG or BMP image"),
+    "text": (b"not an image at all", "is not a JPEG, PNG, BMP, WebP or TIFF image"),
+    "gif": (b"GIF89a" + bytes(50), "is a file of the format GIF, which is not read; save it as"),
+    "avif": (b"\0\0\0\x20ftypavif" + bytes(50), "is a file of the format AVIF, which is not"),
     "jpeg without a frame": (b"\xff\xd8\xff\xd9", "holds no picture"),
     "png without a header": (b"\x89PNG\r\n\x1a\n" + chunk(b"IEND", b""), "truncated|no picture"),
     "png, damaged": (
@@ -275,10 +246,10 @@ def test_damaged_bytes_never_escape(data: st.DataObject, suffix: str, tmp_path: 
     for _ in range(data.draw(st.integers(1, 4))):
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
     try:
-        size = image_size(bytes(content))
+        still = still_picture(bytes(content))
     except ValueError:
         return
-    assume(size[0] * size[1] < 1_000_000)
+    assume(still.width * still.height < 1_000_000)
     try:
         image = read_image(write(tmp_path / "x", bytes(content)))
     except UserError:
@@ -286,14 +257,25 @@ def test_damaged_bytes_never_escape(data: st.DataObject, suffix: str, tmp_path: 
     assert image.shape == (24, 94, 3)
 
 
-@given(start=st.sampled_from([b"", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"BM"]), rest=st.binary())
+STARTS = [
+    b"",
+    b"\xff\xd8\xff",
+    b"\x89PNG\r\n\x1a\n",
+    b"BM",
+    b"II*\0",
+    b"MM\0*",
+    b"RIFF\0\0\0\0WEBP",
+]
+
+
+@given(start=st.sampled_from(STARTS), rest=st.binary())
 @hostile
 def test_any_bytes(start: bytes, rest: bytes) -> None:
     try:
-        width, height = image_size(start + rest)
+        still = still_picture(start + rest)
     except ValueError:
         return
-    assert min(width, height) >= 0
+    assert min(still.width, still.height) >= 0
 
 
 # ---- arrays, names, lists
@@ -343,7 +325,7 @@ def test_list_images(tmp_path: Path) -> None:
     assert names("x" * 5000) == ["x" * 5000]
     (tmp_path / "empty").mkdir()
     for wrong in (f"{directory}/empty", f"{directory}/*.gif", f"{directory}/*.txt"):
-        with pytest.raises(UserError, match="holds no JPEG, PNG or BMP"):
+        with pytest.raises(UserError, match="holds no JPEG, PNG, BMP, WebP or TIFF"):
             list_images([wrong])
 
 
@@ -359,3 +341,55 @@ def test_label_of(name: str, label: str) -> None:
 def test_no_label(name: str) -> None:
     with pytest.raises(UserError, match="not named after its plate"):
         label_of(Path(name))
+
+
+def test_hidden_files_of_a_folder_are_skipped(tmp_path: Path) -> None:
+    """macOS leaves `._photo.jpg` beside each file that it copies; it is no image."""
+    for name in ("._photo.jpg", ".hidden.png", "photo.jpg", "a.webp", "b.TIF"):
+        (tmp_path / name).touch()
+    assert [path.name for path in list_images([str(tmp_path)])] == ["a.webp", "b.TIF", "photo.jpg"]
+    hidden = tmp_path / ".hidden.png"
+    assert list_images([str(hidden)]) == [hidden], "a file that is named is meant"
+
+
+def test_files_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("a.jpg", ".DS_Store", "b.avif", "c.txt"):
+        (tmp_path / name).touch()
+    (tmp_path / "folder").mkdir()
+    folder = str(tmp_path)
+    report_files_left_out([folder, f"{folder}/c.txt", folder])
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"{folder}: 2 of its files are not named like")
+    assert line.endswith("were left out: b.avif, c.txt")
+    for number in range(7):
+        (tmp_path / f"d{number}.txt").touch()
+    report_files_left_out([folder])
+    assert capsys.readouterr().err.endswith(": b.avif, c.txt, d0.txt, d1.txt, d2.txt and 4 more\n")
+
+
+# ---- what the API takes
+
+
+def test_as_pixels_takes_paths_bytes_and_arrays(tmp_path: Path) -> None:
+    content = encode(".png", picture())
+    path = write(tmp_path / "x.png", content)
+    for image in (path, str(path), content, bytearray(content), memoryview(content), picture()):
+        np.testing.assert_array_equal(as_pixels(image), picture())
+    with pytest.raises(UserError, match="the encoded image is truncated"):
+        as_pixels(content[:-20])
+    with pytest.raises(UserError, match="the encoded image has more than 400 bytes"):
+        as_pixels(content, max_pixels=100)
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        (None, r"not NoneType \(cv2\.imread returns None"),
+        (PillowImage.new("RGB", (94, 24)), r"not Image \(of a PIL image: np\.asarray"),
+        (7, "not int$"),
+        ([1, 2], "not list$"),
+    ],
+)
+def test_as_pixels_refuses_the_rest(image: object, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        as_pixels(image)

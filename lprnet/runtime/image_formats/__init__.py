@@ -1,0 +1,1 @@
+"""What an image file says of itself, read before anything is decoded: a module a format."""

@@ -1,0 +1,69 @@
+"""JPEG (ITU T.81, annex B): a chain of marker segments, entropy-coded data between them."""
+
+import re
+import struct
+
+from lprnet.runtime.image_formats.picture import MAX_PARTS, TOO_MANY_PARTS, Picture
+
+SIGNATURE = b"\xff\xd8\xff"
+
+MARKER = re.compile(rb"\xff([^\x00\x01\xd0-\xd7\xff])")
+"""The start of a segment: neither a stuffed 0xFF, a marker without a length (TEM, restarts) nor a
+fill byte."""
+FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+"""The SOFn markers; the three left out are tables (DHT, JPG, DAC)."""
+ARITHMETIC_FRAMES = frozenset(range(0xC9, 0xD0)) - {0xCC}
+EOI, SOS = 0xD9, 0xDA
+EXIF = 0xE1
+IGNORED = frozenset({*range(0xE1, 0xEE), 0xEF, 0xFE})
+"""APP1 to APP15 and comments. APP0 and APP14 say how colours are stored, so they stay, and so does
+the first APP1 with EXIF data."""
+
+SCANS_A_PICTURE = 25
+"""Scans that together cost as much as the picture may; encoders make about ten."""
+MIN_SCAN_PIXELS = 1 << 14
+"""A scan of fewer pixels costs as much: its tables are built anew."""
+ARITHMETIC_COST = 4
+"""Measured: arithmetic decoding of a pixel against Huffman decoding."""
+
+
+def still_jpeg(content: bytes) -> Picture:
+    """The first picture in `content`: what follows it (MPO) is left out.
+
+    Raises `ValueError` for a file without a frame or that ends before its end-of-image marker.
+    """
+    size, scans, arithmetic, has_exif = None, 0, False, False
+    kept, kept_from = [], 0
+    position = 2
+    for _ in range(MAX_PARTS):
+        found = MARKER.search(content, position)
+        if found is None:
+            raise ValueError("is truncated")
+        marker, position = found[1][0], found.end()
+        if marker == EOI:
+            break
+        (length,) = struct.unpack_from(">H", content, position)
+        if length < 2:
+            raise ValueError("is damaged (the length of a segment is wrong)")
+        if marker in FRAMES and size is None:
+            height, width = struct.unpack_from(">HH", content, position + 3)
+            size = (width, height)
+            arithmetic = marker in ARITHMETIC_FRAMES
+        elif marker == SOS:
+            scans += 1
+        elif marker == EXIF and not has_exif and content.startswith(b"Exif\0\0", position + 2):
+            has_exif = True
+        elif marker in IGNORED:
+            kept.append(content[kept_from : found.start()])
+            kept_from = position + length
+        position += length
+    else:
+        raise ValueError(TOO_MANY_PARTS)
+    if size is None:
+        raise ValueError("holds no picture")
+    kept.append(content[kept_from:position])
+    pixels = size[0] * size[1]
+    cost = pixels
+    if scans > SCANS_A_PICTURE:
+        cost = max(pixels, MIN_SCAN_PIXELS) * scans // SCANS_A_PICTURE
+    return Picture(*size, b"".join(kept), cost * (ARITHMETIC_COST if arithmetic else 1))
