@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from lprnet.runtime.recognizer import Recognizer
 
 __all__ = ["Plate", "Recognizer"]
+__version__ = "0.2.0"
 
 
 def __getattr__(name: str) -> object:

@@ -44,7 +44,7 @@ BLUE, ORANGE = "#0072B2", "#D55E00"
 
 
 @dataclass(frozen=True)
-class Request:
+class SweepOptions:
     """What the user asked for."""
 
     checkpoint: Path
@@ -86,7 +86,7 @@ class Outcome:
 
 
 @subnormals_as_zero()
-def run_sweep(request: Request) -> Outcome:
+def run_sweep(request: SweepOptions) -> Outcome:
     """Price every cut, prune to every budget, build and read with each result, then time them all.
 
     Raises `UserError` for a bad checkpoint, image, budget, step or loss.
@@ -128,7 +128,7 @@ def run_sweep(request: Request) -> Outcome:
     return Outcome(measured, measured[points.index(best)])
 
 
-def _check(request: Request) -> None:
+def _check(request: SweepOptions) -> None:
     """Raises `UserError` for numbers that make no sense."""
     if request.step < 1 or not 0 <= request.loss <= 100:
         raise UserError("a step must be at least 1 and an accuracy loss between 0 and 100.")
@@ -188,7 +188,8 @@ def table(outcome: Outcome) -> Table:
 
 
 def plot(outcome: Outcome, picture: Path) -> None:
-    """Accuracy against work and against latency, as a PNG. Raises `UserError` as `replacing`."""
+    """Accuracy against work and against latency, as PNG, SVG or PDF, which its
+    ending names. Raises `UserError` as `replacing`."""
     matplotlib.use("Agg")
     figure = Figure(figsize=(9, 4), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
@@ -219,4 +220,4 @@ def plot(outcome: Outcome, picture: Path) -> None:
     left.set_ylabel("plates read exactly, %")
     left.legend()
     with replacing(picture) as unfinished:
-        figure.savefig(unfinished, dpi=120, format="png")
+        figure.savefig(unfinished, dpi=120, format=picture.suffix[1:])

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from lprnet.runtime.image_header import FORMATS
 from lprnet.runtime.image_io import SUFFIXES
+from lprnet.support.file_names import printable
 
 NAMED = 5
 """Files named for each folder."""
@@ -25,7 +26,7 @@ def report_files_left_out(arguments: Sequence[str]) -> None:
         if names:
             more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
             print(
-                f"{folder}: {len(names)} of its files are not named like a {FORMATS} image and "
-                f"were left out: {', '.join(names[:NAMED])}{more}",
+                f"{printable(folder)}: {len(names)} of its files are not named like a {FORMATS} image and "
+                f"were left out: {printable(', '.join(names[:NAMED]))}{more}",
                 file=sys.stderr,
             )

@@ -1,19 +1,21 @@
-"""What the scripts share: the options that name a variant, and how they end: the right exit code,
-and one sentence for a mistake of the user.
+"""How every command ends: the right exit code, and one sentence for a mistake of the user.
+
+Imports only what Python itself has loaded already, so that Ctrl-C is handled from the start.
 """
 
+import errno
+import io
 import os
 import signal
 import sys
-from argparse import ArgumentParser
 from collections.abc import Callable
+from contextlib import suppress
+from types import FrameType
 from typing import NoReturn
 
 from lprnet.support.errors import UserError
+from lprnet.support.file_names import printable
 
-QUANTIZED = ("static", "weights")
-PRUNED = ("structured", "unstructured", "depth-aware")
-"""What a variant's two options take; the first is what they mean without a value."""
 USER_ERROR = 2
 INTERRUPTED = 128 + 2
 """What a shell reports for a process that ended with SIGINT."""
@@ -23,47 +25,121 @@ PIPE_CLOSED = 128 + 13
 """What a shell reports for a process that ended with SIGPIPE."""
 
 
+class OutputError(OSError):
+    """The operating system does not take what is written to stdout."""
+
+
+class _Output(io.FileIO):
+    """The file of stdout, whose errors can be told from those of any other file."""
+
+    def write(self, data: object) -> int | None:  # type: ignore[override]
+        try:
+            return super().write(data)  # type: ignore[arg-type]
+        except OSError as error:
+            raise OutputError(*error.args) from error
+
+
 def run(main: Callable[[], int | None]) -> NoReturn:
     """Call `main` and exit with what it returns (`None` is 0).
 
-    A `UserError` becomes one line on stderr and exit code 2, Ctrl-C exit code 130, `kill` 143, and
-    a reader of our output who leaves early (`| head`) exit code 141; anything else is a defect and
-    keeps its traceback. Whichever it is, what was half-written is removed. Output is UTF-8 whatever
-    the locale; bytes of a file name that are not pass through.
+    A `UserError` becomes one line on stderr and exit code 2, and so does a stdout that is closed
+    or cannot be written (a full disk). Ctrl-C gives exit code 130, `kill` 143, and a reader of our
+    output who leaves early (`| head`) 141. Anything else is a defect and keeps its traceback.
+    Whichever it is, what was half-written is removed. Output is UTF-8 whatever the locale. A closed
+    stderr is replaced by /dev/null.
     """
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(encoding="utf-8", errors="surrogateescape")  # type: ignore[union-attr]
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))
+    received: list[int] = []
+    """Signals: code that they interrupt, such as TVM's, may turn their exceptions into others."""
+    before = _handle_signals(received)
     try:
-        status = main() or 0
+        _prepare_streams()
+        try:
+            status = main() or 0
+        except SystemExit as end:  # argparse, after --help
+            if received:
+                raise
+            status = end.code if isinstance(end.code, int) else 0
         sys.stdout.flush()
-    except UserError as error:
-        print("error:", " ".join(str(error).split()), file=sys.stderr)
-        status = USER_ERROR
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        status = INTERRUPTED
-    except BrokenPipeError:
-        # Python flushes stdout once more at exit; give that somewhere to go.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        status = PIPE_CLOSED
+    except BaseException as error:
+        expected = _status_of(error, received)
+        if expected is None:
+            raise
+        status = expected
+    for number, handler in before.items():
+        # No traceback out of Python's own exit; a notebook lives on and gets its handlers back.
+        _set_handler(number, handler if hasattr(sys, "ps1") else signal.SIG_DFL)
     sys.exit(status)
 
 
-def add_variant(parser: ArgumentParser) -> None:
-    """Let `parser` take `--quantized` and `--pruned`, None where they are not given."""
-    parser.add_argument(
-        "--quantized",
-        nargs="?",
-        const=QUANTIZED[0],
-        choices=QUANTIZED,
-        help="int8: weights and activations (static, the default) or weights alone",
-    )
-    parser.add_argument(
-        "--pruned",
-        nargs="?",
-        const=PRUNED[0],
-        choices=PRUNED,
-        help="whole channels (structured, the default), the smallest 90 %% of all weights "
-        "(unstructured), or 20, 90 and 90 %% of them by depth (depth-aware)",
-    )
+def _handle_signals(received: list[int]) -> dict[int, object]:
+    """Let Ctrl-C and `kill` raise, noted in `received`. Returns the handlers that this replaces."""
+
+    def interrupt(number: int, _: FrameType | None) -> None:
+        received.append(number)
+        raise KeyboardInterrupt
+
+    before: dict[int, object] = {}
+    for number in (signal.SIGINT, signal.SIGTERM):
+        old = signal.getsignal(number)
+        # A shell's background job ignores SIGINT; outside the main thread nothing can be set.
+        if old not in (signal.SIG_IGN, None) and _set_handler(number, interrupt):
+            before[number] = old
+    return before
+
+
+def _set_handler(number: int, handler: object) -> bool:
+    """Whether `handler` could be set: only the main thread may."""
+    try:
+        signal.signal(number, handler)  # type: ignore[arg-type]
+    except ValueError:
+        return False
+    return True
+
+
+def _prepare_streams() -> None:
+    """UTF-8 streams on open files. Raises `UserError` where stdout is closed."""
+    # The number of a closed stream would be that of the next file opened, and messages go into it.
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
+        pass
+    os.close(number)
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115
+    if sys.stdout is None:
+        raise UserError("stdout is closed; send it to a file or to /dev/null")
+    if type(sys.stderr) is io.TextIOWrapper:  # a notebook's is not
+        sys.stderr.reconfigure(encoding="utf-8", errors="surrogateescape")
+    if type(sys.stdout) is io.TextIOWrapper:
+        sys.stdout.flush()
+        sys.stdout = io.TextIOWrapper(
+            io.BufferedWriter(_Output(sys.stdout.fileno(), "w", closefd=False)),
+            encoding="utf-8",
+            errors="surrogateescape",
+            line_buffering=sys.stdout.line_buffering,
+            write_through=sys.stdout.write_through,
+        )
+
+
+def _status_of(error: BaseException, received: list[int]) -> int | None:
+    """The exit code for `error`, with its sentence printed; None for a defect."""
+    if received or isinstance(error, KeyboardInterrupt):
+        if signal.SIGTERM in received:
+            return TERMINATED
+        _say("interrupted")
+        return INTERRUPTED
+    if isinstance(error, UserError):
+        _say(f"error: {' '.join(str(error).split())}")
+        return USER_ERROR
+    if isinstance(error, OutputError):
+        # Python flushes stdout once more at exit; give that somewhere to go.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if error.errno == errno.EPIPE:
+            return PIPE_CLOSED
+        _say(f"error: stdout cannot be written ({error.strerror}); choose another place")
+        return USER_ERROR
+    return None
+
+
+def _say(message: str) -> None:
+    """Print one line on stderr, if that can be written."""
+    with suppress(OSError):
+        print(printable(message), file=sys.stderr, flush=True)

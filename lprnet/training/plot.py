@@ -14,8 +14,8 @@ BLUE, ORANGE = "#0072B2", "#D55E00"
 
 
 def plot_run(log: Path, picture: Path) -> None:
-    """Draw `log` (written by `lprnet.training.train`) as a PNG. Raises `UserError` for a log
-    without lines.
+    """Draw `log` (written by `lprnet.training.train`) as PNG, SVG or PDF, which the ending
+    of `picture` names. Raises `UserError` for a log without lines.
 
     Left axis: mean CTC loss per character since the line before, logarithmic. Right axis: exactly
     read validation plates in percent.
@@ -41,4 +41,4 @@ def plot_run(log: Path, picture: Path) -> None:
     right.set_ylabel("validation plates read exactly, %", color=ORANGE)
     right.set_ylim(0, 100.5)
     with replacing(picture) as partial:
-        figure.savefig(partial, dpi=120, format="png")
+        figure.savefig(partial, dpi=120, format=picture.suffix[1:])

@@ -23,6 +23,8 @@ from lprnet.model.lprnet import POSITIONS, LPRNet, calibrate_context_means
 from lprnet.model.subnormals import subnormals_as_zero
 from lprnet.runtime.alphabet import BLANK
 from lprnet.runtime.decode import greedy
+from lprnet.support.atomic_file import made_folder
+from lprnet.support.errors import UserError
 from lprnet.synthetic.render import render
 from lprnet.training.data import Batch, Item, batches, collate
 from lprnet.training.log import append_log, open_log
@@ -165,6 +167,7 @@ def train(
     recipe: Recipe,
     directory: Path,
     resume: bool = False,
+    overwrite: bool = False,
     checkpoint: LPRNet | None = None,
     own: list[Item] | None = None,
     show: Callable[[str], None] = tqdm.write,
@@ -173,18 +176,46 @@ def train(
 
     Beside it, `state.pt` is renewed every `save_seconds`, and `log.csv` gets one line per
     validation. `resume` goes on from `state.pt`; its seed counts, not the recipe's. Raises
-    `UserError` where there is nothing to resume.
+    `UserError` where there is nothing to resume, where `directory` holds a run and neither `resume`
+    nor `overwrite` is set, and where it cannot be written.
     """
-    directory.mkdir(parents=True, exist_ok=True)
-    path = directory / STATE
-    state = load(path, recipe.weight_decay) if resume else begin(recipe, checkpoint)
+    if resume:
+        state = load(directory / STATE, recipe.weight_decay)
+    else:
+        if not overwrite:
+            _refuse_to_replace(directory)
+        state = begin(recipe, checkpoint)
+    with made_folder(directory):
+        _train_from(state, recipe, directory, own or [], show)
+    return directory / WEIGHTS
+
+
+def _refuse_to_replace(directory: Path) -> None:
+    there = [name for name in (STATE, WEIGHTS, LOG) if (directory / name).exists()]
+    if there:
+        raise UserError(
+            f"{directory} holds a training run ({', '.join(there)}); go on with it with --resume, "
+            "replace it with --overwrite, or choose another --output"
+        )
+
+
+def _train_from(
+    state: TrainState,
+    recipe: Recipe,
+    directory: Path,
+    own: list[Item],
+    show: Callable[[str], None],
+) -> None:
+    """The steps that are left."""
     open_log(directory / LOG, state.step)
     plates = [render(VALIDATION_SEED, i) for i in range(recipe.validation_plates)]
     calibration = collate([render(state.seed, i) for i in range(CALIBRATION_PLATES)]).images
-    feed = batches(state.seed, state.step, recipe.steps, recipe.batch, own or [], recipe.workers)
+    feed = batches(state.seed, state.step, recipe.steps, recipe.batch, own, recipe.workers)
     saved = time.monotonic()
     losses: list[float] = []
-    bar = tqdm(feed, total=recipe.steps, initial=state.step, unit="step", mininterval=5.0)
+    bar = tqdm(
+        feed, total=recipe.steps, initial=state.step, unit="step", mininterval=5.0, disable=None
+    )
     for batch in bar:
         losses.append(train_step(state, batch, recipe))
         bar.set_postfix(loss=f"{losses[-1]:.3f}", refresh=False)
@@ -201,4 +232,3 @@ def train(
             save(state, directory / STATE)
             save_model(state.averaged(), directory / WEIGHTS)
             saved = time.monotonic()
-    return directory / WEIGHTS

@@ -72,7 +72,7 @@ def convergence(trials: list[Trial], tasks: list[Task]) -> list[float]:
 
 
 def plot_convergence(result: TuningResult, picture: Path) -> None:
-    """Draw best-so-far milliseconds a plate over the trials as a PNG."""
+    """Draw best-so-far milliseconds a plate over the trials as PNG, SVG or PDF."""
     matplotlib.use("Agg")
     curve = convergence(read_trials(result.directory / TRIALS), result.tasks)
     figure = Figure(figsize=(8, 4.5), layout="constrained")
@@ -85,4 +85,4 @@ def plot_convergence(result: TuningResult, picture: Path) -> None:
     made = result.manifest
     axes.set_title(f"{made.target} {made.variant}, seed {made.seed}, {made.cpu}")
     with replacing(picture) as partial:
-        figure.savefig(partial, dpi=120, format="png")
+        figure.savefig(partial, dpi=120, format=picture.suffix[1:])

@@ -42,7 +42,7 @@ MIN_BATCH = 4
 
 
 @dataclass(frozen=True)
-class Request:
+class TuningOptions:
     """What the user asked for."""
 
     checkpoints: Sequence[Path]
@@ -74,7 +74,7 @@ class TuningResult:
 
 
 @subnormals_as_zero()
-def tune(request: Request) -> TuningResult:
+def tune(request: TuningOptions) -> TuningResult:
     """Tune what `request` asks for until its log has that many trials.
 
     Raises `UserError` for every user error.
@@ -139,7 +139,7 @@ class _Tuned:
         )
 
 
-def _networks(request: Request, target: Target) -> list[_Tuned]:
+def _networks(request: TuningOptions, target: Target) -> list[_Tuned]:
     """The default model, then the user's checkpoints, lowered as in a build."""
     sources: list[tuple[Path, Path | None]] = [(DEFAULT_CHECKPOINT, None)]
     sources += [(file, request.calibration) for file in request.checkpoints or [DEFAULT_CHECKPOINT]]
@@ -154,7 +154,7 @@ def _networks(request: Request, target: Target) -> list[_Tuned]:
     return networks
 
 
-def _manifest(request: Request, target: Target, networks: Sequence[_Tuned]) -> LogManifest:
+def _manifest(request: TuningOptions, target: Target, networks: Sequence[_Tuned]) -> LogManifest:
     """The manifest of a new log."""
     after_schedule: tuple[tvm.transform.Pass, ...] = (KeepLocalsOnStack(),)
     return LogManifest(
@@ -173,7 +173,7 @@ def _manifest(request: Request, target: Target, networks: Sequence[_Tuned]) -> L
 
 
 def _measurer(
-    request: Request, target: Target
+    request: TuningOptions, target: Target
 ) -> contextlib.AbstractContextManager[LocalMeasurer | RpcMeasurer]:
     if request.tracker is not None and request.key is not None:
         return RpcMeasurer(request.tracker, request.key)

@@ -12,7 +12,15 @@ import pytest
 from lprnet.compression.prune.width_search import Cut
 from lprnet.measure.timing import Accuracy, Record, record
 from lprnet.reports import pruning_sweep as sweep_report
-from lprnet.reports.pruning_sweep import Measured, Outcome, Request, as_json, plot, run_sweep, table
+from lprnet.reports.pruning_sweep import (
+    Measured,
+    Outcome,
+    SweepOptions,
+    as_json,
+    plot,
+    run_sweep,
+    table,
+)
 from lprnet.support.errors import UserError
 from lprnet.synthetic.render import sample_plates
 from lprnet.weights import DEFAULT_CHECKPOINT
@@ -46,7 +54,7 @@ def test_every_point_is_built_read_and_timed(plates: Path, monkeypatch: pytest.M
     """Pricing takes minutes and has its own tests; here one cut is on offer."""
     cut = Cut("backbone.4.block.4", 16, 1.0)
     monkeypatch.setattr(sweep_report, "price_cuts", lambda *_: [cut])
-    outcome = run_sweep(Request(DEFAULT_CHECKPOINT, None, plates, (84.0,), 8, 100.0))
+    outcome = run_sweep(SweepOptions(DEFAULT_CHECKPOINT, None, plates, (84.0,), 8, 100.0))
     unpruned, pruned = outcome.measured
     assert not unpruned.widths
     assert pruned.widths == {cut.name: cut.width}
@@ -60,13 +68,13 @@ def test_every_point_is_built_read_and_timed(plates: Path, monkeypatch: pytest.M
 @pytest.mark.parametrize(("step", "loss"), [(0, 0.5), (8, -1.0), (8, math.nan)])
 def test_senseless_steps_and_losses_are_refused(step: int, loss: float, plates: Path) -> None:
     with pytest.raises(UserError, match="step"):
-        run_sweep(Request(DEFAULT_CHECKPOINT, None, plates, None, step, loss))
+        run_sweep(SweepOptions(DEFAULT_CHECKPOINT, None, plates, None, step, loss))
 
 
 @pytest.mark.parametrize("budget", [0.0, -3.0, math.nan, math.inf])
 def test_senseless_budgets_are_refused(budget: float, plates: Path) -> None:
     with pytest.raises(UserError, match="budget is a positive number"):
-        run_sweep(Request(DEFAULT_CHECKPOINT, None, plates, (28.0, budget), 8, 0.5))
+        run_sweep(SweepOptions(DEFAULT_CHECKPOINT, None, plates, (28.0, budget), 8, 0.5))
 
 
 def test_what_programs_and_people_get(tmp_path: Path) -> None:

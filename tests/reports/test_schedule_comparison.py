@@ -17,8 +17,8 @@ from lprnet.measure.timing import record
 from lprnet.reports.schedule_comparison import compare
 from lprnet.reports.schedule_comparison.compare import (
     Comparison,
+    ComparisonOptions,
     KernelTimes,
-    Request,
     kernel_times,
 )
 from lprnet.reports.schedule_comparison.render import as_json, describe, plot, tables
@@ -158,7 +158,7 @@ def test_an_integer_kernel_is_compared_with_the_integer_peak(
 
 
 def test_what_cannot_be_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    request = Request(DEFAULT_CHECKPOINT, None, None, None, "broadwell", tmp_path)
+    request = ComparisonOptions(DEFAULT_CHECKPOINT, None, None, None, "broadwell", tmp_path)
     with pytest.raises(UserError, match="broadwell/fp32: holds no tuning log"):
         compare.compare(request)
     flags = frozenset(find_target("broadwell").flags) - {"fma"}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-PRELUDE = """
+PRELUDE = """import sys
 from lprnet.support.cli import run
 from lprnet.support.errors import UserError
 def main():
@@ -100,3 +100,136 @@ def test_unknown_attribute() -> None:
 
     with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
         lprnet.Nothing  # noqa: B018
+
+
+def shell(command: str, body: str) -> subprocess.CompletedProcess[bytes]:
+    """`command` in a shell, in which `"$PYTHON" -c "$CODE"` is a process whose `main` is `body`."""
+    return subprocess.run(
+        ["sh", "-c", command],
+        capture_output=True,
+        env={**os.environ, "PYTHON": sys.executable, "CODE": PRELUDE.format(body=body)},
+        check=False,
+        timeout=60,
+    )
+
+
+@pytest.mark.parametrize("lines", [1, 100_000])
+def test_a_full_disk_is_a_sentence(lines: int) -> None:
+    body = f'print("plate\\n" * {lines})'
+    result = shell('"$PYTHON" -c "$CODE" > /dev/full', body)
+    assert result.returncode == 2
+    assert result.stderr == (
+        b"error: stdout cannot be written (No space left on device); choose another place\n"
+    )
+
+
+def test_closed_streams() -> None:
+    """A closed stdout is refused before any work; without stderr the work is done in silence."""
+    result = shell('"$PYTHON" -c "$CODE" >&-', "raise RuntimeError")
+    assert (result.returncode, result.stderr.count(b"\n")) == (2, 1)
+    assert b"stdout is closed" in result.stderr
+    result = shell('"$PYTHON" -c "$CODE" 2>&-', 'print("plate"); print("x", file=sys.stderr)')
+    assert (result.returncode, result.stdout) == (0, b"plate\n")
+    result = shell('"$PYTHON" -c "$CODE" <&- >&- 2>&-', "pass")
+    assert result.returncode == 2
+
+
+def test_no_file_gets_the_number_of_a_closed_stream(tmp_path: Path) -> None:
+    """Or what C code writes to stderr would go into it."""
+    body = f"file = open({str(tmp_path / 'a')!r}, 'w'); print(file.fileno())"
+    for command in ('"$PYTHON" -c "$CODE" 2>&-', '"$PYTHON" -c "$CODE" <&-'):
+        assert int(shell(command, body).stdout) > 2
+
+
+def test_streams_of_a_notebook_and_another_thread() -> None:
+    """Neither streams without `reconfigure` nor a thread that may set no handler are an error."""
+    code = (
+        "import io, sys, threading\n"
+        "from lprnet.support.cli import run\n"
+        "class Stream(io.TextIOBase):\n"
+        "    def write(self, text): return sys.__stdout__.write(text)\n"
+        "sys.stdout = Stream()\n"
+        "sys.stderr = Stream()\n"
+        "def cell():\n"
+        "    try:\n"
+        "        run(lambda: print('plate'))\n"
+        "    except SystemExit as end:\n"
+        "        print('ended with', end.code)\n"
+        "cell()\n"
+        "thread = threading.Thread(target=cell)\n"
+        "thread.start()\n"
+        "thread.join()\n"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout.splitlines() == ["plate", "ended with 0"] * 2
+
+
+def test_a_notebook_gets_its_handlers_back() -> None:
+    code = (
+        "import signal, sys\n"
+        "sys.ps1 = 'In: '\n"
+        "from lprnet.support.cli import run\n"
+        "before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)\n"
+        "try:\n"
+        "    run(lambda: None)\n"
+        "except SystemExit:\n"
+        "    pass\n"
+        "assert before == (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM))\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize(
+    "swallowed",
+    [
+        "raise RuntimeError('TVM says: Traceback ...')",
+        "sys.exit(1)",
+        "raise UserError('no')",
+    ],
+)
+def test_an_interrupt_stays_one_when_code_between_makes_it_another_error(swallowed: str) -> None:
+    lines = (
+        "import os, signal",
+        "try:",
+        "    os.kill(os.getpid(), signal.SIGINT)",
+        "    signal.pause()",
+        "except KeyboardInterrupt:",
+        f"    {swallowed}",
+    )
+    result = listening(*lines)
+    assert (result.returncode, result.stderr) == (130, b"interrupted\n")
+
+
+def listening(*lines: str) -> subprocess.CompletedProcess[bytes]:
+    """`lines` as `main`, in a process that Ctrl-C reaches: a shell starts background jobs, these
+    tests perhaps among them, deaf to it.
+    """
+    code = "import signal, sys\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
+    code += PRELUDE.format(body="\n    ".join(lines))
+    return subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, check=False, timeout=60
+    )
+
+
+def test_messages_are_one_printable_line() -> None:
+    r"""A file name may hold anything; a terminal obeys escape sequences."""
+    result = python(r'raise UserError("caf\udce9\x1b[31m.jpg is\n no image\x07")')
+    assert result.stderr == b"error: caf\\xe9\\x1b[31m.jpg is no image\\x07\n"
+
+
+@pytest.mark.parametrize("failure", ["raise ValueError", "raise KeyboardInterrupt", "sys.exit(1)"])
+def test_a_failure_leaves_no_folder(tmp_path: Path, failure: str) -> None:
+    (tmp_path / "there").mkdir()
+    place = tmp_path / "there" / "made" / "too" / "file"
+    lines = (
+        "from pathlib import Path",
+        "from lprnet.support.atomic_file import replacing",
+        f"with replacing(Path({str(place)!r})) as partial:",
+        "    partial.write_text('half')",
+        f"    {failure}",
+    )
+    assert listening(*lines).returncode in (1, 130)
+    assert list((tmp_path / "there").iterdir()) == []
+    assert listening(*lines[:-1]).returncode == 0
+    assert place.read_text() == "half"

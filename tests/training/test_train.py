@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -191,6 +192,32 @@ def test_resuming_nothing_or_garbage_is_the_users_mistake(tmp_path: Path) -> Non
         train(SMALL, tmp_path, resume=True)
     with pytest.raises(UserError, match="no log"):
         plot_run(tmp_path / "absent.csv", tmp_path / "run.png")
+
+
+def test_a_run_is_not_replaced_unasked(tmp_path: Path) -> None:
+    """Weights, state and log of hours; each of them alone is enough to ask first."""
+    for name in (STATE, WEIGHTS, LOG):
+        directory = tmp_path / name
+        directory.mkdir()
+        (directory / name).write_bytes(b"hours")
+        with pytest.raises(UserError, match=rf"holds a training run \({name}\).*--overwrite"):
+            train(SMALL, directory)
+        assert (directory / name).read_bytes() == b"hours"
+    one_step = replace(SMALL, steps=1)
+    train(one_step, tmp_path / STATE, overwrite=True)
+    assert load_model(tmp_path / STATE / WEIGHTS)
+    with pytest.raises(UserError, match=WEIGHTS):
+        train(one_step, tmp_path / STATE)
+
+
+def test_what_cannot_begin_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no run to resume"):
+        train(SMALL, tmp_path / "absent", resume=True)
+    (tmp_path / "file").touch()
+    for place in (tmp_path / "file", tmp_path / "file" / "run", Path("/proc/self/absent")):
+        with pytest.raises(UserError, match="cannot be written"):
+            train(SMALL, place)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def test_fine_tuning_starts_from_the_checkpoint(tmp_path: Path) -> None:

@@ -32,13 +32,22 @@ def draw_all(report: Report) -> dict[str, bytes]:
             "kernels.png": kernels(report),
             "plates.png": contact_sheet(report),
         }
-        return {name: _png(figure) for name, figure in figures.items()}
+        return {name: _drawn(figure, "png") for name, figure in figures.items()}
 
 
 def write_all(report: Report, folder: Path) -> None:
     """Write all pictures into `folder`. Raises `UserError` where that is impossible."""
     for name, content in draw_all(report).items():
         write_bytes(folder / name, content)
+
+
+def write_pareto(report: Report, path: Path) -> None:
+    """Write `pareto` as PNG, SVG or PDF, which the ending of `path` names. Raises `UserError` where
+    that is impossible.
+    """
+    matplotlib.use("Agg")
+    with matplotlib.rc_context({"font.size": 15}):
+        write_bytes(path, _drawn(pareto(report), path.suffix[1:]))
 
 
 def pareto(report: Report) -> Figure:
@@ -199,10 +208,9 @@ def _percent(line: Line) -> float:
     return 100 * accuracy.correct / accuracy.total
 
 
-def _png(figure: Figure) -> bytes:
-    """Without the version of matplotlib, so that equal pictures are equal files."""
+def _drawn(figure: Figure, file_format: str) -> bytes:
+    """Without the version of matplotlib, so that equal pictures are equal PNG files."""
     buffer = BytesIO()
-    figure.savefig(
-        buffer, dpi=100, format="png", bbox_inches="tight", metadata={"Software": "lprnet"}
-    )
+    metadata = {"Software": "lprnet"} if file_format == "png" else None
+    figure.savefig(buffer, dpi=100, format=file_format, bbox_inches="tight", metadata=metadata)
     return buffer.getvalue()

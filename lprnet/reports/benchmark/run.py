@@ -29,7 +29,7 @@ RENDERED = 400
 
 
 @dataclass(frozen=True)
-class Request:
+class ReportOptions:
     """What the user asked for."""
 
     checkpoint: Path
@@ -51,7 +51,7 @@ class Plates:
     """Whether an image is none of those that constants were calibrated on."""
 
 
-def run(request: Request) -> Report:
+def run(request: ReportOptions) -> Report:
     """Measure everything.
 
     Raises `UserError` for anything that the user can mend.

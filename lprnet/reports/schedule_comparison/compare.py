@@ -41,7 +41,7 @@ TIMED = ("none", "auto", "manual")
 
 
 @dataclass(frozen=True)
-class Request:
+class ComparisonOptions:
     """What the user asked for."""
 
     checkpoint: Path
@@ -101,7 +101,7 @@ class Comparison:
 
 
 @subnormals_as_zero()
-def compare(request: Request) -> Comparison:
+def compare(request: ComparisonOptions) -> Comparison:
     """Time all schedules of what `request` names, on one core of this machine.
 
     Raises `UserError` for anything that the user can mend.
@@ -192,7 +192,7 @@ def kernel_times(
 
 
 def _end_to_end(
-    network: Network, request: Request, target: Target, images: NDArray[np.uint8]
+    network: Network, request: ComparisonOptions, target: Target, images: NDArray[np.uint8]
 ) -> dict[str, NDArray[np.float64]]:
     """Milliseconds a plate of four artifacts, in turns, by origin."""
     with tempfile.TemporaryDirectory() as folder:

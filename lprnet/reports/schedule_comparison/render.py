@@ -84,7 +84,7 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
 
 
 def plot(comparison: Comparison, picture: Path) -> None:
-    """Draw each convolution's share of the peak, by schedule, as a PNG."""
+    """Draw each convolution's share of the peak, by schedule, as PNG, SVG or PDF."""
     matplotlib.use("Agg")
     kernels = [kernel for kernel in comparison.kernels if kernel.task.workload.macs]
     rows = np.arange(len(kernels))
@@ -102,7 +102,7 @@ def plot(comparison: Comparison, picture: Path) -> None:
     axes.set_title(f"{comparison.target} {comparison.variant}")
     axes.legend(loc="lower right")
     with replacing(picture) as partial:
-        figure.savefig(partial, dpi=120, format="png")
+        figure.savefig(partial, dpi=120, format=picture.suffix[1:])
 
 
 def _peaks(comparison: Comparison) -> str:

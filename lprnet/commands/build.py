@@ -1,0 +1,67 @@
+"""Build an artifact: a checkpoint becomes one small shared object, verified and timed."""
+
+from argparse import ArgumentParser, Namespace
+
+from lprnet.commands.arguments import (
+    SCHEDULES,
+    TARGETS,
+    add_calibration,
+    add_checkpoint,
+    add_variant,
+    output_folder,
+)
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Let `parser` take the flags."""
+    add_checkpoint(
+        parser,
+        "a state dict (.pth, .safetensors), or ONNX: float32, or static int8 in QDQ form",
+    )
+    add_variant(parser)
+    add_calibration(parser)
+    parser.add_argument(
+        "--target",
+        choices=(*TARGETS, "portable"),
+        default="native",
+        help="the CPU to compile for: this machine's (native), a named one, or code for AVX2, "
+        "AVX-512 and VNNI in one artifact (portable)",
+    )
+    parser.add_argument(
+        "--schedule",
+        choices=SCHEDULES,
+        default="manual",
+        help="of each kernel: written by hand (manual), found by `tune` (auto), the faster of the "
+        "two as timed here (hybrid), or TVM's plain loops (none)",
+    )
+    parser.add_argument(
+        "--output",
+        type=output_folder,
+        default="build",
+        metavar="DIR",
+        help="the artifact and its manifest go here",
+    )
+
+
+def run(options: Namespace) -> None:
+    """Build, then print what was built."""
+    from rich.console import Console
+
+    from lprnet.build import Request, build, build_tables
+    from lprnet.commands.tables import print_tables
+    from lprnet.runtime.files_left_out import report_files_left_out
+
+    request = Request(
+        checkpoint=options.checkpoint,
+        quantized=options.quantized,
+        pruned=options.pruned,
+        target=options.target,
+        schedule=options.schedule,
+        calibration=options.calibration,
+        output=options.output,
+    )
+    with Console(stderr=True).status("building"):
+        built, timing = build(request)
+    print_tables(build_tables(built, timing))
+    if options.calibration:
+        report_files_left_out([str(options.calibration)])

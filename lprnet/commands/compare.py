@@ -1,0 +1,67 @@
+"""Compare schedules kernel by kernel: none, automatic, manual, and the faster of the two."""
+
+from argparse import ArgumentParser, Namespace
+
+from lprnet.commands.arguments import (
+    PICTURES,
+    TARGETS,
+    add_calibration,
+    add_checkpoint,
+    add_variant,
+    input_folder,
+    output_file,
+)
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Let `parser` take the flags."""
+    add_checkpoint(parser, "what to compile, as for build")
+    add_variant(parser)
+    add_calibration(parser)
+    parser.add_argument(
+        "--target", choices=TARGETS, default="native", help="the CPU whose code is timed here"
+    )
+    parser.add_argument(
+        "--logs",
+        type=input_folder,
+        metavar="DIR",
+        help="of tune (default: tuning_logs, or else the logs that ship)",
+    )
+    parser.add_argument(
+        "--plot",
+        type=output_file(*PICTURES),
+        metavar="FILE.png",
+        help="draw shares of the peak (default: no drawing)",
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object on stdout")
+
+
+def run(options: Namespace) -> None:
+    """Compare, then print and draw."""
+    import json
+
+    from rich.console import Console
+
+    from lprnet.commands.tables import print_tables
+    from lprnet.reports.schedule_comparison.compare import ComparisonOptions, compare
+    from lprnet.reports.schedule_comparison.render import as_json, describe, plot, tables
+    from lprnet.tuning import LOGS
+
+    asked = ComparisonOptions(
+        checkpoint=options.checkpoint,
+        calibration=options.calibration,
+        quantized=options.quantized,
+        pruned=options.pruned,
+        target=options.target,
+        logs=options.logs or LOGS,
+    )
+    with Console(stderr=True).status("building and timing every schedule"):
+        comparison = compare(asked)
+    if options.plot:
+        plot(comparison, options.plot)
+    if options.json:
+        print(json.dumps(as_json(comparison), indent=2))
+        return
+    print_tables(tables(comparison))
+    for sentence in describe(comparison):
+        print(sentence)

@@ -1,0 +1,76 @@
+"""From a command line to the verb that it names."""
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+
+from lprnet.commands.parser import Parser
+from lprnet.support.errors import UserError
+
+VERBS = (
+    "build",
+    "recognize",
+    "evaluate",
+    "tune",
+    "compare",
+    "report",
+    "train",
+    "sweep",
+    "predict",
+)
+OURS = ("lprnet", "relay_passes", "schedules")
+
+
+def execute(arguments: Sequence[str], verb: str | None = None) -> int | None:
+    """Do what `arguments` say; the first is the verb unless `verb` is given. Returns an exit code.
+
+    Raises `UserError` for anything that the user can mend.
+    """
+    if verb is None:
+        if not arguments or arguments[0] not in VERBS:
+            _top_level().parse_args(arguments)
+        name, *arguments = arguments
+        program = f"lprnet {name}"
+    else:
+        name, program = verb, Path(sys.argv[0]).name
+    module = _module(name)
+    options = verb_parser(name, program).parse_args(arguments)
+    try:
+        status: int | None = module.run(options)
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.partition(".")[0] in OURS:
+            raise
+        raise UserError(
+            f"{program} needs {error.name}, which is not installed; "
+            "pip install 'lprnet-tvm[compiler]' brings what every verb but recognize needs"
+        ) from error
+    return status
+
+
+def verb_parser(name: str, program: str) -> Parser:
+    """The command line of the verb `name`, called as `program`."""
+    module = _module(name)
+    parser = Parser(program, description=module.__doc__)
+    module.add_arguments(parser)
+    return parser
+
+
+def _module(name: str) -> ModuleType:
+    return import_module(f"lprnet.commands.{name}")
+
+
+def _top_level() -> Parser:
+    """The command line of `lprnet` itself: help, the version, or the name of no verb."""
+    lines = [f"  {name:10} {(_module(name).__doc__ or '').splitlines()[0]}" for name in VERBS]
+    parser = Parser(
+        "lprnet",
+        description="Compile LPRNet for x86 CPUs and read plates with it.",
+        epilog="\n".join(("verbs:", *lines)),
+    )
+    parser.usage = "lprnet [-h] [--version] VERB ..."
+    parser.add_argument(
+        "verb", choices=VERBS, metavar="VERB", help="what to do; lprnet VERB --help tells more"
+    )
+    return parser

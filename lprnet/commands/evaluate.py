@@ -1,0 +1,39 @@
+"""Count the images that an artifact or a checkpoint reads exactly as they are named."""
+
+from argparse import ArgumentParser, Namespace
+
+from lprnet.commands.arguments import input_file, input_folder
+
+BACKENDS = ("tvm", "torch", "onnxruntime", "openvino")
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Let `parser` take the flags."""
+    parser.add_argument(
+        "file", type=input_file, metavar="ARTIFACT|CHECKPOINT", help="or an ONNX file"
+    )
+    parser.add_argument(
+        "--data",
+        type=input_folder,
+        required=True,
+        metavar="DIR",
+        help="images named after their plates",
+    )
+    parser.add_argument(
+        "--backend", choices=BACKENDS, help="what runs it (default: by the ending of the file)"
+    )
+    parser.add_argument("--grammar", action="store_true", help="prefer texts that are plates")
+    parser.add_argument("--json", action="store_true", help="one JSON object instead of text")
+
+
+def run(options: Namespace) -> None:
+    """Evaluate, then print the counts."""
+    import json
+    from dataclasses import asdict
+
+    from lprnet.measure.accuracy import evaluate
+    from lprnet.runtime.files_left_out import report_files_left_out
+
+    result = evaluate(options.file, options.data, options.backend, grammar=options.grammar)
+    print(json.dumps(asdict(result), ensure_ascii=False) if options.json else result)
+    report_files_left_out([str(options.data)])

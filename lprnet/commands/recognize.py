@@ -1,0 +1,67 @@
+"""Read the plates on images. Exits with 1 if some of them could not be read, with 2 if none."""
+
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+from lprnet.commands.arguments import integer
+
+MAX_PIXELS = 16_000_000
+"""As in `lprnet/runtime/image_io.py`, which loads OpenCV."""
+MOST_TEXTS = 100
+"""Alternatives an image: the search for more takes seconds, and no text behind these is likely."""
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Let `parser` take the flags."""
+    parser.add_argument("images", nargs="+", metavar="IMAGE|DIR|GLOB", help="what to read")
+    parser.add_argument(
+        "--artifact",
+        type=Path,
+        metavar="FILE",
+        help="what `build` made (default: build/lprnet-int8-native.so or the newest in build/)",
+    )
+    parser.add_argument(
+        "--top",
+        type=integer(1, MOST_TEXTS),
+        default=1,
+        metavar="N",
+        help=f"up to N texts an image, at most {MOST_TEXTS}",
+    )
+    parser.add_argument("--grammar", action="store_true", help="prefer texts that are plates")
+    parser.add_argument(
+        "--max-pixels",
+        type=integer(1),
+        default=MAX_PIXELS,
+        metavar="N",
+        help="refuse larger images, and those that cost as much to decode",
+    )
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument(
+        "--json",
+        action="store_const",
+        dest="form",
+        const="json",
+        default="text",
+        help="print one JSON object at the end instead of a line a plate",
+    )
+    form.add_argument(
+        "--csv",
+        action="store_const",
+        dest="form",
+        const="csv",
+        help="print CSV with a header instead of text",
+    )
+
+
+def run(options: Namespace) -> int:
+    """Read, and print what was read."""
+    from lprnet.runtime.batch_reader import recognize
+
+    return recognize(
+        options.images,
+        options.artifact,
+        options.form,
+        options.top,
+        grammar=options.grammar,
+        max_pixels=options.max_pixels,
+    )

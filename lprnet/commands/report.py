@@ -1,0 +1,110 @@
+"""Measure every variant, and with --peers every rival, on this machine: table, pictures, page."""
+
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+
+from lprnet.commands.arguments import (
+    PICTURES,
+    add_checkpoint,
+    input_file,
+    input_folder,
+    integer,
+    output_file,
+    output_folder,
+)
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Let `parser` take the flags."""
+    add_checkpoint(parser, "what every row is made from")
+    parser.add_argument(
+        "--data",
+        type=input_folder,
+        metavar="DIR",
+        help="images named after their plates (default: rendered plates)",
+    )
+    parser.add_argument("--peers", action="store_true", help="also PyTorch, ONNX Runtime, OpenVINO")
+    parser.add_argument(
+        "--repeats", type=integer(1), default=200, metavar="N", help="rounds of latency"
+    )
+    parser.add_argument(
+        "--work",
+        type=output_folder,
+        default=Path("build/report"),
+        metavar="DIR",
+        help="artifacts go here",
+    )
+    parser.add_argument(
+        "--output",
+        type=output_folder,
+        metavar="DIR",
+        help="keep report.json and the pictures here (default: report.json in --work alone)",
+    )
+    parser.add_argument(
+        "--from",
+        type=input_file,
+        dest="made",
+        metavar="FILE",
+        help="a report.json to show again (default: measure)",
+    )
+    parser.add_argument(
+        "--plot",
+        type=output_file(*PICTURES),
+        metavar="FILE.png",
+        help="draw accuracy against latency (default: no drawing)",
+    )
+    parser.add_argument(
+        "--html",
+        type=output_file(),
+        metavar="FILE",
+        help="write one page with everything (default: no page)",
+    )
+    parser.add_argument(
+        "--readme", action="store_true", help="put the tables into README.md and docs/results.md"
+    )
+    parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
+
+
+def run(options: Namespace) -> None:
+    """Measure or read a report, then write and print what was asked for."""
+    import json
+    from dataclasses import asdict
+
+    from lprnet.commands.tables import print_tables
+    from lprnet.reports.benchmark.html import write_page
+    from lprnet.reports.benchmark.plots import write_all, write_pareto
+    from lprnet.reports.benchmark.results import read_report
+    from lprnet.reports.benchmark.table import findings, terminal, update_pages
+    from lprnet.reports.benchmark.variants import PROJECT
+
+    if options.made:
+        report = read_report(options.made)
+    else:
+        from lprnet.reports.benchmark.run import ReportOptions
+        from lprnet.reports.benchmark.run import run as measure
+
+        report = measure(
+            ReportOptions(
+                checkpoint=options.checkpoint,
+                data=options.data,
+                peers=options.peers,
+                repeats=options.repeats,
+                work=options.work,
+            )
+        )
+        report.write(options.work)
+    if options.output:
+        report.write(options.output)
+        write_all(report, options.output)
+    if options.plot:
+        write_pareto(report, options.plot)
+    if options.html:
+        write_page(report, options.html)
+    if options.readme:
+        update_pages(report, PROJECT)
+    if options.json:
+        print(json.dumps(asdict(report), ensure_ascii=False))
+        return
+    print_tables(terminal(report))
+    for sentence in findings(report):
+        print(f"- {sentence}")

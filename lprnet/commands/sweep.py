@@ -1,0 +1,84 @@
+"""Find how narrow a checkpoint's layers may be: prune to several budgets, build, read, time."""
+
+from argparse import ArgumentParser, Namespace
+
+from lprnet.commands.arguments import (
+    PICTURES,
+    add_calibration,
+    add_checkpoint,
+    input_folder,
+    integer,
+    number,
+    output_file,
+)
+
+MOST_MMAC = 1e6
+WIDEST = 256
+"""Channels of the widest layer."""
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Let `parser` take the flags."""
+    add_checkpoint(parser, "what to prune")
+    add_calibration(parser)
+    parser.add_argument(
+        "--data",
+        type=input_folder,
+        required=True,
+        metavar="DIR",
+        help="images named after their plates, to count what each result reads",
+    )
+    parser.add_argument(
+        "--budgets",
+        nargs="+",
+        type=number(1e-6, MOST_MMAC),
+        metavar="MMAC",
+        help="to prune to, in million multiply-accumulates (default: parts of the unpruned "
+        "network's, from 0.8 to 0.36)",
+    )
+    parser.add_argument(
+        "--step",
+        type=integer(1, WIDEST),
+        default=8,
+        metavar="N",
+        help="widths are multiples of it",
+    )
+    parser.add_argument(
+        "--loss",
+        type=number(0, 100),
+        default=0.5,
+        metavar="POINTS",
+        help="accuracy to give up, in percentage points",
+    )
+    parser.add_argument(
+        "--plot",
+        type=output_file(*PICTURES),
+        metavar="FILE.png",
+        help="draw accuracy against work and latency (default: no drawing)",
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object on stdout")
+
+
+def run(options: Namespace) -> None:
+    """Sweep, then print and draw."""
+    import json
+
+    from lprnet.commands.tables import print_tables
+    from lprnet.reports.pruning_sweep import SweepOptions, as_json, plot, run_sweep, table
+
+    outcome = run_sweep(
+        SweepOptions(
+            checkpoint=options.checkpoint,
+            calibration=options.calibration,
+            data=options.data,
+            budgets=None if options.budgets is None else tuple(options.budgets),
+            step=options.step,
+            loss=options.loss,
+        )
+    )
+    if options.plot:
+        plot(outcome, options.plot)
+    if options.json:
+        print(json.dumps(as_json(outcome), indent=2))
+    else:
+        print_tables([table(outcome)])
