@@ -26,7 +26,7 @@ def report_files_left_out(arguments: Sequence[str]) -> None:
         if names:
             more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
             print(
-                f"{printable(folder)}: {len(names)} of its files are not named like a {FORMATS} image and "
-                f"were left out: {printable(', '.join(names[:NAMED]))}{more}",
+                f"{printable(folder)}: {len(names)} of its files are not named like a {FORMATS} "
+                f"image and were left out: {printable(', '.join(names[:NAMED]))}{more}",
                 file=sys.stderr,
             )
