@@ -12,6 +12,7 @@ from lprnet.commands.arguments import (
     output_file,
     output_folder,
 )
+from lprnet.support.cli import note
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -89,5 +90,7 @@ def run(options: Namespace) -> None:
         )
     )
     print_tables([summary(outcome)])
+    if outcome.manifest.stopped_early:
+        note(outcome.manifest.stopped_early)
     if options.plot:
         plot_convergence(outcome, options.plot)

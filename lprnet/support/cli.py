@@ -143,3 +143,8 @@ def _say(message: str) -> None:
     """Print one line on stderr, if that can be written."""
     with suppress(OSError):
         print(printable(message), file=sys.stderr, flush=True)
+
+
+def note(sentence: str) -> None:
+    """Print on stderr what a user should know although nothing failed."""
+    _say(f"note: {sentence}")

@@ -98,12 +98,19 @@ class Search:
     def propose(self) -> dict[str, ms.MeasureCandidate]:
         """The next batch of candidates by structural hash. If it is empty, the search is
         exhausted.
+
+        TVM proposes nothing twice in one run, but does not know what an earlier run measured: a
+        batch of only such candidates is skipped, which can happen once for each of them.
         """
         fresh: dict[str, ms.MeasureCandidate] = {}
-        for candidate in self._context.generate_measure_candidates() or []:
-            digest = f"{tvm_ffi.structural_hash(candidate.sch.mod) % 2**64:016x}"
-            if digest not in self._seen:
-                fresh.setdefault(digest, candidate)
+        for _ in range(1 + len(self._seen)):
+            candidates = self._context.generate_measure_candidates() or []
+            for candidate in candidates:
+                digest = f"{tvm_ffi.structural_hash(candidate.sch.mod) % 2**64:016x}"
+                if digest not in self._seen:
+                    fresh.setdefault(digest, candidate)
+            if fresh or not candidates:
+                break
         self.progress.exhausted = not fresh
         return fresh
 

@@ -169,6 +169,7 @@ def _manifest(request: TuningOptions, target: Target, networks: Sequence[_Tuned]
         trials=0,
         valid=0,
         seconds=0.0,
+        stopped_early=None,
     )
 
 

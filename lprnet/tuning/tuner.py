@@ -95,15 +95,23 @@ class Tuner:
         return sum(task.calls * best[task.kernel] for task in tasks if task.calls)
 
     def run(self, trials: int, measurer: Measurer, report: Callable[[int], object]) -> None:
-        """Measure until the trial log has `trials` trials or every search is exhausted.
+        """Measure until the trial log has `trials` trials or every search is exhausted, which the
+        manifest then says.
 
         `report` is called after each batch with the number of trials it added.
         """
-        while len(self.trial_log.trials) < trials:
+        self.manifest = replace(self.manifest, stopped_early=None)
+        while (done := len(self.trial_log.trials)) < trials:
             index = next_kernel([kernel.progress for kernel in self._kernels])
             if index is None:
-                return
-            report(self._tune(self._kernels[index], trials - len(self.trial_log.trials), measurer))
+                reason = (
+                    f"Tuning stopped after {done} of {trials} trials: the search finds no schedule "
+                    f"that it has not measured, in any of the {len(self._kernels)} kernels."
+                )
+                self.manifest = replace(self.manifest, stopped_early=reason)
+                break
+            report(self._tune(self._kernels[index], trials - done, measurer))
+        write_manifest(self.manifest, self.directory)
 
     def remeasure_best(self, measurer: Measurer, report: Callable[[], object]) -> None:
         """Measure the `TOP_K` fastest candidates of each kernel again, interleaved, and keep only

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.processes import SECONDS
+
 PRELUDE = """import sys
 from lprnet.support.cli import run
 from lprnet.support.errors import UserError
@@ -75,16 +77,13 @@ def test_interrupt() -> None:
 
 def test_a_closed_pipe_is_silent() -> None:
     script = PRELUDE.format(body='print("plate\\n" * 100_000)')
-    process = subprocess.Popen(
-        [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
-    assert process.stdout is not None
-    assert process.stderr is not None
-    process.stdout.readline()
-    process.stdout.close()
-    assert process.stderr.read() == b""
-    assert process.wait() == 141
-    process.stderr.close()
+    command = [sys.executable, "-c", script]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.stdout.close()
+        _, errors = process.communicate(timeout=SECONDS)
+    assert (process.returncode, errors) == (141, b"")
 
 
 def test_import_is_light() -> None:

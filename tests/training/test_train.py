@@ -2,10 +2,8 @@
 
 import csv
 import os
-import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -45,6 +43,7 @@ from lprnet.training.train import (
     train,
     train_step,
 )
+from tests.processes import process_group, wait_until
 
 PROJECT = Path(__file__).resolve().parents[2]
 SMALL = Recipe(
@@ -159,17 +158,10 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(tmp_path: Path) -> None
     assert Recipe(steps=1).save_seconds <= 60  # what a kill may cost by default
     torch.set_num_threads(1)
     killed = tmp_path / "killed"
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(PROJECT)}
-    process = subprocess.Popen(
-        [sys.executable, "-c", RUN, str(killed)], env=environment, stderr=subprocess.DEVNULL
-    )
-    try:
-        while not (killed / STATE).exists():
-            assert process.poll() is None, "the run ended before it could be killed"
-            time.sleep(0.01)
-    finally:
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+    environment = {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(PROJECT)}
+    command, output = [sys.executable, "-c", RUN, str(killed)], tmp_path / "output"
+    with process_group(command, output, environment) as process:
+        wait_until((killed / STATE).exists, process, output)
     before = train_state.load(killed / STATE, 0.0).step
     assert 1 <= before < SMALL.steps
     train(SMALL, killed, resume=True)

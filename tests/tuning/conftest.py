@@ -1,6 +1,6 @@
 """A small kernel to tune, with everything a tuner needs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,16 +34,16 @@ MANIFEST = LogManifest(
     trials=0,
     valid=0,
     seconds=0.0,
+    stopped_early=None,
 )
 
 
 @dataclass(frozen=True)
 class Small:
-    """Two small kernels and a folder for their log."""
+    """A folder for a log, and tuners of two small kernels, or of others, that write it."""
 
-    tasks: list[Task]
     directory: Path
-    tuner: Callable[[], Tuner]
+    tuner: Callable[..., Tuner]
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def small(tmp_path: Path) -> Small:
         folder.mkdir()
     write_manifest(MANIFEST, directory)
 
-    def tuner() -> Tuner:
-        return Tuner(TASKS, tvm_target(TARGET), TARGET.isa, MANIFEST, directory, scratch, batch=4)
+    def tuner(tasks: Sequence[Task] = TASKS) -> Tuner:
+        return Tuner(tasks, tvm_target(TARGET), TARGET.isa, MANIFEST, directory, scratch, batch=4)
 
-    return Small(TASKS, directory, tuner)
+    return Small(directory, tuner)

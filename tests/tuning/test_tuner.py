@@ -1,7 +1,5 @@
 """A tuning run from end to end: what it writes, how it continues, and that it can be killed."""
 
-import os
-import subprocess
 import sys
 import time
 from collections import Counter
@@ -16,10 +14,14 @@ import tvm
 from lprnet.compiler.codegen import generate, tvm_target
 from lprnet.support.errors import UserError
 from lprnet.tuning.log.database import KEPT, TRIALS, open_log
-from lprnet.tuning.log.trials import read_trials
+from lprnet.tuning.log.manifest import read_manifest
+from lprnet.tuning.log.trials import Trial, read_trials
 from lprnet.tuning.measurement.kernel_timing import check, random_inputs, run_kernel
 from lprnet.tuning.measurement.local import LocalMeasurer
-from schedules.workloads.float import Conv2d
+from lprnet.tuning.search import Learning, Search
+from lprnet.tuning.space.tasks import Task, shared_tasks
+from schedules.workloads.float import AveragePool, Conv2d
+from tests.processes import SECONDS, process_group, wait_until
 from tests.tuning.conftest import TARGET, TASKS, Small
 
 DRIVER = """
@@ -92,36 +94,63 @@ def test_a_run_and_its_continuation(small: Small) -> None:
 
 def test_killed_again_and_again(small: Small, tmp_path: Path) -> None:
     """Every finished trial is there once, and builds can open the log at any time."""
-    script = tmp_path / "driver.py"
+    script, output = tmp_path / "driver.py", tmp_path / "output"
     script.write_text(DRIVER)
-    root = Path(__file__).resolve().parents[2]
-    command = [sys.executable, *map(str, (script, small.directory, tmp_path / "scratch"))]
-    environment = {**os.environ, "PYTHONPATH": str(root)}
+    command = [sys.executable, str(script), str(small.directory), str(tmp_path / "scratch")]
+    environment = {"PYTHONPATH": str(Path(__file__).resolve().parents[2])}
     trials_file = small.directory / TRIALS
     moments = Random(7)
     counts = [0]
-    for kill in range(10):
-        process = subprocess.Popen(
-            [*command, "1000"], env=environment, stdout=subprocess.PIPE, text=True
-        )
-        assert process.stdout is not None
-        assert process.stdout.readline() == "tuning\n"
-        # Half of them some time into a batch, half some time after one.
-        while kill % 2 and len(_whole_lines(trials_file)) == counts[-1]:
-            time.sleep(0.01)
-        time.sleep(moments.uniform(0, 0.5))
-        process.kill()
-        process.communicate()
+    for kill in range(6):
+        with process_group([*command, "1000"], output, environment) as process:
+            wait_until(lambda: b"tuning\n" in output.read_bytes(), process, output)
+            # Half of them some time into a batch, half some time after one.
+            if kill % 2:
+                wait_until(lambda: len(_whole_lines(trials_file)) > counts[-1], process, output)
+            time.sleep(moments.uniform(0, 0.5))
         counts.append(len(_whole_lines(trials_file)))
         if counts[-1]:
             assert open_log(small.directory).manifest.trials <= counts[-1]
     assert counts == sorted(counts)
     assert counts[-1] >= 5
-    subprocess.run([*command, str(counts[-1] + 4)], env=environment, check=True)
+    with process_group([*command, str(counts[-1] + 4)], output, environment) as process:
+        assert process.wait(SECONDS) == 0, output.read_text()
     trials = read_trials(trials_file)
     assert len(trials) == counts[-1] + 4
     assert max(Counter((t.kernel, t.candidate) for t in trials).values()) == 1
     assert open_log(small.directory).manifest.trials == len(trials)
+
+
+def test_a_run_that_finds_nothing_more_says_so(small: Small) -> None:
+    """Four schedules are all that this kernel has; its manifest tells a run that wanted more."""
+    tiny = shared_tasks([[Task("pool", AveragePool(1, 1, 8, (2, 2), (2, 2)), 1)]])
+    with LocalMeasurer() as measurer:
+        tuner = small.tuner(tiny)
+        tuner.run(1000, measurer, lambda added: None)
+        found = len(tuner.trial_log.trials)
+        assert found == 4
+        sentence = read_manifest(small.directory).stopped_early
+        assert sentence is not None
+        assert sentence.startswith("Tuning stopped after 4 of 1000 trials: the search finds no ")
+        tuner.run(found, measurer, lambda added: None)
+        assert read_manifest(small.directory).stopped_early is None
+        tuner.trial_log.close()
+
+
+def test_what_an_earlier_run_measured_ends_no_search(tmp_path: Path) -> None:
+    """A run that goes on with the same seed proposes the same batch first; it must look further."""
+
+    def search() -> Search:
+        learning = Learning(tvm_target(TARGET), TARGET.isa, seed=1, batch=4)
+        return Search(TASKS[0], learning, tmp_path / "example.npz")
+
+    first, again = search().propose(), search()
+    again.relearn([Trial(TASKS[0].kernel, name, None, "failed", None) for name in first])
+    more = again.propose()
+    assert first
+    assert more
+    assert not set(more) & set(first)
+    assert not again.progress.exhausted
 
 
 def _whole_lines(path: Path) -> list[bytes]:

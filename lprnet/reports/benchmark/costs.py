@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, distribution
-from threading import Barrier, BrokenBarrierError, Lock
+from tempfile import TemporaryFile
+from threading import Barrier, BrokenBarrierError, Lock, Timer
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,8 @@ from lprnet.runtime.decode import greedy
 
 BATCHES = (1, 8, 64)
 THROUGHPUT_SECONDS = 0.5
+START_SECONDS = 600.0
+"""torch.compile needs a minute; what needs ten hangs."""
 
 
 @dataclass(frozen=True)
@@ -114,24 +117,31 @@ class Start:
 def start(contestant: Contestant) -> Start:
     """Measured once; files are in the page cache, as they have been read before.
 
-    Raises `RuntimeError`, with what the process said, if it fails.
+    Raises `RuntimeError`, with the end of what the process printed, if it fails or takes longer
+    than `START_SECONDS`.
     """
     command = [sys.executable, "-m", "lprnet.reports.benchmark.engines"]
     began = time.perf_counter()
-    with subprocess.Popen(
-        [*command, contestant.engine, str(contestant.file.resolve())],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        cwd=PROJECT,
-        text=True,
-    ) as process:
+    with (
+        TemporaryFile() as errors,  # a pipe that nobody reads would stop the process when full
+        subprocess.Popen(
+            [*command, contestant.engine, str(contestant.file.resolve())],
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            cwd=PROJECT,
+        ) as process,
+    ):
         assert process.stdout is not None
-        assert process.stderr is not None
+        limit = Timer(START_SECONDS, process.kill)
+        limit.start()
         line = process.stdout.readline()
         seconds = time.perf_counter() - began
-        said = process.stderr.read()
+        process.wait()
+        limit.cancel()
+        errors.seek(0)
+        printed = errors.read().decode(errors="replace").strip()[-2000:]
     if process.returncode != 0:
-        raise RuntimeError(f"{contestant.name} ({contestant.file}) did not start: {said}")
+        raise RuntimeError(f"{contestant.name} ({contestant.file}) did not start: {printed}")
     return Start(seconds, int(line))
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from lprnet.support.atomic_file import replacing
 from lprnet.support.errors import UserError
 
-FORMAT = 2
+FORMAT = 3
 FILE = "manifest.json"
 
 
@@ -38,6 +38,8 @@ class LogManifest:
     """Of those, the ones that compiled, ran and computed the right values."""
     seconds: float
     """Wall clock of all runs together."""
+    stopped_early: str | None
+    """Why the last run ended with fewer trials than it was asked for; None if it has them all."""
     format: int = FORMAT
 
     def progressed(self, trials: int, valid: int, seconds: float) -> "LogManifest":
@@ -45,7 +47,7 @@ class LogManifest:
         return replace(self, trials=trials, valid=valid, seconds=round(seconds, 1))
 
 
-_FREE = {"networks", "kernels", "trials", "valid", "seconds"}
+_FREE = {"networks", "kernels", "trials", "valid", "seconds", "stopped_early"}
 
 
 def write_manifest(manifest: LogManifest, directory: Path) -> None:

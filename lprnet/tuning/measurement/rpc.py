@@ -7,10 +7,13 @@ RPC server runs any code that it is sent, so keep both inside a network that you
 
 import os
 import socket
+import struct
 from pathlib import Path
+from typing import Any, cast
 
 from tvm import rpc
 from tvm.ir.utils import derived_object
+from tvm.rpc import base
 from tvm.s_tir import meta_schedule as ms
 
 from lprnet.support.errors import UserError
@@ -23,6 +26,8 @@ SESSION_SECONDS = 20
 """Timeout of one measurement on a server."""
 WAITING_SECONDS = 40.0
 """Timeout for a free server, in addition."""
+TRACKER_SECONDS = 5.0
+"""Timeout of each answer of the tracker."""
 ATTEMPTS = 3
 """A server may stop for reasons that are not the candidate's, so a failed one is tried again."""
 
@@ -111,15 +116,31 @@ class RpcRunner(ms.runner.PyRunner):  # type: ignore[misc]
 def count_servers(host: str, port: int, key: str) -> int:
     """How many servers a tracker knows under `key`. Raises `UserError` if it does not answer."""
     try:
-        # TVM's client would retry for a minute.
-        socket.create_connection((host, port), timeout=5).close()
-        servers = rpc.connect_tracker(host, port).summary()["server_info"]
-    except (OSError, RuntimeError) as error:
+        servers = _summary(host, port)["server_info"]
+    except (OSError, ValueError, LookupError, struct.error) as error:
         raise UserError(
             f"{host}:{port}: no tracker answers there; start one with "
             f"python -m tvm.exec.rpc_tracker --port {port}."
         ) from error
     return sum(server["key"] == f"server:{key}" for server in servers)
+
+
+def _summary(host: str, port: int) -> dict[str, Any]:
+    """What a tracker tells of its servers, as `tvm.rpc.TrackerSession.summary` asks it.
+
+    TVM's client would try to connect for a minute and then wait for an answer without an end.
+    Raises `OSError`, `ValueError` or `struct.error` for anything that does not answer as a tracker.
+    """
+    with socket.create_connection((host, port), timeout=TRACKER_SECONDS) as connection:
+        connection.sendall(struct.pack("<i", base.RPC_TRACKER_MAGIC))
+        (magic,) = struct.unpack("<i", base.recvall(connection, 4))
+        if magic != base.RPC_TRACKER_MAGIC:
+            raise ValueError("another protocol answers")
+        base.sendjson(connection, [base.TrackerCode.SUMMARY])
+        code, summary = base.recvjson(connection)
+    if code != base.TrackerCode.SUCCESS:
+        raise ValueError(f"the tracker answers {code}")
+    return cast(dict[str, Any], summary)
 
 
 def _parse(tracker: str) -> tuple[str, int]:

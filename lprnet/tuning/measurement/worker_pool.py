@@ -21,6 +21,11 @@ CALLS_PER_PROCESS = 100
 STARTING = 120.0
 """Seconds that a process may take to start; the first waits for the server's imports."""
 
+ENDING = 10.0
+"""Seconds to wait for a process that was killed; the kernel may keep it longer, in a page fault or
+a read that cannot be interrupted, and nothing depends on its end.
+"""
+
 SLICE = 1.0
 """Most seconds that one wait counts towards a call's timeout. So the time for which the tuner
 itself is stopped (Ctrl-Z, a suspended laptop) does not time out the calls in progress.
@@ -120,7 +125,7 @@ class _Worker:
             return self._connection.recv()
         except (EOFError, OSError):
             assert self._process is not None
-            self._process.join()
+            self._process.join(ENDING)
             code = self._process.exitcode
             self.stop()
             return Failure(f"its process died with exit code {code}")
@@ -129,7 +134,7 @@ class _Worker:
         """Kill the process."""
         if self._process is not None:
             self._process.kill()
-            self._process.join()
+            self._process.join(ENDING)
             self._connection.close()
             self._process = None
 

@@ -20,6 +20,7 @@ MANIFEST = LogManifest(
     trials=0,
     valid=0,
     seconds=0.0,
+    stopped_early=None,
 )
 
 

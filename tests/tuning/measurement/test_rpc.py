@@ -2,7 +2,6 @@
 
 import socket
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from tvm.rpc.server import Server
@@ -11,6 +10,7 @@ from tvm.rpc.tracker import Tracker
 from lprnet.support.errors import UserError
 from lprnet.tuning.log.database import TRIALS
 from lprnet.tuning.log.trials import read_trials
+from lprnet.tuning.measurement import rpc
 from lprnet.tuning.measurement.rpc import RpcMeasurer
 from tests.tuning.conftest import Small
 
@@ -53,7 +53,7 @@ def test_a_server_dies_in_the_middle(tracker: Tracker, small: Small) -> None:
             each.terminate()
 
 
-def test_nobody_there(tracker: Tracker, tmp_path: Path) -> None:
+def test_nobody_there(tracker: Tracker, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UserError, match="knows no server with the key 'test'"):
         RpcMeasurer(f"127.0.0.1:{tracker.port}", "test")
     with socket.socket() as unused:
@@ -61,6 +61,10 @@ def test_nobody_there(tracker: Tracker, tmp_path: Path) -> None:
         port = unused.getsockname()[1]
     with pytest.raises(UserError, match="no tracker answers there"):
         RpcMeasurer(f"127.0.0.1:{port}", "test")
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        monkeypatch.setattr(rpc, "TRACKER_SECONDS", 0.2)
+        with pytest.raises(UserError, match="no tracker answers there"):
+            RpcMeasurer(f"127.0.0.1:{mute.getsockname()[1]}", "test")
     for address in ("localhost", ":9190", "localhost:port", "localhost:99999"):
         with pytest.raises(UserError, match="HOST:PORT"):
             RpcMeasurer(address, "test")
