@@ -23,7 +23,7 @@ from lprnet.measure.timing import interleaved_timings, on_one_core
 PAGE = Path(__file__).with_name("tutorial.md")
 TARGET = find_target("broadwell")
 """The loops that the page shows are those of AVX2; every machine that runs the project has it."""
-ROUNDS, WARM_UP = 300, 20
+ROUNDS = 300
 _DECLARATION = re.compile(r"\s*T\.(reads|writes)\(")
 """What a block touches; it follows from its body."""
 
@@ -142,7 +142,7 @@ def measure(steps: list[Step]) -> dict[str, float]:
     kernels["peak"], work["peak"] = _Kernel(peak, (factors, out)), operations(peak)
     with on_one_core():
         calls = {name: kernel.call for name, kernel in kernels.items()}
-        samples = interleaved_timings(calls, ROUNDS, WARM_UP)
+        samples = interleaved_timings(calls, ROUNDS)
     return {name: work[name] / samples[name].min() / 1e6 for name in kernels}
 
 

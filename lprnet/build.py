@@ -39,7 +39,7 @@ from lprnet.tuning.fastest_build import compile_fastest
 from relay_passes.lowering.check_pair_sums import PairSumError
 from schedules.apply import KernelReport
 
-WARM_UP, REPEATS = 10, 100
+LATENCY_ROUNDS = 100
 UNSTRUCTURED_RATIO = 0.9
 """Of all weights, set to zero by their size; many channels lose all of theirs and go."""
 STRUCTURED_WIDTHS: dict[str, int] = {
@@ -168,7 +168,7 @@ def latency(built: Build, image: NDArray[np.uint8]) -> Record:
     """One thread, batch 1, through the Python API."""
     reader = Recognizer(built.artifact)
     with on_one_core():
-        samples = interleaved_timings({"lprnet": lambda: reader.logits(image)}, REPEATS, WARM_UP)[
+        samples = interleaved_timings({"lprnet": lambda: reader.logits(image)}, LATENCY_ROUNDS)[
             "lprnet"
         ]
     return record(
@@ -177,7 +177,6 @@ def latency(built: Build, image: NDArray[np.uint8]) -> Record:
         engine="lprnet",
         isa=reader.code.target,
         batch=1,
-        warm_up=WARM_UP,
     )
 
 

@@ -1,4 +1,4 @@
-"""Measure every variant, and with --peers every rival, on this machine: table, pictures, page.
+"""Measure every variant, and with --peers every baseline, on this machine; make a report.
 
 The same as `lprnet report`.
 """

@@ -1,4 +1,4 @@
-"""Find how narrow a checkpoint's layers may be: prune to several budgets, build, read, time.
+"""Find how narrow a checkpoint's layers can be: prune to several budgets, build, read, time.
 
 The same as `lprnet sweep`.
 """

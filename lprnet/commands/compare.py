@@ -43,8 +43,8 @@ def run(options: Namespace) -> None:
     from rich.console import Console
 
     from lprnet.commands.tables import print_tables
-    from lprnet.reports.schedule_comparison.compare import ComparisonOptions, compare
-    from lprnet.reports.schedule_comparison.render import as_json, describe, plot, tables
+    from lprnet.reports.schedule_comparison.compare import ComparisonOptions, compare_schedules
+    from lprnet.reports.schedule_comparison.render import as_json, describe, plot_shares, tables
     from lprnet.tuning import LOGS
 
     asked = ComparisonOptions(
@@ -56,9 +56,9 @@ def run(options: Namespace) -> None:
         logs=options.logs or LOGS,
     )
     with Console(stderr=True).status("building and timing every schedule"):
-        comparison = compare(asked)
+        comparison = compare_schedules(asked)
     if options.plot:
-        plot(comparison, options.plot)
+        plot_shares(comparison, options.plot)
     if options.json:
         print(json.dumps(as_json(comparison), indent=2))
         return

@@ -1,4 +1,4 @@
-"""Estimate the speed on Xeons that are not here, with llvm-mca: a JSON record and a table of it."""
+"""Estimate the speed on other Xeons with llvm-mca: a JSON record and a table of it."""
 
 from argparse import ArgumentParser, Namespace
 

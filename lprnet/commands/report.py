@@ -1,4 +1,4 @@
-"""Measure every variant, and with --peers every rival, on this machine: table, pictures, page."""
+"""Measure every variant, and with --peers every baseline, on this machine; make a report."""
 
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
@@ -80,10 +80,9 @@ def run(options: Namespace) -> None:
     if options.made:
         report = read_report(options.made)
     else:
-        from lprnet.reports.benchmark.run import ReportOptions
-        from lprnet.reports.benchmark.run import run as measure
+        from lprnet.reports.benchmark.run import ReportOptions, run_benchmark
 
-        report = measure(
+        report = run_benchmark(
             ReportOptions(
                 checkpoint=options.checkpoint,
                 data=options.data,

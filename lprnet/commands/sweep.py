@@ -1,4 +1,4 @@
-"""Find how narrow a checkpoint's layers may be: prune to several budgets, build, read, time."""
+"""Find how narrow a checkpoint's layers can be: prune to several budgets, build, read, time."""
 
 from argparse import ArgumentParser, Namespace
 
@@ -12,8 +12,8 @@ from lprnet.commands.arguments import (
     output_file,
 )
 
-MOST_MMAC = 1e6
-WIDEST = 256
+MAX_MMAC = 1e6
+MAX_WIDTH = 256
 """Channels of the widest layer."""
 
 
@@ -31,14 +31,14 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--budgets",
         nargs="+",
-        type=number(1e-6, MOST_MMAC),
+        type=number(1e-6, MAX_MMAC),
         metavar="MMAC",
         help="to prune to, in million multiply-accumulates (default: parts of the unpruned "
         "network's, from 0.8 to 0.36)",
     )
     parser.add_argument(
         "--step",
-        type=integer(1, WIDEST),
+        type=integer(1, MAX_WIDTH),
         default=8,
         metavar="N",
         help="widths are multiples of it",
@@ -48,7 +48,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         type=number(0, 100),
         default=0.5,
         metavar="POINTS",
-        help="accuracy to give up, in percentage points",
+        help="most accuracy to lose, in percentage points",
     )
     parser.add_argument(
         "--plot",
@@ -64,9 +64,9 @@ def run(options: Namespace) -> None:
     import json
 
     from lprnet.commands.tables import print_tables
-    from lprnet.reports.pruning_sweep import SweepOptions, as_json, plot, run_sweep, table
+    from lprnet.reports.pruning_sweep import SweepOptions, as_json, plot_sweep, run_sweep, table
 
-    outcome = run_sweep(
+    result = run_sweep(
         SweepOptions(
             checkpoint=options.checkpoint,
             calibration=options.calibration,
@@ -77,8 +77,8 @@ def run(options: Namespace) -> None:
         )
     )
     if options.plot:
-        plot(outcome, options.plot)
+        plot_sweep(result, options.plot)
     if options.json:
-        print(json.dumps(as_json(outcome), indent=2))
+        print(json.dumps(as_json(result), indent=2))
     else:
-        print_tables([table(outcome)])
+        print_tables([table(result)])

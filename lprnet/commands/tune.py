@@ -32,7 +32,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         type=input_file,
         metavar="FILE",
         help="tune its kernels too, besides those of the weights that ship; may be given several "
-        "times (default: those weights alone)",
+        "times (default: only those weights)",
     )
     add_variant(parser)
     add_calibration(parser)
@@ -74,7 +74,7 @@ def run(options: Namespace) -> None:
     from lprnet.tuning.report import plot_convergence, summary
     from lprnet.tuning.tune import TuningOptions, tune
 
-    outcome = tune(
+    result = tune(
         TuningOptions(
             checkpoints=options.checkpoints,
             calibration=options.calibration,
@@ -89,8 +89,8 @@ def run(options: Namespace) -> None:
             key=options.key,
         )
     )
-    print_tables([summary(outcome)])
-    if outcome.manifest.stopped_early:
-        note(outcome.manifest.stopped_early)
+    print_tables([summary(result)])
+    if result.manifest.stopped_early:
+        note(result.manifest.stopped_early)
     if options.plot:
-        plot_convergence(outcome, options.plot)
+        plot_convergence(result, options.plot)

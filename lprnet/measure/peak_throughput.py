@@ -1,7 +1,7 @@
-"""What one core can do at best: multiply-accumulates on registers, nothing else.
+"""The peak throughput of one core: loops of multiply-accumulates on registers.
 
-The kernels' share of it says how much is left to gain. It is measured in the same run as they are,
-since clocks differ between machines, instruction sets and hours.
+A kernel's share of the peak says how much is left to gain. The peak is measured in the same run as
+the kernels, because clocks differ between machines, instruction sets and hours.
 """
 
 from collections.abc import Callable
@@ -14,18 +14,18 @@ from lprnet.compiler.targets import Dot4, Isa
 from schedules.dot4_intrinsics import GROUP, MULTIPLY_ADD, VNNI
 
 STEPS = 10_000
-OPERANDS = 4
+RESERVED_REGISTERS = 4
 """Registers left to the two factors and the compiler."""
 
 _Dot = Callable[[tirx.Expr, tirx.Expr, tirx.Expr], tirx.Expr]
-"""Sums so far, a number of the step and a factor, all vectors, to sums."""
+"""Sums, the number of the step and a factor, all vectors, to new sums."""
 
 
 def fma_loop(isa: Isa) -> tvm.IRModule:
     """`main(x (2,), out (accumulators, lanes))`: `STEPS` times `a = a * x[0] + x[1]` on as many
     vectors as there are registers for; more than latency times ports, so none waits for another.
     """
-    vectors, lanes, steps = isa.registers - OPERANDS, isa.float_lanes, STEPS
+    vectors, lanes, steps = isa.registers - RESERVED_REGISTERS, isa.float_lanes, STEPS
 
     @T.prim_func(s_tir=True)  # type: ignore[untyped-decorator]
     def main(x: T.handle, result: T.handle) -> None:
@@ -49,36 +49,36 @@ def fma_loop(isa: Isa) -> tvm.IRModule:
 
 def dot4_loop(isa: Isa) -> tvm.IRModule:
     """`main(x (rows, 4 * lanes) int8, out (accumulators, lanes) int32)`: `STEPS` times the dot
-    products of four bytes that `isa` has (`schedules/dot4_intrinsics.py`).
+    products of four int8 that `isa` has (`schedules/dot4_intrinsics.py`).
     """
     lanes = isa.float_lanes
-    sums, words, factors = f"int32x{lanes}", f"int16x{2 * lanes}", f"int8x{4 * lanes}"
+    sums, pair_sums, factors = f"int32x{lanes}", f"int16x{2 * lanes}", f"int8x{4 * lanes}"
 
     def vnni(total: tirx.Expr, _number: tirx.Expr, factor: tirx.Expr) -> tirx.Expr:
         return tirx.call_llvm_pure_intrin(sums, VNNI, total, factor, factor)
 
     def multiply_add(total: tirx.Expr, number: tirx.Expr, factor: tirx.Expr) -> tirx.Expr:
-        bytes_to_words, words_to_sums = MULTIPLY_ADD[isa.dot4]
+        int8_to_int16, int16_to_int32 = MULTIPLY_ADD[isa.dot4]
         own = tirx.reinterpret(factors, number)
-        pairs = tirx.call_llvm_pure_intrin(words, bytes_to_words, own, factor)
+        pairs = tirx.call_llvm_pure_intrin(pair_sums, int8_to_int16, own, factor)
         ones = tirx.Broadcast(tirx.const(1, "int16"), 2 * lanes)
-        return total + tirx.call_llvm_pure_intrin(sums, words_to_sums, pairs, ones)
+        return total + tirx.call_llvm_pure_intrin(sums, int16_to_int32, pairs, ones)
 
     if isa.dot4 is Dot4.AVX512_VNNI:
-        return _dot_loop(isa, vnni, "int8", GROUP, 1, isa.registers - OPERANDS)
+        return _dot_loop(isa, vnni, "int8", GROUP, 1, isa.registers - RESERVED_REGISTERS)
     return _dot_loop(isa, multiply_add, "int8", GROUP, _halved(isa), _halved(isa))
 
 
 def dot2_loop(isa: Isa) -> tvm.IRModule:
     """`main(x (accumulators, 2 * lanes) int16, out (accumulators, lanes) int32)`: `STEPS` times the
-    dot products of two words: `vpmaddwd` and an addition, which LLVM fuses where there is VNNI.
+    dot products of two int16: `vpmaddwd` and an addition, which LLVM fuses where there is VNNI.
     """
     lanes = isa.float_lanes
-    _, words_to_sums = MULTIPLY_ADD.get(isa.dot4, MULTIPLY_ADD[Dot4.AVX512BW])
+    _, int16_to_int32 = MULTIPLY_ADD.get(isa.dot4, MULTIPLY_ADD[Dot4.AVX512BW])
 
     def multiply_add(total: tirx.Expr, number: tirx.Expr, factor: tirx.Expr) -> tirx.Expr:
         own = tirx.reinterpret(f"int16x{2 * lanes}", number)
-        return total + tirx.call_llvm_pure_intrin(f"int32x{lanes}", words_to_sums, own, factor)
+        return total + tirx.call_llvm_pure_intrin(f"int32x{lanes}", int16_to_int32, own, factor)
 
     return _dot_loop(isa, multiply_add, "int16", 2, _halved(isa), _halved(isa))
 
@@ -86,9 +86,10 @@ def dot2_loop(isa: Isa) -> tvm.IRModule:
 def _dot_loop(isa: Isa, dot: _Dot, dtype: str, group: int, rows: int, vectors: int) -> tvm.IRModule:
     """`STEPS` times `acc[v] = dot(acc[v], number of the step, x[v % rows])` for each of `vectors`.
 
-    One instruction needs as many accumulators as `fma_loop`. Where only the addition waits for the
-    one before, half the registers hold factors: the number of the step by a vector of `x` for each
-    accumulator, or all of them would be one product.
+    A dot product in one instruction needs as many accumulators as `fma_loop`. Where multiplication
+    and addition are separate, only the addition depends on the previous step, so half the registers
+    hold factors instead: each accumulator gets its own vector of `x`, or the compiler would compute
+    one product for all.
     """
     lanes, steps = isa.float_lanes, STEPS
 
@@ -117,8 +118,8 @@ def _dot_loop(isa: Isa, dot: _Dot, dtype: str, group: int, rows: int, vectors: i
 
 
 def _halved(isa: Isa) -> int:
-    """Accumulators beside as many factors."""
-    return (isa.registers - OPERANDS) // 2
+    """How many accumulators fit the registers together with as many factors."""
+    return (isa.registers - RESERVED_REGISTERS) // 2
 
 
 def operations(loop: tvm.IRModule) -> int:

@@ -20,6 +20,9 @@ from numpy.typing import NDArray
 
 from lprnet.compiler.targets import cpu_name
 
+WARM_UP = 20
+"""Rounds that run before the timed ones and are not counted."""
+
 
 @dataclass(frozen=True)
 class Accuracy:
@@ -74,7 +77,7 @@ def commit() -> str:
 def interleaved_timings(
     candidates: Mapping[str, Callable[[], object]],
     repeats: int,
-    warm_up: int,
+    warm_up: int = WARM_UP,
     progress: Callable[[], object] = lambda: None,
 ) -> dict[str, NDArray[np.float64]]:
     """Milliseconds of each call of each of `candidates`, one call a round, `(repeats,)` each.
@@ -104,7 +107,7 @@ def record(
     engine: str,
     isa: str,
     batch: int,
-    warm_up: int,
+    warm_up: int = WARM_UP,
     threads: int = 1,
     accuracy: Accuracy | None = None,
 ) -> Record:

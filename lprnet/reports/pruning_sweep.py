@@ -1,4 +1,4 @@
-"""`scripts/sweep.py`'s work: structured pruning at several budgets, each built, read and timed."""
+"""The work of `scripts/sweep.py`: structured pruning at several budgets, built, read and timed."""
 
 import math
 import tempfile
@@ -35,12 +35,11 @@ from lprnet.runtime.image_io import label_of, list_images, normalise
 from lprnet.runtime.recognizer import Recognizer
 from lprnet.support.atomic_file import replacing
 from lprnet.support.errors import UserError
+from lprnet.support.palette import BLUE, VERMILION
 
 BUDGETS = (0.8, 0.65, 0.5, 0.45, 0.42, 0.4, 0.38, 0.36)
-"""Multiply-accumulates in parts of the unpruned network's, where the user names none."""
-WARM_UP, REPEATS = 10, 200
-BLUE, ORANGE = "#0072B2", "#D55E00"
-"""From Okabe and Ito's palette, told apart by every kind of colour vision."""
+"""Default budgets: multiply-accumulates as a share of the unpruned network's."""
+LATENCY_ROUNDS = 200
 
 
 @dataclass(frozen=True)
@@ -50,25 +49,25 @@ class SweepOptions:
     checkpoint: Path
     calibration: Path | None
     data: Path
-    """Images named after their plates; read to measure, never to prune."""
+    """Images named after their plates, to measure accuracy; pruning does not use them."""
     budgets: tuple[float, ...] | None
-    """Millions of multiply-accumulates; None for parts of the unpruned network's."""
+    """Millions of multiply-accumulates; None for `BUDGETS`."""
     step: int
-    """Widths are multiples of it."""
+    """Widths are multiples of this."""
     loss: float
-    """Accuracy that pruning may cost, in percentage points."""
+    """Most accuracy that pruning may lose, in percentage points."""
 
 
 @dataclass(frozen=True)
-class Measured:
+class MeasuredPoint:
     """One float32 artifact of the sweep."""
 
     widths: Mapping[str, int]
-    """Convolutions that were narrowed; none in the unpruned network."""
+    """Channels that stay in each narrowed convolution; empty for the unpruned network."""
     macs: int
     artifact_bytes: int
     latency: Record
-    """One thread, batch 1, in turns with all others; with the images read."""
+    """On one thread at batch 1, interleaved with the others; with the accuracy."""
 
     @property
     def accuracy(self) -> Accuracy:
@@ -77,17 +76,18 @@ class Measured:
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """The unpruned network first, then one a budget, and which of all is the answer."""
+class SweepResult:
+    """The unpruned network, then one a budget, and the chosen one."""
 
-    measured: tuple[Measured, ...]
-    chosen: Measured
-    """Of least work within the loss allowed."""
+    measured: tuple[MeasuredPoint, ...]
+    chosen: MeasuredPoint
+    """The one with the fewest multiply-accumulates within the allowed loss."""
 
 
 @subnormals_as_zero()
-def run_sweep(request: SweepOptions) -> Outcome:
-    """Price every cut, prune to every budget, build and read with each result, then time them all.
+def run_sweep(request: SweepOptions) -> SweepResult:
+    """Measure layer sensitivity, prune to every budget, build and read with each result, then time
+    them all.
 
     Raises `UserError` for a bad checkpoint, image, budget, step or loss.
     """
@@ -118,32 +118,32 @@ def run_sweep(request: SweepOptions) -> Outcome:
         points = [Point({}, whole, evaluate(model), model)]
         points += sweep(model, pixels, price_cuts(model, pixels, request.step), budgets, evaluate)
         accuracies = [Accuracy(correct, len(paths)) for correct in read]
-        latencies = time_in_turns(artifacts, accuracies, images[:1])
+        latencies = time_artifacts(artifacts, accuracies, images[:1])
         sizes = [artifact.stat().st_size for artifact in artifacts]
     measured = tuple(
-        Measured(dict(point.widths), point.macs, size, latency)
+        MeasuredPoint(dict(point.widths), point.macs, size, latency)
         for point, size, latency in zip(points, sizes, latencies, strict=True)
     )
     best = smallest_within(points, points[0].accuracy - request.loss / 100)
-    return Outcome(measured, measured[points.index(best)])
+    return SweepResult(measured, measured[points.index(best)])
 
 
 def _check(request: SweepOptions) -> None:
-    """Raises `UserError` for numbers that make no sense."""
+    """Raises `UserError` for values out of range."""
     if request.step < 1 or not 0 <= request.loss <= 100:
         raise UserError("a step must be at least 1 and an accuracy loss between 0 and 100.")
     if not all(0 < budget < math.inf for budget in request.budgets or ()):
         raise UserError("a budget is a positive number of million multiply-accumulates.")
 
 
-def time_in_turns(
+def time_artifacts(
     artifacts: Sequence[Path], accuracies: Sequence[Accuracy], image: NDArray[np.uint8]
 ) -> list[Record]:
-    """The latency of each artifact, one thread, through the Python API."""
+    """The latency of each artifact, interleaved, on one thread, through the Python API."""
     readers = {str(artifact): Recognizer(artifact) for artifact in artifacts}
     calls = {name: partial(reader.logits, image) for name, reader in readers.items()}
     with on_one_core():
-        samples = interleaved_timings(calls, REPEATS, WARM_UP)
+        samples = interleaved_timings(calls, LATENCY_ROUNDS)
     return [
         record(
             samples[name],
@@ -151,33 +151,32 @@ def time_in_turns(
             engine="lprnet",
             isa=reader.code.target,
             batch=1,
-            warm_up=WARM_UP,
             accuracy=accuracies[number],
         )
         for number, (name, reader) in enumerate(readers.items())
     ]
 
 
-def as_json(outcome: Outcome) -> dict[str, object]:
-    """One object for programs: every point, and the one that was chosen."""
+def as_json(result: SweepResult) -> dict[str, object]:
+    """All points and the chosen one, as plain JSON values."""
 
-    def point(one: Measured) -> dict[str, object]:
+    def point(one: MeasuredPoint) -> dict[str, object]:
         return {**vars(one), "widths": dict(one.widths), "latency": one.latency.as_json()}
 
     return {
-        "points": [point(one) for one in outcome.measured],
-        "chosen": point(outcome.chosen),
+        "points": [point(one) for one in result.measured],
+        "chosen": point(result.chosen),
     }
 
 
-def table(outcome: Outcome) -> Table:
-    """Every point for a terminal, the chosen one marked."""
+def table(result: SweepResult) -> Table:
+    """A table of all points, the chosen one marked."""
     columns = ("MMAC", "correct", "ms", "KiB", "channels that stay")
     rows = Table("", *columns, title="structured pruning")
-    for one in outcome.measured:
+    for one in result.measured:
         widths = ", ".join(f"{name} {width}" for name, width in sorted(one.widths.items()))
         rows.add_row(
-            "chosen" if one == outcome.chosen else "",
+            "chosen" if one == result.chosen else "",
             f"{one.macs / 1e6:.1f}",
             f"{one.accuracy.correct}/{one.accuracy.total}",
             f"{one.latency.min_ms:.3f}",
@@ -187,33 +186,32 @@ def table(outcome: Outcome) -> Table:
     return rows
 
 
-def plot(outcome: Outcome, picture: Path) -> None:
-    """Accuracy against work and against latency, as PNG, SVG or PDF, which its
-    ending names. Raises `UserError` as `replacing`."""
+def plot_sweep(result: SweepResult, picture: Path) -> None:
+    """Accuracy against work and latency, as PNG, SVG or PDF. Raises `UserError` as `replacing`."""
     matplotlib.use("Agg")
     figure = Figure(figsize=(9, 4), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
 
-    def percent(one: Measured) -> float:
+    def percent(one: MeasuredPoint) -> float:
         return 100 * one.accuracy.correct / one.accuracy.total
 
-    accuracies = [percent(one) for one in outcome.measured]
+    accuracies = [percent(one) for one in result.measured]
     for axes, label, values, chosen in (
         (
             left,
             "million multiply-accumulates",
-            [one.macs / 1e6 for one in outcome.measured],
-            outcome.chosen.macs / 1e6,
+            [one.macs / 1e6 for one in result.measured],
+            result.chosen.macs / 1e6,
         ),
         (
             right,
             "ms a plate, one thread, minimum",
-            [one.latency.min_ms for one in outcome.measured],
-            outcome.chosen.latency.min_ms,
+            [one.latency.min_ms for one in result.measured],
+            result.chosen.latency.min_ms,
         ),
     ):
         axes.plot(values, accuracies, color=BLUE, marker=".")
-        axes.plot(chosen, percent(outcome.chosen), "D", color=ORANGE, label="chosen")
+        axes.plot(chosen, percent(result.chosen), "D", color=VERMILION, label="chosen")
         axes.set_xlabel(label)
         axes.set_xlim(left=0)
         axes.grid(alpha=0.3)

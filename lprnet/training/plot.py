@@ -8,9 +8,7 @@ from matplotlib.figure import Figure
 
 from lprnet.support.atomic_file import replacing
 from lprnet.support.errors import UserError
-
-BLUE, ORANGE = "#0072B2", "#D55E00"
-"""From Okabe and Ito's palette, told apart by every kind of colour vision."""
+from lprnet.support.palette import BLUE, VERMILION
 
 
 def plot_run(log: Path, picture: Path) -> None:
@@ -37,8 +35,8 @@ def plot_run(log: Path, picture: Path) -> None:
     left.set_xlabel("step")
     left.set_ylabel("training loss per character", color=BLUE)
     right = left.twinx()
-    right.plot(steps, accuracies, color=ORANGE, marker=".")
-    right.set_ylabel("validation plates read exactly, %", color=ORANGE)
+    right.plot(steps, accuracies, color=VERMILION, marker=".")
+    right.set_ylabel("validation plates read exactly, %", color=VERMILION)
     right.set_ylim(0, 100.5)
     with replacing(picture) as partial:
         figure.savefig(partial, dpi=120, format=picture.suffix[1:])

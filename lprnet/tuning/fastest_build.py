@@ -27,7 +27,7 @@ ORIGINS_TIMED = ("manual", "auto", "hybrid")
 """The origins of `schedules.apply.apply` that are compared; its `hybrid` mixes the kernels that are
 faster alone.
 """
-WARM_UP, REPEATS = 20, 1500
+BUILD_ROUNDS = 1500
 
 
 def compile_fastest(
@@ -54,7 +54,7 @@ def compile_fastest(
         readers = {origin: Recognizer(built.artifact) for origin, built in builds.items()}
         calls = {origin: partial(one.logits, images[:1]) for origin, one in readers.items()}
         with on_one_core():
-            samples = interleaved_timings(calls, REPEATS, WARM_UP)
+            samples = interleaved_timings(calls, BUILD_ROUNDS)
         fastest = builds[fastest_origin(samples)]
         manifest_path(fastest.artifact).replace(manifest_path(artifact))
         fastest.artifact.replace(artifact)

@@ -7,13 +7,12 @@ from matplotlib.figure import Figure
 from rich.table import Column, Table
 
 from lprnet.support.atomic_file import replacing
+from lprnet.support.palette import BLUE
 from lprnet.tuning.log.database import TRIALS
 from lprnet.tuning.log.trials import Trial, read_trials
 from lprnet.tuning.space.algorithms import Direct, reference_of
 from lprnet.tuning.space.tasks import Task
 from lprnet.tuning.tune import TuningResult
-
-BLUE = "#0072B2"
 
 
 def summary(result: TuningResult) -> Table:

@@ -28,7 +28,7 @@ def test_the_integer_loop_sums_products_of_bytes(target: Target, tmp_path: Path)
     ]
     assembly = generate(module, tvm_target(target)).mod.inspect_source("s")
     blocks = count_blocks(assembly, tensors, tmp_path)
-    operands = Operands.BYTES
+    operands = Operands.INT8
     counted = sum(block.runs * products(block, isa, operands) for block in blocks)
     assert 2 * 4 * isa.float_lanes * counted == operations(module)
 

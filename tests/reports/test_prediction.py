@@ -1,4 +1,4 @@
-"""Counted blocks against loops of known length, llvm-mca against known latencies; the record."""
+"""Block counts of loops of known length, llvm-mca's known latencies, and the committed table."""
 
 import json
 import shutil
@@ -13,8 +13,8 @@ from lprnet.compiler.targets import AVX2, AVX512, AVX512_VNNI, Isa, find_target
 from lprnet.measure.peak_throughput import STEPS, fma_loop
 from lprnet.reports.prediction.block_counts import Block, count_blocks
 from lprnet.reports.prediction.llvm_mca import Operands, find_mca, peak, products, time_blocks
-from lprnet.reports.prediction.predict import Estimate, KernelEstimate, Loop, Prediction
 from lprnet.reports.prediction.render import markdown
+from lprnet.reports.prediction.results import Estimate, KernelEstimate, Loop, Prediction
 from tests.conftest import PROJECT
 
 needs_mca = pytest.mark.skipif(
@@ -30,7 +30,7 @@ def test_counted_blocks_multiply_as_often_as_the_loop_says(tmp_path: Path) -> No
     factors = tvm.runtime.tensor(np.array([0.5, 1.0], np.float32))
     out = tvm.runtime.tensor(np.zeros((AVX2.registers - 4, AVX2.float_lanes), np.float32))
     blocks = count_blocks(assembly, (factors, out), tmp_path)
-    counted = sum(block.runs * products(block, AVX2, Operands.FLOATS) for block in blocks)
+    counted = sum(block.runs * products(block, AVX2, Operands.FLOAT32) for block in blocks)
     assert counted == STEPS * (AVX2.registers - 4)
     np.testing.assert_allclose(out.numpy(), 2.0, rtol=1e-6)  # counting changes no result
     assert list(tmp_path.iterdir()) == []
@@ -39,15 +39,15 @@ def test_counted_blocks_multiply_as_often_as_the_loop_says(tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("instruction", "isa", "operands", "count"),
     [
-        ("vfmadd231ps (%rax){1to16}, %zmm1, %zmm2", AVX512, Operands.FLOATS, 1),
-        ("vfmadd231ss %xmm0, %xmm1, %xmm2", AVX512, Operands.FLOATS, 0),
-        ("vfmadd213ps %ymm0, %ymm1, %ymm2", AVX512, Operands.FLOATS, 0),
-        ("vfnmadd213ps %ymm0, %ymm1, %ymm2", AVX2, Operands.FLOATS, 1),
-        ("vpdpbusd %zmm0, %zmm1, %zmm2", AVX512_VNNI, Operands.BYTES, 1),
-        ("vpmaddubsw %zmm0, %zmm1, %zmm2", AVX512, Operands.BYTES, 1),
-        ("vpmaddwd %zmm0, %zmm1, %zmm2", AVX512, Operands.BYTES, 0),
-        ("vpmaddwd %ymm0, %ymm1, %ymm2", AVX2, Operands.WORDS, 1),
-        ("vaddps %zmm0, %zmm1, %zmm2", AVX512, Operands.FLOATS, 0),
+        ("vfmadd231ps (%rax){1to16}, %zmm1, %zmm2", AVX512, Operands.FLOAT32, 1),
+        ("vfmadd231ss %xmm0, %xmm1, %xmm2", AVX512, Operands.FLOAT32, 0),
+        ("vfmadd213ps %ymm0, %ymm1, %ymm2", AVX512, Operands.FLOAT32, 0),
+        ("vfnmadd213ps %ymm0, %ymm1, %ymm2", AVX2, Operands.FLOAT32, 1),
+        ("vpdpbusd %zmm0, %zmm1, %zmm2", AVX512_VNNI, Operands.INT8, 1),
+        ("vpmaddubsw %zmm0, %zmm1, %zmm2", AVX512, Operands.INT8, 1),
+        ("vpmaddwd %zmm0, %zmm1, %zmm2", AVX512, Operands.INT8, 0),
+        ("vpmaddwd %ymm0, %ymm1, %ymm2", AVX2, Operands.INT16, 1),
+        ("vaddps %zmm0, %zmm1, %zmm2", AVX512, Operands.FLOAT32, 0),
     ],
 )
 def test_what_counts_as_a_product(
@@ -69,10 +69,10 @@ def test_models_know_latency_and_throughput() -> None:
     assert chain.cycles == pytest.approx(4, rel=0.02)  # of an FMA, Skylake
     assert free.cycles == pytest.approx(14, rel=0.02)  # two a cycle
     assert "Port" in free.limit
-    assert peak(AVX512_VNNI, Operands.BYTES, "cascadelake") == pytest.approx(2, rel=0.02)
+    assert peak(AVX512_VNNI, Operands.INT8, "cascadelake") == pytest.approx(2, rel=0.02)
     # Broadwell multiplies integers on one port.
-    assert peak(AVX2, Operands.BYTES, "broadwell") == pytest.approx(0.5, rel=0.02)
-    assert peak(AVX2, Operands.WORDS, "broadwell") == pytest.approx(1, rel=0.02)
+    assert peak(AVX2, Operands.INT8, "broadwell") == pytest.approx(0.5, rel=0.02)
+    assert peak(AVX2, Operands.INT16, "broadwell") == pytest.approx(1, rel=0.02)
     assert Path(find_mca()).is_file()
 
 

@@ -1,4 +1,4 @@
-"""A sweep as `scripts/sweep.py` runs it, on one cut of a narrow network."""
+"""A sweep as `scripts/sweep.py` runs it, with one candidate."""
 
 import json
 import math
@@ -11,13 +11,12 @@ import pytest
 
 from lprnet.compression.prune.width_search import Cut
 from lprnet.measure.timing import Accuracy, Record, record
-from lprnet.reports import pruning_sweep as sweep_report
 from lprnet.reports.pruning_sweep import (
-    Measured,
-    Outcome,
+    MeasuredPoint,
     SweepOptions,
+    SweepResult,
     as_json,
-    plot,
+    plot_sweep,
     run_sweep,
     table,
 )
@@ -37,9 +36,9 @@ def timed(variant: str, ms: float, correct: int) -> Record:
     return record(np.array([ms, 2 * ms]), accuracy=Accuracy(correct, 1000), **facts)
 
 
-UNPRUNED = Measured({}, 60_000_000, 500_000, timed("fp32", 0.8, 900))
-PRUNED = Measured({"backbone.0": 32}, 28_000_000, 300_000, timed("fp32-structured", 0.4, 897))
-OUTCOME = Outcome((UNPRUNED, PRUNED), PRUNED)
+UNPRUNED = MeasuredPoint({}, 60_000_000, 500_000, timed("fp32", 0.8, 900))
+PRUNED = MeasuredPoint({"backbone.0": 32}, 28_000_000, 300_000, timed("fp32-structured", 0.4, 897))
+RESULT = SweepResult((UNPRUNED, PRUNED), PRUNED)
 
 
 @pytest.fixture
@@ -53,35 +52,35 @@ def plates(tmp_path: Path) -> Path:
 def test_every_point_is_built_read_and_timed(plates: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Pricing takes minutes and has its own tests; here one cut is on offer."""
     cut = Cut("backbone.4.block.4", 16, 1.0)
-    monkeypatch.setattr(sweep_report, "price_cuts", lambda *_: [cut])
-    outcome = run_sweep(SweepOptions(DEFAULT_CHECKPOINT, None, plates, (84.0,), 8, 100.0))
-    unpruned, pruned = outcome.measured
+    monkeypatch.setattr("lprnet.reports.pruning_sweep.price_cuts", lambda *_: [cut])
+    result = run_sweep(SweepOptions(DEFAULT_CHECKPOINT, None, plates, (84.0,), 8, 100.0))
+    unpruned, pruned = result.measured
     assert not unpruned.widths
     assert pruned.widths == {cut.name: cut.width}
     assert pruned.macs <= 84e6 < unpruned.macs
     assert unpruned.accuracy.total == pruned.accuracy.total == 4
     assert 0 < pruned.artifact_bytes < unpruned.artifact_bytes
     assert 0 < pruned.latency.min_ms <= pruned.latency.median_ms
-    assert outcome.chosen == pruned
+    assert result.chosen == pruned
 
 
 @pytest.mark.parametrize(("step", "loss"), [(0, 0.5), (8, -1.0), (8, math.nan)])
-def test_senseless_steps_and_losses_are_refused(step: int, loss: float, plates: Path) -> None:
+def test_steps_and_losses_out_of_range_are_refused(step: int, loss: float, plates: Path) -> None:
     with pytest.raises(UserError, match="step"):
         run_sweep(SweepOptions(DEFAULT_CHECKPOINT, None, plates, None, step, loss))
 
 
 @pytest.mark.parametrize("budget", [0.0, -3.0, math.nan, math.inf])
-def test_senseless_budgets_are_refused(budget: float, plates: Path) -> None:
+def test_budgets_out_of_range_are_refused(budget: float, plates: Path) -> None:
     with pytest.raises(UserError, match="budget is a positive number"):
         run_sweep(SweepOptions(DEFAULT_CHECKPOINT, None, plates, (28.0, budget), 8, 0.5))
 
 
-def test_what_programs_and_people_get(tmp_path: Path) -> None:
-    found = json.loads(json.dumps(as_json(OUTCOME)))
+def test_json_table_and_picture(tmp_path: Path) -> None:
+    found = json.loads(json.dumps(as_json(RESULT)))
     assert [point["latency"]["accuracy"]["correct"] for point in found["points"]] == [900, 897]
     assert [point["latency"]["min_ms"] for point in found["points"]] == [0.8, 0.4]
     assert found["chosen"]["widths"] == {"backbone.0": 32}
-    assert table(OUTCOME).row_count == 2
-    plot(OUTCOME, tmp_path / "sweep.png")
+    assert table(RESULT).row_count == 2
+    plot_sweep(RESULT, tmp_path / "sweep.png")
     assert cv2.imread(str(tmp_path / "sweep.png")) is not None

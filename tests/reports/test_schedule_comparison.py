@@ -1,4 +1,4 @@
-"""From samples to a comparison, and from a comparison to what a reader sees."""
+"""From samples to a comparison, and from a comparison to tables, sentences and JSON."""
 
 import json
 from dataclasses import replace
@@ -21,7 +21,7 @@ from lprnet.reports.schedule_comparison.compare import (
     KernelTimes,
     kernel_times,
 )
-from lprnet.reports.schedule_comparison.render import as_json, describe, plot, tables
+from lprnet.reports.schedule_comparison.render import as_json, describe, plot_shares, tables
 from lprnet.support.errors import UserError
 from lprnet.tuning.space.algorithms import Tunable, Winograd, reference_of
 from lprnet.tuning.space.sketches import sketches
@@ -82,7 +82,7 @@ def comparison() -> Comparison:
         for origin in ("manual", "auto", "hybrid", "none")
     ]
     kernels = (timed(CONV, 2e-6, "9x9 pixels x 9 vectors"), timed(POOL, 0.5e-6, "nothing"))
-    return Comparison("fp32", "broadwell", 100.0, 400.0, 200.0, kernels, tuple(records))
+    return Comparison("fp32", "broadwell", 100.0, 400.0, 200.0, kernels, tuple(records), ())
 
 
 def test_tables_name_every_kernel_and_every_build(comparison: Comparison) -> None:
@@ -121,7 +121,7 @@ def test_json_and_picture(comparison: Comparison, tmp_path: Path) -> None:
     assert conv["share_of_peak"]["auto"] == pytest.approx(2 * CONV.macs / 1e-6 / 1e9 / 100)
     assert (pool["kernel"], pool["macs"]) == (POOL.name, 0)
     assert len(content["records"]) == 4
-    plot(comparison, tmp_path / "shares.png")
+    plot_shares(comparison, tmp_path / "shares.png")
     assert imread(tmp_path / "shares.png").shape[1] > 500
     assert [file.name for file in tmp_path.iterdir()] == ["shares.png"]
 
@@ -143,7 +143,7 @@ def test_an_integer_kernel_is_compared_with_the_integer_peak(
     console = Console(file=StringIO(), width=200)
     console.print(tables(both)[0])
     text = console.file.getvalue()  # type: ignore[attr-defined]
-    assert "100 GFLOP/s in float32, 400 GOP/s in bytes, 200 in words (vpmaddwd)" in " ".join(
+    assert "100 GFLOP/s in float32, 400 GOP/s in int8, 200 in int16 (vpmaddwd)" in " ".join(
         text.split()
     )
     line = next(line for line in text.splitlines() if integer.name in line)
@@ -151,17 +151,17 @@ def test_an_integer_kernel_is_compared_with_the_integer_peak(
     assert shares == [f"{100 * rate / 400:.0f}", f"{100 * rate / 200:.0f}"]
     line = next(line for line in text.splitlines() if f" {CONV.name} " in line)
     assert line.split("│")[-2].strip() == ""
-    plot(both, tmp_path / "shares.png")
+    plot_shares(both, tmp_path / "shares.png")
     console = Console(file=StringIO(), width=200)
     console.print(tables(comparison)[0])
-    assert "in bytes" not in console.file.getvalue()  # type: ignore[attr-defined]
+    assert "in int8" not in console.file.getvalue()  # type: ignore[attr-defined]
 
 
 def test_what_cannot_be_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     request = ComparisonOptions(DEFAULT_CHECKPOINT, None, None, None, "broadwell", tmp_path)
     with pytest.raises(UserError, match="broadwell/fp32: holds no tuning log"):
-        compare.compare(request)
+        compare.compare_schedules(request)
     flags = frozenset(find_target("broadwell").flags) - {"fma"}
     monkeypatch.setattr(compare, "cpu_flags", lambda: flags)
     with pytest.raises(UserError, match="This CPU lacks fma and cannot time broadwell code"):
-        compare.compare(request)
+        compare.compare_schedules(request)

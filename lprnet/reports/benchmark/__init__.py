@@ -1,1 +1,1 @@
-"""`scripts/report.py`'s work: every variant against every rival, on this machine, in one run."""
+"""The work of `scripts/report.py`: all variants and baselines measured in one run."""

@@ -1,10 +1,11 @@
-"""The rivals' files: the original and our reduced graph in ONNX, in float32 and in int8.
+"""The files of the baselines: the original and our reduced graph as ONNX, in float32 and int8.
 
-int8 is our quantized network in QDQ form, and ONNX Runtime's own static quantization on the images
-that ours is calibrated on, with what read most plates of the public checkpoint: QDQ, one weight
-scale a channel, activations to the 99.99th percentile (of 500 images the reduced graph reads 447
-so, 430 with minima and maxima or entropy), and in the reduced graph everything after the backbone
-in float32 (424 otherwise; the original one reads 444 in integers throughout, 440 so).
+There are two int8 networks. One is our quantized network, exported in QDQ form. The other is made
+by ONNX Runtime's static quantization on the images that ours is calibrated on, with the settings
+that read most of 500 plates with the public checkpoint: QDQ, one weight scale a channel,
+activations clipped at the 99.99th percentile (the reduced graph reads 447; with minima and maxima
+or entropy 430), and float32 behind the backbone of the reduced graph (447; in int8 424). The
+original graph is int8 throughout (444; with float32 behind the backbone 440).
 """
 
 import contextlib
@@ -24,7 +25,7 @@ from lprnet.compression.calibration import calibrate
 from lprnet.compression.variants import static_network
 from lprnet.model.checkpoint import load_model
 from lprnet.model.lprnet import LPRNet
-from lprnet.reports.benchmark.engines import GRAPHS, Contestant
+from lprnet.reports.benchmark.engines import GRAPHS, Entry
 from lprnet.runtime.image_io import normalise
 from lprnet.support.errors import UserError
 from relay_passes.pipeline import reduce_graph
@@ -37,10 +38,11 @@ TORCH = ("torch", "numpy")
 ONNXRUNTIME, OPENVINO = ("onnxruntime", "numpy"), ("openvino", "numpy")
 
 
-def rivals(checkpoint: Path, images: NDArray[np.uint8], isa: Isa, folder: Path) -> list[Contestant]:
-    """Every rival, its files written to `folder`; `images` `(N, 24, 94, 3)` to calibrate on.
+def baselines(checkpoint: Path, images: NDArray[np.uint8], isa: Isa, folder: Path) -> list[Entry]:
+    """All baselines, their files written to `folder`.
 
-    Raises `UserError` for a bad checkpoint, or where a rival is not installed.
+    `images` are `(N, 24, 94, 3)` uint8 BGR to calibrate on. Raises `UserError` for a bad
+    checkpoint, or if a baseline is not installed.
     """
     try:
         import onnxruntime  # noqa: F401
@@ -60,28 +62,26 @@ def rivals(checkpoint: Path, images: NDArray[np.uint8], isa: Isa, folder: Path) 
     for graph in ("original", "reduced"):
         file = files[graph]
         weights = checkpoint if graph == "original" else file
-        found.append(Contestant("torch eager", "torch", weights, graph, TORCH))
+        found.append(Entry("torch eager", "torch", weights, graph, TORCH))
         if graph == "original":
             kept = "torch, subnormals kept"
-            found.append(Contestant("torch eager, subnormals kept", kept, weights, graph, TORCH))
-        found.append(Contestant("torch.compile", "torch.compile", weights, graph, TORCH))
+            found.append(Entry("torch eager, subnormals kept", kept, weights, graph, TORCH))
+        found.append(Entry("torch.compile", "torch.compile", weights, graph, TORCH))
         int8 = folder / f"{graph}-int8.onnx"
         _quantize(file, int8, images, isa, float_tail=graph == "reduced")
         for source, kind in ((file, "fp32"), (int8, "int8")):
-            found.append(
-                Contestant(f"ONNX Runtime {kind}", "onnxruntime", source, graph, ONNXRUNTIME)
-            )
-            found.append(Contestant(f"OpenVINO {kind}", "openvino", source, graph, OPENVINO))
-    quantized = quantized_rivals(calibrated, images, files["quantized"])
+            found.append(Entry(f"ONNX Runtime {kind}", "onnxruntime", source, graph, ONNXRUNTIME))
+            found.append(Entry(f"OpenVINO {kind}", "openvino", source, graph, OPENVINO))
+    quantized = quantized_baselines(calibrated, images, files["quantized"])
     return [*found, *quantized]
 
 
-def quantized_rivals(calibrated: LPRNet, images: NDArray[np.uint8], file: Path) -> list[Contestant]:
-    """Those that run our quantized network, written to `file` as QDQ ONNX."""
+def quantized_baselines(calibrated: LPRNet, images: NDArray[np.uint8], file: Path) -> list[Entry]:
+    """The baselines that run our quantized network, written to `file` as QDQ ONNX."""
     quantized_to_onnx(static_network(calibrated, images), file)
     return [
-        Contestant("ONNX Runtime int8", "onnxruntime, pixels", file, "quantized", ONNXRUNTIME),
-        Contestant("OpenVINO int8", "openvino, pixels", file, "quantized", OPENVINO),
+        Entry("ONNX Runtime int8", "onnxruntime, pixels", file, "quantized", ONNXRUNTIME),
+        Entry("OpenVINO int8", "openvino, pixels", file, "quantized", OPENVINO),
     ]
 
 
@@ -91,8 +91,8 @@ def _quantize(
     from onnxruntime import quantization
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    class Reader(quantization.CalibrationDataReader):  # type: ignore[misc]
-        """One image at a time."""
+    class ImageReader(quantization.CalibrationDataReader):  # type: ignore[misc]
+        """Calibration data, one image at a time."""
 
         def __init__(self) -> None:
             self.inputs: Iterator[NDArray[np.float32]] = iter(normalise(images)[:, None])
@@ -110,10 +110,10 @@ def _quantize(
             quantization.quantize_static(
                 str(ready),
                 str(int8),
-                Reader(),
+                ImageReader(),
                 quant_format=quantization.QuantFormat.QDQ,
                 per_channel=True,
-                # Without VNNI, products of 8 bits by 8 overflow the 16 they are summed in.
+                # Without VNNI, pairs of 8-bit products overflow their 16-bit sum.
                 reduce_range=isa.saturates,
                 activation_type=quantization.QuantType.QUInt8,
                 weight_type=quantization.QuantType.QInt8,

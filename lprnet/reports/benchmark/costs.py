@@ -1,4 +1,4 @@
-"""What a contestant costs: time, throughput, start, memory, and what has to be installed."""
+"""What an entry costs: time, throughput, cold start, memory, installed size."""
 
 import os
 import subprocess
@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from packaging.requirements import Requirement
 from tqdm import tqdm
 
-from lprnet.measure.timing import interleaved_timings, on_one_core
-from lprnet.reports.benchmark.engines import Contestant
+from lprnet.measure.timing import WARM_UP, interleaved_timings, on_one_core
+from lprnet.reports.benchmark.engines import Entry
 from lprnet.reports.benchmark.variants import PROJECT
 from lprnet.runtime.decode import greedy
 
@@ -29,21 +29,21 @@ START_SECONDS = 600.0
 
 @dataclass(frozen=True)
 class Throughput:
-    """On all cores, one instance each."""
+    """Throughput of all cores, one instance on each."""
 
     plates_per_second: float
     batch: int
     """The fastest of `BATCHES`."""
 
 
-def on_all_cores(contestant: Contestant, images: NDArray[np.uint8]) -> tuple[list[str], Throughput]:
-    """The texts of `images` `(N, 24, 94, 3)`, each read at batch 1, and the throughput."""
+def texts_and_throughput(entry: Entry, images: NDArray[np.uint8]) -> tuple[list[str], Throughput]:
+    """The texts of `images` `(N, 24, 94, 3)` uint8 BGR, read at batch 1, and the throughput."""
     cores = len(os.sched_getaffinity(0))
     barrier, one_by_one = Barrier(cores), Lock()
 
     def core(number: int) -> tuple[list[str], dict[int, float]]:
         with one_by_one:  # torch.compile hangs when two threads compile
-            engine = contestant.open()
+            engine = entry.open()
             ready = {b: engine(np.resize(images, (b, *images.shape[1:]))) for b in BATCHES}
             for infer in ready.values():
                 infer()
@@ -63,7 +63,7 @@ def on_all_cores(contestant: Contestant, images: NDArray[np.uint8]) -> tuple[lis
         try:
             return core(number)
         except Exception:
-            barrier.abort()  # or the other cores would wait for this one for ever
+            barrier.abort()  # otherwise the other threads wait for this one for ever
             raise
 
     with ThreadPoolExecutor(cores) as pool:
@@ -81,51 +81,52 @@ def on_all_cores(contestant: Contestant, images: NDArray[np.uint8]) -> tuple[lis
 
 
 def latencies(
-    contestants: Sequence[Contestant], image: NDArray[np.uint8], repeats: int, warm_up: int
+    entries: Sequence[Entry], image: NDArray[np.uint8], repeats: int
 ) -> list[NDArray[np.float64]]:
-    """Milliseconds a call of every contestant on `image` `(24, 94, 3)`, taking turns on one core.
+    """Milliseconds of each call of every entry on `image` `(24, 94, 3)` uint8 BGR, interleaved on
+    one core.
 
-    Rivals get the image as the normalised float32 tensor that they
-    need, ours as uint8 pixels.
+    Baselines get the image as a normalised float32 tensor, our artifacts as uint8 pixels.
     """
     with on_one_core():
-        calls = {str(n): one.open()(image[None]) for n, one in enumerate(contestants)}
-        with tqdm(total=repeats + warm_up, desc="taking turns", unit="round", delay=3) as bar:
-            samples = interleaved_timings(calls, repeats, warm_up, bar.update)
+        calls = {str(n): one.open()(image[None]) for n, one in enumerate(entries)}
+        with tqdm(total=repeats + WARM_UP, desc="timing", unit="round", delay=3) as bar:
+            samples = interleaved_timings(calls, repeats, progress=bar.update)
     return list(samples.values())
 
 
-def noise(samples: Sequence[NDArray[np.float64]]) -> float:
-    """How far the minima of even and odd rounds of the same contestant differ, at most (0.01: 1 %).
+def repeatability(samples: Sequence[NDArray[np.float64]]) -> float:
+    """The largest difference between the minima of the even and the odd rounds of an entry (0.01:
+    1 %).
 
-    Two halves of one run of the same code: what is closer together than this is a draw.
+    Both halves time the same code, so smaller differences between entries mean nothing.
     """
     halves = [(float(one[::2].min()), float(one[1::2].min())) for one in samples]
     return max(max(pair) / min(pair) - 1 for pair in halves)
 
 
 @dataclass(frozen=True)
-class Start:
-    """A fresh process that reads one plate."""
+class ColdStart:
+    """Cost of a new process that reads one plate."""
 
     seconds: float
-    """From starting Python to the first result."""
+    """From the start of Python to the first result."""
     resident_bytes: int
-    """Memory after it."""
+    """Memory after the first result."""
 
 
-def start(contestant: Contestant) -> Start:
-    """Measured once; files are in the page cache, as they have been read before.
+def cold_start(entry: Entry) -> ColdStart:
+    """Start `entry` in a new process, once. Its files are in the page cache.
 
     Raises `RuntimeError`, with the end of what the process printed, if it fails or takes longer
     than `START_SECONDS`.
     """
     command = [sys.executable, "-m", "lprnet.reports.benchmark.engines"]
-    began = time.perf_counter()
+    begin = time.perf_counter()
     with (
-        TemporaryFile() as errors,  # a pipe that nobody reads would stop the process when full
+        TemporaryFile() as errors,  # a full pipe without a reader would block the process
         subprocess.Popen(
-            [*command, contestant.engine, str(contestant.file.resolve())],
+            [*command, entry.engine, str(entry.file.resolve())],
             stdout=subprocess.PIPE,
             stderr=errors,
             cwd=PROJECT,
@@ -135,18 +136,18 @@ def start(contestant: Contestant) -> Start:
         limit = Timer(START_SECONDS, process.kill)
         limit.start()
         line = process.stdout.readline()
-        seconds = time.perf_counter() - began
+        seconds = time.perf_counter() - begin
         process.wait()
         limit.cancel()
         errors.seek(0)
         printed = errors.read().decode(errors="replace").strip()[-2000:]
     if process.returncode != 0:
-        raise RuntimeError(f"{contestant.name} ({contestant.file}) did not start: {printed}")
-    return Start(seconds, int(line))
+        raise RuntimeError(f"{entry.name} ({entry.file}) did not start: {printed}")
+    return ColdStart(seconds, int(line))
 
 
 def installed_bytes(distributions: Sequence[str]) -> int:
-    """Size of the files of `distributions` and of everything that they require."""
+    """Size of the files of `distributions` and of all that they require."""
     waiting, sizes = list(distributions), dict[str, int]()
     while waiting:
         name = waiting.pop().lower().replace("_", "-")

@@ -1,7 +1,8 @@
-"""What takes part in the report, and opening it: every engine at its best known settings.
+"""The entries of the report and their engines, each with its best known settings.
 
-An engine computes on one thread; several cores run one instance each. Run as a program, this file
-measures a start: `python -m lprnet.reports.benchmark.engines ENGINE FILE`.
+An engine computes on one thread; to use several cores, each runs an instance. Run as a program,
+this file reads one plate, to time a cold start:
+`python -m lprnet.reports.benchmark.engines ENGINE FILE`.
 """
 
 import json
@@ -17,23 +18,22 @@ from numpy.typing import NDArray
 from lprnet.runtime.image_io import HEIGHT, WIDTH, normalise
 
 Infer = Callable[[], NDArray[np.float32]]
-"""The logits `(N, 68, 18)` of the images that it was made with."""
+"""Computes the logits `(N, 68, 18)` float32 of the images it was made for; this call is timed."""
 Engine = Callable[[NDArray[np.uint8]], Infer]
-"""Images `(N, 24, 94, 3)` uint8 BGR, made ready in the engine's own form, to a call to be timed."""
-
+"""Converts images `(N, 24, 94, 3)` uint8 BGR to the engine's input tensor; returns its `Infer`."""
 
 Prepare = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
-"""Images to the tensor that a file expects."""
+"""Images `(N, 24, 94, 3)` uint8 BGR to the input tensor of an ONNX file."""
 
 GRAPHS = {"original": "", "reduced": ", our graph", "quantized": ", our integers"}
-"""What a file holds: the checkpoint's graph, the one our passes reduced, that one quantized by us
-in QDQ form; and what a rival's name gets for it.
+"""Graph in a file to the suffix of a baseline's label: the checkpoint's graph, the graph that our
+passes reduced, or the reduced graph quantized by us, in QDQ form.
 """
 
 
 @dataclass(frozen=True)
-class Contestant:
-    """One line of the report: a file and what runs it."""
+class Entry:
+    """One row of the report: a file and the engine that runs it."""
 
     name: str
     engine: str
@@ -42,15 +42,15 @@ class Contestant:
     graph: str = "reduced"
     """A key of `GRAPHS`."""
     distributions: tuple[str, ...] = ()
-    """Python packages that must be installed to run it, without what decodes images."""
+    """Python packages that it needs, without those that decode images."""
 
     @property
     def label(self) -> str:
-        """Its name, and its graph where it takes one of ours."""
+        """Its name; for baselines also the graph, unless it is the original one."""
         return self.name if self.engine == "lprnet" else self.name + GRAPHS[self.graph]
 
     def open(self) -> Engine:
-        """Ready to run on the calling thread."""
+        """Load the file for use on the calling thread."""
         return ENGINES[self.engine](self.file)
 
 
@@ -116,7 +116,7 @@ def _onnxruntime(file: Path, prepare: Prepare = normalise) -> Engine:
 
 
 def _openvino(file: Path, prepare: Prepare = normalise) -> Engine:
-    """One compiled model a batch size: static shapes are what OpenVINO optimises best."""
+    """One compiled model a batch size, because OpenVINO optimises static shapes best."""
     import openvino
 
     core = openvino.Core()
@@ -164,7 +164,7 @@ ENGINES: dict[str, Callable[[Path], Engine]] = {
 
 
 def resident_bytes() -> int:
-    """Memory of this process that is in RAM now."""
+    """Resident memory of this process."""
     status = Path("/proc/self/status").read_text()
     (line,) = (line for line in status.splitlines() if line.startswith("VmRSS"))
     return int(line.split()[1]) * 1024

@@ -1,4 +1,4 @@
-"""The report as one HTML file that needs no server and no other file."""
+"""A report as one HTML file that needs no server and no other file."""
 
 import base64
 from html import escape
@@ -26,7 +26,7 @@ TITLES = {
 
 
 def page(report: Report) -> str:
-    """The whole document."""
+    """The HTML document."""
     head = "".join(f"<th>{escape(column)}</th>" for column in COLUMNS)
     body = []
     first = best(report.lines)
@@ -44,14 +44,14 @@ def page(report: Report) -> str:
         [
             '<!doctype html><html lang="en"><meta charset="utf-8">',
             f"<title>LPRNet, {escape(report.date)}</title><style>{STYLE}</style>",
-            "<h1>LPRNet: every variant against every rival</h1>",
+            "<h1>LPRNet: every variant against every baseline</h1>",
             f"<p>{escape(conditions(report))}.</p>",
             f"<table><thead><tr>{head}</tr></thead><tbody>",
             *body,
             "</tbody></table>",
             *_section("Not in the table", absent),
             *_section(
-                "Where a rival wins, and what the numbers do not say",
+                "Where a baseline wins, and what the numbers do not say",
                 [escape(sentence) for sentence in findings(report)],
             ),
             *pictures,
@@ -61,7 +61,7 @@ def page(report: Report) -> str:
 
 
 def write_page(report: Report, path: Path) -> None:
-    """Write `page(report)` to `path`. Raises `UserError` where that is impossible."""
+    """Write `page(report)` to `path`. Raises `UserError` if it cannot be written."""
     write_bytes(path, page(report).encode())
 
 

@@ -1,4 +1,4 @@
-"""The base's kernels, one by one, under every schedule there is, and the limits of one core."""
+"""Times the kernels of the base build under every schedule, and measures the limits of one core."""
 
 import numpy as np
 import tvm
@@ -20,12 +20,12 @@ from relay_passes.pipeline import lower_graph, reduce_graph
 from schedules.apply import apply
 
 CACHED_BYTES = 256 * 1024
-"""A source and a destination of this size lie in the second-level cache of any Xeon."""
+"""A source and a destination of this size fit the L2 cache of any Xeon."""
 COPIES = 2000
 
 
 def time_kernels(network: Network, target: Target) -> tuple[Kernels, list[Missing]]:
-    """Minima of turns on one core. Without a tuning log of `network` nothing is `auto`."""
+    """Minima of interleaved rounds on one core; without `auto` if `network` has no tuning log."""
     lowered = lower_graph(reduce_graph(to_relax(network.model)), target.isa)
     scheduled = {origin: apply(lowered, target.isa, origin)[0] for origin in ("none", "manual")}
     missing = []
@@ -49,15 +49,15 @@ def time_kernels(network: Network, target: Target) -> tuple[Kernels, list[Missin
             task.kernel,
             task.workload.macs,
             _operand_bytes(lowered[task.kernel]),
-            {origin: min(samples) for origin, samples in contest.items()},
+            {origin: min(samples) for origin, samples in rounds.items()},
         )
-        for task, contest in zip(tasks, times, strict=True)
+        for task, rounds in zip(tasks, times, strict=True)
     )
     return Kernels(operations(loop) / min(peak["peak"]), _bandwidth(), kernels), missing
 
 
 def _operand_bytes(function: tvm.tirx.PrimFunc) -> int:
-    """Of all its buffers, each counted once."""
+    """Size of all its buffers, each counted once."""
     return sum(
         int(np.prod([int(extent) for extent in buffer.shape]))
         * np.dtype(str(buffer.dtype)).itemsize
@@ -66,7 +66,7 @@ def _operand_bytes(function: tvm.tirx.PrimFunc) -> int:
 
 
 def _bandwidth() -> float:
-    """Bytes read and written a second by copies within the second-level cache of one core."""
+    """Bytes read and written a second by copies within the L2 cache of one core."""
     source = np.ones(CACHED_BYTES, np.uint8)
     target = np.empty_like(source)
     samples = interleaved_timings({"copy": lambda: np.copyto(target, source)}, COPIES, COPIES // 10)

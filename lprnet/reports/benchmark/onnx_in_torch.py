@@ -15,7 +15,7 @@ from torch.nn import functional as F
 class OnnxModule(nn.Module):
     """`images` `(N, 3, 24, 94)` to `logits` `(N, 68, 18)`.
 
-    Raises `NotImplementedError` for an operator that no reduced graph holds.
+    Raises `NotImplementedError` for an operator that reduced graphs do not contain.
     """
 
     def __init__(self, file: Path) -> None:

@@ -1,6 +1,6 @@
-"""The report as pictures: four PNGs, each from the report alone.
+"""Four PNGs of a report.
 
-Colours are Okabe and Ito's, told apart by every kind of colour vision, and never the only mark.
+A colour is never the only mark: markers and labels differ too.
 """
 
 from io import BytesIO
@@ -13,52 +13,50 @@ from numpy.typing import NDArray
 
 from lprnet.reports.benchmark.results import Line, Report, write_bytes
 from lprnet.reports.benchmark.table import cells
+from lprnet.support.palette import BLUE, GREEN, PURPLE, VERMILION
 from lprnet.synthetic.glyphs import glyph
 from lprnet.synthetic.render import sample_plates
 
-BLUE, ORANGE, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
-ORIGINS = {"none": PURPLE, "auto": ORANGE, "manual": BLUE}
+ORIGIN_COLOURS = {"none": PURPLE, "auto": VERMILION, "manual": BLUE}
 AREA_PER_KB = 1.2
-"""Square points of a bubble."""
+"""Area of a marker, square points a KB of the file."""
 
 
 def draw_all(report: Report) -> dict[str, bytes]:
-    """File name to PNG."""
+    """All pictures, file name to PNG."""
     matplotlib.use("Agg")
     with matplotlib.rc_context({"font.size": 15}):
         figures = {
             "pareto.png": pareto(report),
             "roofline.png": roofline(report),
             "kernels.png": kernels(report),
-            "plates.png": contact_sheet(report),
+            "plates.png": sample_sheet(report),
         }
-        return {name: _drawn(figure, "png") for name, figure in figures.items()}
+        return {name: _encode(figure, "png") for name, figure in figures.items()}
 
 
 def write_all(report: Report, folder: Path) -> None:
-    """Write all pictures into `folder`. Raises `UserError` where that is impossible."""
+    """Write all pictures into `folder`. Raises `UserError` if they cannot be written."""
     for name, content in draw_all(report).items():
         write_bytes(folder / name, content)
 
 
 def write_pareto(report: Report, path: Path) -> None:
-    """Write `pareto` as PNG, SVG or PDF, which the ending of `path` names. Raises `UserError` where
-    that is impossible.
-    """
+    """Write `pareto` as PNG, SVG or PDF, by `path`'s ending. Raises `UserError` if it cannot."""
     matplotlib.use("Agg")
     with matplotlib.rc_context({"font.size": 15}):
-        write_bytes(path, _drawn(pareto(report), path.suffix[1:]))
+        write_bytes(path, _encode(pareto(report), path.suffix[1:]))
 
 
 def pareto(report: Report) -> Figure:
-    """Accuracy against latency, file size as area; a number for each line, named at the side."""
+    """Accuracy against latency, file size as area; lines are numbered and named at the side."""
     figure = Figure(figsize=(14, 8), layout="constrained")
     axes = figure.add_subplot()
     kinds = (
         ("lprnet", "o", BLUE, [x for x in report.lines if x.ours]),
-        ("rival, our graph", "s", GREEN, _rivals(report, "reduced")),
-        ("rival, our integers", "^", PURPLE, _rivals(report, "quantized")),
-        ("rival, original graph", "D", ORANGE, _rivals(report, "original")),
+        ("baseline, our graph", "s", GREEN, _baselines(report, "reduced")),
+        ("baseline, our integers", "^", PURPLE, _baselines(report, "quantized")),
+        ("baseline, original graph", "D", VERMILION, _baselines(report, "original")),
     )
     for label, marker, colour, lines in kinds:
         axes.scatter(
@@ -92,11 +90,11 @@ def pareto(report: Report) -> Figure:
 
 
 def roofline(report: Report) -> Figure:
-    """Each hand-scheduled convolution under what one core can do (Williams et al., "Roofline",
-    CACM 52(4), 2009): arithmetic for the bytes of its operands, each counted once.
+    """The roofline model (Williams et al., CACM 52(4), 2009) of the hand-scheduled convolutions.
 
-    The arithmetic is a direct convolution's. Winograd's 3x1 and 1x3 do with fewer multiplications,
-    so these points are effective rates and may lie above the roof.
+    The arithmetic intensity is the operations of a direct convolution divided by the bytes of its
+    operands, each counted once. Winograd's 3x1 and 1x3 need fewer multiplications, so their points
+    are effective rates and may lie above the roof.
     """
     figure = Figure(figsize=(14, 8), layout="constrained")
     axes = figure.add_subplot()
@@ -134,14 +132,14 @@ def roofline(report: Report) -> Figure:
 def kernels(report: Report) -> Figure:
     """Microseconds a call of each kernel by each schedule."""
     each = report.kernels.kernels
-    origins = [origin for origin in ORIGINS if all(origin in k.seconds for k in each)]
+    origins = [origin for origin in ORIGIN_COLOURS if all(origin in k.seconds for k in each)]
     figure = Figure(figsize=(14, 2 + 0.55 * len(each)), layout="constrained")
     axes = figure.add_subplot()
     rows, height = np.arange(len(each)), 0.8 / len(origins)
     for index, origin in enumerate(origins):
         times = [1e6 * kernel.seconds[origin] for kernel in each]
         offset = height * (index - (len(origins) - 1) / 2)
-        axes.barh(rows + offset, times, height, color=ORIGINS[origin], label=origin)
+        axes.barh(rows + offset, times, height, color=ORIGIN_COLOURS[origin], label=origin)
     axes.set_yticks(rows, [kernel.name for kernel in each])
     axes.invert_yaxis()
     axes.set_xscale("log")
@@ -153,13 +151,13 @@ def kernels(report: Report) -> Figure:
 
 
 DRAWN_AS = {"I": "1", "O": "0"}
-"""No plate has these letters and so the sprite has none; they look alike and are wrong anyway."""
-SHEET_COLUMNS, ZOOM, INK_SCALE = 4, 3, 2
+"""No plate has these letters, so the sprite has none; similar digits show such a wrong reading."""
+SHEET_COLUMNS, SHEET_ZOOM, INK_SCALE = 4, 3, 2
 WHITE = 255
 
 
-def contact_sheet(report: Report) -> Figure:
-    """Rendered plates over what was read; a wrong reading is orange and struck with a bar."""
+def sample_sheet(report: Report) -> Figure:
+    """Rendered plates above what was read; a wrong reading is vermilion and underlined."""
     texts = report.sample_texts
     plates = sample_plates(len(texts))
     right = sum(text == truth for text, (_, truth) in zip(texts, plates, strict=True))
@@ -181,12 +179,12 @@ def contact_sheet(report: Report) -> Figure:
 
 
 def _tile(image: NDArray[np.uint8], text: str, right: bool) -> NDArray[np.uint8]:
-    plate = np.repeat(np.repeat(image, ZOOM, axis=0), ZOOM, axis=1)
+    plate = np.repeat(np.repeat(image, SHEET_ZOOM, axis=0), SHEET_ZOOM, axis=1)
     ink = np.zeros((64 // INK_SCALE, plate.shape[1]), np.uint8)
     shown = [glyph(DRAWN_AS.get(c, c), 0)[::INK_SCALE, ::INK_SCALE] for c in text]
     line = np.hstack([np.pad(cell, ((0, 0), (2, 2))) for cell in shown] or [ink[:, :1]])
     ink[:, : line.shape[1]] = line[:, : ink.shape[1]]
-    colour = np.array([0, 0, 0] if right else [0xD5, 0x5E, 0x00])
+    colour = np.array([0, 0, 0] if right else list(bytes.fromhex(VERMILION[1:])))
     share = ink[:, :, None] / 255.0
     reading = (WHITE * (1 - share) + colour * share).astype(np.uint8)
     bar = np.full((4, plate.shape[1], 3), WHITE, np.uint8)
@@ -198,7 +196,7 @@ def _tile(image: NDArray[np.uint8], text: str, right: bool) -> NDArray[np.uint8]
     )
 
 
-def _rivals(report: Report, graph: str) -> list[Line]:
+def _baselines(report: Report, graph: str) -> list[Line]:
     return [line for line in report.lines if not line.ours and line.graph == graph]
 
 
@@ -208,8 +206,8 @@ def _percent(line: Line) -> float:
     return 100 * accuracy.correct / accuracy.total
 
 
-def _drawn(figure: Figure, file_format: str) -> bytes:
-    """Without the version of matplotlib, so that equal pictures are equal PNG files."""
+def _encode(figure: Figure, file_format: str) -> bytes:
+    """Without matplotlib's version in the metadata, so that equal pictures are equal PNG files."""
     buffer = BytesIO()
     metadata = {"Software": "lprnet"} if file_format == "png" else None
     figure.savefig(buffer, dpi=100, format=file_format, bbox_inches="tight", metadata=metadata)

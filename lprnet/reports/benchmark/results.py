@@ -1,4 +1,4 @@
-"""The report as data: what is measured, kept as JSON, and drawn from again."""
+"""A report as data, and its JSON file."""
 
 import json
 from collections.abc import Sequence
@@ -7,35 +7,35 @@ from pathlib import Path
 from typing import Any
 
 from lprnet.measure.timing import Accuracy, Record
-from lprnet.reports.benchmark.costs import Start, Throughput
+from lprnet.reports.benchmark.costs import ColdStart, Throughput
 from lprnet.reports.benchmark.variants import Missing
 from lprnet.support.atomic_file import replacing
 from lprnet.support.errors import UserError
 
 FILE = "report.json"
 SAMPLES = 32
-"""Rendered plates on the contact sheet."""
+"""Rendered plates in the picture of samples."""
 
 
 @dataclass(frozen=True)
 class Line:
-    """One contestant with all its columns."""
+    """One entry with all its measurements."""
 
     name: str
     ours: bool
     graph: str
     """A key of `lprnet.reports.benchmark.engines.GRAPHS`."""
     latency: Record
-    """Batch 1 and one thread; `accuracy` of all images."""
+    """At batch 1 on one thread; its `accuracy` is that on all images."""
     unseen: Accuracy
-    """Of the images that nothing was calibrated on."""
+    """Accuracy on the images that nothing was calibrated on."""
     throughput: Throughput
-    start: Start
+    start: ColdStart
     file_bytes: int
-    """The artifact, or the rival's checkpoint or ONNX file."""
+    """Size of the artifact, checkpoint or ONNX file."""
     installed_bytes: int
     same_as: str = ""
-    """The line that was measured for both, where the file is the same byte for byte."""
+    """Name of the line that was measured instead, if its file has the same bytes."""
 
 
 @dataclass(frozen=True)
@@ -45,25 +45,25 @@ class Kernel:
     name: str
     macs: int
     bytes: int
-    """Of its operands, each read or written once."""
+    """Size of its operands, each counted once."""
     seconds: dict[str, float]
-    """By `none`, `manual` and, where there is a tuning log, `auto`."""
+    """By origin: `none`, `manual` and, if there is a tuning log, `auto`."""
 
 
 @dataclass(frozen=True)
 class Kernels:
-    """The float kernels of the base, each alone on one core."""
+    """The float32 kernels of the base build, each alone on one core."""
 
     peak_flops: float
-    """FMAs on registers, a second."""
+    """Operations a second, by FMAs on registers."""
     bytes_per_second: float
-    """Copying within the second-level cache."""
+    """Of copies within the L2 cache."""
     kernels: tuple[Kernel, ...]
 
 
 @dataclass(frozen=True)
 class Proportion:
-    """How far time falls with arithmetic: two of our lines that took turns with nobody else."""
+    """How far latency falls with arithmetic: two of our lines, timed without the others."""
 
     whole: str
     pruned: str
@@ -72,53 +72,53 @@ class Proportion:
     pruned_macs: int
     whole_ms: float
     pruned_ms: float
-    """Minima of the two alone; the lines have those of everybody's turns."""
+    """Minima of this run; the lines have those of the run with all entries."""
 
     @property
     def saved(self) -> float:
-        """Multiply-accumulates saved, as a part of all."""
+        """Share of the multiply-accumulates that pruning removed."""
         return 1 - self.pruned_macs / self.whole_macs
 
     def share(self, whole_ms: float, pruned_ms: float) -> float:
-        """What of `saved` shows in these times: 1 where time falls as arithmetic does."""
+        """Relative latency saved divided by `saved`; 1 if latency falls as much as arithmetic."""
         return (1 - pruned_ms / whole_ms) / self.saved
 
 
 @dataclass(frozen=True)
 class Report:
-    """One run."""
+    """The results of one run."""
 
     date: str
     cores: int
     checkpoint: str
     data: str
-    """What was read: how many images of what."""
-    noise: float
-    """`lprnet.reports.benchmark.costs.noise`."""
+    """The number and kind of the images."""
+    repeatability: float
+    """`lprnet.reports.benchmark.costs.repeatability`."""
     lines: tuple[Line, ...]
     missing: tuple[Missing, ...]
     sample_reader: str
-    """The line that read the rendered sample plates."""
+    """Name of the line that read the rendered sample plates."""
     sample_texts: tuple[str, ...]
-    """What it read, in the order of `lprnet.synthetic.render.sample_plates`."""
+    """The texts it read, in the order of `lprnet.synthetic.render.sample_plates`."""
     kernels: Kernels
     proportion: Proportion | None = None
-    """None where one of its two lines could not be built."""
+    """None if one of its two lines could not be built."""
 
     def write(self, folder: Path) -> Path:
-        """Write `report.json` in `folder`. Raises `UserError` where that is impossible."""
+        """Write `report.json` in `folder`. Raises `UserError` if it cannot be written."""
         path = folder / FILE
         write_bytes(path, (json.dumps(asdict(self), ensure_ascii=False, indent=1) + "\n").encode())
         return path
 
 
 def best(lines: Sequence[Line]) -> Line:
-    """Our fastest line, which ratios are to."""
+    """Our fastest line; ratios are relative to it."""
     return min((line for line in lines if line.ours), key=lambda line: line.latency.min_ms)
 
 
 def read_report(path: Path) -> Report:
-    """What `Report.write` wrote. Raises `UserError` for anything else."""
+    """Read what `Report.write` wrote. Raises `UserError` for anything else."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         kernels = content.pop("kernels")
@@ -145,12 +145,12 @@ def _line(content: dict[str, Any]) -> Line:
         latency=Record(**{**latency, "accuracy": Accuracy(**latency["accuracy"])}),
         unseen=Accuracy(**content.pop("unseen")),
         throughput=Throughput(**content.pop("throughput")),
-        start=Start(**content.pop("start")),
+        start=ColdStart(**content.pop("start")),
         **content,
     )
 
 
 def write_bytes(path: Path, content: bytes) -> None:
-    """Write a file, all or nothing. Raises `UserError` where that is impossible."""
+    """Write a file, all or nothing. Raises `UserError` if it cannot be written."""
     with replacing(path) as partial:
         partial.write_bytes(content)

@@ -1,4 +1,4 @@
-"""One run, top to bottom: build, gather rivals, read, time, start, look into the kernels."""
+"""One run of the benchmark, top to bottom: build, make baselines, measure, time the kernels."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,11 +14,11 @@ from lprnet.build import prepare
 from lprnet.compiler.targets import find_target
 from lprnet.compression.calibration import calibration_files, read_images
 from lprnet.measure.timing import Accuracy, record
-from lprnet.reports.benchmark.baselines import OURS, rivals
-from lprnet.reports.benchmark.costs import installed_bytes, noise
-from lprnet.reports.benchmark.engines import Contestant
+from lprnet.reports.benchmark.baselines import OURS, baselines
+from lprnet.reports.benchmark.costs import installed_bytes, repeatability
+from lprnet.reports.benchmark.engines import Entry
 from lprnet.reports.benchmark.kernels import time_kernels
-from lprnet.reports.benchmark.measure import WARM_UP, measure, proportion
+from lprnet.reports.benchmark.measure_entries import measure_entries, proportion
 from lprnet.reports.benchmark.results import SAMPLES, Line, Report, best
 from lprnet.reports.benchmark.variants import BASE, PROJECT, STRUCTURED, Missing, build_rows
 from lprnet.runtime.decode import greedy
@@ -38,41 +38,40 @@ class ReportOptions:
     peers: bool
     repeats: int
     work: Path
-    """Where artifacts and the rivals' files go."""
+    """Folder for artifacts and the baselines' files."""
 
 
 @dataclass(frozen=True)
-class Plates:
-    """What is read: images `(N, 24, 94, 3)` uint8 BGR and their texts."""
+class LabelledPlates:
+    """Images `(N, 24, 94, 3)` uint8 BGR and their texts."""
 
     images: NDArray[np.uint8]
     labels: tuple[str, ...]
     unseen: tuple[bool, ...]
-    """Whether an image is none of those that constants were calibrated on."""
+    """Whether an image was not used for calibration."""
 
 
-def run(request: ReportOptions) -> Report:
-    """Measure everything.
+def run_benchmark(request: ReportOptions) -> Report:
+    """Measure everything that `request` asks for.
 
-    Raises `UserError` for anything that the user can mend.
+    Raises `UserError` for every user error.
     """
     target = find_target("native")
     data = request.data or _rendered(request.work / "plates")
     plates = _plates(data)
-    # 1. Every row as a user builds it; every rival from the same weights and calibration images.
+    # 1. Build every row as a user would; make baselines of the same weights and calibration images.
     artifacts, missing = build_rows(request.checkpoint, data, request.work)
-    contestants = [
-        Contestant(row.name, "lprnet", artifact, "reduced", OURS)
-        for row, artifact in artifacts.items()
+    entries = [
+        Entry(row.name, "lprnet", artifact, "reduced", OURS) for row, artifact in artifacts.items()
     ]
     if request.peers:
         calibration = read_images(calibration_files(data))
-        folder = request.work / "rivals"
-        contestants += rivals(request.checkpoint, calibration, target.isa, folder)
-    # 2. What each reads, how many plates a second, how soon, and how fast in turns on one core.
-    measured, not_running = measure(contestants, plates.images, request.repeats)
+        folder = request.work / "baselines"
+        entries += baselines(request.checkpoint, calibration, target.isa, folder)
+    # 2. Measure accuracy, throughput, cold start, and interleaved latency on one core.
+    measured, not_running = measure_entries(entries, plates.images, request.repeats)
     pair = [one for one in measured if one.name in (BASE, STRUCTURED)]
-    # 3. The kernels.
+    # 3. Time the kernels.
     network, _, _ = prepare(request.checkpoint, data, None)
     kernels, without = time_kernels(network, target)
     lines = tuple(
@@ -86,7 +85,6 @@ def run(request: ReportOptions) -> Report:
                 engine=one.engine,
                 isa=target.name,
                 batch=1,
-                warm_up=WARM_UP,
                 accuracy=_accuracy(found.texts, plates.labels),
             ),
             unseen=_accuracy(found.texts, plates.labels, plates.unseen),
@@ -106,7 +104,7 @@ def run(request: ReportOptions) -> Report:
         cores=len(sched_getaffinity(0)),
         checkpoint=request.checkpoint.name,
         data=f"{len(plates.labels)} {'images' if request.data else 'rendered plates'}",
-        noise=noise([found.samples for found in measured.values()]),
+        repeatability=repeatability([found.samples for found in measured.values()]),
         lines=lines,
         missing=tuple(_without_paths(one) for one in (*missing, *not_running, *without)),
         sample_reader=first.name,
@@ -117,22 +115,22 @@ def run(request: ReportOptions) -> Report:
 
 
 def _without_paths(missing: Missing) -> Missing:
-    """A report is to be shown around: it names no folder of this machine."""
+    """Reports are published, so they name no folder of this machine."""
     return Missing(missing.name, missing.reason.replace(f"{PROJECT}/", ""))
 
 
 def _rendered(folder: Path) -> Path:
-    """Rendered plates as files, so that they take the way of photos."""
+    """Rendered plates as image files, so that they are read like photos."""
     folder.mkdir(parents=True, exist_ok=True)
     for image, text in sample_plates(RENDERED):
         (folder / f"{text}.png").write_bytes(cv2.imencode(".png", image)[1].tobytes())
     return folder
 
 
-def _plates(data: Path) -> Plates:
+def _plates(data: Path) -> LabelledPlates:
     files = list_images([str(data)])
     calibrated = set(calibration_files(data))
-    return Plates(
+    return LabelledPlates(
         read_images(files),
         tuple(label_of(file) for file in files),
         tuple(file not in calibrated for file in files),
@@ -142,7 +140,7 @@ def _plates(data: Path) -> Plates:
 def _accuracy(
     texts: Sequence[str], labels: Sequence[str], counted: Sequence[bool] | None = None
 ) -> Accuracy:
-    """How many of the `counted` texts equal their label."""
+    """How many texts equal their label; only those with `counted` set, if given."""
     right = [
         text == label
         for text, label, counts in zip(texts, labels, counted or [True] * len(labels), strict=True)

@@ -1,4 +1,4 @@
-"""The report as text: tables for a terminal, Markdown for the README and the results page."""
+"""A report as text: tables for a terminal, Markdown for the README and the results page."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -7,11 +7,13 @@ from rich.table import Table
 
 from lprnet.reports.benchmark.engines import GRAPHS
 from lprnet.reports.benchmark.results import Line, Report, best, write_bytes
+from lprnet.reports.benchmark.variants import SCHEDULE_ROWS
+from lprnet.reports.markdown import markdown_table
 from lprnet.support.errors import UserError
 
 SUMMARY = ("<!-- summary:begin -->", "<!-- summary:end -->")
 RESULTS = ("<!-- results:begin -->", "<!-- results:end -->")
-"""Markers of the README and of the page of all results."""
+"""Comments around the generated parts of the README and of the results page."""
 SUMMARY_COLUMNS = ("", "accuracy %", "unseen %", "min ms", "x ours", "plates/s", "file KB")
 COLUMNS = (
     "",
@@ -30,7 +32,7 @@ COLUMNS = (
 
 
 def cells(line: Line, report: Report) -> tuple[str, ...]:
-    """A line in the order of `COLUMNS`; KB and MB are decimal."""
+    """The cells of a line in the order of `COLUMNS`; KB and MB are decimal."""
     accuracy, latency = line.latency.accuracy, line.latency
     assert accuracy is not None
     return (
@@ -50,7 +52,7 @@ def cells(line: Line, report: Report) -> tuple[str, ...]:
 
 
 def terminal(report: Report) -> list[Table]:
-    """What was measured, and what could not be built."""
+    """A table of the lines, and one of those that could not be built or run."""
     table = Table(*COLUMNS, title=conditions(report))
     for line in report.lines:
         table.add_row(*cells(line, report), style="bold" if line.ours else "")
@@ -63,18 +65,18 @@ def terminal(report: Report) -> list[Table]:
 
 
 def conditions(report: Report) -> str:
-    """Where and on what, in one sentence."""
+    """The machine, data and method of the report, in one sentence."""
     latency = report.lines[0].latency
     return (
         f"{report.checkpoint}, {report.data}, one at a time; {latency.cpu}, {report.cores} cores, "
         f"{latency.isa} code, commit {latency.commit}, {report.date}; latency on one pinned core, "
-        f"{latency.repeats} rounds in turns; minima repeat within {report.noise:.0%}"
+        f"{latency.repeats} interleaved rounds; minima repeat within {report.repeatability:.0%}"
     )
 
 
 def findings(report: Report) -> list[str]:
-    """Where a rival wins or is at a disadvantage, and what the numbers do not say."""
-    ours, rivals = ([x for x in report.lines if x.ours is who] for who in (True, False))
+    """Where a baseline is ahead, what pruning saves, and how to read the numbers."""
+    ours, baselines = ([x for x in report.lines if x.ours is who] for who in (True, False))
     columns: tuple[tuple[str, Callable[[Line], float]], ...] = (
         ("reads more plates than any of ours", lambda x: -_correct(x)),
         ("has lower latency than any of ours", lambda x: x.latency.min_ms),
@@ -85,34 +87,34 @@ def findings(report: Report) -> list[str]:
         ("installs less than any of ours", lambda x: x.installed_bytes),
     )
     wins = [
-        f"{cells(rival, report)[0]} {what}."
+        f"{cells(baseline, report)[0]} {what}."
         for what, cost in columns
-        for rival in rivals
-        if cost(rival) < min(cost(line) for line in ours)
+        for baseline in baselines
+        if cost(baseline) < min(cost(line) for line in ours)
     ]
-    if rivals and not wins:
-        wins = ["No rival is ahead of our best line in any column."]
+    if baselines and not wins:
+        wins = ["No baseline is ahead of our best line in any column."]
     twins = [
-        f"{line.name} is, byte for byte, the artifact of {line.same_as}: nothing it tried was "
-        "faster as a whole."
+        f"{line.name} is, byte for byte, the artifact of {line.same_as}, because no other "
+        "schedule was faster as a whole program."
         for line in ours
         if line.same_as
     ]
-    return [*twins, *wins, *_in_proportion(report), *(REMARKS if rivals else REMARKS[-2:])]
+    return [*twins, *wins, *_saved(report), *(REMARKS_ON_BASELINES if baselines else ()), *REMARKS]
 
 
-def _in_proportion(report: Report) -> list[str]:
-    """What of the arithmetic that structured pruning saves shows as time, in both measurements."""
+def _saved(report: Report) -> list[str]:
+    """How much of the arithmetic that structured pruning removes shows as latency."""
     two = report.proportion
     if two is None or two.saved <= 0:
         return []
     times = {line.name: line.latency.min_ms for line in report.lines}
     alone = two.share(two.whole_ms, two.pruned_ms)
-    in_turns = two.share(times[two.whole], times[two.pruned])
+    together = two.share(times[two.whole], times[two.pruned])
     return [
         f"{two.pruned} has {two.saved:.0%} fewer multiply-accumulates than {two.whole}; of that, "
-        f"{alone:.0%} shows as time where only these two take turns ({two.pruned_ms:.3f} against "
-        f"{two.whole_ms:.3f} ms), {in_turns:.0%} in the turns of the table, from colder caches."
+        f"{alone:.0%} shows as time when only these two are timed ({two.pruned_ms:.3f} against "
+        f"{two.whole_ms:.3f} ms), {together:.0%} in the table's rounds, from colder caches."
     ]
 
 
@@ -121,54 +123,58 @@ def _correct(line: Line) -> int:
     return line.latency.accuracy.correct
 
 
-REMARKS = (
-    "Rivals get normalised float32 tensors whose making is not timed; ours start from uint8 pixels "
-    "and normalise in the timed call.",
-    "Every engine is called from Python, and what that costs is in its times.",
-    "Rivals' int8 is ONNX Runtime's static QDQ quantization, for OpenVINO too, and, as `our "
+REMARKS_ON_BASELINES = (
+    "Baselines get normalised float32 tensors, and making these is not timed; our artifacts start "
+    "from uint8 pixels and normalise in the timed call.",
+    "Every engine is called from Python, and its times include that.",
+    "Baselines' int8 is ONNX Runtime's static QDQ quantization, for OpenVINO too, and, as `our "
     "integers`, our quantized network exported as QDQ ONNX; NNCF, OpenVINO's own quantizer, was "
     "not tried, nor were its bfloat16 and AMX paths.",
     "`our graph` is the network with dead channels removed and the context norm calibrated: that "
     "part of the gain is not the compiler's kernels, and every engine can have it.",
-    "Taking turns, in an order of its own each round, leaves a call with caches that the others "
-    "have filled; alone, every engine is somewhat faster.",
-    "Another CPU, and above all one without VNNI, orders the integer lines differently.",
+)
+REMARKS = (
+    "Rounds are shuffled and interleaved, so each call finds caches that the other entries have "
+    "filled; alone, every engine is somewhat faster.",
+    "On another CPU, above all one without VNNI, the integer lines are in another order.",
 )
 
 
 def summary(report: Report) -> str:
-    """The README's first table: our builds by default schedules; rivals as users have them."""
+    """The README's first table: our builds without the comparison of schedules, and the baselines
+    on the original graph.
+    """
     lines = [
         line
         for line in report.lines
-        if (not line.name.startswith("MLC") if line.ours else line.graph == "original")
+        if (line.name not in SCHEDULE_ROWS if line.ours else line.graph == "original")
     ]
-    return "\n".join([*_rows(lines, report, SUMMARY_COLUMNS), "", f"{conditions(report)}."])
+    return f"{_table(lines, report, SUMMARY_COLUMNS)}\n\n{conditions(report)}."
 
 
 def markdown(report: Report) -> str:
-    """The page of results: every line, what is absent, what the numbers do not say."""
-    text = [*_rows(report.lines, report, COLUMNS), ""]
+    """The page of results: every line, what is missing, and the findings."""
+    text = [_table(report.lines, report, COLUMNS), ""]
     text += [f"- Not in the table: {one.name}: {one.reason}" for one in report.missing]
     text += [f"- {sentence}" for sentence in findings(report)]
     return "\n".join(text)
 
 
-def _rows(lines: Sequence[Line], report: Report, columns: Sequence[str]) -> list[str]:
+def _table(lines: Sequence[Line], report: Report, columns: Sequence[str]) -> str:
     """A Markdown table of `lines`, our fastest one bold."""
-    rows = ["| " + " | ".join(columns) + " |", "|---" + "|---:" * (len(columns) - 1) + "|"]
+    rows = []
     for line in lines:
         named = dict(zip(COLUMNS, cells(line, report), strict=True))
         values = [named[column] for column in columns]
         values[0] = f"**{values[0]}**" if line is best(report.lines) else values[0]
-        rows.append("| " + " | ".join(values) + " |")
-    return rows
+        rows.append(values)
+    return markdown_table(columns, rows)
 
 
 def update_pages(report: Report, project: Path) -> None:
     """Put `summary` into `README.md` and `markdown` into `docs/results.md`, between their markers.
 
-    Raises `UserError` where a page lacks them; then none is changed.
+    Raises `UserError` if a page lacks its markers; then neither is changed.
     """
     pages = {
         project / "README.md": (SUMMARY, summary(report)),

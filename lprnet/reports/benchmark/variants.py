@@ -1,7 +1,7 @@
-"""The rows of ours: which flags of `scripts/build.py` make which row of the table, and making them.
+"""Our rows of the table and the flags of `scripts/build.py` that build them.
 
-Every row is built as a user would build it, by the script, in a process of its own. A row that the
-script refuses is not in the table; why it refused is.
+Every row is built as a user would build it, by the script, in a process of its own. If the script
+refuses a row, the report gives the reason instead.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ from tqdm import tqdm
 from lprnet.compression.calibration import calibration_files
 
 PROJECT = Path(__file__).resolve().parents[3]
-SOURCES = ("lprnet", "relay_passes", "schedules", "scripts")
+SOURCE_FOLDERS = ("lprnet", "relay_passes", "schedules", "scripts")
 STAMP = "built-from"
 
 
@@ -28,12 +28,22 @@ class Row:
     """A row of the table and how it is built."""
 
     name: str
-    flags: tuple[str, ...] = ()
+    quantized: str | None = None
+    pruned: str | None = None
+    schedule: str | None = None
+    """The options of `scripts/build.py`; None for its default."""
 
     @property
-    def measures(self) -> bool:
-        """Whether the build itself times kernels, which wants an idle machine."""
-        return "--schedule=hybrid" in self.flags
+    def flags(self) -> tuple[str, ...]:
+        """The command line of `scripts/build.py`."""
+        names = ("pruned", "quantized", "schedule")
+        values = [(name, getattr(self, name)) for name in names]
+        return tuple(f"--{name}={value}" for name, value in values if value is not None)
+
+    @property
+    def times_kernels(self) -> bool:
+        """Whether the build itself times kernels and needs an idle machine."""
+        return self.schedule == "hybrid"
 
 
 COMBINED = "all combined"
@@ -42,22 +52,26 @@ STRUCTURED = "pruned, structured"
 
 ROWS = (
     Row(BASE),
-    Row("weights-only int8", ("--quantized=weights",)),
-    Row("static int8", ("--quantized=static",)),
-    Row("pruned I", ("--pruned=unstructured",)),
-    Row("pruned II", ("--pruned=depth-aware",)),
-    Row(STRUCTURED, ("--pruned=structured",)),
-    Row("pruned + static int8", ("--pruned=structured", "--quantized=static")),
-    Row("MLC, none", ("--schedule=none",)),
-    Row("MLC, auto", ("--schedule=auto",)),
-    Row("MLC, hybrid", ("--schedule=hybrid",)),
-    Row(COMBINED, ("--pruned=structured", "--quantized=static", "--schedule=hybrid")),
+    Row("weights-only int8", quantized="weights"),
+    Row("static int8", quantized="static"),
+    Row("pruned I", pruned="unstructured"),
+    Row("pruned II", pruned="depth-aware"),
+    Row(STRUCTURED, pruned="structured"),
+    Row("pruned + static int8", "static", "structured"),
+    Row("MLC, none", schedule="none"),
+    Row("MLC, auto", schedule="auto"),
+    Row("MLC, hybrid", schedule="hybrid"),
+    Row(COMBINED, "static", "structured", "hybrid"),
 )
+SCHEDULE_ROWS = frozenset(
+    row.name for row in ROWS if row.schedule and not (row.quantized or row.pruned)
+)
+"""Names of the rows that differ from the base by their schedules only."""
 
 
 @dataclass(frozen=True)
 class Missing:
-    """A row that could not be made, and why."""
+    """A row that could not be made, and the reason."""
 
     name: str
     reason: str
@@ -68,8 +82,8 @@ def build_rows(
 ) -> tuple[dict[Row, Path], list[Missing]]:
     """The artifact of every row that can be built, and the rows that cannot.
 
-    One build a core, but those that time kernels one after another. An artifact in `folder` is used
-    again if it was built from the same sources, weights, images and flags.
+    Builds run in parallel, except that those that time kernels run one after another. An artifact
+    in `folder` is reused if it was built from the same sources, weights, images and flags.
     """
     common = [f"--checkpoint={checkpoint}"]
     common += [] if calibration is None else [f"--calibration={calibration}"]
@@ -81,11 +95,11 @@ def build_rows(
         bar.update()
         return made
 
-    quiet = [row for row in rows if not row.measures]
+    parallel = [row for row in rows if not row.times_kernels]
     with bar:
         with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
-            made = dict(zip(quiet, pool.map(make, quiet), strict=True))
-        made |= {row: make(row) for row in rows if row.measures}
+            made = dict(zip(parallel, pool.map(make, parallel), strict=True))
+        made |= {row: make(row) for row in rows if row.times_kernels}
     artifacts, missing = {}, []
     for row in rows:
         match made[row]:
@@ -116,9 +130,13 @@ def _build(row: Row, flags: Sequence[str], inputs: str, folder: Path) -> Path | 
 
 
 def _digest(checkpoint: Path, calibration: Path | None) -> str:
-    """Of everything that an artifact is made from, but the flags."""
-    sources = [file for folder in SOURCES for file in sorted((PROJECT / folder).rglob("*.py"))]
-    sources = [file for file in sources if Path(__file__).parent not in file.parents]
+    """SHA-256 of everything that an artifact is made from, except the flags."""
+    sources = [
+        file
+        for folder in SOURCE_FOLDERS
+        for file in sorted((PROJECT / folder).rglob("*.py"))
+        if Path(__file__).parent not in file.parents
+    ]
     logs = sorted((PROJECT / "tuning_logs").rglob("*.json"))
     images = [] if calibration is None else calibration_files(calibration)
     found = hashlib.sha256()

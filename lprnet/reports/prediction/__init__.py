@@ -1,1 +1,1 @@
-"""`scripts/predict.py`'s work: cycles on CPUs that are not here."""
+"""The work of `scripts/predict.py`: estimated cycles on other CPUs."""

@@ -1,6 +1,6 @@
-"""How often each basic block of a kernel runs: its assembly, a counter in every block, run once.
+"""Counts how often each basic block of a kernel runs: adds counters to its assembly and runs it.
 
-Loops are nested, unrolled and merged as LLVM pleases; counting tells trip counts without guessing.
+LLVM nests, unrolls and fuses loops freely, so counting is the only exact way to get trip counts.
 """
 
 import ctypes
@@ -35,16 +35,16 @@ lprnet_counts:
 
 @dataclass(frozen=True)
 class Block:
-    """Instructions that run one after another, and how often one call runs them."""
+    """A basic block's instructions, and how often one call runs it."""
 
     instructions: tuple[str, ...]
     runs: int
 
 
 def count_blocks(assembly: str, arguments: Sequence[Any], folder: Path) -> list[Block]:
-    """The blocks of `main` in `assembly` (AT&T syntax) that a call with `arguments` runs.
+    """The basic blocks of `main` in `assembly` (AT&T syntax) that a call with `arguments` runs.
 
-    This CPU must be able to run them. Scratch files go to `folder`.
+    This CPU must be able to run them. Temporary files go to `folder`.
     """
     blocks, counted = _instrument(assembly)
     source, library = folder / "counted.s", folder / "counted.so"
@@ -61,7 +61,7 @@ def count_blocks(assembly: str, arguments: Sequence[Any], folder: Path) -> list[
 def _instrument(assembly: str) -> tuple[list[list[str]], str]:
     """The blocks of all code, and the assembly in which block n adds one to counter n.
 
-    A block begins at a label and behind a jump. Flags and the red zone stay as they are.
+    A block begins at a label and after a jump. The counter code preserves flags and the red zone.
     """
     blocks: list[list[str]] = []
     lines = []
@@ -78,6 +78,6 @@ def _instrument(assembly: str) -> tuple[list[list[str]], str]:
                 blocks.append([])
             blocks[-1].append(word)
             fresh = word.startswith(("j", "ret"))
-        if not word.startswith((".file", ".loc")):  # of debuggers, in a form that GNU as refuses
+        if not word.startswith((".file", ".loc")):  # for debuggers, in a syntax that GNU as refuses
             lines.append(line)
     return blocks, "\n".join(lines) + _COUNTS.format(size=8 * len(blocks))

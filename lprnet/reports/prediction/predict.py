@@ -1,9 +1,8 @@
-"""What a plate should cost on Xeons that are not here: an estimate, kernel by kernel.
+"""Estimates the cycles of one plate on other Xeons, kernel by kernel.
 
-A kernel's cycles are the sum over its basic blocks of how often each runs
-(`lprnet/reports/prediction/block_counts.py`) times the cycles that LLVM's model of the core takes
-for it (`lprnet/reports/prediction/llvm_mca.py`). Beside them stands what the same code takes on
-this machine, in cycles of a clock that its own FMA throughput tells.
+A kernel's cycles are summed over its basic blocks: how often a block runs (`block_counts.py`) times
+its cycles on LLVM's model of the core (`llvm_mca.py`). For comparison, the same code is timed on
+this machine, in cycles of a clock that is derived from its FMA throughput.
 """
 
 import tempfile
@@ -19,7 +18,7 @@ from lprnet.build import prepare
 from lprnet.compiler.codegen import generate, tvm_target
 from lprnet.compiler.frontend import to_relax
 from lprnet.compiler.targets import Target, cpu_flags, cpu_name, find_target
-from lprnet.measure.peak_throughput import OPERANDS, STEPS, fma_loop
+from lprnet.measure.peak_throughput import RESERVED_REGISTERS, STEPS, fma_loop
 from lprnet.measure.timing import on_one_core
 from lprnet.reports.prediction.block_counts import Block, count_blocks
 from lprnet.reports.prediction.llvm_mca import (
@@ -29,6 +28,13 @@ from lprnet.reports.prediction.llvm_mca import (
     peak,
     products,
     time_blocks,
+)
+from lprnet.reports.prediction.results import (
+    FMAS_A_CYCLE,
+    Estimate,
+    KernelEstimate,
+    Loop,
+    Prediction,
 )
 from lprnet.support.errors import UserError
 from lprnet.tuning.measurement.kernel_timing import ENTRY, random_inputs
@@ -43,86 +49,18 @@ CORES = {
     "icelake-server": ("cascadelake", "cascadelake"),
     "sapphirerapids": ("cascadelake", "cascadelake"),
 }
-"""For each CPU the code it runs, a target of the portable artifact, and the core it is modelled by.
+"""CPU to the target of the portable artifact that it runs, and LLVM's core that it is modelled by.
 
-LLVM describes Ice Lake and Sapphire Rapids as their client parts are, with one unit for 512-bit
-FMAs, where their Xeons have two. Cascade Lake's core has two and is older and narrower than theirs.
+LLVM describes Ice Lake and Sapphire Rapids like their client parts, with one unit for 512-bit FMAs;
+their Xeons have two. Cascade Lake's core has two, but is older and narrower.
 """
-MAIN_MACS = 2_000_000
-"""Of a main convolution, at least."""
-FMAS_A_CYCLE = 2
-"""Of every Xeon core in `CORES`, from which this machine's clock is told."""
-BATCHES = 200
-"""Of calls timed: other tenants slow this machine for tens of milliseconds at a time."""
+TIMED_BATCHES = 200
+"""Enough that some are undisturbed: other tenants slow this machine for tens of milliseconds."""
 
 
 @dataclass(frozen=True)
-class Loop:
-    """The innermost loop in which a kernel spends most of its cycles."""
-
-    cycles: float
-    """One iteration, as LLVM unrolled it."""
-    products: int
-    """Vector instructions in it that multiply and add."""
-    share: float
-    """Of the core's peak in these."""
-    limit: str
-
-
-@dataclass(frozen=True)
-class KernelEstimate:
-    """One kernel on one core."""
-
-    kernel: str
-    calls: int
-    """A plate."""
-    macs: int
-    cycles: float
-    """One call."""
-    share: float
-    """Of the core's peak, over the whole kernel."""
-    loop: Loop | None
-    """None where nothing multiplies."""
-    measured: float
-    """Cycles of the same code on this machine, the fastest of many calls."""
-
-    @property
-    def is_main(self) -> bool:
-        """Whether it is one of the main convolutions."""
-        return self.macs >= MAIN_MACS
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """One variant on one CPU."""
-
-    variant: str
-    cpu: str
-    code: str
-    model: str
-    peak: float
-    """Vector instructions that multiply and add, a cycle."""
-    kernels: tuple[KernelEstimate, ...]
-    cycles: float
-    """All kernels of a plate."""
-    measured: float
-    """The same code on this machine."""
-    host_ghz: float
-    """This machine's clock then."""
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """All estimates, and where they were made."""
-
-    mca: str
-    host: str
-    estimates: tuple[Estimate, ...]
-
-
-@dataclass(frozen=True)
-class _Kernel:
-    """A compiled kernel that has run here."""
+class _TimedKernel:
+    """A compiled kernel, its block counts and its time on this machine."""
 
     name: str
     calls: int
@@ -132,13 +70,13 @@ class _Kernel:
 
 
 def predict(checkpoint: Path, calibration: Path | None) -> Prediction:
-    """Every CPU of `CORES`, in float32 and in static int8.
+    """Estimates for every CPU of `CORES`, in float32 and in static int8.
 
-    Raises `UserError` without llvm-mca, and on a CPU that cannot run all codes.
+    Raises `UserError` without llvm-mca, and on a CPU that cannot run the code of all targets.
     """
     mca = mca_version()
-    codes = [find_target(name) for name in dict.fromkeys(code for code, _ in CORES.values())]
-    missing = sorted(set(codes[-1].flags) - cpu_flags())
+    targets = [find_target(name) for name in dict.fromkeys(name for name, _ in CORES.values())]
+    missing = sorted(set(targets[-1].flags) - cpu_flags())
     if missing:
         raise UserError(
             f"This CPU lacks {', '.join(missing)}, and how often loops run is counted by running "
@@ -146,34 +84,34 @@ def predict(checkpoint: Path, calibration: Path | None) -> Prediction:
         )
     estimates = []
     with on_one_core():
-        for quantized in (None, "static"):
+        for quantized, operands in ((None, Operands.FLOAT32), ("static", Operands.INT8)):
             compiled = [
-                (_clock(codes[-1]), *_compile(checkpoint, calibration, quantized, code))
-                for code in codes
+                (_clock(targets[-1]), *_compile(checkpoint, calibration, quantized, target))
+                for target in targets
             ]
-            for code, (clock, variant, kernels) in zip(codes, compiled, strict=True):
+            for target, (clock, variant, kernels) in zip(targets, compiled, strict=True):
                 estimates += [
-                    _estimate(variant, cpu, code, model, kernels, clock)
+                    _estimate(variant, operands, cpu, target, model, kernels, clock)
                     for cpu, (name, model) in CORES.items()
-                    if name == code.name
+                    if name == target.name
                 ]
     return Prediction(mca, cpu_name(), tuple(estimates))
 
 
 def _clock(target: Target) -> float:
-    """Hz, from a loop of FMAs that wait for nothing."""
+    """This machine's clock in Hz, from a loop of independent FMAs."""
     library = generate(fma_loop(target.isa), tvm_target(target)).jit()
-    shape = (target.isa.registers - OPERANDS, target.isa.float_lanes)
+    shape = (target.isa.registers - RESERVED_REGISTERS, target.isa.float_lanes)
     tensors = [tvm.runtime.tensor(np.zeros(extents, np.float32)) for extents in ((2,), shape)]
-    timer = library.time_evaluator("main", tvm.cpu(), number=10, repeat=2 * BATCHES)
+    timer = library.time_evaluator("main", tvm.cpu(), number=10, repeat=2 * TIMED_BATCHES)
     fastest = min(timer(*tensors).results)
     return STEPS * shape[0] / FMAS_A_CYCLE / float(fastest)
 
 
 def _compile(
     checkpoint: Path, calibration: Path | None, quantized: str | None, target: Target
-) -> tuple[str, list[_Kernel]]:
-    """Every kernel of a variant, compiled alone, counted and timed."""
+) -> tuple[str, list[_TimedKernel]]:
+    """A variant's name and its kernels, each compiled alone, counted and timed."""
     network, *_ = prepare(checkpoint, calibration, quantized)
     graph = quantize_graph(reduce_graph(to_relax(network.model)), network.scales)
     module, reports = apply(lower_graph(graph, target.isa), target.isa)
@@ -194,30 +132,32 @@ def _compile(
             scratch = Path(folder, str(number))
             scratch.mkdir()
             blocks = count_blocks(code.mod.inspect_source("s"), tensors, scratch)
-            timer = code.jit().time_evaluator(ENTRY, tvm.cpu(), number=5, repeat=BATCHES)
+            timer = code.jit().time_evaluator(ENTRY, tvm.cpu(), number=5, repeat=TIMED_BATCHES)
             seconds = float(min(timer(*tensors).results))
             kernel = (report.kernel, calls[report.kernel], report.macs)
-            kernels.append(_Kernel(*kernel, tuple(blocks), seconds))
+            kernels.append(_TimedKernel(*kernel, tuple(blocks), seconds))
     return network.variant, kernels
 
 
 def _estimate(
     variant: str,
+    operands: Operands,
     cpu: str,
-    code: Target,
+    target: Target,
     model: str,
-    kernels: list[_Kernel],
+    kernels: list[_TimedKernel],
     clock: float,
 ) -> Estimate:
-    usual = Operands.BYTES if variant.startswith("int8") else Operands.FLOATS
-    peaks = {operands: peak(code.isa, operands, model) for operands in (usual, Operands.WORDS)}
-    estimates = tuple(_kernel(kernel, code, usual, model, peaks, clock) for kernel in kernels)
+    peaks = {one: peak(target.isa, one, model) for one in (operands, Operands.INT16)}
+    estimates = tuple(
+        _estimate_kernel(kernel, target, operands, model, peaks, clock) for kernel in kernels
+    )
     return Estimate(
         variant,
         cpu,
-        code.name,
+        target.name,
         model,
-        peaks[usual],
+        peaks[operands],
         estimates,
         sum(one.cycles * one.calls for one in estimates),
         sum(one.measured * one.calls for one in estimates),
@@ -225,9 +165,9 @@ def _estimate(
     )
 
 
-def _kernel(
-    kernel: _Kernel,
-    code: Target,
+def _estimate_kernel(
+    kernel: _TimedKernel,
+    target: Target,
     operands: Operands,
     model: str,
     peaks: Mapping[Operands, float],
@@ -235,10 +175,10 @@ def _kernel(
 ) -> KernelEstimate:
     timings = time_blocks([block.instructions for block in kernel.blocks], model)
     timed = list(zip(kernel.blocks, timings, strict=True))
-    counts = [products(block, code.isa, operands) for block in kernel.blocks]
-    if operands is Operands.BYTES and not any(counts):
-        operands = Operands.WORDS
-        counts = [products(block, code.isa, operands) for block in kernel.blocks]
+    counts = [products(block, target.isa, operands) for block in kernel.blocks]
+    if operands is Operands.INT8 and not any(counts):
+        operands = Operands.INT16
+        counts = [products(block, target.isa, operands) for block in kernel.blocks]
     best = peaks[operands]
     cycles = sum(block.runs * timing.cycles for block, timing in timed)
     multiplied = sum(block.runs * count for block, count in zip(kernel.blocks, counts, strict=True))

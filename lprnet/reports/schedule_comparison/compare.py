@@ -33,11 +33,11 @@ from schedules.apply import ORIGINS, apply
 from schedules.workloads.float import Conv2d
 from schedules.workloads.integer import QuantizedConv2d
 
-PLATES = 8
+CHECKED_IMAGES = 8
 """Images that each of the four builds is checked on; the unscheduled one is slow."""
-WARM_UP, REPEATS = 5, 60
+BUILD_ROUNDS = 60
 TIMED = ("none", "auto", "manual")
-"""Contestants for each kernel; `hybrid` is one of the last two."""
+"""Schedules timed for each kernel; `hybrid` is one of the last two."""
 
 
 @dataclass(frozen=True)
@@ -54,19 +54,19 @@ class ComparisonOptions:
 
 @dataclass(frozen=True)
 class KernelTimes:
-    """One kernel under every schedule. Times in seconds, minima of rounds taken in turns."""
+    """One kernel under every schedule. Times in seconds, minima of interleaved rounds."""
 
     task: Task
     seconds: dict[str, float]
     """By origin: `none`, `auto`, `manual`, `hybrid`."""
     samples: dict[str, list[float]]
-    """Of each round."""
+    """By origin, one a round."""
     differences: tuple[str, ...]
     """How the automatic schedule differs from the manual one."""
 
     @property
     def integer(self) -> bool:
-        """Whether it multiplies bytes, not float32."""
+        """Whether it multiplies int8, not float32."""
         return isinstance(self.task.workload, QuantizedConv2d)
 
     def gflops(self, origin: str) -> float:
@@ -82,29 +82,31 @@ class Comparison:
     target: str
     peak_gflops: float
     """Of one core, by float32 FMAs on registers."""
-    integer_peak_gops: float
-    """Of one core, by dot products of four bytes on registers."""
-    word_peak_gops: float
-    """Of one core, by dot products of two words on registers: what `vpmaddwd` can do."""
+    int8_peak_gops: float
+    """Of one core, by dot products of four int8 on registers."""
+    int16_peak_gops: float
+    """Of one core, by dot products of two int16 on registers (`vpmaddwd`)."""
     kernels: tuple[KernelTimes, ...]
-    records: tuple[Record, ...]
-    """End to end, one an origin, then each kernel's."""
+    end_to_end: tuple[Record, ...]
+    """Of whole builds, one an origin."""
+    kernel_records: tuple[Record, ...]
+    """One a kernel and origin."""
 
     def share(self, kernel: KernelTimes, origin: str) -> float:
-        """Of the peak of the arithmetic that `kernel` does, measured in the same run."""
-        peak = self.integer_peak_gops if kernel.integer else self.peak_gflops
+        """Share of the peak in `kernel`'s own arithmetic, measured in the same run."""
+        peak = self.int8_peak_gops if kernel.integer else self.peak_gflops
         return kernel.gflops(origin) / peak
 
-    def share_of_words(self, kernel: KernelTimes, origin: str) -> float | None:
-        """Of what `vpmaddwd` can do; None where `kernel` multiplies float32."""
-        return kernel.gflops(origin) / self.word_peak_gops if kernel.integer else None
+    def share_of_int16_peak(self, kernel: KernelTimes, origin: str) -> float | None:
+        """Share of the peak of `vpmaddwd`; None if `kernel` multiplies float32."""
+        return kernel.gflops(origin) / self.int16_peak_gops if kernel.integer else None
 
 
 @subnormals_as_zero()
-def compare(request: ComparisonOptions) -> Comparison:
+def compare_schedules(request: ComparisonOptions) -> Comparison:
     """Time all schedules of what `request` names, on one core of this machine.
 
-    Raises `UserError` for anything that the user can mend.
+    Raises `UserError` for every user error.
     """
     target = find_target(request.target)
     missing = sorted(set(target.flags) - cpu_flags())
@@ -128,31 +130,33 @@ def compare(request: ComparisonOptions) -> Comparison:
         {name: tvm.IRModule({"main": applied[name][0][task.kernel]}) for name in TIMED}
         for task in tasks
     ]
-    held = time_interleaved([*({"peak": loop} for loop in loops), *comparisons], tvm_target(target))
-    gflops, byte_gops, word_gops = (
-        operations(loop) / min(samples["peak"]) / 1e9
-        for loop, samples in zip(loops, held, strict=False)
+    timed = time_interleaved(
+        [*({"peak": loop} for loop in loops), *comparisons], tvm_target(target)
     )
-    times = held[len(loops) :]
+    gflops, int8_gops, int16_gops = (
+        operations(loop) / min(samples["peak"]) / 1e9
+        for loop, samples in zip(loops, timed, strict=False)
+    )
+    times = timed[len(loops) :]
     kernels = tuple(
         kernel_times(task, samples, *log.record(task.kernel, task.workload), by_hand[task.kernel])
         for task, samples in zip(tasks, times, strict=True)
     )
-    end_to_end = _end_to_end(network, request, target, images[:PLATES])
-    records = [
+    plates = _time_builds(network, request, target, images[:CHECKED_IMAGES])
+    end_to_end = [
         record(
             samples,
             variant=network.variant,
             engine=f"lprnet, {origin} schedules",
             isa=target.name,
             batch=1,
-            warm_up=WARM_UP,
         )
-        for origin, samples in end_to_end.items()
+        for origin, samples in plates.items()
     ]
+    kernel_records = []
     for kernel in kernels:
         for origin in TIMED:
-            records.append(
+            kernel_records.append(
                 record(
                     np.array(kernel.samples[origin]) * 1e3,
                     variant=network.variant,
@@ -163,7 +167,14 @@ def compare(request: ComparisonOptions) -> Comparison:
                 )
             )
     return Comparison(
-        network.variant, target.name, gflops, byte_gops, word_gops, kernels, tuple(records)
+        variant=network.variant,
+        target=target.name,
+        peak_gflops=gflops,
+        int8_peak_gops=int8_gops,
+        int16_peak_gops=int16_gops,
+        kernels=kernels,
+        end_to_end=tuple(end_to_end),
+        kernel_records=tuple(kernel_records),
     )
 
 
@@ -191,10 +202,10 @@ def kernel_times(
     return KernelTimes(task, seconds, samples, differences)
 
 
-def _end_to_end(
+def _time_builds(
     network: Network, request: ComparisonOptions, target: Target, images: NDArray[np.uint8]
 ) -> dict[str, NDArray[np.float64]]:
-    """Milliseconds a plate of four artifacts, in turns, by origin."""
+    """Milliseconds a plate of the four builds, interleaved, by origin."""
     with tempfile.TemporaryDirectory() as folder:
         readers = {}
         for origin in ORIGINS:
@@ -208,6 +219,5 @@ def _end_to_end(
         with on_one_core():
             return interleaved_timings(
                 {origin: partial(reader.logits, images[:1]) for origin, reader in readers.items()},
-                REPEATS,
-                WARM_UP,
+                BUILD_ROUNDS,
             )

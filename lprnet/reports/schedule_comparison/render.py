@@ -1,4 +1,4 @@
-"""A comparison of schedules for a reader: tables, sentences, a picture, JSON."""
+"""A comparison of schedules as tables, sentences, a picture and JSON."""
 
 from pathlib import Path
 from typing import Any
@@ -10,18 +10,18 @@ from rich.table import Column, Table
 
 from lprnet.reports.schedule_comparison.compare import Comparison, KernelTimes
 from lprnet.support.atomic_file import replacing
+from lprnet.support.palette import AMBER, BLUE, GREEN
 
-COLOURS = {"auto": "#E69F00", "manual": "#0072B2", "hybrid": "#009E73"}
-"""From Okabe and Ito's palette, told apart by every kind of colour vision."""
+COLOURS = {"auto": AMBER, "manual": BLUE, "hybrid": GREEN}
 
 
 def tables(comparison: Comparison) -> list[Table]:
     """Kernels with their times, then the four builds end to end."""
-    of_words = ["% of vpmaddwd"] if any(kernel.integer for kernel in comparison.kernels) else []
+    of_int16 = ["% of vpmaddwd"] if any(kernel.integer for kernel in comparison.kernels) else []
     kernels = Table(
         Column("kernel", no_wrap=True),
-        *("MMAC", "none", "auto", "manual", "hybrid", "manual/auto", "% of peak", *of_words),
-        title=f"{comparison.target} {comparison.variant}: µs a call, minima of turns; "
+        *("MMAC", "none", "auto", "manual", "hybrid", "manual/auto", "% of peak", *of_int16),
+        title=f"{comparison.target} {comparison.variant}: µs a call, minima; "
         f"one core's peak is {_peaks(comparison)}",
     )
     for kernel in comparison.kernels:
@@ -32,10 +32,10 @@ def tables(comparison: Comparison) -> list[Table]:
             *(f"{1e6 * seconds[origin]:.1f}" for origin in ("none", "auto", "manual", "hybrid")),
             f"{seconds['manual'] / seconds['auto']:.2f}",
             f"{100 * comparison.share(kernel, 'hybrid'):.0f}" if macs else "",
-            *(_percent(comparison.share_of_words(kernel, "hybrid")) for _ in of_words),
+            *(_percent(comparison.share_of_int16_peak(kernel, "hybrid")) for _ in of_int16),
         )
     totals = Table("schedules", "min ms", "median", "p95", title="end to end, one thread, batch 1")
-    for record in _end_to_end(comparison):
+    for record in comparison.end_to_end:
         times = (record.min_ms, record.median_ms, record.p95_ms)
         totals.add_row(record.engine, *(f"{time:.3f}" for time in times))
     return [kernels, totals]
@@ -49,9 +49,9 @@ def describe(comparison: Comparison) -> list[str]:
 def _sentence(kernel: KernelTimes) -> str:
     ratio = kernel.seconds["manual"] / kernel.seconds["auto"]
     faster, slower = f"{ratio:.2f} times as fast as manual", f"{1 / ratio:.2f} times slower"
-    outcome = faster if ratio >= 1 else slower
+    speed = faster if ratio >= 1 else slower
     what = ", ".join(kernel.differences) or "does the same as the manual schedule"
-    return f"{kernel.task.kernel}: auto {what}; {outcome}."
+    return f"{kernel.task.kernel}: auto {what}; {speed}."
 
 
 def as_json(comparison: Comparison) -> dict[str, Any]:
@@ -60,8 +60,8 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
         "variant": comparison.variant,
         "target": comparison.target,
         "peak_gflops": comparison.peak_gflops,
-        "integer_peak_gops": comparison.integer_peak_gops,
-        "word_peak_gops": comparison.word_peak_gops,
+        "integer_peak_gops": comparison.int8_peak_gops,
+        "word_peak_gops": comparison.int16_peak_gops,
         "kernels": [
             {
                 "kernel": kernel.task.kernel,
@@ -73,17 +73,20 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
                     origin: comparison.share(kernel, origin) for origin in kernel.seconds
                 },
                 "share_of_word_peak": {
-                    origin: comparison.share_of_words(kernel, origin) for origin in kernel.seconds
+                    origin: comparison.share_of_int16_peak(kernel, origin)
+                    for origin in kernel.seconds
                 },
                 "lesson": _sentence(kernel),
             }
             for kernel in comparison.kernels
         ],
-        "records": [record.as_json() for record in comparison.records],
+        "records": [
+            record.as_json() for record in (*comparison.end_to_end, *comparison.kernel_records)
+        ],
     }
 
 
-def plot(comparison: Comparison, picture: Path) -> None:
+def plot_shares(comparison: Comparison, picture: Path) -> None:
     """Draw each convolution's share of the peak, by schedule, as PNG, SVG or PDF."""
     matplotlib.use("Agg")
     kernels = [kernel for kernel in comparison.kernels if kernel.task.workload.macs]
@@ -110,13 +113,9 @@ def _peaks(comparison: Comparison) -> str:
     gflops = f"{comparison.peak_gflops:.0f} GFLOP/s in float32"
     if not any(kernel.integer for kernel in comparison.kernels):
         return gflops
-    words = f"{comparison.word_peak_gops:.0f} in words (vpmaddwd)"
-    return f"{gflops}, {comparison.integer_peak_gops:.0f} GOP/s in bytes, {words}"
+    int16 = f"{comparison.int16_peak_gops:.0f} in int16 (vpmaddwd)"
+    return f"{gflops}, {comparison.int8_peak_gops:.0f} GOP/s in int8, {int16}"
 
 
 def _percent(share: float | None) -> str:
     return "" if share is None else f"{100 * share:.0f}"
-
-
-def _end_to_end(comparison: Comparison) -> list[Any]:
-    return [record for record in comparison.records if record.engine.endswith("schedules")]

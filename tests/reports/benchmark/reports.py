@@ -1,9 +1,9 @@
-"""A small report, made up, for tests of what is written and drawn from one."""
+"""A small invented report, for tests of what is made from one."""
 
 from dataclasses import replace
 
 from lprnet.measure.timing import Accuracy, Record
-from lprnet.reports.benchmark.costs import Start, Throughput
+from lprnet.reports.benchmark.costs import ColdStart, Throughput
 from lprnet.reports.benchmark.results import Kernel, Kernels, Line, Proportion, Report
 from lprnet.reports.benchmark.variants import Missing
 
@@ -12,7 +12,7 @@ def line(name: str, milliseconds: float, *, ours: bool = True, graph: str = "red
     """A line whose other columns follow from its latency."""
     latency = Record(
         variant=name,
-        engine="lprnet" if ours else "rival",
+        engine="lprnet" if ours else "baseline",
         commit="abc1234",
         cpu="A CPU",
         isa="icelake-server",
@@ -32,16 +32,16 @@ def line(name: str, milliseconds: float, *, ours: bool = True, graph: str = "red
         latency=latency,
         unseen=Accuracy(810, 900),
         throughput=Throughput(2000 / milliseconds, 8),
-        start=Start(1.5, 60_000_000),
+        start=ColdStart(1.5, 60_000_000),
         file_bytes=180_000,
         installed_bytes=50_000_000,
     )
 
 
 def report() -> Report:
-    """Two lines of ours, two of rivals that win nothing, one line missing."""
-    rival = replace(line("rival", 2.0, ours=False), start=Start(2.0, 90_000_000))
-    original = replace(line("rival", 4.0, ours=False, graph="original"), file_bytes=1_800_000)
+    """Two lines of ours, two of baselines that are behind in every column, one line missing."""
+    baseline = replace(line("baseline", 2.0, ours=False), start=ColdStart(2.0, 90_000_000))
+    original = replace(line("baseline", 4.0, ours=False, graph="original"), file_bytes=1_800_000)
     seconds = {"none": 1e-3, "manual": 1e-4}
     kernels = (Kernel("conv3x1", 4_000_000, 80_000, seconds), Kernel("pool", 0, 9_000, seconds))
     return Report(
@@ -49,8 +49,8 @@ def report() -> Report:
         cores=2,
         checkpoint="m.pth",
         data="1000 images",
-        noise=0.02,
-        lines=(line("base", 0.5), line("all combined", 0.25), rival, original),
+        repeatability=0.02,
+        lines=(line("base", 0.5), line("all combined", 0.25), baseline, original),
         missing=(Missing("pruned | <I>", "no such flag"),),
         sample_reader="all combined",
         sample_texts=("京A12345", "", "IO"),

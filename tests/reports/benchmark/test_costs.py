@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from lprnet.reports.benchmark import costs
-from lprnet.reports.benchmark.engines import Contestant
+from lprnet.reports.benchmark.engines import Entry
 
 
 @pytest.mark.parametrize(
@@ -27,4 +27,4 @@ def test_a_start_that_fails_ends(
     monkeypatch.setattr(sys, "executable", str(python))
     monkeypatch.setattr(costs, "START_SECONDS", 2.0)
     with pytest.raises(RuntimeError, match=rf"it \({tmp_path}.*\) did not start: [^a-w]*{printed}"):
-        costs.start(Contestant("it", "lprnet", tmp_path / "it.so"))
+        costs.cold_start(Entry("it", "lprnet", tmp_path / "it.so"))

@@ -1,4 +1,4 @@
-"""Every engine computes what torch computes, whatever the batch; costs are what they say."""
+"""Every engine computes what torch computes, at any batch size; and the measured costs."""
 
 from pathlib import Path
 
@@ -13,9 +13,14 @@ from lprnet.compression.variants import static_network
 from lprnet.model.checkpoint import load_model, save_model
 from lprnet.model.lprnet import LPRNet
 from lprnet.reports.benchmark import engines
-from lprnet.reports.benchmark.baselines import quantized_rivals
-from lprnet.reports.benchmark.costs import installed_bytes, noise, on_all_cores, start
-from lprnet.reports.benchmark.engines import ENGINES, Contestant, Engine
+from lprnet.reports.benchmark.baselines import quantized_baselines
+from lprnet.reports.benchmark.costs import (
+    cold_start,
+    installed_bytes,
+    repeatability,
+    texts_and_throughput,
+)
+from lprnet.reports.benchmark.engines import ENGINES, Engine, Entry
 from lprnet.runtime.alphabet import BLANK, INDEX
 from lprnet.runtime.decode import greedy
 from lprnet.synthetic.render import sample_plates
@@ -33,13 +38,13 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return found
 
 
-def test_integers_of_ours_on_rivals(tmp_path: Path) -> None:
-    """Its tensor is of pixels, not of normalised values; the label says whose integers they are."""
+def test_our_integers_on_baselines(tmp_path: Path) -> None:
+    """Their input tensor has pixels, not normalised values; the label names the graph."""
     pytest.importorskip("onnxruntime", reason="the extra `peers` is not installed")
     pytest.importorskip("openvino", reason="the extra `peers` is not installed")
     plates = np.stack([image for image, _ in sample_plates(8)])
     model = calibrate(load_model(DEFAULT_CHECKPOINT), plates)
-    found = quantized_rivals(model, plates, tmp_path / "quantized.onnx")
+    found = quantized_baselines(model, plates, tmp_path / "quantized.onnx")
     assert [one.label for one in found] == [
         "ONNX Runtime int8, our integers",
         "OpenVINO int8, our integers",
@@ -69,9 +74,9 @@ def test_engines_agree(name: str, batch: int, files: dict[str, Path]) -> None:
 
 def test_a_start_is_a_process_that_reads(files: dict[str, Path]) -> None:
     pytest.importorskip("onnxruntime", reason="the extra `peers` is not installed")
-    begun = start(Contestant("rival", "onnxruntime", files[".onnx"]))
-    assert begun.seconds > 0
-    assert 10e6 < begun.resident_bytes < 2e9
+    started = cold_start(Entry("baseline", "onnxruntime", files[".onnx"]))
+    assert started.seconds > 0
+    assert 10e6 < started.resident_bytes < 2e9
 
 
 def test_all_cores_give_texts_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,15 +96,15 @@ def test_all_cores_give_texts_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lprnet.reports.benchmark.costs.THROUGHPUT_SECONDS", 0.01)
     batch = np.zeros((9, 24, 94, 3), np.uint8)
     batch[:, 0, 0, 0] = range(9)
-    texts, throughput = on_all_cores(Contestant("fake", "fake", Path()), batch)
+    texts, throughput = texts_and_throughput(Entry("fake", "fake", Path()), batch)
     assert texts == [str(number) for number in range(9)]
     assert throughput.plates_per_second > 0
 
 
 def test_an_engine_that_fails_on_one_core_fails(monkeypatch: pytest.MonkeyPatch) -> None:
-    """And keeps no other core waiting."""
+    """No other thread waits for it."""
 
-    def moody(_file: Path) -> Engine:
+    def failing(_file: Path) -> Engine:
         def ready(batch: NDArray[np.uint8]) -> engines.Infer:
             if batch.any():
                 raise RuntimeError("no such operator")
@@ -107,17 +112,17 @@ def test_an_engine_that_fails_on_one_core_fails(monkeypatch: pytest.MonkeyPatch)
 
         return ready
 
-    monkeypatch.setitem(engines.ENGINES, "moody", moody)
+    monkeypatch.setitem(engines.ENGINES, "failing", failing)
     batch = np.zeros((2, 24, 94, 3), np.uint8)
     batch[1] = 1
     with pytest.raises(RuntimeError, match="no such operator"):
-        on_all_cores(Contestant("moody", "moody", Path()), batch)
+        texts_and_throughput(Entry("failing", "failing", Path()), batch)
 
 
-def test_noise_is_the_largest_difference_between_halves() -> None:
-    quiet, loud = np.array([1.0, 1.0, 2.0, 1.5]), np.array([1.0, 1.1, 3.0, 1.2])
-    assert noise([quiet]) == 0
-    assert noise([quiet, loud]) == pytest.approx(0.1)
+def test_repeatability_is_the_largest_difference_between_halves() -> None:
+    steady, noisy = np.array([1.0, 1.0, 2.0, 1.5]), np.array([1.0, 1.1, 3.0, 1.2])
+    assert repeatability([steady]) == 0
+    assert repeatability([steady, noisy]) == pytest.approx(0.1)
 
 
 def test_dependencies_include_what_they_depend_on() -> None:

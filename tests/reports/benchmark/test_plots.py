@@ -1,4 +1,4 @@
-"""Pictures are PNGs made from the report alone, and the page needs no other file."""
+"""Pictures are PNGs made from a report only, and the page needs no other file."""
 
 import re
 from dataclasses import replace

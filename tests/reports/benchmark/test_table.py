@@ -1,11 +1,11 @@
-"""What a report says: its cells, who wins, its way through JSON and into the README."""
+"""A report's cells and findings, its JSON, and its part of the README."""
 
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from lprnet.reports.benchmark.costs import Start
+from lprnet.reports.benchmark.costs import ColdStart
 from lprnet.reports.benchmark.results import Report, read_report
 from lprnet.reports.benchmark.table import (
     COLUMNS,
@@ -41,16 +41,16 @@ def test_cells() -> None:
         "RAM MB": "60",
         "install MB": "50",
     }
-    assert [cells(one, made)[0] for one in made.lines[2:]] == ["rival, our graph", "rival"]
+    assert [cells(one, made)[0] for one in made.lines[2:]] == ["baseline, our graph", "baseline"]
 
 
-def test_what_of_the_saved_arithmetic_shows_as_time() -> None:
+def test_how_much_of_the_saved_arithmetic_shows_as_latency() -> None:
     """62.5 % fewer; 0.4 to 0.16 ms is 60 % less time, 0.5 to 0.25 ms in the table 50 %."""
     made = report()
     (sentence,) = [one for one in findings(made) if "multiply-accumulates" in one]
     assert sentence == (
         "all combined has 62% fewer multiply-accumulates than base; of that, 96% shows as time "
-        "where only these two take turns (0.160 against 0.400 ms), 80% in the turns of the table, "
+        "when only these two are timed (0.160 against 0.400 ms), 80% in the table's rounds, "
         "from colder caches."
     )
     assert made.proportion is not None
@@ -78,24 +78,24 @@ def test_what_is_no_report_is_refused(content: str, tmp_path: Path) -> None:
         read_report(path)
 
 
-def test_no_rival_wins() -> None:
-    assert findings(report())[0] == "No rival is ahead of our best line in any column."
+def test_no_baseline_is_ahead() -> None:
+    assert findings(report())[0] == "No baseline is ahead of our best line in any column."
 
 
-def test_a_rival_that_wins_is_named() -> None:
+def test_a_baseline_that_is_ahead_is_named() -> None:
     made = report()
-    quick = replace(line("quick", 0.2, ours=False), start=Start(0.1, 60_000_000))
-    said = findings(replace(made, lines=(*made.lines, quick)))
-    assert "quick, our graph has lower latency than any of ours." in said
-    assert "quick, our graph reads more plates a second than any of ours." in said
-    assert "quick, our graph starts sooner than any of ours." in said
-    assert not [sentence for sentence in said if "smaller file" in sentence]
+    quick = replace(line("quick", 0.2, ours=False), start=ColdStart(0.1, 60_000_000))
+    found = findings(replace(made, lines=(*made.lines, quick)))
+    assert "quick, our graph has lower latency than any of ours." in found
+    assert "quick, our graph reads more plates a second than any of ours." in found
+    assert "quick, our graph starts sooner than any of ours." in found
+    assert not [sentence for sentence in found if "smaller file" in sentence]
 
 
-def test_without_rivals_none_is_spoken_of() -> None:
+def test_without_baselines_none_is_mentioned() -> None:
     made = report()
-    said = findings(replace(made, lines=made.lines[:2]))
-    assert not [sentence for sentence in said if "ival" in sentence]
+    found = findings(replace(made, lines=made.lines[:2]))
+    assert not [sentence for sentence in found if "aseline" in sentence]
 
 
 def _page(marks: tuple[str, str], content: str) -> str:
@@ -119,19 +119,23 @@ def test_pages_are_changed_between_their_markers_alone(tmp_path: Path) -> None:
     assert results.read_text("utf-8") == _page(RESULTS, markdown(report()))
 
 
-def test_the_summary_has_default_builds_and_rivals_as_users_have_them() -> None:
+def test_the_summary_has_default_builds_and_the_original_graph() -> None:
     made = report()
     lines = (*made.lines, line("MLC, auto", 0.6))
     rows = summary(replace(made, lines=lines)).splitlines()
-    assert [row.split("|")[1].strip() for row in rows[2:5]] == ["base", "**all combined**", "rival"]
+    assert [row.split("|")[1].strip() for row in rows[2:5]] == [
+        "base",
+        "**all combined**",
+        "baseline",
+    ]
     assert rows[5] == ""
 
 
 def test_lines_of_one_artifact_are_named() -> None:
     made = report()
-    base, combined, *rivals = made.lines
+    base, combined, *baselines = made.lines
     twin = replace(combined, same_as="base")
-    sentence, *_ = findings(replace(made, lines=(base, twin, *rivals)))
+    sentence, *_ = findings(replace(made, lines=(base, twin, *baselines)))
     assert sentence.startswith("all combined is, byte for byte, the artifact of base")
     assert not any("byte for byte" in sentence for sentence in findings(made))
 

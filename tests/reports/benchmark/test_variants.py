@@ -1,10 +1,9 @@
-"""Rows are built by the script with their flags; what it refuses is told, not left out silently."""
+"""Rows are built by the script with their flags; refused rows are listed with the reason."""
 
 from pathlib import Path
 
 import pytest
 
-from lprnet.reports.benchmark import variants as module
 from lprnet.reports.benchmark.variants import BASE, COMBINED, ROWS, Missing, Row, build_rows
 
 SCRIPT = """
@@ -20,7 +19,7 @@ with Path(__file__).with_name("runs").open("a") as runs:
     runs.write(folder.name + "\\n")
 """
 
-ASKED = (Row("static int8", ("--quantized=static",)), Row("pruned I", ("--pruned=unstructured",)))
+ASKED = (Row("static int8", quantized="static"), Row("pruned I", pruned="unstructured"))
 
 
 @pytest.fixture
@@ -29,7 +28,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "scripts").mkdir()
     (tmp_path / "scripts" / "build.py").write_text(SCRIPT)
     (tmp_path / "m.pth").write_text("weights")
-    monkeypatch.setattr(module, "PROJECT", tmp_path)
+    monkeypatch.setattr("lprnet.reports.benchmark.variants.PROJECT", tmp_path)
     return tmp_path
 
 
@@ -57,7 +56,7 @@ def test_unchanged_rows_are_not_built_again(project: Path) -> None:
     (project / "scripts" / "other.py").write_text("pass")
     build_rows(checkpoint, None, work, ASKED)
     assert runs(project) == ["static-int8"] * 3
-    build_rows(checkpoint, None, work, [Row("static int8", ("--quantized=weights",))])
+    build_rows(checkpoint, None, work, [Row("static int8", quantized="weights")])
     assert runs(project) == ["static-int8"] * 4
 
 
