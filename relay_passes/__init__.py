@@ -1,5 +1,5 @@
 """Relax passes that reduce and lower LPRNet.
 
-Relay was removed from TVM in 0.20 and Relax is its successor: this folder keeps the name it was
-asked for and holds Relax passes, one file and one class each. `pipeline.py` alone orders them.
+TVM 0.20 removed Relay; Relax is its successor. The folder keeps its requested name. Each file holds
+one pass, a class; `pipeline.py` defines their order.
 """

@@ -1,4 +1,4 @@
-"""`CanonicalizeExport`: what torch's operator decomposition leaves around the real operators."""
+"""`CanonicalizeExport`: removes what torch's operator decomposition adds to an exported graph."""
 
 import tvm
 from tvm import relax
@@ -21,7 +21,7 @@ class CanonicalizeExport:
     def transform_function(
         self, function: relax.Function, _module: tvm.IRModule, _context: tvm.transform.PassContext
     ) -> relax.Function:
-        """The function with the three forms above rewritten."""
+        """The function with the three patterns rewritten."""
         graph = Dataflow(function)
 
         def rewrite(_var: relax.Var, value: relax.Expr, new: New) -> relax.Expr | None:

@@ -1,4 +1,4 @@
-"""`FoldSparsity`: the zeros of pruned weights leave the artifact."""
+"""`CompressSparseWeights`: weights with many zeros are stored without them."""
 
 import numpy as np
 import tvm
@@ -7,22 +7,23 @@ from tvm import relax
 from relay_passes.dataflow import Dataflow, New, array, is_call
 from schedules.workloads.sparse_weights import LANES, ExpandWeight, pack_nonzeros
 
-LARGEST_SHARE = 2 / 3
-"""Weights are stored sparse where that takes at most this share of their bytes. The zeros that fill
-up vectors of an unpruned layer do not get there."""
-LEAST_SAVED = 1024
-"""Bytes. Expanding takes 0.2 to 0.3 KB of code and, of the smallest layers, 0.6 us a call."""
+MAX_SHARE = 2 / 3
+"""Weights are stored sparse if that takes at most this share of their bytes. The zeros that pad the
+vectors of an unpruned layer are too few for that.
+"""
+MIN_SAVED_BYTES = 1024
+"""Expanding takes 0.2 to 0.3 KB of code and, of the smallest layers, 0.6 us a call."""
 
 
-@tvm.transform.module_pass(opt_level=0, name="FoldSparsity")
-class FoldSparsity:
+@tvm.transform.module_pass(opt_level=0, name="CompressSparseWeights")
+class CompressSparseWeights:
     """Weights of which a third is zero are stored as their nonzeros and a bit mask::
 
         call_tir(conv2d, (x, W, b))  =>  call_tir(conv2d, (x, call_tir(expand, (values, masks)), b))
 
     The new kernel reads constants only, so it runs once a call, before the images. Precondition:
-    the form that `LowerToKernels` leaves. Left alone: int8 weights, whose packed lanes are denser
-    and a quarter of the size, and weights with too few zeros (`LARGEST_SHARE`, `LEAST_SAVED`).
+    a module lowered by `LowerToKernels`. Left alone: int8 weights, whose packed lanes are denser
+    and a quarter of the size, and weights with too few zeros (`MAX_SHARE`, `MIN_SAVED_BYTES`).
     """
 
     def transform_module(
@@ -60,8 +61,8 @@ class FoldSparsity:
 
 
 def _worth_it(weight: np.ndarray | None) -> bool:
-    """Whether packed float32 weights get small enough."""
+    """Whether packed float32 weights become small enough."""
     if weight is None or weight.ndim != 5 or weight.dtype != np.float32:
         return False
     stored = 4 * np.count_nonzero(weight) + weight.size // LANES
-    return bool(stored <= min(LARGEST_SHARE * weight.nbytes, weight.nbytes - LEAST_SAVED))
+    return bool(stored <= min(MAX_SHARE * weight.nbytes, weight.nbytes - MIN_SAVED_BYTES))

@@ -1,4 +1,4 @@
-"""A Relax function of one dataflow block, read as a graph and rebuilt binding by binding."""
+"""A Relax function of one dataflow block as a graph that can be rebuilt binding by binding."""
 
 from collections.abc import Callable, Sequence
 
@@ -12,9 +12,9 @@ Rewrite = Callable[[relax.Var, relax.Expr, New], relax.Expr | None]
 
 
 class Dataflow:
-    """Who defines and who reads each variable of `function`, whose body is one dataflow block.
+    """The value and the users of each variable of `function`, whose body is one dataflow block.
 
-    `values` keeps the order of the bindings. Raises `ValueError` for any other form of body.
+    `values` keeps the order of the bindings. Raises `ValueError` for any other body.
     """
 
     def __init__(self, function: relax.Function) -> None:
@@ -25,29 +25,31 @@ class Dataflow:
         self.parameters: list[relax.Var] = list(function.params)
         self.values: dict[relax.Var, relax.Expr] = {b.var: b.value for b in blocks[0].bindings}
         self.result: relax.Var = function.body.body
-        self.readers: dict[relax.Var, list[relax.Var]] = {
+        self.users: dict[relax.Var, list[relax.Var]] = {
             var: [] for var in (*self.parameters, *self.values)
         }
         for var, value in self.values.items():
             for argument in arguments(value):
-                if argument in self.readers:
-                    self.readers[argument].append(var)
+                if argument in self.users:
+                    self.users[argument].append(var)
 
     def match(self, expression: relax.Expr, operator: str) -> relax.Call | None:
         """The call of `operator` that is `expression` or defines it, else None."""
         value = self.values.get(expression, expression)
         return value if is_call(value, operator) else None
 
-    def only_reader(self, var: relax.Var) -> relax.Var | None:
-        """The one variable whose value reads `var`, or None for several, none, or the result."""
-        readers = self.readers[var]
-        return readers[0] if len(readers) == 1 and var != self.result else None
+    def single_user(self, var: relax.Var) -> relax.Var | None:
+        """The single variable whose value reads `var`; None if there are several or none, or if
+        `var` is the result.
+        """
+        users = self.users[var]
+        return users[0] if len(users) == 1 and var != self.result else None
 
     def rebuild(self, rewrite: Rewrite) -> relax.Function:
         """The function with `rewrite(var, value, new)` in place of each value.
 
-        `new` maps an expression of this function to the rebuilt one; returning None keeps the
-        operator on its rebuilt arguments. Bindings that nobody reads any more are left out.
+        `new` maps an expression of this function to the rebuilt one. If `rewrite` returns None, the
+        operator stays, on its rebuilt arguments. Bindings without users are removed.
         """
         builder = relax.BlockBuilder()
         rebuilt: dict[relax.Var, relax.Expr] = {p: p for p in self.parameters}
@@ -103,7 +105,7 @@ def array(expression: relax.Expr) -> npt.NDArray[np.generic] | None:
 
 
 def float64(expression: relax.Expr) -> npt.NDArray[np.float64]:
-    """The value of a tensor constant for arithmetic at build time; `ValueError` if it is none."""
+    """The value of a tensor constant in float64. Raises `ValueError` if it is not one."""
     values = array(expression)
     if values is None:
         raise ValueError(f"not a tensor constant: {expression}")

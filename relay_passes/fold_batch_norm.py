@@ -14,8 +14,8 @@ class FoldBatchNorm:
         batch_norm(conv2d(x, W) + b)[0]  =>  conv2d(x, s * W) + (s * (b - mean) + beta)
         s = gamma / sqrt(variance + epsilon), per output channel, in float64
 
-    Precondition: constants throughout and `training=False`. A batch norm whose convolution is read
-    by anybody else, or which follows no convolution, is left alone.
+    Precondition: constants throughout and `training=False`. A batch norm whose convolution has
+    other users, or which follows no convolution, is left alone.
     """
 
     def transform_function(
@@ -49,11 +49,11 @@ def _fold(graph: Dataflow, value: relax.Expr) -> tuple[relax.Call, np.ndarray, n
     add = graph.match(source, "add")
     if add is not None:
         bias = array(add.args[1])
-        if graph.only_reader(source) is None:
+        if graph.single_user(source) is None:
             return None
         source = add.args[0]
     conv = graph.match(source, "nn.conv2d")
-    if conv is None or graph.only_reader(source) is None:
+    if conv is None or graph.single_user(source) is None:
         return None
     weight = array(conv.args[1])
     if weight is None or bias is None or any(values is None for values in statistics):

@@ -14,9 +14,9 @@ class FoldContextNorm:
         conv2d(concat(a / k, b / m, ...), [Wa Wb ...])
             =>  conv2d(concat(a, b, ...), [Wa / k, Wb / m ...])
 
-    Precondition: `k`, `m` are single finite constants other than 0 and nobody else reads the
-    concatenation. A division by the image's own mean square (no constants were calibrated) is
-    left alone, exactly as torch computes it.
+    Precondition: `k`, `m` are single finite constants other than 0, and the convolution is the
+    single user of the concatenation. A division by the image's own mean square (no constants were
+    calibrated) is left alone.
     """
 
     def transform_function(
@@ -26,7 +26,7 @@ class FoldContextNorm:
         graph = Dataflow(function)
 
         def rewrite(_var: relax.Var, value: relax.Expr, new: New) -> relax.Expr | None:
-            if not is_call(value, "nn.conv2d") or graph.only_reader(value.args[0]) is None:
+            if not is_call(value, "nn.conv2d") or graph.single_user(value.args[0]) is None:
                 return None
             concat, weight = graph.match(value.args[0], "concat"), array(value.args[1])
             if concat is None or weight is None or concat.attrs.axis != 1:

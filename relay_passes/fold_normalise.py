@@ -21,8 +21,8 @@ class FoldNormalise:
 
         main(x): conv2d(x, W) + b  =>  main(p): conv2d(p, W / 128) + (b - 127.5 / 128 * sum(W))
 
-    Precondition: only unpadded convolutions with a constant bias read the image, for a padding zero
-    is a grey pixel before and a black one after. Any other reader raises `ValueError`.
+    Precondition: only unpadded convolutions with a constant bias read the image, because a padding
+    zero is a grey pixel before and a black one after. Any other user raises `ValueError`.
     """
 
     def transform_function(
@@ -31,7 +31,7 @@ class FoldNormalise:
         """The function on pixels."""
         graph = Dataflow(function)
         (image,) = graph.parameters
-        convolutions = graph.readers[image]
+        convolutions = graph.users[image]
         biases = [_bias(graph, convolution) for convolution in convolutions]
         shift = {
             bias: -OFFSET * SCALE * float64(graph.values[convolution].args[1]).sum((1, 2, 3))
@@ -49,9 +49,9 @@ class FoldNormalise:
         return graph.rebuild(rewrite)
 
 
-def _bias(graph: Dataflow, reader: relax.Var) -> relax.Var:
-    """The addition of a constant bias to `reader`, which must be an unpadded convolution."""
-    convolution, bias = graph.values[reader], graph.only_reader(reader)
+def _bias(graph: Dataflow, user: relax.Var) -> relax.Var:
+    """The addition of a constant bias to `user`, which must be an unpadded convolution."""
+    convolution, bias = graph.values[user], graph.single_user(user)
     if (
         not is_call(convolution, "nn.conv2d")
         or any(convolution.attrs.padding)
@@ -60,7 +60,7 @@ def _bias(graph: Dataflow, reader: relax.Var) -> relax.Var:
         or array(graph.values[bias].args[1]) is None
     ):
         raise ValueError(
-            "the image's normalisation can be folded into unpadded convolutions with a constant "
-            "bias alone"
+            "the image's normalisation can be folded only into unpadded convolutions with a "
+            "constant bias"
         )
     return bias

@@ -11,12 +11,12 @@ from relay_passes.dataflow import Dataflow, New, array, is_call
 
 Floats = npt.NDArray[np.float64]
 
-LARGEST_INPUT = 255
-"""Of 8 bits, signed or not, in magnitude."""
+MAX_INPUT = 255
+"""Largest magnitude of an 8-bit input, signed or not."""
 
 
 @dataclass(frozen=True)
-class Layer:
+class QdqConvolution:
     """A convolution whose input, weight and output are quantized."""
 
     convolution: relax.Call
@@ -29,21 +29,22 @@ class Layer:
     multiplier: Floats
     """(O,), accumulator to output."""
     dtype: str
-    """Of the output: its largest value is the largest activation."""
+    """Type of the output; its largest value is the largest activation."""
 
 
 @relax.transform.function_pass(opt_level=0, name="FoldQuantize")
 class FoldQuantize:
-    """The QDQ form as integer arithmetic (Jacob et al., arXiv:1712.05877, section 2.2)::
+    """A convolution in QDQ form becomes integer arithmetic (Jacob et al., arXiv:1712.05877, section
+    2.2)::
 
         quantize(relu(conv2d(dequantize(x, s_x, z_x), dequantize(W, s_w)) + b), s_y, 0)
-            =>  int(clip(round(float64(float32(conv2d(x, W) + b_q)) * m), 0, levels))
+            =>  int(clip(round(float64(float32(conv2d(x, W) + b_q)) * m), 0, qmax))
         b_q = round(b / (s_x * s_w)) - z_x * sum(W),   m = float32(s_x * s_w / s_y)
 
-    with one s_x, s_y and one s_w for each output channel. Two float32 have an exact product in
-    float64, so only `round` rounds it. Precondition: weights with zero point 0,
-    an output with zero point 0, for which clipping is the ReLU; z_x = 0 where the convolution is
-    padded. Anything else is left alone. A sum that might leave int32 raises `ValueError`.
+    with one s_x, one s_y, and one s_w for each output channel. The product of two float32 is exact
+    in float64, so only `round` rounds. Precondition: weights and output have zero point 0, so that
+    clipping is the ReLU; z_x = 0 if the convolution is padded. Anything else is left alone. A sum
+    that can overflow int32 raises `ValueError`.
     """
 
     def transform_function(
@@ -54,13 +55,13 @@ class FoldQuantize:
 
         def rewrite(var: relax.Var, value: relax.Expr, new: New) -> relax.Expr | None:
             layer = _layer(graph, value) if is_call(value, "quantize") else None
-            return None if layer is None else _integer_form(layer, new)
+            return None if layer is None else _integer_convolution(layer, new)
 
         return graph.rebuild(rewrite)
 
 
-def _layer(graph: Dataflow, quantize: relax.Call) -> Layer | None:
-    """The layer that `quantize` ends, or None if it is not of the form above."""
+def _layer(graph: Dataflow, quantize: relax.Call) -> QdqConvolution | None:
+    """The convolution that ends in `quantize`, or None if it does not match the pattern."""
     relu = graph.match(quantize.args[0], "nn.relu")
     add = None if relu is None else graph.match(relu.args[0], "add")
     convolution = None if add is None else graph.match(add.args[0], "nn.conv2d")
@@ -79,7 +80,7 @@ def _layer(graph: Dataflow, quantize: relax.Call) -> Layer | None:
     out_channels = integers.shape[0]
     unit = np.broadcast_to(s_x * s_w.reshape(-1), (out_channels,))
     bias = np.broadcast_to(_floats(add.args[1]).reshape(-1), (out_channels,))
-    return Layer(
+    return QdqConvolution(
         convolution,
         data.args[0],
         int(z_x.item()),
@@ -90,13 +91,15 @@ def _layer(graph: Dataflow, quantize: relax.Call) -> Layer | None:
     )
 
 
-def _integer_form(layer: Layer, new: New) -> relax.Expr:
+def _integer_convolution(layer: QdqConvolution, new: New) -> relax.Expr:
     convolution = layer.convolution
     sums = layer.weight.sum((1, 2, 3), dtype="int64")
     bias = np.rint(layer.bias) - layer.data_zero_point * sums
-    products = LARGEST_INPUT * np.abs(layer.weight.astype("int64")).sum((1, 2, 3))
+    products = MAX_INPUT * np.abs(layer.weight.astype("int64")).sum((1, 2, 3))
     if (np.abs(bias) + products > np.iinfo("int32").max).any():
-        raise ValueError("a quantized convolution's sum may leave int32; its weight scale is small")
+        raise ValueError(
+            "a quantized convolution's sum can overflow int32; its weight scale is small"
+        )
     accumulator = relax.op.nn.conv2d(
         new(layer.data),
         relax.const(layer.weight),
@@ -113,8 +116,8 @@ def _integer_form(layer: Layer, new: New) -> relax.Expr:
         relax.op.astype(relax.op.astype(biased, "float32"), "float64"),
         relax.const(multiplier.reshape(1, -1, 1, 1), "float64"),
     )
-    levels = int(np.iinfo(layer.dtype).max)
-    return relax.op.astype(relax.op.clip(relax.op.round(scaled), 0, levels), layer.dtype)
+    qmax = int(np.iinfo(layer.dtype).max)
+    return relax.op.astype(relax.op.clip(relax.op.round(scaled), 0, qmax), layer.dtype)
 
 
 def _floats(expression: relax.Expr) -> Floats:

@@ -1,4 +1,4 @@
-"""`PlaceContexts`: each context pool runs as soon as its map exists."""
+"""`HoistContextPools`: each context pool runs right after the tensor it reads is computed."""
 
 import tvm
 from tvm import relax
@@ -6,9 +6,9 @@ from tvm import relax
 from relay_passes.dataflow import Dataflow, is_call
 
 
-@relax.transform.function_pass(opt_level=0, name="PlaceContexts")
-class PlaceContexts:
-    """A pool is bound right after what it reads, while that is still in the cache::
+@relax.transform.function_pass(opt_level=0, name="HoistContextPools")
+class HoistContextPools:
+    """A pool is bound right after its input, while that is still in the cache::
 
         y = relu(x); z = max_pool2d(y); ...; c = avg_pool2d(y)
             =>  y = relu(x); c = avg_pool2d(y); z = max_pool2d(y); ...

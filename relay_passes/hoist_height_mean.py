@@ -8,14 +8,14 @@ from relay_passes.dataflow import Dataflow, New, is_call, shape
 
 @relax.transform.function_pass(opt_level=0, name="HoistHeightMean")
 class HoistHeightMean:
-    """A mean over height commutes with whatever works on each position alone::
+    """A mean over height commutes with operators that work on each position separately::
 
         mean(conv2d_1x1(concat(a, b / m)) + bias, axis=2)
             =>  squeeze(conv2d_1x1(concat(pool(a), pool(b) / m)) + bias, axis=2)
         pool(x) = avg_pool2d(x, (H, 1)), the mean over height with its axis kept
 
-    Precondition: a 1x1 convolution of stride 1 without padding, read by the bias alone and that by
-    the mean alone; `m` is one value per image. The mean of a wider convolution is left alone.
+    Precondition: a 1x1 convolution of stride 1 without padding, whose single user is the bias,
+    whose single user is the mean; `m` is one value per image. Any other mean is left alone.
     """
 
     def transform_function(
@@ -38,10 +38,10 @@ class HoistHeightMean:
             if not is_call(value, "mean") or [int(a) for a in value.attrs.axis] != [2]:
                 return None
             add = graph.match(value.args[0], "add")
-            if add is None or graph.only_reader(value.args[0]) is None:
+            if add is None or graph.single_user(value.args[0]) is None:
                 return None
             conv = graph.match(add.args[0], "nn.conv2d")
-            if conv is None or graph.only_reader(add.args[0]) is None or not _is_pointwise(conv):
+            if conv is None or graph.single_user(add.args[0]) is None or not _is_pointwise(conv):
                 return None
             moved = relax.Call(conv.op, [pool(conv.args[0], new), conv.args[1]], conv.attrs)
             biased = relax.op.add(moved, new(add.args[1]))

@@ -72,8 +72,8 @@ class InsertQuantize:
         for convolution, layer in chosen.items():
             if layer is None or layer.activation_scale is None:
                 continue
-            bias = graph.only_reader(convolution)
-            relu = None if bias is None else graph.only_reader(bias)
+            bias = graph.single_user(convolution)
+            relu = None if bias is None else graph.single_user(bias)
             if relu is None or not is_call(graph.values[relu], "nn.relu"):
                 raise ValueError("a quantized convolution must end in a bias and a ReLU")
             relus[relu] = layer

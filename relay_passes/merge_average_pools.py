@@ -13,8 +13,8 @@ class MergeAveragePools:
         avg_pool2d(avg_pool2d(x, k1, s1), k2, s2)  =>  avg_pool2d(x, k1 * k2, s1 * s2)
 
     Precondition: on each axis the inner windows tile (s1 = k1) or the outer window is 1; neither
-    pool pads, dilates or rounds up. An inner pool that others read too is left alone: averaging
-    its small output again is cheaper than averaging `x` twice.
+    pool pads, dilates or rounds up. An inner pool with other users is left alone: averaging its
+    small output again is cheaper than averaging `x` twice.
     """
 
     def transform_function(
@@ -27,7 +27,7 @@ class MergeAveragePools:
             if not is_call(value, "nn.avg_pool2d"):
                 return None
             inner = graph.match(value.args[0], "nn.avg_pool2d")
-            if inner is None or graph.only_reader(value.args[0]) is None:
+            if inner is None or graph.single_user(value.args[0]) is None:
                 return None
             if not (_is_plain(inner) and _is_plain(value) and _tiles(inner, value)):
                 return None

@@ -6,14 +6,14 @@ import tvm
 
 from lprnet.compiler.targets import Isa
 from relay_passes.canonicalize_export import CanonicalizeExport
-from relay_passes.compress_sparse_weights import FoldSparsity
+from relay_passes.compress_sparse_weights import CompressSparseWeights
 from relay_passes.drop_dead_channels import DropDeadChannels
 from relay_passes.flush_subnormals import FlushSubnormals
 from relay_passes.fold_batch_norm import FoldBatchNorm
 from relay_passes.fold_context_norm import FoldContextNorm
 from relay_passes.fold_normalise import FoldNormalise
 from relay_passes.fold_quantize import FoldQuantize
-from relay_passes.hoist_context_pools import PlaceContexts
+from relay_passes.hoist_context_pools import HoistContextPools
 from relay_passes.hoist_height_mean import HoistHeightMean
 from relay_passes.insert_quantize import InsertQuantize, LayerScales
 from relay_passes.lower_to_kernels import LowerToKernels
@@ -49,7 +49,7 @@ def quantize(layers: Sequence[LayerScales | None]) -> tuple[tvm.transform.Pass, 
 
 def lower(isa: Isa) -> tuple[tvm.transform.Pass, ...]:
     """From the reduced graph to kernels on packed weights, those with many zeros without them."""
-    return (PlaceContexts(), LowerToKernels(isa), FoldSparsity())
+    return (HoistContextPools(), LowerToKernels(isa), CompressSparseWeights())
 
 
 def pass_names(isa: Isa, layers: Sequence[LayerScales | None]) -> tuple[str, ...]:

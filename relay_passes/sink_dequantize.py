@@ -8,13 +8,13 @@ from relay_passes.dataflow import Dataflow, New, is_call
 
 @relax.transform.function_pass(opt_level=0, name="SinkDequantize")
 class SinkDequantize:
-    """Dequantization is monotonous and works on each value alone::
+    """Dequantization is monotonic and works on each value separately::
 
         max_pool2d(dequantize(q, s, z))     =>  dequantize(max_pool2d(q), s, z)
         strided_slice(dequantize(q, s, z))  =>  dequantize(strided_slice(q), s, z)
 
-    Precondition: one scale for the whole tensor, positive as scales are. A padded pool is left
-    alone, for it compares with minus infinity.
+    Precondition: one positive scale for the whole tensor. A padded pool is left alone, because its
+    padding is minus infinity.
     """
 
     def transform_function(

@@ -46,7 +46,7 @@ from schedules.workloads.integer import (
 from schedules.workloads.lookup import UNROLLED, LookUp, schedule_look_up
 from schedules.workloads.match import match as match_workload
 from schedules.workloads.sparse_weights import ExpandWeight
-from schedules.workloads.weights_only import ScaledConv2d
+from schedules.workloads.weights_only import WeightOnlyConv2d
 
 ORIGINS = ("manual", "auto", "hybrid", "none")
 TUNED = ("auto", "hybrid")
@@ -142,7 +142,7 @@ def schedule(workload: Workload, isa: Isa) -> tuple[tirx.PrimFunc, str]:
 def _schedule_directly(sch: s_tir.Schedule, workload: Workload, isa: Isa) -> str:
     """Schedule the definition of `workload` in `sch`; returns its tile in words."""
     match workload:
-        case Conv2d() | ScaledConv2d():
+        case Conv2d() | WeightOnlyConv2d():
             tile = conv2d_tile(workload, isa)
             schedule_conv2d(sch, tile, isa)
             return str(tile)
@@ -179,7 +179,7 @@ def _schedule_directly(sch: s_tir.Schedule, workload: Workload, isa: Isa) -> str
             return "1 vector"
 
 
-def conv2d_tile(workload: Conv2d | QuantizedConv2d | ScaledConv2d, isa: Isa) -> Tile:
+def conv2d_tile(workload: Conv2d | QuantizedConv2d | WeightOnlyConv2d, isa: Isa) -> Tile:
     """The tile of a convolution; its weights must be packed for it."""
     height, width, out_channels = workload.height, workload.width, workload.out_channels
     if not isinstance(workload, QuantizedConv2d):

@@ -25,8 +25,8 @@ from schedules.register_tiles import Tile
 
 
 def schedule_conv2d(sch: s_tir.Schedule, tile: Tile, isa: Isa) -> None:
-    """Apply `tile` to the `Conv2d` or `ScaledConv2d` in `sch`, whose block must be `tile.vectors`
-    vectors.
+    """Apply `tile` to the `Conv2d` or `WeightOnlyConv2d` in `sch`, whose block must be
+    `tile.vectors` vectors.
     """
     acc, window, lane = _register_tile(sch, tile, isa)
     sch.vectorize(lane)

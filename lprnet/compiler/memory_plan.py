@@ -67,7 +67,7 @@ def plan_arena(
     lifetimes: dict[relax.Var, tuple[int, int]] = {}
     kernels: dict[relax.Var, _Tenant] = {}
     for step, (var, value) in enumerate(graph.values.items()):
-        for touched in (var, *(a for a in arguments(value) if a in graph.readers)):
+        for touched in (var, *(a for a in arguments(value) if a in graph.users)):
             root = views[touched].root
             first, _ = lifetimes.get(root, (step, step))
             lifetimes[root] = (first, step)
@@ -138,7 +138,7 @@ def is_constant_kernel(graph: Dataflow, value: relax.Expr) -> bool:
     """Whether `value` is a kernel that reads only constants: it runs once a call, and what it
     writes stays for all images.
     """
-    return is_call(value, "call_tir") and not any(a in graph.readers for a in arguments(value))
+    return is_call(value, "call_tir") and not any(a in graph.users for a in arguments(value))
 
 
 def _views(graph: Dataflow, in_place: Collection[relax.Var]) -> dict[relax.Var, View]:
@@ -169,7 +169,7 @@ def _views(graph: Dataflow, in_place: Collection[relax.Var]) -> dict[relax.Var, 
         return var
 
     for var in in_place:
-        over = next(a for a in arguments(graph.values[var]) if a in graph.readers)
+        over = next(a for a in arguments(graph.values[var]) if a in graph.users)
         if var not in inside and _is_last_use(graph, var, root_of(over), root_of):
             put(var, over, (0,) * len(shape(var)))
 
@@ -194,7 +194,7 @@ def _is_last_use(
         return False
     steps = list(graph.values.items())
     later = steps[[one for one, _ in steps].index(var) + 1 :]
-    touched = (t for one, value in later for t in (one, *arguments(value)) if t in graph.readers)
+    touched = (t for one, value in later for t in (one, *arguments(value)) if t in graph.users)
     return all(root_of(one) != root for one in touched)
 
 

@@ -94,13 +94,13 @@ def reduced_to_onnx(module: tvm.IRModule, path: Path) -> None:
         data, attrs = value.args[0], value.attrs
         match value.op.name.removeprefix("relax."):
             case "nn.conv2d":
-                reader = graph.only_reader(var)
-                added = graph.match(reader, "add") if reader is not None else None
+                user = graph.single_user(var)
+                added = graph.match(user, "add") if user is not None else None
                 inputs = [name(data), name(value.args[1])]
                 out = var
                 if added is not None and (bias := array(added.args[1])) is not None:
                     inputs.append(bias_input(bias.reshape(-1), unit(value)))
-                    biased.add(out := reader)
+                    biased.add(out := user)
                 emit("Conv", out, inputs, pads=_ints(attrs.padding), strides=pair(attrs.strides))
             case "nn.max_pool2d":
                 emit("MaxPool", var, [name(data)], **_pool(attrs))

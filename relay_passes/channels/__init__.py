@@ -1,1 +1,1 @@
-"""Which channels matter: the analysis behind `DropDeadChannels`."""
+"""The channel analysis of `DropDeadChannels` and `OrderSlicedChannels`."""

@@ -1,9 +1,9 @@
-"""Where every channel of a dataflow graph comes from and between which values it stays.
+"""The origin and the value range of every channel of a dataflow graph.
 
-A *root* is a variable whose channels are computed from all channels of something else: a
-parameter, a convolution, a mean over channels, an operator not known here. The channels of every
-other variable are followed back to channels of roots. Bounds are worst cases from interval
-arithmetic (Moore, "Interval Analysis", 1966) in float64; no data is looked at.
+A *root* is a variable whose channels are computed from all channels of its input: a parameter, a
+convolution, a mean over channels, or an unknown operator. The channels of every other variable are
+traced back to channels of roots. Ranges are worst cases by interval arithmetic (Moore, "Interval
+Analysis", 1966) in float64; no data is used.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from tvm import relax
 
-from relay_passes.channels.op_kind import Indices, Kind, kind_of, selected_channels
+from relay_passes.channels.op_kind import Indices, OpKind, kind_of, selected_channels
 from relay_passes.dataflow import Dataflow, arguments, float64, is_call, shape
 
 Floats = npt.NDArray[np.float64]
@@ -20,8 +20,9 @@ Floats = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Channels:
-    """Per channel of one variable: its root (a number), its index there, its least and greatest
-    value."""
+    """Arrays over the channels of one variable: number of the root, channel of the root, least and
+    greatest value.
+    """
 
     root: Indices
     index: Indices
@@ -40,8 +41,8 @@ class Channels:
 class ChannelFlow:
     """The channels of every variable of `graph`, for inputs within `[-bound, bound]`.
 
-    `roots[n]` is root number n. `pinned` holds the variables that are read whole, by an unknown
-    operator or as the result: their channels may be neither dropped nor reordered.
+    `roots[n]` is root number n. `pinned` lists the variables whose channels must stay as they are,
+    because an unknown operator reads them or they are the result.
     """
 
     def __init__(self, graph: Dataflow, bound: float) -> None:
@@ -75,18 +76,18 @@ class ChannelFlow:
 
     def _after(self, var: relax.Var, value: relax.Expr) -> Channels:
         kind = self.kinds[var]
-        if kind is Kind.CONVOLVE:
-            return self._root(var, *_convolved(value, self.of[value.args[0]]))
-        if kind is Kind.FOLLOW:
+        if kind is OpKind.MIX:
+            return self._root(var, *_convolution_bounds(value, self.of[value.args[0]]))
+        if kind is OpKind.CHANNELWISE:
             source = self.of[value.args[0]]
             if is_call(value, "divide"):
                 self.pinned.append(value.args[1])
-            return Channels(source.root, source.index, *_followed(value, source))
-        if kind is Kind.SELECT:
+            return Channels(source.root, source.index, *_channelwise_bounds(value, source))
+        if kind is OpKind.GATHER:
             return _select(self.of[value.args[0]], self.selections[var])
-        if kind is Kind.CONCAT:
+        if kind is OpKind.CONCAT:
             return _concatenate([self.of[field] for field in value.args[0].fields])
-        if kind is Kind.OPAQUE:
+        if kind is OpKind.OPAQUE:
             self.pinned += [argument for argument in arguments(value) if argument in self.of]
         extents = getattr(var.ty, "shape", None)
         unknown = np.full(
@@ -96,7 +97,7 @@ class ChannelFlow:
 
 
 def product(matrix: Floats, factor: Floats) -> Floats:
-    """`matrix * factor`, where nothing times infinity is nothing."""
+    """`matrix * factor` with 0 times infinity equal to 0."""
     with np.errstate(invalid="ignore"):
         return np.where((matrix == 0) | (factor == 0), 0.0, matrix * factor)
 
@@ -116,7 +117,7 @@ def _concatenate(parts: list[Channels]) -> Channels:
     )
 
 
-def _convolved(conv: relax.Call, source: Channels) -> tuple[Floats, Floats]:
+def _convolution_bounds(conv: relax.Call, source: Channels) -> tuple[Floats, Floats]:
     """Bounds on each output channel of a convolution."""
     low, high = source.low, source.high
     if any(conv.attrs.padding):
@@ -129,8 +130,8 @@ def _convolved(conv: relax.Call, source: Channels) -> tuple[Floats, Floats]:
     )
 
 
-def _followed(value: relax.Call, source: Channels) -> tuple[Floats, Floats]:
-    """Bounds on each output channel of an operator of kind FOLLOW."""
+def _channelwise_bounds(value: relax.Call, source: Channels) -> tuple[Floats, Floats]:
+    """Bounds on each output channel of an operator of kind CHANNELWISE."""
     low, high = source.low, source.high
     if is_call(value, "nn.relu"):
         return np.maximum(low, 0), np.maximum(high, 0)
@@ -138,8 +139,8 @@ def _followed(value: relax.Call, source: Channels) -> tuple[Floats, Floats]:
         bias = float64(value.args[1]).reshape(-1)
         return low + bias, high + bias
     if is_call(value, "square"):
-        least = np.where((low <= 0) & (high >= 0), 0, np.minimum(np.abs(low), np.abs(high)))
-        return least**2, source.magnitude**2
+        lowest = np.where((low <= 0) & (high >= 0), 0, np.minimum(np.abs(low), np.abs(high)))
+        return lowest**2, source.magnitude**2
     if is_call(value, "divide"):
         unknown = np.where(source.magnitude == 0, 0, np.inf)
         return -unknown, unknown

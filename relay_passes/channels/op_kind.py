@@ -11,40 +11,42 @@ from relay_passes.dataflow import array, is_call, shape
 Indices = npt.NDArray[np.int64]
 
 
-class Kind(Enum):
+class OpKind(Enum):
     """How an operator's output channels depend on its input channels."""
 
-    CONVOLVE = auto()  # on all of them, through constant weights
-    FOLLOW = auto()  # output channel c on input channel c alone
-    SELECT = auto()  # output channel i is input channel indices[i]
-    CONCAT = auto()  # the inputs' channels one after another
-    CHANNEL_MEAN = auto()  # one number per image, from all of them alike
+    MIX = auto()  # on all input channels, with constant weights (convolution)
+    CHANNELWISE = auto()  # output channel c depends on input channel c only
+    GATHER = auto()  # output channel i is input channel indices[i]
+    CONCAT = auto()  # the channels of all inputs, one input after the other
+    CHANNEL_MEAN = auto()  # one number per image, the mean over all channels
     OPAQUE = auto()  # unknown: its arguments are pinned
 
 
-def kind_of(value: relax.Expr) -> Kind:
+def kind_of(value: relax.Expr) -> OpKind:
     """The kind of the operator that `value` calls."""
     if is_call(value, "nn.conv2d"):
         known = array(value.args[1]) is not None and value.attrs.groups == 1
-        return Kind.CONVOLVE if known and value.attrs.data_layout == "NCHW" else Kind.OPAQUE
+        return OpKind.MIX if known and value.attrs.data_layout == "NCHW" else OpKind.OPAQUE
     if is_call(value, "nn.max_pool2d") or is_call(value, "nn.avg_pool2d"):
-        return Kind.FOLLOW if value.attrs.layout == "NCHW" else Kind.OPAQUE
+        return OpKind.CHANNELWISE if value.attrs.layout == "NCHW" else OpKind.OPAQUE
     if is_call(value, "nn.relu") or is_call(value, "square"):
-        return Kind.FOLLOW
+        return OpKind.CHANNELWISE
     if is_call(value, "add"):
         bias = array(value.args[1])
-        return Kind.FOLLOW if bias is not None and _is_per_channel(bias) else Kind.OPAQUE
+        return OpKind.CHANNELWISE if bias is not None and _is_per_channel(bias) else OpKind.OPAQUE
     if is_call(value, "divide"):
         per_image = array(value.args[1]) is None and set(shape(value.args[1])[1:]) == {1}
-        return Kind.FOLLOW if per_image else Kind.OPAQUE
+        return OpKind.CHANNELWISE if per_image else OpKind.OPAQUE
     if is_call(value, "squeeze") or is_call(value, "mean"):
         axes = {int(axis) for axis in value.attrs.axis or ()}
         if axes and axes <= {2, 3}:
-            return Kind.FOLLOW
-        return Kind.CHANNEL_MEAN if is_call(value, "mean") and axes == {1, 2, 3} else Kind.OPAQUE
+            return OpKind.CHANNELWISE
+        return (
+            OpKind.CHANNEL_MEAN if is_call(value, "mean") and axes == {1, 2, 3} else OpKind.OPAQUE
+        )
     if is_call(value, "concat") and value.attrs.axis == 1:
-        return Kind.CONCAT
-    return Kind.OPAQUE if selected_channels(value) is None else Kind.SELECT
+        return OpKind.CONCAT
+    return OpKind.OPAQUE if selected_channels(value) is None else OpKind.GATHER
 
 
 def selected_channels(value: relax.Expr) -> Indices | None:

@@ -1,4 +1,4 @@
-"""Rebuild a graph with some channels of its convolutions dropped or in another order."""
+"""Rebuilds a graph with channels of its convolutions dropped or reordered."""
 
 from collections.abc import Mapping
 
@@ -6,7 +6,7 @@ import numpy as np
 from tvm import relax
 
 from relay_passes.channels.flow import ChannelFlow, Floats
-from relay_passes.channels.op_kind import Indices, Kind
+from relay_passes.channels.op_kind import Indices, OpKind
 from relay_passes.channels.sensitivity import sink_constants
 from relay_passes.dataflow import New, channel_constant, constant, conv2d_like, float64, is_call
 
@@ -14,10 +14,10 @@ from relay_passes.dataflow import New, channel_constant, constant, conv2d_like, 
 def select_channels(flow: ChannelFlow, orders: Mapping[relax.Var, Indices]) -> relax.Function:
     """The function in which convolution `var` computes its channels `orders[var]`, in that order.
 
-    A convolution that is not in `orders` keeps its channels. Every reader follows: weights lose or
-    permute their input channels, selections and concatenations are renumbered. A dropped channel
-    is taken to be the constant of `sink_constants`: in an unpadded convolution it becomes part of
-    the bias, elsewhere it is 0. Precondition: no pinned channel is dropped or moved.
+    A convolution that is not in `orders` keeps its channels. All consumers are adapted: weights
+    lose or permute their input channels, gathers and concatenations are renumbered. A dropped
+    channel is replaced by its constant of `sink_constants`: in an unpadded convolution it is added
+    to the bias, elsewhere it is 0. Precondition: no pinned channel is dropped or moved.
     """
     graph = flow.graph
     kept: dict[relax.Var, Indices] = {}
@@ -32,25 +32,25 @@ def select_channels(flow: ChannelFlow, orders: Mapping[relax.Var, Indices]) -> r
         constants[kept[source]] = 0
         shift = weight.sum((2, 3)) @ constants
         conv = conv2d_like(value, new(source), weight[:, kept[source]])
-        reader = graph.only_reader(var)
-        if reader is not None and _is_bias(flow, reader):
-            shifts[reader] = shift
+        user = graph.single_user(var)
+        if user is not None and _is_bias(flow, user):
+            shifts[user] = shift
         elif shift.any():
             return relax.op.add(conv, channel_constant(shift))
         return conv
 
     def rewrite(var: relax.Var, value: relax.Expr, new: New) -> relax.Expr | None:
         kind = flow.kinds[var]
-        if kind is Kind.CONVOLVE:
+        if kind is OpKind.MIX:
             return convolve(var, value, new)
         if _is_bias(flow, var):
             bias = float64(value.args[1]).reshape(-1)
             bias = np.broadcast_to(bias, len(flow.of[var]))[kept[var]]
             return relax.op.add(new(value.args[0]), channel_constant(bias + shifts.get(var, 0)))
-        if kind is Kind.SELECT:
-            wanted = flow.selections[var][kept[var]]
-            return _selection(new(value.args[0]), list(kept[value.args[0]]), list(wanted))
-        if kind is Kind.CHANNEL_MEAN:
+        if kind is OpKind.GATHER:
+            selected = flow.selections[var][kept[var]]
+            return _gather(new(value.args[0]), list(kept[value.args[0]]), list(selected))
+        if kind is OpKind.CHANNEL_MEAN:
             total, left = len(flow.of[value.args[0]]), len(kept[value.args[0]])
             mean = relax.op.mean(new(value.args[0]), [1, 2, 3], value.attrs.keepdims)
             return relax.op.multiply(mean, constant(left / total)) if left < total else None
@@ -69,9 +69,9 @@ def _kept(
     if var in flow.roots:
         return orders.get(var, np.arange(len(flow.of[var])))
     value, kind = flow.graph.values[var], flow.kinds[var]
-    if kind is Kind.SELECT:
+    if kind is OpKind.GATHER:
         return np.flatnonzero(np.isin(flow.selections[var], kept[value.args[0]]))
-    if kind is Kind.CONCAT:
+    if kind is OpKind.CONCAT:
         fields = value.args[0].fields
         starts = np.cumsum([0, *(len(flow.of[field]) for field in fields)])
         return np.concatenate([kept[f] + s for f, s in zip(fields, starts, strict=False)])
@@ -79,13 +79,14 @@ def _kept(
 
 
 def _is_bias(flow: ChannelFlow, var: relax.Var) -> bool:
-    return flow.kinds[var] is Kind.FOLLOW and is_call(flow.graph.values[var], "add")
+    return flow.kinds[var] is OpKind.CHANNELWISE and is_call(flow.graph.values[var], "add")
 
 
-def _selection(data: relax.Expr, present: list[int], wanted: list[int]) -> relax.Expr:
-    """The channels `wanted` of `data`, whose channels are now `present`; evenly spaced ones as a
-    `strided_slice`, all of them as `data` itself, any others as a `take`."""
-    indices = np.array([present.index(channel) for channel in wanted])
+def _gather(data: relax.Expr, present: list[int], selected: list[int]) -> relax.Expr:
+    """The channels `selected` of `data`, which has the channels `present`: `data` itself if these
+    are all, a `strided_slice` if they are evenly spaced, else a `take`.
+    """
+    indices = np.array([present.index(channel) for channel in selected])
     if indices.tolist() == list(range(len(present))):
         return data
     steps = set(np.diff(indices).tolist()) or {1}

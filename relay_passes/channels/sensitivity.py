@@ -1,9 +1,9 @@
-"""How far the graph's outputs can move when a channel is replaced by a constant.
+"""How much the graph's outputs can change if a channel is replaced by a constant.
 
-Sensitivities are worst cases: `sensitivity[j, c]` bounds the change of observation j when channel
-c changes by at most 1 wherever it is. Observations are the channels of everything read whole (the
-result, arguments of unknown operators) and of what a per-image mean or division reads, so that no
-bound has to be carried through a division.
+Sensitivities are worst cases: `sensitivity[j, c]` bounds the change of observation j if channel c
+changes by at most 1 at every position. Observations are the channels of all pinned variables (the
+result, arguments of unknown operators) and of the inputs of per-image means and divisions, so that
+no bound has to be propagated through a division.
 """
 
 from dataclasses import dataclass
@@ -13,20 +13,20 @@ import numpy.typing as npt
 from tvm import relax
 
 from relay_passes.channels.flow import ChannelFlow, Channels, Floats, product
-from relay_passes.channels.op_kind import Kind
+from relay_passes.channels.op_kind import OpKind
 from relay_passes.dataflow import float64, is_call
 
 RESOLUTION = (float(np.finfo(np.float32).eps) / 2) ** 2
-"""2**-48: what rounding to float32 changes, 2**-24, of what rounding to float32 changes."""
+"""2**-48, the square of the rounding error of float32 (2**-24)."""
 
 
 @dataclass(frozen=True)
 class Sink:
     """A convolution or a mean over channels, and the channels it reads.
 
-    `constants` is the value that would stand for each channel if it were dropped: its least value,
-    or 0 where only zeros vanish without a trace (zero padding, a mean). `errors` is how far the
-    channel can be from that value, `sensitivity` `(J, C)` what this reader alone makes of it.
+    `constants` is the value that replaces each channel if it is dropped: its least value, or 0 if
+    only zeros can be dropped (zero padding, a mean). `errors` is the largest difference between the
+    channel and that value, `sensitivity` `(J, C)` its effect through this sink.
     """
 
     channels: Channels
@@ -36,31 +36,31 @@ class Sink:
 
 
 def sink_constants(value: relax.Expr, channels: Channels) -> Floats:
-    """The value that stands for each dropped input channel of a convolution or channel mean."""
+    """The value that replaces each dropped input channel of a convolution or channel mean."""
     if is_call(value, "mean") or any(value.attrs.padding):
         return np.zeros(len(channels))
     return np.where(np.isfinite(channels.low), channels.low, 0.0)
 
 
 def sinks(flow: ChannelFlow) -> list[Sink]:
-    """Every sink of the graph with its sensitivities, found from the outputs back."""
+    """All sinks of the graph with their sensitivities, from the outputs backwards."""
     observations = _observations(flow)
-    sensitivity = {var: seen.copy() for var, seen in observations.items()}
+    sensitivity = {var: matrix.copy() for var, matrix in observations.items()}
     found = []
     for var, value in reversed(flow.graph.values.items()):
         after, kind = sensitivity[var], flow.kinds[var]
-        if kind is Kind.CONVOLVE:
+        if kind is OpKind.MIX:
             before = _through(np.abs(float64(value.args[1])).sum((2, 3)), after)
             sensitivity[value.args[0]] += before
             found.append(_sink(flow, value, before))
-        elif kind is Kind.CHANNEL_MEAN:
+        elif kind is OpKind.CHANNEL_MEAN:
             found.append(_sink(flow, value, observations[value.args[0]]))
-        elif kind is Kind.FOLLOW and not is_call(value, "divide"):
+        elif kind is OpKind.CHANNELWISE and not is_call(value, "divide"):
             sensitivity[value.args[0]] += product(after, _slope(value, flow.of[value.args[0]]))
-        elif kind is Kind.SELECT:
+        elif kind is OpKind.GATHER:
             picked = flow.selections[var]
             np.add.at(sensitivity[value.args[0]].T, picked, after.T)
-        elif kind is Kind.CONCAT:
+        elif kind is OpKind.CONCAT:
             fields = value.args[0].fields
             ends = np.cumsum([len(flow.of[field]) for field in fields])
             for field, part in zip(fields, np.split(after, ends[:-1], axis=1), strict=True):
@@ -69,26 +69,30 @@ def sinks(flow: ChannelFlow) -> list[Sink]:
 
 
 def negligible_channels(flow: ChannelFlow, found: list[Sink], root: int) -> npt.NDArray[np.bool_]:
-    """Which channels of root number `root` no observation would miss.
+    """Which channels of root number `root` can be replaced by their constants.
 
-    Worst case is compared with worst case: replacing all of them by their constants may move an
-    observation by at most `RESOLUTION` of the most that one channel of this root contributes to
-    it. Rounding that channel to float32 moves it 2**24 times as far; the margin is there because
-    worst cases flatter the contribution of live channels. Each of the C channels gets 1 / C of
-    that budget, so the answer for one does not depend on the others. A channel that is exactly
-    constant, or whose readers' weights are zero, moves nothing and passes whatever the budget.
+    Worst cases are compared: replacing all of them may change an observation by at most
+    `RESOLUTION` times the largest contribution of one channel of this root. Rounding that channel
+    to float32 changes the observation 2**24 times as much; the margin is needed because a worst
+    case overestimates the contribution of live channels. Each of the C channels gets 1 / C of the
+    budget, so the answer for one does not depend on the others. A channel that is exactly constant,
+    or whose consumers' weights are zero, changes nothing and always passes.
     """
     count = len(flow.of[flow.roots[root]])
     effect, budget = np.zeros((1, count)), np.zeros(1)
     for sink in found:
-        here = sink.channels.root == root
-        if here.any():
-            seen, magnitude = sink.sensitivity[:, here], sink.channels.magnitude[here]
-            caused = np.zeros((len(seen), count))
-            np.add.at(caused.T, sink.channels.index[here], product(seen, sink.errors[here]).T)
-            effect = effect + caused
+        of_root = sink.channels.root == root
+        if of_root.any():
+            sensitivity, magnitude = sink.sensitivity[:, of_root], sink.channels.magnitude[of_root]
+            change = np.zeros((len(sensitivity), count))
+            np.add.at(
+                change.T,
+                sink.channels.index[of_root],
+                product(sensitivity, sink.errors[of_root]).T,
+            )
+            effect = effect + change
             finite = np.where(np.isfinite(magnitude), magnitude, 0.0)
-            budget = np.maximum(budget, product(seen, finite).max(1) * RESOLUTION)
+            budget = np.maximum(budget, product(sensitivity, finite).max(1) * RESOLUTION)
     return np.asarray((effect <= budget[:, None] / count).all(axis=0), bool)
 
 
@@ -97,14 +101,14 @@ def _observations(flow: ChannelFlow) -> dict[relax.Var, Floats]:
     observed = list(flow.pinned)
     for var, kind in flow.kinds.items():
         value = flow.graph.values[var]
-        if kind is Kind.CHANNEL_MEAN or is_call(value, "divide"):
+        if kind is OpKind.CHANNEL_MEAN or is_call(value, "divide"):
             observed.append(value.args[0])
     observed = list(dict.fromkeys(observed))
     ends = np.cumsum([len(flow.of[var]) for var in observed])
-    seen = {var: np.zeros((ends[-1], len(channels))) for var, channels in flow.of.items()}
+    matrices = {var: np.zeros((ends[-1], len(channels))) for var, channels in flow.of.items()}
     for var, end in zip(observed, ends, strict=True):
-        seen[var][end - len(flow.of[var]) : end] = np.eye(len(flow.of[var]))
-    return seen
+        matrices[var][end - len(flow.of[var]) : end] = np.eye(len(flow.of[var]))
+    return matrices
 
 
 def _sink(flow: ChannelFlow, value: relax.Expr, sensitivity: Floats) -> Sink:
@@ -115,14 +119,14 @@ def _sink(flow: ChannelFlow, value: relax.Expr, sensitivity: Floats) -> Sink:
 
 
 def _through(weight: Floats, after: Floats) -> Floats:
-    """`after @ weight`; an unbounded sensitivity stays one even where it meets a zero weight."""
+    """`after @ weight`; an unbounded sensitivity stays unbounded even with a zero weight."""
     with np.errstate(invalid="ignore"):
         before = after @ weight
     return np.where(np.isnan(before), np.inf, before)
 
 
 def _slope(value: relax.Call, source: Channels) -> Floats:
-    """The steepest change of each output channel of an operator of kind FOLLOW."""
+    """The steepest change of each output channel of an operator of kind CHANNELWISE."""
     if is_call(value, "nn.relu"):
         return (source.high > 0).astype("float64")
     if is_call(value, "square"):

@@ -1,4 +1,4 @@
-"""Whether weights can be multiplied by an instruction that sums pairs of products in 16 bits."""
+"""Checks that int8 weights are exact with an instruction that sums pairs of products in int16."""
 
 import numpy as np
 import numpy.typing as npt
@@ -6,10 +6,10 @@ import tvm_ffi
 
 from lprnet.support.errors import UserError
 
-LEAST, MOST = np.iinfo(np.int16).min, np.iinfo(np.int16).max
+INT16 = np.iinfo(np.int16)
 
 
-@tvm_ffi.register_error  # so that it comes out of a pass as what it is
+@tvm_ffi.register_error  # otherwise a pass turns it into another exception
 class PairSumError(UserError):
     """A network whose weights a target cannot multiply exactly."""
 
@@ -21,7 +21,7 @@ def check_pair_sums(weight: npt.NDArray[np.int8], largest_input: int) -> None:
     pairs = weight.astype("int64").reshape(-1, 2)
     highest = largest_input * pairs.clip(min=0).sum(1).max(initial=0)
     lowest = largest_input * pairs.clip(max=0).sum(1).min(initial=0)
-    if highest > MOST or lowest < LEAST:
+    if highest > INT16.max or lowest < INT16.min:
         raise PairSumError(
             "a pair of this network's int8 weights does not fit AVX2's 16-bit sums; quantize it "
             "with 7-bit weights (reduce_range) or build for cascadelake or later."

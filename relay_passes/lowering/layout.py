@@ -1,4 +1,4 @@
-"""Tensors as kernels see them: HWC activations with filled-up channels, packed weights."""
+"""The layouts of kernels: HWC tensors with padded channels, and packed weights."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,11 +11,11 @@ Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True)
-class Activation:
+class PackedTensor:
     """An HWC tensor `(height, width, sum of physical channels)`.
 
-    Channels come in segments, one a producer, of which only the first `logical` carry the
-    network's values; the rest fill up vectors.
+    Channels come in segments, one for each producer. The first `logical` channels of a segment
+    carry the network's values; the others are zeros that pad it to whole vectors.
     """
 
     tensor: relax.Expr
@@ -32,11 +32,11 @@ class Activation:
     def physical(self) -> int:
         return sum(physical for _, physical in self.segments)
 
-    def spread(self, weight: Array, channels: int) -> Array:
-        """OIHW weights on the logical channels as weights on `channels` physical ones."""
-        spread = np.zeros((weight.shape[0], channels, *weight.shape[2:]), weight.dtype)
-        spread[:, self.positions()] = weight
-        return spread
+    def scatter_channels(self, weight: Array, channels: int) -> Array:
+        """OIHW weights of the logical input channels as weights of `channels` physical ones."""
+        scattered = np.zeros((weight.shape[0], channels, *weight.shape[2:]), weight.dtype)
+        scattered[:, self.positions()] = weight
+        return scattered
 
     def positions(self) -> npt.NDArray[np.intp]:
         """The physical index of every logical channel."""
@@ -54,10 +54,10 @@ def is_integer(weight: Array) -> bool:
 
 
 def pack_weight(weight: Array, block: int) -> Array:
-    """OIHW weights as `(blocks, H, W, I, block)`, output channels filled up with zeros."""
+    """OIHW weights as `(blocks, H, W, I, block)`, output channels padded with zeros."""
     out_channels = weight.shape[0]
-    filled = -(-out_channels // block) * block
-    padded = np.pad(weight, ((0, filled - out_channels), (0, 0), (0, 0), (0, 0)))
+    channels = -(-out_channels // block) * block
+    padded = np.pad(weight, ((0, channels - out_channels), (0, 0), (0, 0), (0, 0)))
     return np.ascontiguousarray(
-        padded.reshape(filled // block, block, *weight.shape[1:]).transpose(0, 3, 4, 2, 1)
+        padded.reshape(channels // block, block, *weight.shape[1:]).transpose(0, 3, 4, 2, 1)
     )

@@ -22,7 +22,7 @@ from schedules.workloads.integer import (
 )
 from schedules.workloads.lookup import LookUp
 from schedules.workloads.sparse_weights import ExpandWeight
-from schedules.workloads.weights_only import ScaledConv2d
+from schedules.workloads.weights_only import WeightOnlyConv2d
 
 
 @dataclass(frozen=True)
@@ -286,6 +286,6 @@ Workload = (
     | GroupChannels
     | LookUp
     | DequantizeWeight
-    | ScaledConv2d
+    | WeightOnlyConv2d
     | ExpandWeight
 )

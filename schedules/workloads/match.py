@@ -27,7 +27,7 @@ from schedules.workloads.integer import (
 )
 from schedules.workloads.lookup import LookUp
 from schedules.workloads.sparse_weights import LANES, ExpandWeight
-from schedules.workloads.weights_only import ScaledConv2d
+from schedules.workloads.weights_only import WeightOnlyConv2d
 
 Shape = tuple[int, ...]
 
@@ -61,7 +61,7 @@ def _candidates(function: tirx.PrimFunc) -> Iterator[Workload]:
         yield QuantizedConv2d(*extents, out_channels, block, levels)
     elif ranks == [3, 1, 1, 1, 3] and "window" in function.attrs:
         (_, _, channels), _, _, _, (height, width, _) = shapes
-        yield ScaledConv2d(height, width, channels, *map(int, function.attrs["window"]))
+        yield WeightOnlyConv2d(height, width, channels, *map(int, function.attrs["window"]))
     elif ranks == [5, 2, 5]:
         blocks, kernel_height, kernel_width, channels, block = shapes[0]
         yield DequantizeWeight(blocks, kernel_height, kernel_width, channels, block)

@@ -10,14 +10,14 @@ from typing import ClassVar
 
 from tvm import te, tirx
 
-MOST_TILES = 9
+MAX_TILES = 9
 """Tiles of pixels for each of which a weight may be made real again, at two instructions a vector.
 With one tile (AVX-512) a call of the artifact is 1 % faster, with nine (AVX2) equally fast and
 1.4 KB smaller; measured on Ice Lake."""
 
 
 @dataclass(frozen=True)
-class ScaledConv2d:
+class WeightOnlyConv2d:
     """Stride-1 convolution by int8 weights, scale and bias, without ReLU.
 
     `data (height + kernel_height - 1, width + kernel_width - 1, channels)`, `weight (elements,)`

@@ -71,7 +71,7 @@ def check_plan(graph: Dataflow, in_place: Collection[relax.Var] = ()) -> Arena:
         value = graph.values.get(var)
         if value is None or is_kernel(value):
             return producers.get(var, set())
-        behind = {s for read in reads(value) if read in graph.readers for s in sources(read, step)}
+        behind = {s for read in reads(value) if read in graph.users for s in sources(read, step)}
         return behind | producers.get(var, set())
 
     steps = list(enumerate(graph.values.items()))
@@ -88,7 +88,7 @@ def check_plan(graph: Dataflow, in_place: Collection[relax.Var] = ()) -> Arena:
                 mine = cells(arena, var, itemsize_of(var))
                 assert not ((start <= mine) & (mine < end)).any()
             for read in reads(value):
-                if read in graph.readers and arena.views[read].root not in outside:
+                if read in graph.users and arena.views[read].root not in outside:
                     written_by = set(owner[cells(arena, read, itemsize_of(read))].tolist())
                     assert written_by <= sources(read, step), f"{read} was overwritten before {var}"
                     if arena.views[var].root not in outside:

@@ -4,7 +4,7 @@ import tvm
 from numpy.typing import NDArray
 from tvm import relax, tirx
 
-from relay_passes.compress_sparse_weights import LARGEST_SHARE, LEAST_SAVED, FoldSparsity
+from relay_passes.compress_sparse_weights import MAX_SHARE, MIN_SAVED_BYTES, CompressSparseWeights
 from schedules.workloads.float import Conv2d
 from schedules.workloads.sparse_weights import LANES, ExpandWeight, pack_nonzeros
 from tests.relax_networks import apply
@@ -47,21 +47,21 @@ def lowered(values: NDArray[np.float32], sparse: bool) -> tvm.IRModule:
 
 def test_sparse_weights_are_expanded_by_a_kernel_of_constants() -> None:
     values = weight(0.4)
-    found = apply(FoldSparsity(), lowered(values, sparse=False))
+    found = apply(CompressSparseWeights(), lowered(values, sparse=False))
     tvm.ir.assert_structural_equal(found["main"], lowered(values, sparse=True)["main"], True)
     kernels = [f for f in found.functions.values() if isinstance(f, tirx.PrimFunc)]
     assert len(kernels) == 2
 
 
-@pytest.mark.parametrize("density", [LARGEST_SHARE, 0.6, 1.0])
+@pytest.mark.parametrize("density", [MAX_SHARE, 0.6, 1.0])
 def test_what_saves_little_is_left_alone(density: float) -> None:
     """A share of 0.6 and its masks are small enough, but save less than a kilobyte."""
     whole = weight(0.6).nbytes
-    assert whole - LEAST_SAVED < (0.6 + 1 / 32) * whole < LARGEST_SHARE * whole
+    assert whole - MIN_SAVED_BYTES < (0.6 + 1 / 32) * whole < MAX_SHARE * whole
     before = lowered(weight(density), sparse=False)
-    tvm.ir.assert_structural_equal(apply(FoldSparsity(), before), before)
+    tvm.ir.assert_structural_equal(apply(CompressSparseWeights(), before), before)
 
 
 def test_a_layer_without_weights_keeps_a_mask_of_zeros() -> None:
-    found = apply(FoldSparsity(), lowered(weight(0), sparse=False))
+    found = apply(CompressSparseWeights(), lowered(weight(0), sparse=False))
     tvm.ir.assert_structural_equal(found, lowered(weight(0), sparse=True), True)

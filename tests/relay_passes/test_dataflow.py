@@ -13,7 +13,7 @@ def test_rebuilding_without_a_rewrite_changes_nothing() -> None:
     tvm.ir.assert_structural_equal(after, before["main"])
 
 
-def test_bindings_nobody_reads_are_left_out() -> None:
+def test_bindings_without_users_are_removed() -> None:
     before = module(lambda x: nn.relu(add(x, per_channel(1, 2))), (1, 2, 3, 3))
     graph = Dataflow(before["main"])
 
@@ -24,15 +24,15 @@ def test_bindings_nobody_reads_are_left_out() -> None:
     tvm.ir.assert_structural_equal(graph.rebuild(rewrite), expected["main"])
 
 
-def test_readers_and_the_only_reader() -> None:
+def test_users_and_the_single_user() -> None:
     graph = Dataflow(module(lambda x: add(nn.relu(x), nn.relu(x)), (1, 2, 3, 3))["main"])
     x = graph.parameters[0]
     first, second, total, result = graph.values
-    assert graph.readers[x] == [first, second]
-    assert graph.only_reader(x) is None
-    assert graph.only_reader(first) == total
-    assert graph.only_reader(total) == result == graph.result
-    assert graph.only_reader(result) is None
+    assert graph.users[x] == [first, second]
+    assert graph.single_user(x) is None
+    assert graph.single_user(first) == total
+    assert graph.single_user(total) == result == graph.result
+    assert graph.single_user(result) is None
 
 
 def test_only_tensor_constants_have_an_array() -> None:

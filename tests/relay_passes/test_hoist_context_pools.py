@@ -4,7 +4,7 @@ import tvm_ffi
 from tvm import relax
 from tvm.relax.op import add, nn
 
-from relay_passes.hoist_context_pools import PlaceContexts
+from relay_passes.hoist_context_pools import HoistContextPools
 from tests.relax_networks import Emit, apply, shared_module
 from tests.relax_reference import evaluate
 
@@ -33,7 +33,7 @@ def early(x: relax.Var, emit: Emit) -> relax.Expr:
 
 def test_a_pool_moves_to_what_it_reads() -> None:
     before = shared_module(late, SHAPE)
-    after = apply(PlaceContexts(), before)
+    after = apply(HoistContextPools(), before)
     tvm.ir.assert_structural_equal(after, shared_module(early, SHAPE))
     assert not tvm_ffi.structural_equal(after, before)
     x = torch.rand(*SHAPE) - 0.5
@@ -57,7 +57,7 @@ def test_a_pool_of_a_pool_follows_it_and_two_pools_keep_their_order() -> None:
         z = emit(nn.relu(y))
         return add(add(emit(pool(z, (4, 3))), mean), second)
 
-    got = apply(PlaceContexts(), shared_module(before, SHAPE))
+    got = apply(HoistContextPools(), shared_module(before, SHAPE))
     tvm.ir.assert_structural_equal(got, shared_module(after, SHAPE))
 
 
@@ -67,9 +67,9 @@ def test_a_pool_of_the_image_stays_where_it_is() -> None:
         return add(y, emit(pool(x)))
 
     before = shared_module(network, SHAPE)
-    tvm.ir.assert_structural_equal(apply(PlaceContexts(), before), before)
+    tvm.ir.assert_structural_equal(apply(HoistContextPools(), before), before)
 
 
 def test_what_is_in_place_stays() -> None:
     before = shared_module(early, SHAPE)
-    tvm.ir.assert_structural_equal(apply(PlaceContexts(), before), before)
+    tvm.ir.assert_structural_equal(apply(HoistContextPools(), before), before)

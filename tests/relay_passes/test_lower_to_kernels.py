@@ -24,7 +24,7 @@ from lprnet.compiler.codegen import tvm_target
 from lprnet.compiler.targets import AVX2, AVX512, AVX512_VNNI, Isa, find_target
 from relay_passes.insert_quantize import Grid, LayerScales
 from relay_passes.lower_to_kernels import LowerToKernels
-from relay_passes.lowering.layout import Activation, pack_weight
+from relay_passes.lowering.layout import PackedTensor, pack_weight
 from relay_passes.pipeline import lower_graph, quantize_graph, reduce_graph
 from schedules.workloads.match import match
 from tests import quantized_reference, relax_reference
@@ -153,14 +153,14 @@ def test_packed_weights(out: int, block: int) -> None:
 
 def test_weights_meet_the_channels_of_a_concatenation() -> None:
     """Segments of 3 in 8 lanes and 2 in 4: logical channels 0 to 4 lie at 0, 1, 2, 8, 9."""
-    joined = Activation(
+    joined = PackedTensor(
         relax.Var("x", relax.TensorType((1, 1, 12), "float32")), 1, 1, ((3, 8), (2, 4))
     )
     assert (joined.logical, joined.physical) == (5, 12)
     real = random_weight(RNG, 4, 5, 1, 1)
-    spread = joined.spread(real, joined.physical)
-    np.testing.assert_array_equal(spread[:, [0, 1, 2, 8, 9]], real)
-    assert not np.delete(spread, [0, 1, 2, 8, 9], axis=1).any()
+    scatter_channels = joined.scatter_channels(real, joined.physical)
+    np.testing.assert_array_equal(scatter_channels[:, [0, 1, 2, 8, 9]], real)
+    assert not np.delete(scatter_channels, [0, 1, 2, 8, 9], axis=1).any()
 
 
 BIAS = per_channel(1, 2, 3, 4)

@@ -13,7 +13,7 @@ from lprnet.compiler.targets import Isa, Target, find_target
 from schedules.apply import conv2d_tile, schedule
 from schedules.workloads.float import Conv2d, Workload
 from schedules.workloads.integer import QuantizedConv2d
-from schedules.workloads.weights_only import ScaledConv2d
+from schedules.workloads.weights_only import WeightOnlyConv2d
 
 Values = NDArray[np.generic]
 
@@ -24,7 +24,7 @@ TARGETS = [
 """One target an instruction set: AVX2, AVX-512BW, AVX-512 VNNI."""
 
 
-Convolution = Conv2d | QuantizedConv2d | ScaledConv2d
+Convolution = Conv2d | QuantizedConv2d | WeightOnlyConv2d
 
 
 def packed_for(workload: Convolution, isa: Isa) -> Convolution:

@@ -25,7 +25,7 @@ from schedules.workloads.integer import (
     QuantizedConv2d,
 )
 from schedules.workloads.lookup import LookUp
-from schedules.workloads.weights_only import ScaledConv2d
+from schedules.workloads.weights_only import WeightOnlyConv2d
 from tests.schedules.kernel_runner import packed_for
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
@@ -47,7 +47,7 @@ def workloads(isa: Isa) -> list[Workload]:
         MeanSquare(4, 12, lanes, 0.1),
         Divide(4, 12, lanes),
         DequantizeWeight(2, 3, 1, 8, lanes),
-        packed_for(ScaledConv2d(1, 18, 8, 1, 1, 68, 16), isa),
+        packed_for(WeightOnlyConv2d(1, 18, 8, 1, 1, 68, 16), isa),
     ]
 
 

@@ -25,7 +25,7 @@ from schedules.workloads.integer import (
 )
 from schedules.workloads.lookup import LookUp
 from schedules.workloads.match import match
-from schedules.workloads.weights_only import ScaledConv2d
+from schedules.workloads.weights_only import WeightOnlyConv2d
 
 extents = st.integers(1, 40)
 kernels = st.integers(1, 4)
@@ -67,7 +67,7 @@ workloads: st.SearchStrategy[Workload] = st.one_of(
         MeanSquare, extents, extents, st.integers(1, 9).map(lambda n: 8 * n), st.floats(1e-6, 1e3)
     ),
     st.builds(Divide, extents, extents, extents),
-    st.builds(ScaledConv2d, extents, extents, extents, kernels, kernels, extents, st.just(16)),
+    st.builds(WeightOnlyConv2d, extents, extents, extents, kernels, kernels, extents, st.just(16)),
     st.builds(DequantizeWeight, extents, kernels, kernels, extents, st.sampled_from([8, 48])),
 )
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from numpy.lib.stride_tricks import sliding_window_view
 
 from lprnet.compiler.targets import Target
-from schedules.workloads.weights_only import ScaledConv2d
+from schedules.workloads.weights_only import WeightOnlyConv2d
 from tests.schedules.kernel_runner import TARGETS, packed_for, run
 
 
@@ -33,8 +33,8 @@ def test_any_convolution(
     """Lanes beyond the output channels, which read other channels' weights, are zero."""
     rng = np.random.default_rng(seed)
     shape = (height, width, channels, *kernel, out_channels)
-    workload = packed_for(ScaledConv2d(*shape, 8), target.isa)
-    assert isinstance(workload, ScaledConv2d)
+    workload = packed_for(WeightOnlyConv2d(*shape, 8), target.isa)
+    assert isinstance(workload, WeightOnlyConv2d)
     filled = workload.blocks * workload.block
     data = rng.normal(0, 1, (height + kernel[0] - 1, width + kernel[1] - 1, channels))
     data = data.astype("float32")
@@ -56,5 +56,5 @@ def test_any_convolution(
 
 def test_no_weight_is_stored_for_a_lane_that_fills_up() -> None:
     """But for the last vector's: 192 rows of 80 would be 2292 more."""
-    assert ScaledConv2d(1, 18, 192, 1, 1, 68, 16).elements == 192 * 68 + 12
-    assert ScaledConv2d(1, 18, 192, 1, 1, 64, 16).elements == 192 * 64
+    assert WeightOnlyConv2d(1, 18, 192, 1, 1, 68, 16).elements == 192 * 68 + 12
+    assert WeightOnlyConv2d(1, 18, 192, 1, 1, 64, 16).elements == 192 * 64
