@@ -2,9 +2,7 @@
 read-only data.
 """
 
-import os
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,6 +15,7 @@ from lprnet.compiler.codegen import generate, tvm_target
 from lprnet.compiler.cpuid import masks
 from lprnet.compiler.memory_plan import ALIGNMENT
 from lprnet.compiler.targets import Target
+from lprnet.compiler.toolchain import run_compiler
 from lprnet.support.atomic_file import replacing
 from lprnet.support.errors import UserError
 
@@ -66,17 +65,17 @@ def link(programs: Mapping[Target, Program], weights: bytes, path: Path) -> None
     """Compile `programs` and write them as the shared object `path`, all or nothing.
 
     Their order is from the least demanding target to the most; `weights` is what all of them read.
-    Raises `UserError` if there is no C compiler, if `path` cannot be written, or if a kernel needs
+    Raises `UserError` if no C compiler works, if `path` cannot be written, or if a kernel needs
     TVM's runtime.
     """
     with tempfile.TemporaryDirectory() as scratch:
         objects = compile_objects(programs, weights, Path(scratch))
         linked = Path(scratch, "linked.so")
-        exports, dropped = Path(scratch, "exports"), Path(scratch, "dropped")
-        exports.write_text(EXPORTS)
-        dropped.write_text(DROPPED)
-        scripts = (f"-Wl,--version-script={exports}", f"-Wl,--script={dropped}")
-        subprocess.run([c_compiler(), *SHARED, *scripts, "-o", linked, *objects], check=True)
+        Path(scratch, "exports").write_text(EXPORTS)
+        Path(scratch, "dropped").write_text(DROPPED)
+        scripts = ("-Wl,--version-script=exports", "-Wl,--script=dropped")
+        names = [file.name for file in objects]
+        run_compiler([*SHARED, *scripts, "-o", linked.name, *names], linked.parent)
         if HEAP.encode() in linked.read_bytes():
             raise UserError(
                 f"{path}: kernels without a schedule keep buffers on a heap that only TVM's own "
@@ -86,21 +85,13 @@ def link(programs: Mapping[Target, Program], weights: bytes, path: Path) -> None
             shutil.copyfile(linked, partial)
 
 
-def c_compiler() -> str:
-    """What assembles and links. Raises `UserError` if there is none."""
-    compiler = os.environ.get("CC") or shutil.which("gcc") or shutil.which("clang")
-    if compiler is None:
-        raise UserError("No C compiler found; install gcc or clang, or name one in CC.")
-    return compiler
-
-
 def compile_objects(
     programs: Mapping[Target, Program], weights: bytes, folder: Path
 ) -> tuple[Path, ...]:
     """The object files in `folder` that make an artifact.
 
-    Undefined in them are functions of libtvm_ffi and of libc. Raises `UserError` if there is no C
-    compiler.
+    Undefined in them are functions of libtvm_ffi and of libc. Raises `UserError` if no C
+    compiler works.
     """
     objects = []
     for target, program in programs.items():
@@ -110,15 +101,13 @@ def compile_objects(
     blob, source, data = (folder / name for name in ("weights.bin", "weights.s", "weights.o"))
     blob.write_bytes(weights)
     source.write_text(
-        _WEIGHTS_ASSEMBLY.format(alignment=ALIGNMENT, symbol=WEIGHTS_SYMBOL, blob=blob)
+        _WEIGHTS_ASSEMBLY.format(alignment=ALIGNMENT, symbol=WEIGHTS_SYMBOL, blob=blob.name)
     )
-    subprocess.run([c_compiler(), "-c", source, "-o", data], check=True)
+    run_compiler(["-c", source.name, "-o", data.name], folder)
     (folder / "codes.h").write_text(_codes_header(programs))
     door = folder / "dispatch.o"
-    includes = [f"-I{directory}" for directory in (folder, *libinfo.include_paths())]
-    subprocess.run(
-        [c_compiler(), "-c", "-fPIC", *NO_LIBC, *includes, DISPATCH, "-o", door], check=True
-    )
+    includes = ["-I.", *(f"-I{directory}" for directory in libinfo.include_paths())]
+    run_compiler(["-c", "-fPIC", *NO_LIBC, *includes, DISPATCH, "-o", door.name], folder)
     return (*objects, data, door)
 
 

@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tvm_ffi import libinfo
 
-from lprnet.compiler.link import NO_LIBC, c_compiler
+from lprnet.compiler.link import NO_LIBC
+from lprnet.compiler.toolchain import run_compiler
 
 SOURCES = Path(__file__).parent
 ALL_STATE = 0xE7
@@ -95,26 +96,36 @@ def emulate(
     defines = [f"-D{name}={value}" for name, value in sizes.items()]
     includes = [f"-I{directory}" for directory in libinfo.include_paths()]
     for source in ("boot.S", "program.c"):
-        _run(
-            [c_compiler(), "-c", *NO_LIBC, "-fno-pic", *defines, *includes, SOURCES / source]
-            + ["-o", folder / f"{source}.o"]
+        run_compiler(
+            [
+                "-c",
+                *NO_LIBC,
+                "-fno-pic",
+                *defines,
+                *includes,
+                SOURCES / source,
+                "-o",
+                f"{source}.o",
+            ],
+            folder,
         )
     program = folder / "program.elf"
+    parts: tuple[str | Path, ...] = ("boot.S.o", "program.c.o", *objects)
     linking = [
         "-nostdlib",
         "-static",
         "-no-pie",
         "-Wl,--build-id=none,-z,noexecstack,--no-warn-rwx-segments",
     ]
-    _run(
-        [c_compiler(), *linking, "-T", SOURCES / "program.ld", "-o", program]
-        + [folder / "boot.S.o", folder / "program.c.o", *objects]
+    run_compiler(
+        [*linking, "-T", SOURCES / "program.ld", "-o", program.name, *parts],
+        folder,
     )
     disk = folder / "disk"
     _run(["objcopy", "-O", "binary", program, disk])
     disk.write_bytes(disk.read_bytes() + bytes(-disk.stat().st_size % CYLINDER))
     sectors = f"-DSECTORS={disk.stat().st_size // 512}"
-    _run([c_compiler(), "-c", sectors, SOURCES / "rom.S", "-o", folder / "rom.o"])
+    run_compiler(["-c", sectors, SOURCES / "rom.S", "-o", "rom.o"], folder)
     _run(["objcopy", "-O", "binary", folder / "rom.o", folder / "rom.bin"])
     return _boot(folder, model, (count, *logits_shape))
 

@@ -3,7 +3,6 @@
 Both must agree bit for bit, and closely with what `Network.expected` says.
 """
 
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,8 +14,9 @@ from numpy.typing import NDArray
 from lprnet.build import prepare
 from lprnet.compiler.aot_function import Weights
 from lprnet.compiler.compile import Lowered, lower_network
-from lprnet.compiler.link import c_compiler, compile_objects
+from lprnet.compiler.link import compile_objects
 from lprnet.compiler.targets import TARGETS, Target, cpu_flags, find_target
+from lprnet.compiler.toolchain import run_compiler
 from lprnet.compression.calibration import rendered_images
 from lprnet.compression.variants import Network
 from lprnet.weights import DEFAULT_CHECKPOINT
@@ -79,7 +79,7 @@ def artifact(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     programs = {target: one.program for target, one in lowered.items()}
     objects = compile_objects(programs, bytes(weights.blob), folder)
     shared = folder / "artifact.so"
-    subprocess.run([c_compiler(), "-shared", "-fPIC", "-o", shared, *objects], check=True)
+    run_compiler(["-shared", "-fPIC", "-o", shared, *objects], folder)
     images = rendered_images()[:PLATES]
     return Artifact(objects, shared, network, lowered, images, request.param)
 

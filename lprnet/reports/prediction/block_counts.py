@@ -5,7 +5,6 @@ LLVM nests, unrolls and fuses loops freely, so counting is the only exact way to
 
 import ctypes
 import re
-import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import Any
 
 import tvm
 
-from lprnet.compiler.link import c_compiler
+from lprnet.compiler.toolchain import run_compiler
 
 _LABEL = re.compile(r"(?!\.Ltmp|\.Lfunc)[\w.$]+:")
 _COUNT = """\
@@ -49,7 +48,7 @@ def count_blocks(assembly: str, arguments: Sequence[Any], folder: Path) -> list[
     blocks, counted = _instrument(assembly)
     source, library = folder / "counted.s", folder / "counted.so"
     source.write_text(counted)
-    subprocess.run([c_compiler(), "-shared", "-fPIC", "-o", library, source], check=True)
+    run_compiler(["-shared", "-fPIC", "-o", library.name, source.name], folder)
     tvm.runtime.load_module(str(library))["main"](*arguments)
     counts = (ctypes.c_uint64 * len(blocks)).in_dll(ctypes.CDLL(str(library)), "lprnet_counts")
     ran = [Block(tuple(block), runs) for block, runs in zip(blocks, counts, strict=True) if runs]

@@ -1,0 +1,61 @@
+"""The C compiler of this machine, which assembles and links."""
+
+import os
+import shlex
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from lprnet.support.errors import UserError
+
+INSTALL = "install gcc or clang, or name one in CC"
+
+
+def c_compiler() -> list[str]:
+    """The command that `CC` names, with its flags, or else gcc or clang.
+
+    Raises `UserError` if there is none.
+    """
+    named = os.environ.get("CC", "")
+    try:
+        command = shlex.split(named)
+    except ValueError as error:
+        raise UserError(f"CC is {named!r}, which is no command ({error}); {INSTALL}.") from error
+    if command:
+        return command
+    compiler = shutil.which("gcc") or shutil.which("clang")
+    if compiler is None:
+        raise UserError(f"No C compiler found; {INSTALL}.")
+    return [compiler]
+
+
+def run_compiler(arguments: Sequence[str | Path], folder: Path) -> None:
+    """Run the C compiler in `folder`, so that names in `arguments` can be relative to it: a path of
+    the user's may hold what the compiler or the assembler reads as syntax.
+
+    Raises `UserError`, with the first error that it prints, if it cannot be started or fails.
+    """
+    command = c_compiler()
+    shown = shlex.join(command)
+    try:
+        subprocess.run(
+            [*command, *arguments],
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=True,
+        )
+    except OSError as error:
+        raise UserError(
+            f"The C compiler {shown} cannot be started ({error.strerror}); {INSTALL}."
+        ) from error
+    except subprocess.CalledProcessError as error:
+        lines = [line.strip() for line in error.stderr.splitlines() if line.strip()]
+        reason = next((line for line in lines if "error" in line.lower()), " ".join(lines[-1:]))
+        raise UserError(
+            f"The C compiler {shown} fails with exit code {error.returncode} "
+            f"({reason or 'no message'}); {INSTALL}."
+        ) from error
