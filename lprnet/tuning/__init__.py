@@ -13,8 +13,8 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
-LOGS = Path(__file__).resolve().parents[2] / "tuning_logs"
-"""Of this checkout; `<target>/<variant>/` below it is one log."""
+LOGS = Path(__file__).resolve().parents[1] / "tuning_logs"
+"""The logs that ship; `<target>/<variant>/` below it is one log."""
 
 for _backend in ("arm_cpu", "cuda", "hexagon", "riscv_cpu", "rocm"):
     _name = f"tvm.s_tir.tensor_intrin.{_backend}"

@@ -137,7 +137,7 @@ def _digest(checkpoint: Path, calibration: Path | None) -> str:
         for file in sorted((PROJECT / folder).rglob("*.py"))
         if Path(__file__).parent not in file.parents
     ]
-    logs = sorted((PROJECT / "tuning_logs").rglob("*.json"))
+    logs = sorted((PROJECT / "lprnet" / "tuning_logs").rglob("*.json"))
     images = [] if calibration is None else calibration_files(calibration)
     found = hashlib.sha256()
     for file in (checkpoint, *sources, *logs, *images):
