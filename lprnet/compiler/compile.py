@@ -31,7 +31,7 @@ from lprnet.runtime.artifact import (
     write_manifest,
 )
 from lprnet.runtime.recognizer import Recognizer
-from lprnet.tuning import LOGS
+from lprnet.tuning import LOGS, log_folder
 from lprnet.tuning.log.database import open_log
 from relay_passes.pipeline import lower_graph, pass_names, quantize_graph, reduce_graph
 from schedules.apply import TUNED, KernelReport, apply
@@ -169,7 +169,8 @@ def lower_network(
     quantized = quantize_graph(reduced, network.scales)
     kernels = lower_graph(quantized, target.isa)
     # 2. One schedule a kernel.
-    log = open_log(logs / target.name / network.variant) if schedule in TUNED else None
+    folder = log_folder(logs, target.name, network.variant)
+    log = open_log(folder) if schedule in TUNED else None
     scheduled, reports = apply(kernels, target.isa, schedule, log)
     # 3. One function over one arena.
     program = merge_kernels(scheduled, target.function, weights)

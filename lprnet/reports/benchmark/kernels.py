@@ -12,7 +12,7 @@ from lprnet.measure.timing import interleaved_timings
 from lprnet.reports.benchmark.results import Kernel, Kernels
 from lprnet.reports.benchmark.variants import Missing
 from lprnet.support.errors import UserError
-from lprnet.tuning import LOGS
+from lprnet.tuning import LOGS, log_folder
 from lprnet.tuning.log.database import open_log
 from lprnet.tuning.measurement.compare_kernels import time_interleaved
 from lprnet.tuning.space.tasks import find_tasks
@@ -30,7 +30,7 @@ def time_kernels(network: Network, target: Target) -> tuple[Kernels, list[Missin
     scheduled = {origin: apply(lowered, target.isa, origin)[0] for origin in ("none", "manual")}
     missing = []
     try:
-        log = open_log(LOGS / target.name / network.variant)
+        log = open_log(log_folder(LOGS, target.name, network.variant))
         scheduled["auto"] = apply(lowered, target.isa, "auto", log)[0]
     except UserError as error:
         missing.append(Missing("kernels, auto", str(error)))

@@ -21,7 +21,7 @@ from lprnet.measure.timing import Record, interleaved_timings, on_one_core, reco
 from lprnet.model.subnormals import subnormals_as_zero
 from lprnet.runtime.recognizer import Recognizer
 from lprnet.support.errors import UserError
-from lprnet.tuning import LOGS
+from lprnet.tuning import LOGS, log_folder
 from lprnet.tuning.fastest_build import compile_fastest
 from lprnet.tuning.log.database import open_log
 from lprnet.tuning.measurement.compare_kernels import MIN_SPEEDUP, Candidates, time_interleaved
@@ -118,7 +118,7 @@ def compare_schedules(request: ComparisonOptions) -> Comparison:
     network, images, _ = prepare(
         request.checkpoint, request.calibration, request.quantized, request.pruned
     )
-    log = open_log(request.logs / target.name / network.variant)
+    log = open_log(log_folder(request.logs, target.name, network.variant))
     quantized = quantize_graph(reduce_graph(to_relax(network.model)), network.scales)
     lowered = lower_graph(quantized, target.isa)
     tasks = find_tasks(lowered)

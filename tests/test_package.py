@@ -1,0 +1,73 @@
+"""What an installation consists of, as `pyproject.toml` says it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import lprnet
+from lprnet.compiler.link import DISPATCH
+from lprnet.tuning import LOGS, log_folder
+from lprnet.weights import DEFAULT_CHECKPOINT
+from tests.conftest import PROJECT
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    tomllib = pytest.importorskip("tomllib")
+
+
+@pytest.fixture(scope="module")
+def project() -> dict[str, object]:
+    content = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))
+    table: dict[str, object] = content["project"]
+    return table
+
+
+def names(requirements: object) -> set[str]:
+    assert isinstance(requirements, list)
+    return {one.partition(">")[0].partition("=")[0].partition("<")[0] for one in requirements}
+
+
+def test_a_plain_install_is_the_runtime(project: dict[str, object]) -> None:
+    plain = names(project["dependencies"])
+    assert plain == {"apache-tvm-ffi", "numpy", "opencv-python-headless"}
+    assert not any("<" in one for one in project["dependencies"])  # type: ignore[attr-defined]
+
+
+def test_data_files_lie_where_the_wheel_takes_them_from(tmp_path: Path) -> None:
+    """Everything that is read at run time lies in a package, and the wheel's patterns match it."""
+    shipped = [DISPATCH, DEFAULT_CHECKPOINT, *LOGS.rglob("*.json"), *LOGS.rglob("*.jsonl")]
+    assert len(shipped) >= 2 + 4 * 4
+    content = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))
+    patterns = content["tool"]["setuptools"]["package-data"]["lprnet"]
+    package = PROJECT / "lprnet"
+    matched = {file for pattern in patterns for file in package.glob(pattern)}
+    matched |= set(package.rglob("*.py")) | {package / "py.typed"}
+    for file in shipped:
+        assert file in matched, file
+    tracked = subprocess.run(
+        ["git", "ls-files", "-z", "lprnet"], cwd=PROJECT, capture_output=True, check=True
+    )
+    for name in filter(None, tracked.stdout.decode().split("\0")):
+        assert PROJECT / name in matched, f"{name} is not in the wheel"
+    for name in ("relay_passes", "schedules"):
+        assert (PROJECT / name / "py.typed").is_file()
+
+
+def test_the_users_log_comes_before_the_one_that_ships(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert log_folder(LOGS, "broadwell", "int8") == LOGS / "broadwell" / "int8"
+    Path("tuning_logs/broadwell/int8").mkdir(parents=True)
+    assert log_folder(LOGS, "broadwell", "int8") == Path("tuning_logs/broadwell/int8")
+    assert log_folder(LOGS, "icelake-server", "int8") == LOGS / "icelake-server" / "int8"
+    assert log_folder(Path("x"), "broadwell", "int8") == Path("x/broadwell/int8")
+
+
+def test_the_version_is_said_once(project: dict[str, object]) -> None:
+    assert project["dynamic"] == ["version"]
+    changes = (PROJECT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert f"## [{lprnet.__version__}]" in changes
