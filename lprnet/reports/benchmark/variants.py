@@ -1,6 +1,6 @@
-"""Our rows of the table and the flags of `scripts/build.py` that build them.
+"""Our rows of the table and the flags of `lprnet build` that build them.
 
-Every row is built as a user would build it, by the script, in a process of its own. If the script
+Every row is built as a user would build it, by the command, in a process of its own. If it
 refuses a row, the report gives the reason instead.
 """
 
@@ -17,9 +17,11 @@ from pathlib import Path
 from tqdm import tqdm
 
 from lprnet.compression.calibration import calibration_files
+from lprnet.tuning import LOGS, USER_LOGS
 
 PROJECT = Path(__file__).resolve().parents[3]
-SOURCE_FOLDERS = ("lprnet", "relay_passes", "schedules", "scripts")
+SOURCE_FOLDERS = ("lprnet", "relay_passes", "schedules")
+BUILD = (sys.executable, "-m", "lprnet.commands", "build")
 STAMP = "built-from"
 
 
@@ -31,11 +33,11 @@ class Row:
     quantized: str | None = None
     pruned: str | None = None
     schedule: str | None = None
-    """The options of `scripts/build.py`; None for its default."""
+    """The options of `lprnet build`; None for its default."""
 
     @property
     def flags(self) -> tuple[str, ...]:
-        """The command line of `scripts/build.py`."""
+        """The command line of `lprnet build`."""
         names = ("pruned", "quantized", "schedule")
         values = [(name, getattr(self, name)) for name in names]
         return tuple(f"--{name}={value}" for name, value in values if value is not None)
@@ -116,14 +118,14 @@ def _build(row: Row, flags: Sequence[str], inputs: str, folder: Path) -> Path | 
         return found[0]
     shutil.rmtree(folder, ignore_errors=True)
     result = subprocess.run(
-        [sys.executable, str(PROJECT / "scripts" / "build.py"), *flags, f"--output={folder}"],
+        [*BUILD, *flags, f"--output={folder}"],
         capture_output=True,
         text=True,
         check=False,
     )
     if result.returncode != 0:
         *_, last = ["no message", *result.stderr.strip().splitlines()]
-        return Missing(row.name, last.removeprefix("build.py: ").removeprefix("error: "))
+        return Missing(row.name, last.removeprefix("error: "))
     stamp.write_text(made_from)
     (artifact,) = folder.glob("*.so")
     return artifact
@@ -137,7 +139,7 @@ def _digest(checkpoint: Path, calibration: Path | None) -> str:
         for file in sorted((PROJECT / folder).rglob("*.py"))
         if Path(__file__).parent not in file.parents
     ]
-    logs = sorted((PROJECT / "lprnet" / "tuning_logs").rglob("*.json"))
+    logs = sorted(file for folder in (LOGS, USER_LOGS) for file in folder.rglob("*.json"))
     images = [] if calibration is None else calibration_files(calibration)
     found = hashlib.sha256()
     for file in (checkpoint, *sources, *logs, *images):

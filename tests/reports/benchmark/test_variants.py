@@ -1,5 +1,6 @@
 """Rows are built by the script with their flags; refused rows are listed with the reason."""
 
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ import sys
 from pathlib import Path
 flags = dict(flag.removeprefix("--").split("=", 1) for flag in sys.argv[1:])
 if flags.get("pruned"):
-    sys.exit("usage: ...\\nbuild.py: error: unrecognized arguments: --pruned=" + flags["pruned"])
+    sys.exit("building\\nerror: unrecognized arguments: --pruned=" + flags["pruned"])
 folder = Path(flags["output"])
 folder.mkdir(parents=True)
 (folder / "lprnet.so").write_text(" ".join(sys.argv[1:]))
@@ -25,15 +26,17 @@ ASKED = (Row("static int8", quantized="static"), Row("pruned I", pruned="unstruc
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project whose build script writes its flags into the artifact."""
-    (tmp_path / "scripts").mkdir()
-    (tmp_path / "scripts" / "build.py").write_text(SCRIPT)
+    (tmp_path / "lprnet").mkdir()
+    (tmp_path / "lprnet" / "build.py").write_text(SCRIPT)
     (tmp_path / "m.pth").write_text("weights")
     monkeypatch.setattr("lprnet.reports.benchmark.variants.PROJECT", tmp_path)
+    build = (sys.executable, str(tmp_path / "lprnet" / "build.py"))
+    monkeypatch.setattr("lprnet.reports.benchmark.variants.BUILD", build)
     return tmp_path
 
 
 def runs(project: Path) -> list[str]:
-    return (project / "scripts" / "runs").read_text().split()
+    return (project / "lprnet" / "runs").read_text().split()
 
 
 def test_what_can_be_built_and_what_cannot(project: Path) -> None:
@@ -53,7 +56,7 @@ def test_unchanged_rows_are_not_built_again(project: Path) -> None:
     checkpoint.write_text("other weights")
     build_rows(checkpoint, None, work, ASKED)
     assert runs(project) == ["static-int8"] * 2
-    (project / "scripts" / "other.py").write_text("pass")
+    (project / "lprnet" / "other.py").write_text("pass")
     build_rows(checkpoint, None, work, ASKED)
     assert runs(project) == ["static-int8"] * 3
     build_rows(checkpoint, None, work, [Row("static int8", quantized="weights")])
