@@ -9,7 +9,7 @@ from onnx import NodeProto
 
 from lprnet.model.conv_graph import convolution
 from lprnet.model.lprnet import LPRNet
-from lprnet.onnx_import.edge import ANOTHER, STATIC, check_scale, producer
+from lprnet.onnx_import.edge import REMEDY_OTHER_FILE, REMEDY_QUANTIZE_STATIC, check_scale, producer
 from lprnet.onnx_import.graph import OnnxGraph
 
 
@@ -45,14 +45,14 @@ def read_convolution(graph: OnnxGraph, node: NodeProto, model: LPRNet, name: str
         raise graph.refusal(
             node,
             f"with weights {weight.shape} is not LPRNet's {name}, whose weights are "
-            f"{tuple(expected.weight.shape)} and whose padding is {top, left}; {ANOTHER}",
+            f"{tuple(expected.weight.shape)} and whose padding is {top, left}; {REMEDY_OTHER_FILE}",
         )
     bias: NDArray[Any] = np.zeros(len(weight), np.float32)
     bias_scale = None
     if len(node.input) > 2 and node.input[2]:
         bias, bias_scale = _values(graph, node, 2, np.int32)
     if bias.shape != (len(weight),):
-        raise graph.refusal(node, f"has a bias of shape {bias.shape}; {ANOTHER}")
+        raise graph.refusal(node, f"has a bias of shape {bias.shape}; {REMEDY_OTHER_FILE}")
     return Convolution(node, weight, scale, bias, bias_scale)
 
 
@@ -69,12 +69,16 @@ def _values(
     values, scale = _integers(graph, dequantize), graph.constant(dequantize, 1)
     zeros = len(dequantize.input) < 3 or not graph.constant(dequantize, 2).any()
     if values.dtype != dtype or scale.dtype != np.float32 or not zeros:
-        raise graph.refusal(dequantize, f"is not of symmetric {np.dtype(dtype)}; use {STATIC}")
+        raise graph.refusal(
+            dequantize, f"is not of symmetric {np.dtype(dtype)}; use {REMEDY_QUANTIZE_STATIC}"
+        )
     if values.ndim == 0:
-        raise graph.refusal(dequantize, f"is of one number; {ANOTHER}")
+        raise graph.refusal(dequantize, f"is of one number; {REMEDY_OTHER_FILE}")
     on_rows = graph.integers(dequantize, "axis", [1]) in ([0], [-values.ndim])
     if not (scale.size == 1 or (on_rows and scale.shape == values.shape[:1])):
-        raise graph.refusal(dequantize, f"has no scale for each output channel; use {STATIC}")
+        raise graph.refusal(
+            dequantize, f"has no scale for each output channel; use {REMEDY_QUANTIZE_STATIC}"
+        )
     check_scale(graph, dequantize, scale)
     return values, np.broadcast_to(scale.reshape(-1), len(values))
 
@@ -88,7 +92,9 @@ def _integers(graph: OnnxGraph, dequantize: NodeProto) -> NDArray[Any]:
     same = list(quantize.input[1:]) == list(dequantize.input[1:]) and not zero.any()
     same &= zero.dtype == np.int8 and real.dtype == np.float32 and real.ndim > 0
     if not same or scale.size not in (1, len(real)):
-        raise graph.refusal(quantize, f"is not of symmetric int8 weights; use {STATIC}")
+        raise graph.refusal(
+            quantize, f"is not of symmetric int8 weights; use {REMEDY_QUANTIZE_STATIC}"
+        )
     check_scale(graph, quantize, scale)
     steps = np.rint(real / scale.reshape(-1, *[1] * (real.ndim - 1)))
     integers: NDArray[Any] = steps.clip(-128, 127).astype(np.int8)

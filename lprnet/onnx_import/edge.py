@@ -11,8 +11,8 @@ from lprnet.onnx_import.graph import OnnxGraph, label
 from lprnet.support.errors import UserError
 
 OPERATORS = ("Identity", "Relu", "QuantizeLinear", "DequantizeLinear", "Slice", "MaxPool")
-ANOTHER = "give the ONNX file of an LPRNet"
-STATIC = (
+REMEDY_OTHER_FILE = "give the ONNX file of an LPRNet"
+REMEDY_QUANTIZE_STATIC = (
     "quantize_static with quant_format=QDQ, activation_type=QUInt8, weight_type=QInt8 and "
     "op_types_to_quantize=['Conv', 'MaxPool', 'Slice', 'Relu'], and the last Conv among "
     "nodes_to_exclude"
@@ -30,7 +30,7 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Path:
+class Edge:
     """What lies between a convolution's output, or the image, and a reader."""
 
     origin: NodeProto | None
@@ -52,12 +52,15 @@ class Path:
         return taken
 
 
-def path_to(graph: OnnxGraph, name: str) -> Path:
-    """The path to the tensor `name`. Raises `UserError` for what is not part of such a path."""
+def edge_to(graph: OnnxGraph, name: str) -> Edge:
+    """The edge to the tensor `name`. Raises `UserError` for what is not part of such an edge."""
     nodes = []
     while name != graph.image and (node := _origin(graph, name)).op_type != "Conv":
         if node.op_type not in OPERATORS:
-            raise graph.refusal(node, f"stands where LPRNet has none; {ANOTHER}, or {STATIC}")
+            raise graph.refusal(
+                node,
+                f"stands where LPRNet has none; {REMEDY_OTHER_FILE}, or {REMEDY_QUANTIZE_STATIC}",
+            )
         nodes.append(node)
         name = node.input[0]
     origin = None if name == graph.image else graph.origins[name]
@@ -72,7 +75,7 @@ def path_to(graph: OnnxGraph, name: str) -> Path:
                     raise graph.refusal(
                         node,
                         "follows a rounding that has room for negative values; leave "
-                        f"ActivationSymmetric off, and use {STATIC}",
+                        f"ActivationSymmetric off, and use {REMEDY_QUANTIZE_STATIC}",
                     )
                 rectified |= not steps
             case "QuantizeLinear":
@@ -94,7 +97,7 @@ def path_to(graph: OnnxGraph, name: str) -> Path:
                 pools.append(_pool(graph, node))
     if not real:
         raise graph.refusal(nodes[0], "ends in integers; export the model in QDQ form")
-    return Path(origin, rectified, tuple(steps), tuple(slices), tuple(pools))
+    return Edge(origin, rectified, tuple(steps), tuple(slices), tuple(pools))
 
 
 def read_step(graph: OnnxGraph, node: NodeProto) -> Step:
@@ -105,10 +108,14 @@ def read_step(graph: OnnxGraph, node: NodeProto) -> Step:
         zero_point = graph.constant(node, 2)
     if zero_point.dtype not in (np.uint8, np.int8) or scale.dtype != np.float32:
         raise graph.refusal(
-            node, f"is to {zero_point.dtype} by a {scale.dtype} scale, not to 8 bits; use {STATIC}"
+            node,
+            f"is to {zero_point.dtype} by a {scale.dtype} scale, not to 8 bits; use "
+            f"{REMEDY_QUANTIZE_STATIC}",
         )
     if scale.size != 1 or zero_point.size != 1:
-        raise graph.refusal(node, f"has a scale for each channel of activations; use {STATIC}")
+        raise graph.refusal(
+            node, f"has a scale for each channel of activations; use {REMEDY_QUANTIZE_STATIC}"
+        )
     check_scale(graph, node, scale)
     signed = zero_point.dtype == np.int8
     return Step(float(scale.item()), int(zero_point.item()), bool(signed))
@@ -152,7 +159,7 @@ def _pool(graph: OnnxGraph, node: NodeProto) -> int:
     plain = not any(graph.padding(node)) and set(graph.integers(node, "dilations", [1])) == {1}
     plain = plain and graph.integers(node, "ceil_mode", [0]) == [0]
     if graph.integers(node, "kernel_shape", []) != [3, 3] or strides[:-1] != [1] or not plain:
-        raise graph.refusal(node, f"is not LPRNet's 3x3 max pool; {ANOTHER}")
+        raise graph.refusal(node, f"is not LPRNet's 3x3 max pool; {REMEDY_OTHER_FILE}")
     return strides[1]
 
 
@@ -163,7 +170,7 @@ def producer(graph: OnnxGraph, name: str, *operators: str) -> NodeProto:
         node = graph.origins.get(node.input[0])
     if node is None or node.op_type not in operators:
         found = "nothing" if node is None else f"the {node.op_type} {label(node)}"
-        remedy = f"use {STATIC}" if _is_qdq(node) else ANOTHER
+        remedy = f"use {REMEDY_QUANTIZE_STATIC}" if _is_qdq(node) else REMEDY_OTHER_FILE
         raise UserError(
             f"{graph.path}: {found} computes {name!r} where LPRNet has its "
             f"{' or '.join(operators)}; {remedy}"

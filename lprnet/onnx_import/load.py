@@ -10,7 +10,7 @@ from lprnet.model.conv_graph import CONTAINER, LAYERS, weight_and_bias
 from lprnet.model.lprnet import LPRNet
 from lprnet.model.quantized import Quantization, QuantizedWeight
 from lprnet.onnx_import.convolution import Convolution
-from lprnet.onnx_import.edge import STATIC
+from lprnet.onnx_import.edge import REMEDY_QUANTIZE_STATIC
 from lprnet.onnx_import.graph import read_graph
 from lprnet.onnx_import.match_lprnet import OnnxLPRNet, find_lprnet
 from lprnet.onnx_import.qdq import read_layers
@@ -30,7 +30,7 @@ def load_onnx(path: Path) -> LPRNet | Quantization:
         if isinstance(module, nn.BatchNorm2d):
             module.eps = 0.0  # with it, the norm of a new LPRNet is exactly the identity
     convolutions = in_full_shape(found, model)
-    if not any(found.reads[layer.name].steps for layer in LAYERS):
+    if not any(found.edges[layer.name].steps for layer in LAYERS):
         for name, one in convolutions.items():
             _write(found, model, name, one)
         return model
@@ -47,7 +47,9 @@ def _write(found: OnnxLPRNet, model: LPRNet, name: str, one: Convolution) -> Non
     """The float32 weights of `one` into `model`."""
     if one.scale is not None or one.bias_scale is not None:
         raise found.graph.refusal(
-            one.node, f"has int8 weights and reads float32; for integers throughout use {STATIC}"
+            one.node,
+            "has int8 weights and reads float32; for integers throughout use "
+            f"{REMEDY_QUANTIZE_STATIC}",
         )
     weight, bias = weight_and_bias(model, name)
     weight.copy_(torch.from_numpy(one.weight))
@@ -60,7 +62,9 @@ def _container(found: OnnxLPRNet, model: LPRNet, one: Convolution) -> QuantizedW
     """
     if one.bias_scale is not None:
         raise found.graph.refusal(
-            one.node, f"has an int8 bias and reads float32; for integers throughout use {STATIC}"
+            one.node,
+            "has an int8 bias and reads float32; for integers throughout use "
+            f"{REMEDY_QUANTIZE_STATIC}",
         )
     weight, bias = weight_and_bias(model, CONTAINER)
     bias.copy_(torch.from_numpy(one.bias))

@@ -15,7 +15,7 @@ from onnx import NodeProto
 from lprnet.model.conv_graph import LAYERS, Layer, reader
 from lprnet.model.quantized import IMAGE_SCALE, IMAGE_ZERO_POINT, QuantizedLayer
 from lprnet.onnx_import.convolution import Convolution
-from lprnet.onnx_import.edge import STATIC, Step
+from lprnet.onnx_import.edge import REMEDY_QUANTIZE_STATIC, Step
 from lprnet.onnx_import.graph import OnnxGraph
 from lprnet.onnx_import.match_lprnet import OnnxLPRNet
 from lprnet.onnx_import.qdq_layer import NOT_CONSTANT, PIXEL_LEVELS, IntegerLayer, fold_constants
@@ -40,7 +40,7 @@ def read_layers(
     if len(levels) > 1:
         raise found.graph.refusal(
             found.convolutions[LAYERS[-1].name].node,
-            f"and those before it do not all round to as many bits; use {STATIC}",
+            f"and those before it do not all round to as many bits; use {REMEDY_QUANTIZE_STATIC}",
         )
     (most,) = levels
     integers: dict[str, IntegerLayer] = {}
@@ -66,22 +66,26 @@ def _output(found: OnnxLPRNet, layer: Layer) -> tuple[float, int]:
     """Scale and largest integer of what `layer` emits, the same for all who read it."""
     graph, node = found.graph, found.convolutions[layer.name].node
     behind = reader(layer)
-    paths = [] if behind is None else [found.reads[behind.name]]
-    paths += [] if layer.context is None else [found.contexts[layer.context]]
-    if not all(1 <= len(path.steps) <= 2 for path in paths):
+    edges = [] if behind is None else [found.edges[behind.name]]
+    edges += [] if layer.context is None else [found.contexts[layer.context]]
+    if not all(1 <= len(edge.steps) <= 2 for edge in edges):
         raise graph.refusal(
-            node, f"is not rounded to 8 bits once for all its readers; use {STATIC}"
+            node, f"is not rounded to 8 bits once for all its readers; use {REMEDY_QUANTIZE_STATIC}"
         )
-    if len({path.steps[0] for path in paths}) > 1:
-        raise graph.refusal(node, f"is rounded differently for its readers; use {STATIC}")
+    if len({edge.steps[0] for edge in edges}) > 1:
+        raise graph.refusal(
+            node, f"is rounded differently for its readers; use {REMEDY_QUANTIZE_STATIC}"
+        )
     levels = {
-        _levels(graph, node, step, path.rectified or number > 0)
-        for path in paths
-        for number, step in enumerate(path.steps)
+        _levels(graph, node, step, edge.rectified or number > 0)
+        for edge in edges
+        for number, step in enumerate(edge.steps)
     }
     if len(levels) > 1:
-        raise graph.refusal(node, f"is rounded to different numbers of bits; use {STATIC}")
-    return paths[0].steps[0].scale, levels.pop()
+        raise graph.refusal(
+            node, f"is rounded to different numbers of bits; use {REMEDY_QUANTIZE_STATIC}"
+        )
+    return edges[0].steps[0].scale, levels.pop()
 
 
 def _levels(graph: OnnxGraph, node: NodeProto, step: Step, rectified: bool) -> int:
@@ -93,7 +97,7 @@ def _levels(graph: OnnxGraph, node: NodeProto, step: Step, rectified: bool) -> i
     raise graph.refusal(
         node,
         f"is rounded with zero point {step.zero_point}, which leaves room for values that its ReLU "
-        f"removes; use {STATIC}",
+        f"removes; use {REMEDY_QUANTIZE_STATIC}",
     )
 
 
@@ -104,12 +108,15 @@ def _integers(
     source_scale: float | None,
     output_scale: float,
 ) -> IntegerLayer:
-    graph, steps = found.graph, found.reads[layer.name].steps
+    graph, steps = found.graph, found.edges[layer.name].steps
     if one.scale is None or not steps:
-        raise graph.refusal(one.node, f"computes in float32, and others in int8; use {STATIC}")
+        raise graph.refusal(
+            one.node, f"computes in float32, and others in int8; use {REMEDY_QUANTIZE_STATIC}"
+        )
     if (one.weight == -128).any():
         raise graph.refusal(
-            one.node, f"has weights of -128; quantize them from -127 to 127: {STATIC}"
+            one.node,
+            f"has weights of -128; quantize them from -127 to 127: {REMEDY_QUANTIZE_STATIC}",
         )
     step, scale = steps[-1], one.scale.astype(np.float32)
     zero_point = 0

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from lprnet.model.conv_graph import CONTAINER, LAYERS, context_columns, convolution, reader
 from lprnet.model.lprnet import LPRNet
 from lprnet.onnx_import.convolution import Convolution
-from lprnet.onnx_import.edge import ANOTHER
+from lprnet.onnx_import.edge import REMEDY_OTHER_FILE
 from lprnet.onnx_import.match_lprnet import OnnxLPRNet
 
 Places = dict[str, NDArray[np.int64]]
@@ -32,7 +32,7 @@ def in_full_shape(found: OnnxLPRNet, model: LPRNet) -> dict[str, Convolution]:
             raise found.graph.refusal(
                 one.node,
                 f"has weights {one.weight.shape} where its input has {len(columns)} channels and "
-                f"LPRNet's {name} has {shape[0]} outputs; {ANOTHER}",
+                f"LPRNet's {name} has {shape[0]} outputs; {REMEDY_OTHER_FILE}",
             )
         weight = np.zeros(shape, one.weight.dtype)
         weight[rows[name][:, None], columns] = one.weight
@@ -53,8 +53,8 @@ def _places(found: OnnxLPRNet, model: LPRNet) -> Places:
     for layer in LAYERS:
         one, behind = found.convolutions[layer.name], reader(layer)
         count, full = len(one.weight), convolution(model, layer.name).out_channels
-        path = None if behind is None else found.reads[behind.name]
-        taken = np.arange(count) if path is None else path.channels(count)
+        edge = None if behind is None else found.edges[behind.name]
+        taken = np.arange(count) if edge is None else edge.channels(count)
         left = np.setdiff1d(np.arange(count), taken)
         homes = np.arange(0, full, 1 if behind is None else behind.stride)
         others = np.setdiff1d(np.arange(full), homes)
@@ -64,7 +64,7 @@ def _places(found: OnnxLPRNet, model: LPRNet) -> Places:
             raise found.graph.refusal(
                 one.node,
                 f"has {count} channels, {len(taken)} of them read by the next layer, and LPRNet's "
-                f"{layer.name} {full} and {len(homes)}{norm}; {ANOTHER}",
+                f"{layer.name} {full} and {len(homes)}{norm}; {REMEDY_OTHER_FILE}",
             )
         places[layer.name] = np.empty(count, np.int64)
         places[layer.name][taken] = homes[: len(taken)]
@@ -86,7 +86,7 @@ def _columns(found: OnnxLPRNet, places: Places, model: LPRNet, name: str) -> NDA
     if layer.source is None:
         return np.arange(3)
     source = places[layer.source]
-    read: NDArray[np.int64] = source[found.reads[name].channels(len(source))] // layer.stride
+    read: NDArray[np.int64] = source[found.edges[name].channels(len(source))] // layer.stride
     return read
 
 
