@@ -18,10 +18,31 @@ CONTAINER = "container.0"
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """What the network reads of a pixel p: `(p - offset) * scale`."""
+    """What the network reads of an image: pixels p as `(p - offset) * scale`, one number for all
+    channels or one a channel, in `order`.
+    """
 
-    offset: float = 127.5
-    scale: float = 1 / 128
+    order: str = "bgr"
+    """`bgr` or `rgb`: of the channels of a colour image, and of `offset` and `scale`."""
+    offset: tuple[float, ...] = (127.5,)
+    scale: tuple[float, ...] = (1 / 128,)
+    fit: str = "stretch"
+    """How an image of another size is made to fit: `stretch`, or `letterbox`, which keeps its
+    proportions and fills the rest.
+    """
+    border: int = 0
+    """The value, 0 to 255, of the pixels around a letterboxed image."""
+
+    def __post_init__(self) -> None:
+        """Raises `ValueError` for a value that means nothing."""
+        if self.order not in ("bgr", "rgb"):
+            raise ValueError(f"the order of channels is {self.order!r}, neither bgr nor rgb")
+        if self.fit not in ("stretch", "letterbox"):
+            raise ValueError(f"the fit is {self.fit!r}, neither stretch nor letterbox")
+        if not 0 <= self.border <= 255:
+            raise ValueError(f"the border is {self.border}, no pixel from 0 to 255")
+        if not {len(self.offset), len(self.scale)} <= {1, 3} or not all(self.scale):
+            raise ValueError("offset and scale are one number, or three, and no scale is 0")
 
 
 @dataclass(frozen=True)
@@ -32,12 +53,12 @@ class MaxPool:
     """Every `channel_step`-th channel is read, from the first on."""
     kernel: Pair = (3, 3)
     stride: Pair = (1, 1)
-    channels: tuple[int, ...] | None = None
+    selection: tuple[int, ...] | None = None
     """The channels that are read, where they are not every `channel_step`-th."""
 
     def selected(self, count: int) -> Sequence[int]:
         """Which of `count` channels are read, in order."""
-        return range(0, count, self.channel_step) if self.channels is None else self.channels
+        return range(0, count, self.channel_step) if self.selection is None else self.selection
 
 
 @dataclass(frozen=True)
@@ -159,8 +180,8 @@ class Architecture:
         if len(set(grids)) > 1:
             sizes = ", ".join(f"{rows}x{columns}" for rows, columns in grids)
             raise ValueError(
-                f"on {self.height}x{self.width} images (height x width) the contexts are {sizes} "
-                "maps, which do not meet; the architecture needs other context pools"
+                f"does not fit {self._size}: its contexts are {sizes} maps, which do not meet; "
+                "other context pools are needed (--architecture)"
             )
         return shapes
 
@@ -185,9 +206,12 @@ class Architecture:
     def _check_size(self, what: str, size: Pair) -> None:
         if min(size) < 1:
             raise ValueError(
-                f"images of {self.height}x{self.width} (height x width) are too small: nothing is "
-                f"left of them for {what}"
+                f"does not fit {self._size}: they are too small, nothing is left for {what}"
             )
+
+    @property
+    def _size(self) -> str:
+        return f"images of {self.width}x{self.height} (width x height)"
 
     def narrowed(self, kept: Mapping[str, Sequence[int]]) -> "Architecture":
         """The same network with only the channels `kept[name]`, sorted, of each convolution."""
@@ -197,7 +221,7 @@ class Architecture:
             if producer is not None and pool is not None and producer.name in kept:
                 read = set(pool.selected(producer.out_channels))
                 places = [i for i, one in enumerate(kept[producer.name]) if one in read]
-                pool = replace(pool, channels=tuple(places))
+                pool = replace(pool, selection=tuple(places))
             count = len(kept[conv.name]) if conv.name in kept else conv.out_channels
             backbone.append(replace(conv, out_channels=count, pool=pool))
         return replace(self, backbone=tuple(backbone))

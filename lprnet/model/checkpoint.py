@@ -1,127 +1,134 @@
 """Checkpoints in and out: `.pth` (weights only) and `.safetensors`, verified tensor by tensor."""
 
-import warnings
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-import torch
-from safetensors.torch import load_file, save
+from safetensors.torch import save
 from torch import Tensor
 
+from lprnet.model.alphabets import alphabet_for, find_alphabet
+from lprnet.model.architecture import LPRNET_CHINA, Architecture
+from lprnet.model.architecture_json import from_json, states_alphabet, to_json
+from lprnet.model.checkpoint_content import MAX_BYTES, METADATA, read_content
+from lprnet.model.fold_preprocessing import fold_preprocessing
+from lprnet.model.infer_architecture import OPTIONAL, check_names, classes_of, infer_architecture
 from lprnet.model.lprnet import LPRNet
+from lprnet.runtime.alphabet import Alphabet
 from lprnet.support.atomic_file import replacing
 from lprnet.support.errors import UserError
 
-MAX_BYTES = 100 * 2**20
-"""Fifty times LPRNet's size: what is larger is another file, and is not read into memory."""
 
-OPTIONAL = ".num_batches_tracked"
-"""BatchNorm's step counter; inference never reads it and many exporters drop it."""
-
-
-def load_model(path: Path) -> LPRNet:
-    """The model in evaluation mode, its weights float32 exactly as stored (subnormals stay).
-
-    Accepts a state dict, bare or under a `state_dict` or `model` key, with or without the
-    `module.` prefix of `DataParallel`, in any floating-point dtype. Raises `UserError` for a file
-    that cannot be read and for tensors that are missing, unknown, of the wrong shape or dtype, or
-    not finite, and for a negative running variance. A running variance of zero is valid: weight
-    decay drives dead channels there, and BatchNorm adds its epsilon.
+@dataclass(frozen=True)
+class Stated:
+    """What a user says of a network and its tensors do not; None: as in the checkpoint's own
+    description, or as in the published network.
     """
-    model = LPRNet()
-    state = _without_wrapper(_read(path), path)
-    model.load_state_dict(_verified(state, model.state_dict(), path))
-    return model.eval()
+
+    architecture: Path | None = None
+    """A JSON file (`architecture_json.py`)."""
+    alphabet: str | None = None
+    """A name of `alphabets.py`, or a file."""
+    size: tuple[int, int] | None = None
+    """Width and height of the image."""
+    order: str | None = None
+    """Of the channels that it was trained on, `bgr` or `rgb`."""
+
+
+def load_model(path: Path, stated: Stated | None = None) -> LPRNet:
+    """The model in evaluation mode, its weights float32 exactly as stored (subnormals stay) unless
+    it normalises pixels otherwise than `fold_preprocessing.py` says.
+
+    Accepts a state dict, bare or in a known wrapper, with or without a prefix of all names, in any
+    floating-point dtype. What its tensors do not say is read from `stated`, then from the metadata
+    of a `.safetensors` file or from `FILE.json` beside it, and is as in the published network
+    otherwise.
+
+    Raises `UserError` for a file that cannot be read and for tensors that are missing, unknown, of
+    a shape that contradicts another's, of the wrong dtype, or not finite, and for a negative
+    running variance. A running variance of zero is valid: weight decay drives dead channels there,
+    and BatchNorm adds its epsilon.
+    """
+    state, metadata = read_content(path)
+    tensors = _verified(state, path)
+    shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
+    base, alphabet = _described(path, stated or Stated(), metadata)
+    try:
+        check_names(shapes, base)
+        known = alphabet_for(classes_of(shapes), alphabet, path)
+        model = LPRNet(infer_architecture(shapes, base, known))
+        model.load_state_dict(model.state_dict() | tensors)
+        return fold_preprocessing(model).eval()
+    except ValueError as error:
+        raise UserError(f"{path} is no LPRNet checkpoint: {error}") from error
 
 
 def save_model(model: LPRNet, path: Path) -> None:
-    """Write the state dict as safetensors; `path` holds either the old file or the whole new one.
+    """Write the state dict as safetensors, its metadata being the architecture; `path` holds either
+    the old file or the whole new one.
 
     Raises `UserError` where `path` cannot be written.
     """
     state = {name: tensor.detach().contiguous() for name, tensor in model.state_dict().items()}
     with replacing(path) as partial:
         # Not `save_file`, which wraps the operating system's errors in its own.
-        partial.write_bytes(save(state))
+        partial.write_bytes(save(state, {METADATA: to_json(model.architecture)}))
 
 
-def check_size(path: Path) -> None:
-    """Raise `UserError` unless `path` is a file, not empty, and not far larger than LPRNet's."""
+def _described(
+    path: Path, stated: Stated, metadata: str | None
+) -> tuple[Architecture, Alphabet | None]:
+    """What is said of the network in `path`, and its alphabet where that is said."""
+    beside = Path(f"{path}.json")
+    source, text = path, metadata
+    if stated.architecture is not None:
+        source, text = stated.architecture, _text(stated.architecture)
+    elif metadata is None and beside.is_file():
+        source, text = beside, _text(beside)
+    base, alphabet = LPRNET_CHINA, None
     try:
-        size = path.stat().st_size if path.is_file() else None
+        if text is not None:
+            base = from_json(text)
+            alphabet = base.alphabet if states_alphabet(text) else None
+        if stated.size is not None:
+            base = replace(base, width=stated.size[0], height=stated.size[1])
+            base.shapes()
+        if stated.order is not None:
+            base = replace(base, preprocessing=replace(base.preprocessing, order=stated.order))
+    except ValueError as error:
+        raise UserError(f"{source}: the architecture {error}") from error
+    if stated.alphabet is not None:
+        alphabet = find_alphabet(stated.alphabet)
+    return base, alphabet
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
     except OSError as error:
-        raise UserError(f"cannot read the checkpoint {path}: {error.strerror}") from error
-    if size is None:
-        raise UserError(f"there is no checkpoint file {path}; check the path")
-    if size == 0:
-        raise UserError(f"{path} is empty, not a checkpoint; copy or download it again")
-    if size > MAX_BYTES:
-        raise UserError(
-            f"{path} has {size / 2**20:.0f} MiB, and LPRNet checkpoints are below "
-            f"{MAX_BYTES / 2**20:.0f} MiB; give an LPRNet checkpoint"
-        )
+        raise UserError(f"cannot read the architecture {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is no architecture: it is not UTF-8") from error
 
 
-def _read(path: Path) -> object:
-    """The unpickled or mapped content of `path`, not yet looked at."""
-    check_size(path)
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch comments on odd pickles; the error says enough
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except PermissionError as error:
-        raise UserError(f"cannot read the checkpoint {path}: {error.strerror}") from error
-    except Exception as error:  # a hostile file can fail in any way its parser knows
-        raise UserError(
-            f"{path} is not a readable checkpoint: it is truncated, or not a state dict "
-            "(.safetensors, or .pth from torch.save(model.state_dict(), ...))"
-        ) from error
-
-
-def _without_wrapper(content: object, path: Path) -> dict[str, object]:
-    """The state dict inside `content`, free of `state_dict`/`model` keys and `module.` prefixes."""
-    for wrapper in ("state_dict", "model"):
-        if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
-            content = content[wrapper]
-    if not isinstance(content, Mapping) or not all(isinstance(name, str) for name in content):
-        raise UserError(
-            f"{path} holds a {type(content).__name__}, not a state dict of named tensors; "
-            "save model.state_dict()"
-        )
-    return {name.removeprefix("module."): value for name, value in content.items()}
-
-
-def _verified(
-    state: dict[str, object], expected: dict[str, Tensor], path: Path
-) -> dict[str, Tensor]:
-    """`state` as float32, with `expected`'s step counters where `state` has none."""
-    required = [name for name in expected if not name.endswith(OPTIONAL)]
-    missing = [name for name in required if name not in state]
-    if missing:
-        raise UserError(
-            f"{path} is no LPRNet checkpoint: it lacks {len(missing)} of LPRNet's "
-            f"{len(required)} tensors, the first being {missing[0]}"
-        )
-    unknown = [name for name in state if name not in expected]
-    if unknown:
-        raise UserError(
-            f"{path} is no LPRNet checkpoint: it holds {len(unknown)} tensors that LPRNet does "
-            f"not have, the first being {unknown[0]}"
-        )
-    verified = dict(expected)
+def _verified(state: Mapping[str, object], path: Path) -> dict[str, Tensor]:
+    """`state` as float32, without step counters."""
+    verified = {}
+    values = 0
     for name, value in state.items():
         if name.endswith(OPTIONAL):
             continue
+        if isinstance(value, Tensor) and value.is_quantized:
+            raise UserError(
+                f"{path}: {name} is {value.dtype}, quantized by torch; give the float state dict "
+                "that it was made from"
+            )
         if not isinstance(value, Tensor) or not value.is_floating_point():
             kind = value.dtype if isinstance(value, Tensor) else type(value).__name__
             raise UserError(f"{path}: {name} is {kind}, not a floating-point tensor")
-        if value.shape != expected[name].shape:
-            raise UserError(
-                f"{path}: {name} has shape {tuple(value.shape)} and LPRNet's has "
-                f"{tuple(expected[name].shape)}; the checkpoint is of another network"
-            )
+        values += value.numel()
+        if 4 * values > MAX_BYTES:  # one number can stand for a whole tensor
+            raise UserError(f"{path} holds more numbers than an LPRNet; give an LPRNet checkpoint")
         verified[name] = value.float()
         if not verified[name].isfinite().all():
             raise UserError(f"{path}: {name} holds NaN or infinity; train or copy it again")

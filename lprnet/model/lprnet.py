@@ -92,10 +92,10 @@ def max_pool(x: Tensor, pool: MaxPool) -> Tensor:
 
     Written in two steps because torch refuses the 3-D form on a 4-D tensor at batch 1.
     """
-    if pool.channels is None:
+    if pool.selection is None:
         x = x[:, :: pool.channel_step]
-    elif len(pool.channels) < x.shape[1]:
-        x = x[:, list(pool.channels)]
+    elif len(pool.selection) < x.shape[1]:
+        x = x[:, list(pool.selection)]
     return F.max_pool2d(x, pool.kernel, pool.stride)
 
 

@@ -10,7 +10,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
-from lprnet.model.checkpoint import check_size
+from lprnet.model.checkpoint_content import check_size
 from lprnet.support.errors import UserError
 
 OPERANDS = {

@@ -1,16 +1,14 @@
 """Which symbol each class of an LPRNet stands for, and which class is the CTC blank.
 
 `CHINA` has the 68 classes of the public checkpoint, in the order of its last layer. `I` and `O` are
-classes of it although mainland serials never use them; `plate_grammar.py` is what rules them out.
+classes of it although mainland serials never use them; `plate_grammar.py` rules them out.
 """
 
+import re
 from dataclasses import dataclass
 from functools import cached_property
 
-PROVINCES: tuple[str, ...] = tuple("京沪津渝冀晋蒙辽吉黑苏浙皖闽赣鲁豫鄂湘粤桂琼川贵云藏陕甘青宁新")
-DIGITS: tuple[str, ...] = tuple("0123456789")
-LETTERS: tuple[str, ...] = tuple("ABCDEFGHJKLMNPQRSTUVWXYZ")
-"""The 24 letters of a serial: no I and no O."""
+from lprnet.runtime.plate_grammar import DIGITS, GRAMMAR, LETTERS, PROVINCES
 
 
 @dataclass(frozen=True)
@@ -22,6 +20,8 @@ class Alphabet:
     """One a class, all different; that of the blank is never part of a text."""
     blank: int
     """The class that separates characters (Graves et al., ICML 2006)."""
+    grammar: str | None = None
+    """A regular expression of the texts that are plates; None: any text may be one."""
 
     def __post_init__(self) -> None:
         """Raises `ValueError` where a text could not be told from its classes."""
@@ -45,7 +45,16 @@ class Alphabet:
         """Symbol to class."""
         return {symbol: index for index, symbol in enumerate(self.symbols)}
 
+    @cached_property
+    def characters(self) -> tuple[str, ...]:
+        """The symbols without the blank's."""
+        return self.symbols[: self.blank] + self.symbols[self.blank + 1 :]
 
-CHINA = Alphabet("china", (*PROVINCES, *DIGITS, *LETTERS, "I", "O", "-"), blank=67)
+    def is_plate(self, text: str) -> bool:
+        """Whether the grammar allows `text`; without a grammar, every text."""
+        return self.grammar is None or re.fullmatch(self.grammar, text, re.ASCII) is not None
+
+
+CHINA = Alphabet("china", (*PROVINCES, *DIGITS, *LETTERS, "I", "O", "-"), 67, GRAMMAR)
 
 ALPHABET, CLASSES, BLANK, INDEX = CHINA.symbols, CHINA.classes, CHINA.blank, CHINA.index

@@ -9,18 +9,13 @@ number of letters in an ordinary serial is left out: plates chosen by their owne
 under its predecessors exceed it.
 """
 
-import re
-
-from lprnet.runtime.alphabet import LETTERS, PROVINCES
+PROVINCES: tuple[str, ...] = tuple("京沪津渝冀晋蒙辽吉黑苏浙皖闽赣鲁豫鄂湘粤桂琼川贵云藏陕甘青宁新")
+DIGITS: tuple[str, ...] = tuple("0123456789")
+LETTERS: tuple[str, ...] = tuple("ABCDEFGHJKLMNPQRSTUVWXYZ")
+"""The 24 letters of a serial: no I and no O."""
 
 _HEAD = f"[{''.join(PROVINCES)}][{''.join(LETTERS)}]"
 _SERIAL = f"[0-9{''.join(LETTERS)}]"
 _CLASS = "[ABCDEFGHJK]"
-PLATE = re.compile(
-    f"{_HEAD}(?:{_SERIAL}{{5}}|{_CLASS}{_SERIAL}[0-9]{{4}}|[0-9]{{5}}{_CLASS})", re.ASCII
-)
-
-
-def is_plate(text: str) -> bool:
-    """Whether `text` is a number that GA 36-2018 allows."""
-    return PLATE.fullmatch(text) is not None
+GRAMMAR = f"{_HEAD}(?:{_SERIAL}{{5}}|{_CLASS}{_SERIAL}[0-9]{{4}}|[0-9]{{5}}{_CLASS})"
+"""A regular expression of the whole text."""

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from lprnet.runtime.alphabet import DIGITS, LETTERS, PROVINCES
+from lprnet.runtime.plate_grammar import DIGITS, LETTERS, PROVINCES
 
 CELL_WIDTH, CELL_HEIGHT = 32, 64
 SERIAL_FONTS, PROVINCE_FONTS = 9, 5

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from lprnet.runtime.alphabet import DIGITS, LETTERS, PROVINCES
+from lprnet.runtime.plate_grammar import DIGITS, LETTERS, PROVINCES
 from lprnet.synthetic.augment import photograph
 from lprnet.synthetic.glyphs import PROVINCE_FONTS, SERIAL_FONTS, glyph
 

@@ -107,7 +107,7 @@ WRONG: dict[str, tuple[Callable[[State], object], str]] = {
     ),
     "shape": (
         lambda state: {**state, "container.0.weight": torch.zeros(70, 516, 1, 1)},
-        r"container.0.weight has shape \(70, 516, 1, 1\) and LPRNet's has \(68, 516, 1, 1\)",
+        "has 70 classes, the blank included, and no known alphabet has as many",
     ),
     "integers": (
         lambda state: {**state, "container.0.bias": torch.zeros(68, dtype=torch.int32)},
@@ -160,7 +160,7 @@ def test_a_pickle_that_runs_code_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="not a readable checkpoint"):
         load_model(path)
     save(path, Dangerous(victim))
-    with pytest.raises(UserError, match="not a readable checkpoint"):
+    with pytest.raises(UserError, match="code of a checkpoint is never run"):
         load_model(path)
     assert not victim.exists()
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lprnet.runtime.alphabet import DIGITS, LETTERS, PROVINCES
-from lprnet.runtime.plate_grammar import is_plate
+from lprnet.runtime.alphabet import CHINA
+from lprnet.runtime.plate_grammar import DIGITS, LETTERS, PROVINCES
 from lprnet.support.errors import UserError
 from lprnet.synthetic.contact_sheet import contact_sheet, write_contact_sheet
 from lprnet.synthetic.glyphs import PROVINCE_FONTS, SERIAL_FONTS, glyph
@@ -37,7 +37,7 @@ def test_a_plate_is_a_function_of_seed_and_index(seed: int, index: int, difficul
     again, same = render(seed, index, difficulty)
     assert image.shape == (24, 94, 3)
     assert image.dtype == np.uint8
-    assert is_plate(text)
+    assert CHINA.is_plate(text)
     assert text == same
     np.testing.assert_array_equal(image, again)
 
@@ -53,7 +53,7 @@ def test_seeds_and_indices_give_different_plates() -> None:
 def test_serials_cover_the_grammar_evenly(kind: Kind) -> None:
     rng = np.random.default_rng(0)
     texts = [serial(rng, kind) for _ in range(6200)]
-    assert all(is_plate(text) for text in texts)
+    assert all(CHINA.is_plate(text) for text in texts)
     assert {len(text) for text in texts} == {8 if kind is GREEN else 7}
     provinces = Counter(text[0] for text in texts)
     # 200 each on average; five standard deviations are 70.

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
-from lprnet.runtime.alphabet import DIGITS, LETTERS, PROVINCES
+from lprnet.runtime.plate_grammar import DIGITS, LETTERS, PROVINCES
 
 CELL_WIDTH, CELL_HEIGHT = 32, 64
 SERIAL_FONTS = (

@@ -1,0 +1,105 @@
+"""The alphabets that are known by name, and those of a user's file.
+
+A file is UTF-8, one symbol a line in the order of the classes. The line `<blank>` stands for the
+blank, and a line `<grammar> REGEX` says what a whole text of the alphabet looks like.
+"""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+from lprnet.runtime.alphabet import CHINA, Alphabet
+from lprnet.runtime.plate_grammar import DIGITS, LETTERS, PROVINCES
+from lprnet.support.errors import UserError
+
+BLANK, GRAMMAR = "<blank>", "<grammar>"
+MAX_BYTES = 100_000
+"""Far more than an alphabet of an LPRNet; a larger file is another file."""
+
+_LATIN = (*DIGITS, *"ABCDEFGHIJKLMNOPQRSTUVWXYZ", "-")
+_CHINA_NO_I_O = (*PROVINCES, *DIGITS, *LETTERS, "-")
+_RUSSIA = (*DIGITS, *"ABEKMHOPCTYX", "-")
+_DIGITS = (*DIGITS, "-")
+
+ALPHABETS: tuple[Alphabet, ...] = (
+    CHINA,
+    Alphabet("china-no-io", _CHINA_NO_I_O, len(_CHINA_NO_I_O) - 1, CHINA.grammar),
+    Alphabet("latin", _LATIN, len(_LATIN) - 1),
+    Alphabet("russia", _RUSSIA, len(_RUSSIA) - 1),
+    Alphabet("digits", _DIGITS, len(_DIGITS) - 1),
+)
+"""In the order of classes that public checkpoints with these have: the blank is the last."""
+
+
+def find_alphabet(name: str) -> Alphabet:
+    """The alphabet that a user names: one of `ALPHABETS`, or else a file.
+
+    Raises `UserError` for a name of neither, and for a file that is no alphabet.
+    """
+    for alphabet in ALPHABETS:
+        if alphabet.name == name:
+            return alphabet
+    path = Path(name)
+    if not path.is_file():
+        raise UserError(
+            f"there is no alphabet and no file {name}; give one of "
+            f"{', '.join(alphabet.name for alphabet in ALPHABETS)}, or a UTF-8 file with one "
+            "symbol a line"
+        )
+    return read_alphabet(path)
+
+
+def read_alphabet(path: Path) -> Alphabet:
+    """The alphabet in the file `path`, called by its stem. Raises `UserError`."""
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise UserError(f"{path} is no alphabet: it has more than {MAX_BYTES:,} bytes")
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except OSError as error:
+        raise UserError(f"cannot read the alphabet {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is no alphabet: it is not UTF-8; save it as UTF-8") from error
+    lines = [line.strip() for line in lines if line.strip()]
+    grammars = [line.removeprefix(GRAMMAR).strip() for line in lines if line.startswith(GRAMMAR)]
+    symbols = tuple(line for line in lines if not line.startswith(GRAMMAR))
+    if symbols.count(BLANK) != 1 or len(grammars) > 1:
+        raise UserError(
+            f"{path} is no alphabet: it has {symbols.count(BLANK)} lines {BLANK} and "
+            f"{len(grammars)} lines {GRAMMAR}; mark the one class that is CTC's blank by {BLANK}, "
+            "and give one grammar or none"
+        )
+    try:
+        alphabet = Alphabet(path.stem, symbols, symbols.index(BLANK))
+        re.compile("".join(grammars))
+    except (ValueError, re.error) as error:
+        raise UserError(f"{path} is no alphabet: {error}; correct the file") from error
+    return replace(alphabet, grammar=grammars[0]) if grammars else alphabet
+
+
+def alphabet_for(classes: int, named: Alphabet | None, checkpoint: Path) -> Alphabet:
+    """The alphabet of a network with `classes` classes: `named`, or else the one known of its size.
+
+    Raises `UserError` where `named` has another size, and where none is known.
+    """
+    known = [alphabet for alphabet in ALPHABETS if alphabet.classes == classes]
+    names = ", ".join(alphabet.name for alphabet in known)
+    if named is not None:
+        if named.classes == classes:
+            return named
+        others = f"the known ones of its size are {names}" if known else "none is known of its size"
+        raise UserError(
+            f"{checkpoint} has {classes} classes, the blank included, and the alphabet "
+            f"{named.name} has {named.classes}; {others}, or give --alphabet FILE with one "
+            f"symbol a line and {BLANK} for the blank"
+        )
+    if len(known) != 1:
+        raise UserError(
+            f"{checkpoint} has {classes} classes, the blank included, and no known alphabet has as "
+            f"many ({_sizes()}); give --alphabet FILE with one symbol a line and {BLANK} for the "
+            "blank, which CTC needs as a class of its own"
+        )
+    return known[0]
+
+
+def _sizes() -> str:
+    return ", ".join(f"{alphabet.name} {alphabet.classes}" for alphabet in ALPHABETS)

@@ -1,0 +1,135 @@
+"""What a checkpoint file holds: named values, free of the wrappers that training scripts add.
+
+Pickles are read without running any code of theirs (`weights_only`).
+"""
+
+import pickle
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from torch import Tensor
+
+from lprnet.support.errors import UserError
+
+MAX_BYTES = 100 * 2**20
+"""Fifty times LPRNet's size: what is larger is another file, and is not read into memory."""
+WRAPPERS = ("state_dict", "net_state_dict", "model", "lpr")
+"""Keys that training scripts keep an LPRNet's state dict under."""
+METADATA = "architecture"
+"""The key of a `.safetensors` file's metadata with the architecture as JSON."""
+FIRST = "backbone.0.weight"
+"""What stands before it is a prefix of all names, as `DataParallel`'s `module.`."""
+ALIASES = {"container.weight": "container.0.weight", "container.bias": "container.0.bias"}
+"""Of networks whose container is the convolution itself."""
+MAX_KEYS = 8
+"""Of those that a message lists."""
+TRANSFORMER = ("localization.", "fc_loc.")
+
+Content = dict[str, object]
+
+
+def read_content(path: Path) -> tuple[Content, str | None]:
+    """The values of `path` by LPRNet's names, and its metadata's architecture if it has one.
+
+    Raises `UserError` for a file that cannot be read, that needs code to be read, or that holds
+    something else than an LPRNet's state dict, bare or in a wrapper.
+    """
+    check_size(path)
+    metadata = None
+    try:
+        if path.suffix == ".safetensors":
+            with safe_open(path, framework="pt") as file:
+                metadata = (file.metadata() or {}).get(METADATA)
+                content: object = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        else:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # torch comments on odd pickles
+                content = torch.load(path, map_location="cpu", weights_only=True)
+    except PermissionError as error:
+        raise UserError(f"cannot read the checkpoint {path}: {error.strerror}") from error
+    except Exception as error:  # a hostile file can fail in any way its parser knows
+        raise UserError(f"{path} {_why_unreadable(path, error)}") from error
+    state = _without_wrapper(content, path)
+    if any(name.startswith(TRANSFORMER) for name in state):
+        raise UserError(
+            f"{path} holds a spatial transformer (localization, fc_loc), which is not compiled; "
+            "give the state dict of an LPRNet that was trained without one"
+        )
+    return {ALIASES.get(name, name): value for name, value in state.items()}, metadata
+
+
+def check_size(path: Path) -> None:
+    """Raise `UserError` unless `path` is a file, not empty, and not far larger than LPRNet's."""
+    try:
+        size = path.stat().st_size if path.is_file() else None
+    except OSError as error:
+        raise UserError(f"cannot read the checkpoint {path}: {error.strerror}") from error
+    if size is None:
+        raise UserError(f"there is no checkpoint file {path}; check the path")
+    if size == 0:
+        raise UserError(f"{path} is empty, not a checkpoint; copy or download it again")
+    if size > MAX_BYTES:
+        raise UserError(
+            f"{path} has {size / 2**20:.0f} MiB, and LPRNet checkpoints are below "
+            f"{MAX_BYTES / 2**20:.0f} MiB; give an LPRNet checkpoint"
+        )
+
+
+def _why_unreadable(path: Path, error: Exception) -> str:
+    """What `path` is instead of a checkpoint, and what to do."""
+    with path.open("rb") as file:
+        start = file.read(200).lstrip().lower()
+    if start.startswith(b"<"):
+        return "is a web page, not a checkpoint; download the file itself"
+    if start.startswith(b"version https://git-lfs"):
+        return "is a pointer to a file in Git LFS, not a checkpoint; get the file with git lfs pull"
+    if isinstance(error, pickle.UnpicklingError) and "unsupported global" in str(error).lower():
+        return (
+            "needs code to be read (a whole model, from torch.save(model, ...)), and code of a "
+            "checkpoint is never run; load it where its class is known and save model.state_dict()"
+        )
+    return (
+        "is not a readable checkpoint: it is truncated, or not a state dict "
+        "(.safetensors, or .pth from torch.save(model.state_dict(), ...))"
+    )
+
+
+def _without_wrapper(content: object, path: Path) -> Content:
+    """The state dict inside `content`, free of wrappers and of a prefix of all names."""
+    wrapper: str | None = ""
+    while wrapper is not None and isinstance(content, Mapping):
+        keys = (key for key in WRAPPERS if isinstance(content.get(key), Mapping))
+        wrapper = next(keys, None)
+        content = content if wrapper is None else content[wrapper]
+    if not isinstance(content, Mapping) or not all(isinstance(name, str) for name in content):
+        raise UserError(
+            f"{path} holds a {type(content).__name__}, not a state dict of named tensors; "
+            "save model.state_dict()"
+        )
+    if content and not any(isinstance(value, Tensor) for value in content.values()):
+        raise UserError(f"{path} holds {_keys(content)}")
+    prefixes = [name.removesuffix(FIRST) for name in content if name.endswith(FIRST)]
+    prefix = prefixes[0] if len(prefixes) == 1 else "module."
+    return {name.removeprefix(prefix): value for name, value in content.items()}
+
+
+def _keys(content: Mapping[str, object]) -> str:
+    """The keys of a wrapper that is not known, and what to save instead."""
+    listed = ", ".join(repr(key) for key in list(content)[:MAX_KEYS])
+    more = f" and {len(content) - MAX_KEYS} more" if len(content) > MAX_KEYS else ""
+    networks = [
+        key
+        for key, value in content.items()
+        if isinstance(value, Mapping) and any(isinstance(one, Tensor) for one in value.values())
+    ]
+    found = f"under the keys {listed}{more} and no tensor of its own"
+    if not networks:
+        return f"{found}, and none of them looks like a network; save model.state_dict()"
+    looks = ", ".join(repr(key) for key in networks)
+    return (
+        f"{found}; {looks} looks like a network: save it alone, "
+        f"torch.save(checkpoint[{networks[0]!r}], FILE)"
+    )
