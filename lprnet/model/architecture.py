@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from lprnet.runtime.alphabet import CHINA, Alphabet
+from lprnet.runtime.image_format import ImageFormat
 
 Pair = tuple[int, int]
 """Of rows and of columns."""
@@ -112,6 +113,14 @@ class Architecture:
     """In the order of execution."""
     contexts: tuple[Context, ...]
     """In the order in which the container reads them, each of another convolution."""
+
+    @property
+    def image_format(self) -> ImageFormat:
+        """The pixels that the runtime makes of an image."""
+        preprocessing = self.preprocessing
+        return ImageFormat(
+            self.height, self.width, self.channels, preprocessing.fit, preprocessing.border
+        )
 
     @property
     def classes(self) -> int:

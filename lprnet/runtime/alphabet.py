@@ -50,6 +50,21 @@ class Alphabet:
         """The symbols without the blank's."""
         return self.symbols[: self.blank] + self.symbols[self.blank + 1 :]
 
+    def encode(self, text: str) -> tuple[int, ...]:
+        """The classes that spell `text`, the longest symbols first.
+
+        Raises `ValueError` naming the first character that none of them has.
+        """
+        symbols = sorted(self.characters, key=len, reverse=True)
+        classes, rest = [], text
+        while rest:
+            symbol = next((one for one in symbols if rest.startswith(one)), None)
+            if symbol is None:
+                raise ValueError(f"{rest[0]!r} is no character of the alphabet {self.name}")
+            classes.append(self.index[symbol])
+            rest = rest[len(symbol) :]
+        return tuple(classes)
+
     def is_plate(self, text: str) -> bool:
         """Whether the grammar allows `text`; without a grammar, every text."""
         return self.grammar is None or re.fullmatch(self.grammar, text, re.ASCII) is not None

@@ -15,12 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lprnet.model.preprocessing import OFFSET, SCALE
-from lprnet.runtime.alphabet import INDEX
+from lprnet.runtime.alphabet import CHINA, Alphabet
+from lprnet.runtime.image_format import PUBLISHED, ImageFormat
 from lprnet.runtime.image_formats.picture import UnreadFormat
 from lprnet.runtime.image_header import FORMATS, still_picture
 from lprnet.support.errors import UserError
 
-HEIGHT, WIDTH = 24, 94
+HEIGHT, WIDTH = PUBLISHED.height, PUBLISHED.width
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
 MAX_PIXELS = 16_000_000
 """The largest picture that is decoded unless more are asked for: a photo of a phone, a hundred
@@ -29,17 +30,24 @@ BYTES_A_PIXEL = 4
 """The largest file that is read is one of `MAX_PIXELS` uncompressed."""
 
 
-def read_image(path: Path, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
-    """The JPEG, PNG, BMP, WebP or TIFF at `path` as `(24, 94, 3)` uint8 BGR.
+def read_image(
+    path: Path, max_pixels: int = MAX_PIXELS, image_format: ImageFormat = PUBLISHED
+) -> NDArray[np.uint8]:
+    """The JPEG, PNG, BMP, WebP or TIFF at `path` as `image_format.shape` uint8.
 
-    Any size of at most `max_pixels` is resized bilinearly without keeping its proportions, as the
-    reference does. Raises `UserError` for a file that is missing, empty, too large, truncated,
-    damaged, an animation or no image.
+    Any size of at most `max_pixels` is resized as `resize` does. Raises `UserError` for a file that
+    is missing, empty, too large, truncated, damaged, an animation or no image.
     """
-    return decode_image(_content(path, max_pixels), f"the image file {path}", max_pixels)
+    content = _content(path, max_pixels)
+    return decode_image(content, f"the image file {path}", max_pixels, image_format)
 
 
-def decode_image(content: bytes, name: str, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
+def decode_image(
+    content: bytes,
+    name: str,
+    max_pixels: int = MAX_PIXELS,
+    image_format: ImageFormat = PUBLISHED,
+) -> NDArray[np.uint8]:
     """The image file `content` as `read_image` returns it; errors call it `name`."""
     if len(content) > BYTES_A_PIXEL * max_pixels:
         raise UserError(_too_large(name, max_pixels))
@@ -66,20 +74,23 @@ def decode_image(content: bytes, name: str, max_pixels: int = MAX_PIXELS) -> NDA
         image = None
     if image is None:
         raise UserError(f"{name} is damaged; copy it again or leave it out")
-    return resize(image.astype(np.uint8, copy=False))
+    return resize(image.astype(np.uint8, copy=False), image_format)
 
 
-def as_pixels(image: object, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
-    """An image file by its path, the bytes of one, or `(H, W, 3)` uint8 BGR as `(24, 94, 3)`.
+def as_pixels(
+    image: object, max_pixels: int = MAX_PIXELS, image_format: ImageFormat = PUBLISHED
+) -> NDArray[np.uint8]:
+    """An image file by its path, the bytes of one, or an array as `resize` takes it, as
+    `image_format.shape` uint8.
 
     Raises `UserError` for anything else, as for what `read_image` and `resize` refuse.
     """
     if isinstance(image, np.ndarray):
-        return resize(image)
+        return resize(image, image_format)
     if isinstance(image, (str, os.PathLike)):
-        return read_image(Path(image), max_pixels)
+        return read_image(Path(image), max_pixels, image_format)
     if isinstance(image, (bytes, bytearray, memoryview)):
-        return decode_image(bytes(image), "the encoded image", max_pixels)
+        return decode_image(bytes(image), "the encoded image", max_pixels, image_format)
     hint = ""
     if image is None:
         hint = " (cv2.imread returns None for a file that it cannot read)"
@@ -91,18 +102,33 @@ def as_pixels(image: object, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
     )
 
 
-def resize(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """`(H, W, 3)` uint8 BGR to `(24, 94, 3)`, bilinear; the same array where it has that size.
+def resize(image: NDArray[np.uint8], image_format: ImageFormat = PUBLISHED) -> NDArray[np.uint8]:
+    """`(H, W, 3)` uint8 BGR, or an array with `image_format`'s own channels, as
+    `image_format.shape`, bilinear; the same array where it has that shape.
 
-    Raises `UserError` for another rank, dtype or channel count, and for an array without pixels.
+    Colour becomes grey before it is resized. Raises `UserError` for another rank, dtype or channel
+    count, and for an array without pixels.
     """
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or image.size == 0:
+    height, width, channels = image_format.shape
+    known = image.ndim == 3 and image.shape[2] in {3, channels}
+    if image.dtype != np.uint8 or not known or image.size == 0:
         raise UserError(
             f"an image array must be (height, width, 3) uint8 BGR, not {image.shape} {image.dtype}"
         )
-    if image.shape[:2] == (HEIGHT, WIDTH):
+    if image.shape == image_format.shape:
         return image
-    return cv2.resize(image, (WIDTH, HEIGHT)).astype(np.uint8, copy=False)
+    if image.shape[2] > channels:
+        image = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)[:, :, None].astype(np.uint8, copy=False)
+    if image_format.fit == "stretch":
+        return cv2.resize(image, (width, height)).reshape(image_format.shape).astype(np.uint8)
+    rows, columns = image.shape[:2]
+    ratio = min(height / rows, width / columns)
+    size = max(1, round(columns * ratio)), max(1, round(rows * ratio))
+    left, top = (width - size[0]) // 2, (height - size[1]) // 2
+    boxed = np.full(image_format.shape, image_format.border, np.uint8)
+    inside = cv2.resize(image, size).reshape(size[1], size[0], channels)
+    boxed[top : top + size[1], left : left + size[0]] = inside
+    return boxed
 
 
 def normalise(images: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -135,15 +161,18 @@ def list_images(arguments: Sequence[str]) -> list[Path]:
     return list(dict.fromkeys(paths))
 
 
-def label_of(path: Path) -> str:
+def label_of(path: Path, alphabet: Alphabet = CHINA) -> str:
     """The plate that a file is named after: its stem up to the first `-` or `_`.
 
-    Raises `UserError` if that is empty or holds a character the network does not know.
+    Raises `UserError` if that is empty or holds a character that `alphabet` lacks.
     """
     label = path.stem.replace("_", "-").partition("-")[0]
-    unknown = [character for character in label if character not in INDEX]
-    if unknown or not label:
-        reason = f"{unknown[0]!r} is no character of a plate" if unknown else "no label is there"
+    reason = "" if label else "no label is there"
+    try:
+        alphabet.encode(label)
+    except ValueError as error:
+        reason = str(error)
+    if reason:
         raise UserError(f"{path} is not named after its plate: {reason}; rename it or leave it out")
     return label
 

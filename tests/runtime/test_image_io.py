@@ -13,7 +13,9 @@ from PIL import Image as PillowImage
 
 from lprnet.model import lprnet as model
 from lprnet.runtime import image_io as images
+from lprnet.runtime.alphabet import Alphabet
 from lprnet.runtime.files_left_out import report_files_left_out
+from lprnet.runtime.image_format import ImageFormat
 from lprnet.runtime.image_header import still_picture
 from lprnet.runtime.image_io import (
     as_pixels,
@@ -393,3 +395,26 @@ def test_as_pixels_takes_paths_bytes_and_arrays(tmp_path: Path) -> None:
 def test_as_pixels_refuses_the_rest(image: object, message: str) -> None:
     with pytest.raises(UserError, match=message):
         as_pixels(image)
+
+
+def test_formats_of_other_networks() -> None:
+    """Other sizes, grey and letterboxed, against OpenCV used by hand."""
+    image = picture(40, 100)
+    wide = resize(image, ImageFormat(32, 128))
+    np.testing.assert_array_equal(wide, cv2.resize(image, (128, 32)))
+    grey = resize(image, ImageFormat(24, 94, channels=1))
+    expected = cv2.resize(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), (94, 24))[..., None]
+    np.testing.assert_array_equal(grey, expected)
+    np.testing.assert_array_equal(resize(grey, ImageFormat(24, 94, channels=1)), grey)
+    boxed = resize(image, ImageFormat(24, 94, fit="letterbox", border=9))
+    np.testing.assert_array_equal(boxed[:, 17:77], cv2.resize(image, (60, 24)))
+    assert (boxed[:, :17] == 9).all()
+    assert (boxed[:, 77:] == 9).all()
+
+
+def test_labels_of_other_alphabets() -> None:
+    alphabet = Alphabet("mine", ("A", "AB", "港", "-"), 3)
+    assert alphabet.encode("ABA港") == (1, 0, 2)
+    assert label_of(Path("AB港_1.png"), alphabet) == "AB港"
+    with pytest.raises(UserError, match="'京' is no character of the alphabet mine"):
+        label_of(Path("京A_1.png"), alphabet)
