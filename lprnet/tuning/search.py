@@ -13,11 +13,10 @@ import tvm
 import tvm_ffi
 from tvm.s_tir import meta_schedule as ms
 
-from lprnet.compiler.codegen import generate
 from lprnet.compiler.targets import Isa
 from lprnet.tuning.log.database import tuning_record, workload_line
 from lprnet.tuning.log.trials import Trial
-from lprnet.tuning.measurement.kernel_timing import Example, random_inputs, run_kernel
+from lprnet.tuning.measurement.kernel_timing import write_example
 from lprnet.tuning.space.algorithms import reference_of
 from lprnet.tuning.space.sketches import space_generator
 from lprnet.tuning.space.tasks import Task, kernel_module
@@ -51,7 +50,7 @@ class Search:
     def __init__(self, task: Task, learning: Learning, example: Path) -> None:
         """`example` is where the `Example` to check candidates with is written."""
         module = kernel_module(task.workload)
-        inputs = _write_example(kernel_module(reference_of(task.workload)), example)
+        inputs = write_example(kernel_module(reference_of(task.workload)), example)
         self.task = task
         self.example = example
         self.line = workload_line(task.workload)
@@ -149,16 +148,3 @@ class Search:
         best = self.progress.best
         times = [trial.seconds for trial in trials if trial.seconds is not None]
         best.append(min([*times, *best[-1:]], default=math.inf))
-
-
-def _write_example(module: tvm.IRModule, path: Path) -> tuple[np.ndarray, ...]:
-    """Write random inputs of an unscheduled kernel and its output to `path`; returns the inputs."""
-    function = module["main"]
-    # For any x86-64: this machine may not be the one that measures.
-    library = generate(module, tvm.target.Target({"kind": "llvm", "num-cores": 1}))
-    *_, out = function.params
-    blank = np.zeros([int(extent) for extent in out.shape], str(out.dtype))
-    inputs = random_inputs(function)
-    expected = run_kernel(library.jit(), tvm.cpu(), inputs, blank)[-1].numpy()
-    Example(inputs, expected).save(path)
-    return inputs

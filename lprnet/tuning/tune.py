@@ -30,6 +30,7 @@ from lprnet.tuning.log.manifest import (
 )
 from lprnet.tuning.log.trials import TrialLog
 from lprnet.tuning.measurement.local import LocalMeasurer
+from lprnet.tuning.measurement.measurer import check_measurer
 from lprnet.tuning.measurement.rpc import RpcMeasurer
 from lprnet.tuning.space.algorithms import algorithms_of
 from lprnet.tuning.space.tasks import Task, find_tasks, kernel_name, shared_tasks, with_algorithms
@@ -87,6 +88,7 @@ def tune(request: TuningOptions) -> TuningResult:
     networks = _networks(request, target)
     directory = request.output / target.name / networks[0].network.variant
     with _measurer(request, target) as measurer, tempfile.TemporaryDirectory() as scratch:
+        check_measurer(measurer, tvm_target(target), Path(scratch))
         manifest, tasks = _open(directory, _manifest(request, target, networks), request.fresh)
         tasks = shared_tasks(
             [tasks, *(with_algorithms(each.tasks, target.isa) for each in networks)]

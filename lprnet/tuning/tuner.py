@@ -14,7 +14,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from operator import itemgetter
 from pathlib import Path
-from typing import Protocol
 
 import tvm
 from tvm.s_tir import meta_schedule as ms
@@ -23,6 +22,7 @@ from lprnet.compiler.targets import Isa
 from lprnet.tuning.log.database import KEPT, TRIALS, write_database
 from lprnet.tuning.log.manifest import LogManifest, write_manifest
 from lprnet.tuning.log.trials import Trial, TrialLog
+from lprnet.tuning.measurement.measurer import Measurer, check_measurer
 from lprnet.tuning.search import Learning, Search
 from lprnet.tuning.space.algorithms import Direct, reference_of
 from lprnet.tuning.space.tasks import Task
@@ -32,20 +32,6 @@ TOP_K, ROUNDS = 4, 3
 """How many of each kernel's fastest candidates are measured again, and how often."""
 BATCH = 16
 """Candidates a batch; fewer if there are too few trials for two batches a kernel."""
-
-
-class Measurer(Protocol):
-    """Builds candidates and measures them: `LocalMeasurer` or `RpcMeasurer`."""
-
-    builder: ms.builder.PyBuilder
-
-    def runner(self, example: Path) -> ms.runner.PyRunner:
-        """A runner that checks results with the `Example` in the file `example`."""
-
-    def verify(self) -> None:
-        """Raise `UserError` if no machine is left to measure on: its failures are not the
-        candidates'.
-        """
 
 
 class Tuner:
@@ -66,6 +52,7 @@ class Tuner:
         self.manifest = manifest
         self.trial_log = TrialLog(directory / TRIALS)
         self._target = target
+        self._scratch = scratch
         self._started = time.monotonic()
         self._remeasured: dict[tuple[str, str], float] = {}
         # Another seed after each interruption; the same seed would propose the same candidates.
@@ -167,7 +154,10 @@ class Tuner:
         artifacts: list[ms.builder.BuilderResult],
         measurer: Measurer,
     ) -> list[ms.runner.RunnerResult]:
-        """One result a candidate: the runner's, or why it was not built."""
+        """One result a candidate: the runner's, or why it was not built.
+
+        Raises `UserError` if the machine is why a candidate failed: that is no result.
+        """
         built = [index for index, artifact in enumerate(artifacts) if not artifact.error_msg]
         futures = measurer.runner(kernel.example).run(
             [
@@ -179,6 +169,8 @@ class Tuner:
         results = [ms.runner.RunnerResult(None, artifact.error_msg) for artifact in artifacts]
         for index, future in zip(built, futures, strict=True):
             results[index] = future.result()
+        if any(result.error_msg for result in results):
+            check_measurer(measurer, self._target, self._scratch)
         return results
 
     def best(self, count: int = KEPT) -> list[list[Trial]]:

@@ -20,7 +20,7 @@ def build_kernel(module: str, target: str, artifact: str) -> str:
     """Compile `module` (TVM's JSON, one PrimFunc) for `target` (JSON) into `artifact`.
 
     Raises `ValueError` if the code would start threads through TVM's runtime, which artifacts do
-    not contain. Buffers between a kernel's loops come from TVM's runtime here and from the arena in
+    not contain, and `RuntimeError` if the linker fails. Buffers between a kernel's loops come from TVM's runtime here and from the arena in
     an artifact.
     """
     code = generate(tvm.ir.load_json(module), tvm.ir.load_json(target))
@@ -29,9 +29,15 @@ def build_kernel(module: str, target: str, artifact: str) -> str:
     code.mod.write_to_file(str(compiled), "o")
     if b"TVMBackendParallelLaunch" in compiled.read_bytes():
         raise ValueError("starts threads through TVM's runtime")
-    subprocess.run(
-        ["ld", "-shared", "-o", path, compiled], check=True, capture_output=True, text=True
+    linked = subprocess.run(
+        ["ld", "-shared", "-o", path, compiled],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
     )
+    if linked.returncode != 0:
+        raise RuntimeError(linked.stderr.strip() or f"ld ends with exit code {linked.returncode}")
     compiled.unlink()
     return artifact
 

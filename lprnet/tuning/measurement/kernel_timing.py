@@ -8,6 +8,8 @@ import numpy as np
 import tvm
 from numpy.typing import NDArray
 
+from lprnet.compiler.codegen import generate
+
 ENTRY = "main"
 BATCH_SECONDS = 1e-3
 """Duration of one timed batch of calls: long against the clock's resolution, short against the
@@ -101,3 +103,16 @@ def check(found: NDArray[Any], expected: NDArray[Any]) -> None:
         error = float(np.abs(found.astype("int64") - expected.astype("int64")).max(initial=0))
     if not error <= limit:
         raise WrongResult(f"differs from the unscheduled kernel by up to {error:.3g}")
+
+
+def write_example(module: tvm.IRModule, path: Path) -> tuple[NDArray[Any], ...]:
+    """Write random inputs of an unscheduled kernel and its output to `path`; returns the inputs."""
+    function = module["main"]
+    # For any x86-64: this machine may not be the one that measures.
+    library = generate(module, tvm.target.Target({"kind": "llvm", "num-cores": 1}))
+    *_, out = function.params
+    blank = np.zeros([int(extent) for extent in out.shape], str(out.dtype))
+    inputs = random_inputs(function)
+    expected = run_kernel(library.jit(), tvm.cpu(), inputs, blank)[-1].numpy()
+    Example(inputs, expected).save(path)
+    return inputs
