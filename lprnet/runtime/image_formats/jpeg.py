@@ -19,12 +19,14 @@ IGNORED = frozenset({*range(0xE1, 0xEE), 0xEF, 0xFE})
 """APP1 to APP15 and comments. APP0 and APP14 say how colours are stored, so they stay, and so does
 the first APP1 with EXIF data."""
 
-SCANS_A_PICTURE = 25
-"""Scans that together cost as much as the picture may; encoders make about ten."""
+SCANS_A_PICTURE = 60
+"""Scans without data that cost as much as the picture may; encoders make about ten scans."""
 MIN_SCAN_PIXELS = 1 << 14
 """A scan of fewer pixels costs as much: its tables are built anew."""
+BYTE_COST = 0.4
+"""Of a byte of several scans, in pixels: measured on scans that refine every coefficient."""
 ARITHMETIC_COST = 4
-"""Measured: arithmetic decoding of a pixel against Huffman decoding."""
+"""An estimate: arithmetic decoding against Huffman decoding."""
 
 
 def still_jpeg(content: bytes) -> Picture:
@@ -62,8 +64,8 @@ def still_jpeg(content: bytes) -> Picture:
     if size is None:
         raise ValueError("holds no picture")
     kept.append(content[kept_from:position])
-    pixels = size[0] * size[1]
-    cost = pixels
-    if scans > SCANS_A_PICTURE:
-        cost = max(pixels, MIN_SCAN_PIXELS) * scans // SCANS_A_PICTURE
+    cost = pixels = size[0] * size[1]
+    if scans > 1 or arithmetic:
+        in_scans = max(pixels, MIN_SCAN_PIXELS) * scans // SCANS_A_PICTURE
+        cost = max(pixels, in_scans + int(BYTE_COST * position))
     return Picture(*size, b"".join(kept), cost * (ARITHMETIC_COST if arithmetic else 1))
