@@ -1,15 +1,17 @@
-"""LPRNet, compiled: `Recognizer` reads plates with an artifact, `Plate` is what it returns.
+"""LPRNet, compiled: `Recognizer` reads plates with an artifact, `Plate` is what it returns, and
+`decode` makes plates of logits.
 
-Both are imported when first asked for, so that `import lprnet` costs nothing.
+All are imported when first asked for, so that `import lprnet` costs nothing.
 """
 
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from lprnet.runtime import decode
     from lprnet.runtime.decode import Plate
     from lprnet.runtime.recognizer import Recognizer
 
-__all__ = ["Plate", "Recognizer"]
+__all__ = ["Plate", "Recognizer", "decode"]
 __version__ = "0.2.0"
 
 
@@ -22,4 +24,8 @@ def __getattr__(name: str) -> object:
         from lprnet.runtime.recognizer import Recognizer
 
         return Recognizer
+    if name == "decode":
+        from lprnet.runtime import decode
+
+        return decode
     raise AttributeError(f"module 'lprnet' has no attribute {name!r}")

@@ -3,7 +3,6 @@
 import tvm
 from tvm import relax
 
-from lprnet.model.preprocessing import OFFSET, SCALE
 from relay_passes.dataflow import (
     Dataflow,
     New,
@@ -17,13 +16,18 @@ from relay_passes.dataflow import (
 
 @relax.transform.function_pass(opt_level=0, name="FoldNormalise")
 class FoldNormalise:
-    """With x = (p - 127.5) / 128 and p the pixels 0 to 255::
+    """With x = (p - offset) * scale and p the pixels 0 to 255::
 
-        main(x): conv2d(x, W) + b  =>  main(p): conv2d(p, W / 128) + (b - 127.5 / 128 * sum(W))
+        main(x): conv2d(x, W) + b
+        =>
+        main(p): conv2d(p, W * scale) + (b - offset * scale * sum(W))
 
     Precondition: only unpadded convolutions with a constant bias read the image, because a padding
     zero is a grey pixel before and a black one after. Any other user raises `ValueError`.
     """
+
+    def __init__(self, offset: float, scale: float) -> None:
+        self.offset, self.scale = offset, scale
 
     def transform_function(
         self, function: relax.Function, _module: tvm.IRModule, _context: tvm.transform.PassContext
@@ -33,14 +37,15 @@ class FoldNormalise:
         (image,) = graph.parameters
         convolutions = graph.users[image]
         biases = [_bias(graph, convolution) for convolution in convolutions]
+        black = -self.offset * self.scale
         shift = {
-            bias: -OFFSET * SCALE * float64(graph.values[convolution].args[1]).sum((1, 2, 3))
+            bias: black * float64(graph.values[convolution].args[1]).sum((1, 2, 3))
             for convolution, bias in zip(convolutions, biases, strict=True)
         }
 
         def rewrite(var: relax.Var, value: relax.Expr, new: New) -> relax.Expr | None:
             if var in convolutions:
-                return conv2d_like(value, new(image), float64(value.args[1]) * SCALE)
+                return conv2d_like(value, new(image), float64(value.args[1]) * self.scale)
             if var in shift:
                 shifted = float64(value.args[1]).reshape(-1) + shift[var]
                 return relax.op.add(new(value.args[0]), channel_constant(shifted))

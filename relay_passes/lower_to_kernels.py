@@ -9,12 +9,11 @@ import tvm
 from numpy.typing import NDArray
 from tvm import relax
 
-from lprnet.compiler.targets import Isa
-from lprnet.model.preprocessing import OFFSET, SCALE
 from relay_passes.dataflow import Dataflow, array, is_call, pair, shape
 from relay_passes.lowering.convolution import lower_conv2d
 from relay_passes.lowering.kernel_builder import KernelBuilder
 from relay_passes.lowering.layout import PackedTensor
+from schedules.isa import Isa
 from schedules.requantize_table import requantization
 from schedules.workloads.float import (
     AveragePool,
@@ -37,6 +36,8 @@ class LowerToKernels:
         concat(a, b), squeeze(x)      =>  the same, on HWC
         main(x: float32 NCHW image)   =>  main(pixels: uint8 HWC image), normalised by a kernel
 
+    with `x = (pixels - offset) * scale`.
+
     An integer convolution includes its requantization, and a context pool the `dequantize` that it
     reads. A quantized image is read as it is if its scale is 1, else through a lookup table; so is
     an integer tensor that is quantized again. int8 weights of a float convolution are dequantized
@@ -46,17 +47,18 @@ class LowerToKernels:
     (`lprnet/compiler/memory_plan.py`); no kernel runs for them. Output channels are padded with
     zeros to whole register tiles. Precondition: the form that `reduce_graph` leaves; anything else
     raises `ValueError`, and int8 weights whose products the ISA would sum with saturation raise
-    `UserError`.
+    `PairSumError`.
     """
 
-    def __init__(self, isa: Isa) -> None:
+    def __init__(self, isa: Isa, offset: float, scale: float) -> None:
         self.isa = isa
+        self.offset, self.scale = offset, scale
 
     def transform_module(
         self, module: tvm.IRModule, _context: tvm.transform.PassContext
     ) -> tvm.IRModule:
         """The module with `main` lowered and one PrimFunc for each distinct kernel."""
-        lowering = _Lowering(Dataflow(module["main"]), self.isa)
+        lowering = _Lowering(Dataflow(module["main"]), self.isa, self.offset, self.scale)
         return lowering.run()
 
 
@@ -66,8 +68,9 @@ _Method = Callable[["_Lowering", relax.Var, relax.Call], tuple[relax.Var, Packed
 class _Lowering:
     """Lowers `graph` operator by operator."""
 
-    def __init__(self, graph: Dataflow, isa: Isa) -> None:
+    def __init__(self, graph: Dataflow, isa: Isa, offset: float, scale: float) -> None:
         self.graph = graph
+        self.offset, self.scale = offset, scale
         self.builder = KernelBuilder(graph, isa)
         self.tensors: dict[relax.Var, PackedTensor] = {}
         self.scales: dict[relax.Var, float] = {}
@@ -95,7 +98,8 @@ class _Lowering:
         users = [self.graph.values[user] for user in self.graph.users[image]]
         if all(is_call(user, "quantize") for user in users):
             return PackedTensor(pixels, height, width, ((channels, channels),))
-        normalised = self.builder.call(Normalise(height, width, channels), [pixels])
+        normalise = Normalise(height, width, channels, self.offset, self.scale)
+        normalised = self.builder.call(normalise, [pixels])
         return PackedTensor(normalised, height, width, ((channels, channels),))
 
     def _lower(self, var: relax.Var, value: relax.Expr) -> tuple[relax.Var, PackedTensor]:
@@ -122,7 +126,7 @@ class _Lowering:
             table = requantization(self.scales[source], 0, scale, zero_point, qmax)
             return var, self._look_up(tensor, table)
         if (scale, zero_point) != (1.0, 0):
-            table = requantization(SCALE, OFFSET, scale, zero_point, qmax)
+            table = requantization(self.scale, self.offset, scale, zero_point, qmax)
             tensor = self._look_up(tensor, table)
         group = GroupChannels(tensor.height, tensor.width, tensor.logical)
         grouped = self.builder.call(group, [tensor.tensor])

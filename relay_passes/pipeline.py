@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import tvm
 
-from lprnet.compiler.targets import Isa
 from relay_passes.canonicalize_export import CanonicalizeExport
 from relay_passes.compress_sparse_weights import CompressSparseWeights
 from relay_passes.drop_dead_channels import DropDeadChannels
@@ -20,6 +19,7 @@ from relay_passes.lower_to_kernels import LowerToKernels
 from relay_passes.merge_average_pools import MergeAveragePools
 from relay_passes.order_sliced_channels import OrderSlicedChannels
 from relay_passes.sink_dequantize import SinkDequantize
+from schedules.isa import Isa
 
 # What torch's decomposition leaves; linear operators into convolutions; less work in each.
 REDUCE: tuple[tvm.transform.Pass, ...] = (
@@ -34,7 +34,9 @@ REDUCE: tuple[tvm.transform.Pass, ...] = (
 )
 
 
-def quantize(layers: Sequence[LayerScales | None]) -> tuple[tvm.transform.Pass, ...]:
+def quantize(
+    layers: Sequence[LayerScales | None], offset: float, scale: float
+) -> tuple[tvm.transform.Pass, ...]:
     """From the reduced graph of weights that lie on integer grids to integers.
 
     Only a first layer that computes in integers reads pixels as they are, unless it has a grid of
@@ -44,17 +46,20 @@ def quantize(layers: Sequence[LayerScales | None]) -> tuple[tvm.transform.Pass, 
     first = layers[0]
     if first is None or first.activation_scale is None or first.read_on is not None:
         return insert
-    return (FoldNormalise(), *insert)
+    return (FoldNormalise(offset, scale), *insert)
 
 
-def lower(isa: Isa) -> tuple[tvm.transform.Pass, ...]:
+def lower(isa: Isa, offset: float, scale: float) -> tuple[tvm.transform.Pass, ...]:
     """From the reduced graph to kernels on packed weights, those with many zeros without them."""
-    return (HoistContextPools(), LowerToKernels(isa), CompressSparseWeights())
+    return (HoistContextPools(), LowerToKernels(isa, offset, scale), CompressSparseWeights())
 
 
-def pass_names(isa: Isa, layers: Sequence[LayerScales | None]) -> tuple[str, ...]:
+def pass_names(
+    isa: Isa, layers: Sequence[LayerScales | None], offset: float, scale: float
+) -> tuple[str, ...]:
     """Every pass in order, by name: what a manifest and a tuning log record."""
-    passes = (*REDUCE, *(quantize(layers) if layers else ()), *lower(isa))
+    quantizing = quantize(layers, offset, scale) if layers else ()
+    passes = (*REDUCE, *quantizing, *lower(isa, offset, scale))
     return tuple(str(step.info.name) for step in passes)
 
 
@@ -71,17 +76,23 @@ def reduce_graph(module: tvm.IRModule) -> tvm.IRModule:
     return tvm.transform.Sequential(REDUCE, name="reduce_graph")(module)
 
 
-def quantize_graph(module: tvm.IRModule, layers: Sequence[LayerScales | None]) -> tvm.IRModule:
+def quantize_graph(
+    module: tvm.IRModule, layers: Sequence[LayerScales | None], offset: float, scale: float
+) -> tvm.IRModule:
     """The reduced module in integers, `layers` being the scales of its convolutions in order.
 
     Convolutions of `layers[i] = None` stay in float32; with no layers at all everything does. What
-    reads an integer map in float32 does so through `dequantize`.
+    reads an integer map in float32 does so through `dequantize`. `main`'s input stands for
+    `(pixels - offset) * scale`.
     """
     if not layers:
         return module
-    return tvm.transform.Sequential(quantize(layers), name="quantize_graph")(module)
+    return tvm.transform.Sequential(quantize(layers, offset, scale), name="quantize_graph")(module)
 
 
-def lower_graph(module: tvm.IRModule, isa: Isa) -> tvm.IRModule:
-    """The reduced module as `main(pixels: uint8 (24, 94, 3))` calling one kernel after another."""
-    return tvm.transform.Sequential(lower(isa), name="lower_graph")(module)
+def lower_graph(module: tvm.IRModule, isa: Isa, offset: float, scale: float) -> tvm.IRModule:
+    """The reduced module as `main(pixels: uint8 (24, 94, 3))` calling one kernel after another.
+
+    Raises `PairSumError` where `isa` would sum products of the int8 weights with saturation.
+    """
+    return tvm.transform.Sequential(lower(isa, offset, scale), name="lower_graph")(module)

@@ -1,16 +1,14 @@
-"""Give every kernel of a module its schedule, and say where it came from."""
+"""Give every kernel of a module its hand-written schedule."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import tvm
 from tvm import s_tir, tirx
 
-from lprnet.compiler.targets import Isa
-from lprnet.tuning.log.database import TuningLog
-from lprnet.tuning.measurement.compare_kernels import faster_kernels
-from lprnet.tuning.space.sketches import is_tunable
 from schedules.direct_conv2d import schedule_conv2d, schedule_quantized_conv2d
 from schedules.dot4_intrinsics import GROUP
+from schedules.isa import Isa
 from schedules.pools import (
     IN_PLACE,
     average_pool_vectors,
@@ -48,10 +46,6 @@ from schedules.workloads.match import match as match_workload
 from schedules.workloads.sparse_weights import ExpandWeight
 from schedules.workloads.weights_only import WeightOnlyConv2d
 
-ORIGINS = ("manual", "auto", "hybrid", "none")
-TUNED = ("auto", "hybrid")
-"""The origins that need a tuning log."""
-
 
 class UnscheduledKernel(Exception):
     """A kernel for which there is no schedule."""
@@ -69,53 +63,32 @@ class KernelReport:
     """What stays in registers, in words."""
 
 
-def apply(
-    module: tvm.IRModule, isa: Isa, origin: str = "manual", log: TuningLog | None = None
-) -> tuple[tvm.IRModule, list[KernelReport]]:
-    """`module` with every kernel scheduled, and one report a kernel.
+def kernels(module: tvm.IRModule) -> Iterator[tuple[tvm.ir.GlobalVar, Workload]]:
+    """Every kernel of `module` and what it computes.
 
-    `origin` is `manual` for the hand-written schedules, `auto` for the fastest ones in `log`,
-    `hybrid` for the faster of the two, kernel by kernel, as measured now on this CPU, or `none` to
-    leave TVM's defaults. Raises `UnscheduledKernel` for a PrimFunc that no hand-written schedule
-    covers, and `UserError` for one that `log` has no record of.
+    Raises `UnscheduledKernel` for a PrimFunc that no hand-written schedule covers.
     """
-    if origin == "hybrid":
-        return _hybrid(module, isa, log)
-    scheduled = tvm.IRModule(dict(module.functions.items()))
-    reports = []
     for variable, function in module.functions.items():
         if not isinstance(function, tirx.PrimFunc):
             continue
         workload = match_workload(function)
         if workload is None:
             raise UnscheduledKernel(f"no schedule covers the kernel {variable.name_hint}")
-        tile = "unscheduled"
-        kind = origin
-        if origin == "auto" and is_tunable(workload):
-            assert log is not None
-            tuned, tile = log.schedule(variable.name_hint, workload)
-            scheduled.update_func(variable, tuned)
-        elif origin != "none":
-            kind = "manual"
-            manual, tile = schedule(workload, isa)
-            scheduled.update_func(variable, manual)
-        reports.append(KernelReport(variable.name_hint, workload.macs, kind, tile))
+        yield variable, workload
+
+
+def apply(module: tvm.IRModule, isa: Isa) -> tuple[tvm.IRModule, list[KernelReport]]:
+    """`module` with every kernel scheduled by hand, and one report a kernel.
+
+    Raises `UnscheduledKernel` as `kernels` does.
+    """
+    scheduled = tvm.IRModule(dict(module.functions.items()))
+    reports = []
+    for variable, workload in kernels(module):
+        function, tile = schedule(workload, isa)
+        scheduled.update_func(variable, function)
+        reports.append(KernelReport(variable.name_hint, workload.macs, "manual", tile))
     return scheduled, reports
-
-
-def _hybrid(
-    module: tvm.IRModule, isa: Isa, log: TuningLog | None
-) -> tuple[tvm.IRModule, list[KernelReport]]:
-    """The kernels of a manual build, replaced where those of an automatic one are faster."""
-    assert log is not None
-    manual, auto = apply(module, isa, "manual"), apply(module, isa, "auto", log)
-    tuned = [report.kernel for report in auto[1] if report.origin == "auto"]
-    faster = faster_kernels(manual[0], auto[0], tuned, log.target)
-    chosen = tvm.IRModule(dict(manual[0].functions.items()))
-    for name in faster:
-        chosen.update_func(chosen.get_global_var(name), auto[0][name])
-    reports = [a if a.kernel in faster else m for m, a in zip(manual[1], auto[1], strict=True)]
-    return chosen, reports
 
 
 def schedule(workload: Workload, isa: Isa) -> tuple[tirx.PrimFunc, str]:

@@ -19,8 +19,8 @@ channels (`register_tiles.py` argues them).
 from tvm import s_tir
 from tvm.s_tir.schedule import LoopRV, SBlockRV
 
-from lprnet.compiler.targets import Isa
 from schedules.dot4_intrinsics import dot4
+from schedules.isa import Isa
 from schedules.register_tiles import Tile
 
 

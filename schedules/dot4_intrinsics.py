@@ -16,7 +16,7 @@ from tvm import tirx
 from tvm.s_tir import TensorIntrin
 from tvm.script import tirx as T
 
-from lprnet.compiler.targets import Dot4, Isa
+from schedules.isa import Dot4, Isa
 
 GROUP = 4
 """Input channels that one instruction sums."""

@@ -21,7 +21,7 @@ import math
 from tvm import s_tir
 from tvm.s_tir.schedule import LoopRV
 
-from lprnet.compiler.targets import Isa
+from schedules.isa import Isa
 from schedules.register_tiles import divisors
 
 CACHE_LINE = 64

@@ -17,7 +17,7 @@ bytes) per pixel and issues `pixels * vectors` multiply-accumulates, so (Goto an
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from lprnet.compiler.targets import Dot4, Isa
+from schedules.isa import Dot4, Isa
 
 L1_BYTES = 32 * 1024
 """The smallest L1D of the targets (Broadwell to Cascade Lake; Ice Lake has 48 KiB)."""

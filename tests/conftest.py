@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from lprnet.compiler.targets import cpu_flags, find_target
+from lprnet.compiler.targets import find_target
+from lprnet.runtime.cpu import cpu_flags
 
 PROJECT = Path(__file__).resolve().parents[1]
 

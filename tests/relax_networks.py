@@ -8,6 +8,9 @@ import tvm
 from tvm import relax
 from tvm.relax.op import add, concat, divide, mean, nn, power, reshape, strided_slice
 
+NORMALISATION = (127.5, 1 / 128)
+"""Offset and scale: LPRNet's input is `(pixels - offset) * scale`."""
+
 Network = Callable[[relax.Var], relax.Expr]
 Emit = Callable[[relax.Expr], relax.Var]
 

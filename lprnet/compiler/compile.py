@@ -4,22 +4,23 @@ A portable one is the same compile for several targets, each a function of its o
 """
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
+import tvm
 from numpy.typing import NDArray
 
 from lprnet.compiler.aot_function import Program, Weights, merge_kernels
 from lprnet.compiler.complexity import count_macs
-from lprnet.compiler.frontend import to_relax
 from lprnet.compiler.link import link
+from lprnet.compiler.lower import lower_reduced, reduce, weights_of
+from lprnet.compiler.network import CompilerInput, LayerSummary
 from lprnet.compiler.parity import Parity, compare
 from lprnet.compiler.targets import PORTABLE, Target
-from lprnet.compression.variants import LayerSummary, Network
-from lprnet.model.lprnet import HEIGHT, WIDTH
+from lprnet.model.preprocessing import OFFSET, SCALE
 from lprnet.runtime.alphabet import ALPHABET
 from lprnet.runtime.artifact import (
     Code,
@@ -31,13 +32,14 @@ from lprnet.runtime.artifact import (
     write_manifest,
 )
 from lprnet.runtime.recognizer import Recognizer
-from lprnet.tuning import LOGS, log_folder
-from lprnet.tuning.log.database import open_log
-from relay_passes.pipeline import lower_graph, pass_names, quantize_graph, reduce_graph
-from schedules.apply import TUNED, KernelReport, apply
+from relay_passes.pipeline import pass_names
+from schedules.apply import KernelReport, apply
 
 DISTRIBUTIONS = ("lprnet-tvm", "apache-tvm", "apache-tvm-ffi")
 """Whose versions a manifest records."""
+
+Scheduler = Callable[[tvm.IRModule, Target], tuple[tvm.IRModule, list[KernelReport]]]
+"""Gives every kernel of a lowered module its schedule, and says which."""
 
 
 @dataclass(frozen=True)
@@ -75,29 +77,34 @@ class Build:
         return next((one.parity for one in reversed(self.compiled) if one.parity), None)
 
 
+def schedule_by_hand(
+    module: tvm.IRModule, target: Target
+) -> tuple[tvm.IRModule, list[KernelReport]]:
+    """The `Scheduler` that needs no tuning log: `schedules.apply.apply`."""
+    return apply(module, target.isa)
+
+
 def compile_network(
-    network: Network,
+    network: CompilerInput,
     targets: Sequence[Target],
     source: Source,
     images: NDArray[np.uint8],
     artifact: Path,
-    schedule: str = "manual",
-    logs: Path = LOGS,
+    schedule: Scheduler = schedule_by_hand,
 ) -> Build:
     """Compile `network` for each target, least demanding first, into `artifact` and its manifest,
     all or nothing.
 
     `images` `(N, 24, 94, 3)` uint8 BGR are what the artifact is compared with torch on before it
-    gets its name. `schedule` is an origin of `schedules.apply.apply`; tuned ones come from the logs
-    of a target and variant in `logs`. Raises `UserError` if it cannot be written or a kernel has no
-    record there, and `ParityError` if it does not compute what torch computes.
+    gets its name. Raises `UserError` if it cannot be written or a target cannot multiply the
+    network's weights exactly, `ParityError` if it does not compute what torch computes, and
+    whatever `schedule` raises.
     """
     make_folder(artifact.parent)
     # 1. to 3. For each target alone; constants that two targets pack alike are kept once.
     weights = Weights()
-    lowered = {
-        target: lower_network(network, target, weights, schedule, logs) for target in targets
-    }
+    with weights_of(source.checkpoint):
+        lowered = {target: lower_network(network, target, weights, schedule) for target in targets}
     # 4. One shared object, one function a target in it.
     unverified = artifact.with_name(f"{artifact.stem}.{os.getpid()}.partial.so")
     try:
@@ -109,8 +116,8 @@ def compile_network(
             codes=tuple(_code(target, one) for target, one in lowered.items()),
             sha256=digest(unverified),
             preprocessing={
-                "height": HEIGHT,
-                "width": WIDTH,
+                "height": network.model.architecture.height,
+                "width": network.model.architecture.width,
                 "channels": "BGR",
                 "resize": "bilinear, only where the size differs",
                 "normalise": "(x - 127.5) / 128, in the artifact",
@@ -157,24 +164,20 @@ class Lowered:
 
 
 def lower_network(
-    network: Network,
+    network: CompilerInput,
     target: Target,
     weights: Weights,
-    schedule: str = "manual",
-    logs: Path = LOGS,
+    schedule: Scheduler = schedule_by_hand,
 ) -> Lowered:
     """The part of `compile_network` for one target; its constants are added to `weights`."""
     # 1. Torch to Relax, the single crossing; then the passes, in the order of pipeline.py.
-    reduced = reduce_graph(to_relax(network.model))
-    quantized = quantize_graph(reduced, network.scales)
-    kernels = lower_graph(quantized, target.isa)
+    reduced = reduce(network.model)
+    kernels = lower_reduced(reduced, network, target.isa)
     # 2. One schedule a kernel.
-    folder = log_folder(logs, target.name, network.variant)
-    log = open_log(folder) if schedule in TUNED else None
-    scheduled, reports = apply(kernels, target.isa, schedule, log)
+    scheduled, reports = schedule(kernels, target)
     # 3. One function over one arena.
     program = merge_kernels(scheduled, target.function, weights)
-    passes = pass_names(target.isa, network.scales)
+    passes = pass_names(target.isa, network.scales, OFFSET, SCALE)
     return Lowered(program, tuple(reports), passes, count_macs(reduced))
 
 

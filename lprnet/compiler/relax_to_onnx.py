@@ -10,16 +10,17 @@ import tvm
 from onnx import TensorProto, helper, numpy_helper
 from tvm import relax
 
-from lprnet.compiler.frontend import to_relax
-from lprnet.compression.variants import Network
+from lprnet.compiler.lower import reduce
+from lprnet.compiler.network import CompilerInput
+from lprnet.model.preprocessing import OFFSET, SCALE
 from relay_passes.dataflow import Dataflow, array, pair, shape
-from relay_passes.pipeline import quantize, reduce_graph
+from relay_passes.pipeline import quantize
 
 OPSET, IR_VERSION = 17, 8
 """Old enough for every runtime in use, new enough for all operators here."""
 
 
-def quantized_to_onnx(network: Network, path: Path) -> None:
+def quantized_to_onnx(network: CompilerInput, path: Path) -> None:
     """Write a quantized `network` as standard QDQ ONNX, integers and scales those of its artifact.
 
     Its input `images` `(batch, 3, 24, 94)` float32 holds pixels as they are, 0 to 255, BGR: the
@@ -27,8 +28,8 @@ def quantized_to_onnx(network: Network, path: Path) -> None:
     activations uint8 with zero point 0, biases int32. Without VNNI, ONNX Runtime's products
     saturate unless the network was quantized for such a CPU.
     """
-    *qdq, _fold = quantize(network.scales)
-    module = reduce_graph(to_relax(network.model))
+    *qdq, _fold = quantize(network.scales, OFFSET, SCALE)
+    module = reduce(network.model)
     reduced_to_onnx(tvm.transform.Sequential(qdq, name="qdq")(module), path)
 
 

@@ -1,52 +1,10 @@
-"""The CPUs this project compiles for: one table, one row a target.
+"""The CPUs this project compiles for: one table, one row a target."""
 
-Nothing here imports TVM, so the runtime can ask what a CPU has before it loads an artifact.
-"""
-
-import platform
 from dataclasses import dataclass
-from enum import Enum
-from pathlib import Path
 
+from lprnet.runtime.cpu import cpu_flags
 from lprnet.support.errors import UserError
-
-
-class Dot4(Enum):
-    """How an instruction set multiplies bytes (`schedules/dot4_intrinsics.py`)."""
-
-    AVX2 = "avx2"
-    AVX512BW = "avx512bw"
-    AVX512_VNNI = "avx512_vnni"
-
-
-@dataclass(frozen=True)
-class Isa:
-    """What a schedule needs to know of an instruction set."""
-
-    name: str
-    float_lanes: int
-    """float32 elements in one vector register."""
-    registers: int
-    """Vector registers the compiler can name."""
-    fma_latency: int
-    """Cycles until a dependent FMA may start; times two ports = accumulators needed."""
-    dot4: Dot4
-
-    @property
-    def saturates(self) -> bool:
-        """Whether it sums products of bytes in pairs of 16 bits
-        (`relay_passes/lowering/check_pair_sums.py`).
-        """
-        return self.dot4 is not Dot4.AVX512_VNNI
-
-    @property
-    def vector_bytes(self) -> int:
-        return self.float_lanes * 4
-
-
-AVX2 = Isa("avx2", float_lanes=8, registers=16, fma_latency=5, dot4=Dot4.AVX2)
-AVX512 = Isa("avx512", float_lanes=16, registers=32, fma_latency=4, dot4=Dot4.AVX512BW)
-AVX512_VNNI = Isa("avx512_vnni", float_lanes=16, registers=32, fma_latency=4, dot4=Dot4.AVX512_VNNI)
+from schedules.isa import AVX2, AVX512, AVX512_VNNI, Isa
 
 
 def _flags(names: str) -> tuple[str, ...]:
@@ -96,36 +54,13 @@ PORTABLE_TARGETS = ("broadwell", "skylake-avx512", "cascadelake")
 """
 
 
-def cpu_flags(cpuinfo: Path = Path("/proc/cpuinfo")) -> frozenset[str]:
-    """The feature flags of this machine's first CPU, as Linux names them.
-
-    Raises `UserError` where they cannot be read.
-    """
-    try:
-        text = cpuinfo.read_text()
-    except OSError as error:
+def require_cpu(target: Target, remedy: str) -> None:
+    """Raise `UserError`, which ends in `remedy`, if this CPU cannot run `target`'s code."""
+    missing = sorted(set(target.flags) - cpu_flags())
+    if missing:
         raise UserError(
-            f"{cpuinfo}: cannot read the CPU's features ({error.strerror}); artifacts are built "
-            "and run on x86-64 Linux."
-        ) from error
-    for line in text.splitlines():
-        if line.startswith("flags"):
-            return frozenset(line.partition(":")[2].split())
-    raise UserError(
-        f"{cpuinfo}: lists no x86 feature flags (this machine is {platform.machine()}); artifacts "
-        "are built and run on x86-64 Linux."
-    )
-
-
-def cpu_name(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
-    """The CPU's model name for records, or the architecture where Linux does not give one."""
-    try:
-        for line in cpuinfo.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.machine()
+            f"This CPU lacks {', '.join(missing)} and cannot run {target.name} code; {remedy}."
+        )
 
 
 def find_target(name: str) -> Target:

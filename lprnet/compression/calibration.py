@@ -8,7 +8,8 @@ import torch
 from numpy.typing import NDArray
 
 from lprnet.model.lprnet import LPRNet, calibrate_context_means
-from lprnet.runtime.image_io import list_images, normalise, read_image
+from lprnet.model.preprocessing import normalise
+from lprnet.runtime.image_io import list_images, read_image
 from lprnet.support.errors import UserError
 from lprnet.synthetic.render import sample_plates
 

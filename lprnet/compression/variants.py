@@ -1,63 +1,117 @@
-"""What a build compiles: a torch model, the scales of its integers, and what it must compute."""
+"""From a checkpoint and the flags of a build to what the compiler is given."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from lprnet.compiler.network import CompilerInput, LayerSummary, torch_logits
+from lprnet.compression.calibration import (
+    calibrate,
+    calibration_files,
+    read_images,
+    rendered_images,
+)
+from lprnet.compression.prune.preset_widths import preset_widths
+from lprnet.compression.prune.prune import depth_aware, structured, unstructured
 from lprnet.compression.quantize.integer_reference import integer_network
 from lprnet.compression.quantize.post_training import static, weights_only
+from lprnet.model.checkpoint import load_model
 from lprnet.model.conv_graph import CONTAINER, LAYERS
 from lprnet.model.lprnet import LPRNet
+from lprnet.model.preprocessing import normalise
 from lprnet.model.quantized import IMAGE_SCALE, Quantization, QuantizedWeight
-from lprnet.runtime.image_io import normalise
+from lprnet.onnx_import.load import load_onnx
+from lprnet.support.errors import UserError
 from relay_passes.insert_quantize import Grid, LayerScales
 
-Logits = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
-"""`(N, 24, 94, 3)` uint8 BGR to `(N, 68, 18)` float32."""
+UNSTRUCTURED_RATIO = 0.9
+"""Of all weights, set to zero by their size; many channels lose all of theirs and go."""
 
 
-@dataclass(frozen=True)
-class LayerSummary:
-    """What quantization made of one convolution, for a reader."""
+def prepare(
+    checkpoint: Path,
+    calibration: Path | None,
+    quantized: str | None,
+    pruned: str | None = None,
+) -> tuple[CompilerInput, NDArray[np.uint8], list[Path]]:
+    """The network to compile, images to compare it on, and the files it was calibrated on.
 
-    layer: str
-    weight_scales: tuple[float, float] | None
-    """The smallest and the largest of its output channels; None is float32."""
-    activation_scale: float | None
-    """Of what it emits, zero point 0; None is float32."""
-    sqnr: float | None
-    """Signal to quantization noise of what it emits, dB; None where only weights are rounded."""
-
-
-@dataclass(frozen=True)
-class Network:
-    """One variant of the network, ready to be compiled."""
-
-    variant: str
-    model: LPRNet
-    """What is exported; of a quantized network the weights lie on their integer grids."""
-    scales: tuple[LayerScales | None, ...]
-    """Of its convolutions in order, none for a float network (`relay_passes/pipeline.py`)."""
-    expected: Logits
-    """What the artifact must compute, by torch."""
-    layers: tuple[LayerSummary, ...] = ()
-    """Of a quantized network, one a convolution."""
+    Raises `UserError` for a bad checkpoint or image.
+    """
+    model, images, files = _reduced(checkpoint, calibration, quantized, pruned)
+    return _network(model, images, quantized, pruned), images, files
 
 
-def float_network(model: LPRNet) -> Network:
+def _reduced(
+    checkpoint: Path, calibration: Path | None, quantized: str | None, pruned: str | None
+) -> tuple[LPRNet | Quantization, NDArray[np.uint8], list[Path]]:
+    """The calibrated and pruned model, in float32 unless the checkpoint is in integers; the rest as
+    `prepare`.
+    """
+    model = load_onnx(checkpoint) if checkpoint.suffix == ".onnx" else load_model(checkpoint)
+    if isinstance(model, Quantization):
+        if calibration is not None or pruned or quantized == "weights":
+            raise UserError(
+                f"{checkpoint} is quantized already and built as it is; leave out --calibration, "
+                "--pruned and --quantized=weights, or give the float network it was made from"
+            )
+        return model, rendered_images(), []
+    files = [] if calibration is None else calibration_files(calibration)
+    images = read_images(files) if files else rendered_images()
+    if files or ((quantized or pruned) and model.context_means is None):
+        calibrate(model, images)
+    if pruned:
+        arithmetic = "int8" if quantized == "static" else "float32"
+        model = _prune(model, images, pruned, checkpoint, arithmetic)
+    return model, images, files
+
+
+def _prune(
+    model: LPRNet, images: NDArray[np.uint8], how: str, checkpoint: Path, arithmetic: str
+) -> LPRNet:
+    match how:
+        case "unstructured":
+            return unstructured(model, UNSTRUCTURED_RATIO)
+        case "depth-aware":
+            return depth_aware(model)
+        case _:
+            widths = preset_widths(model, checkpoint, arithmetic)
+            return structured(model, torch.from_numpy(normalise(images)), widths)
+
+
+def _network(
+    model: LPRNet | Quantization,
+    images: NDArray[np.uint8],
+    quantized: str | None,
+    pruned: str | None,
+) -> CompilerInput:
+    """The variant to compile."""
+    if isinstance(model, Quantization):
+        return quantized_network(model)
+    match quantized:
+        case "static":
+            network = static_network(model, images)
+        case "weights":
+            network = weights_only_network(model, images)
+        case _:
+            network = float_network(model)
+    return replace(network, variant=f"{network.variant}-{pruned}") if pruned else network
+
+
+def float_network(model: LPRNet) -> CompilerInput:
     """`model` as it is, in float32."""
-    return Network("fp32", model, (), lambda images: torch_logits(model, images))
+    return CompilerInput("fp32", model, (), lambda images: torch_logits(model, images))
 
 
-def static_network(model: LPRNet, images: NDArray[np.uint8]) -> Network:
+def static_network(model: LPRNet, images: NDArray[np.uint8]) -> CompilerInput:
     """`model` in integers, calibrated on `images` `(N, 24, 94, 3)` uint8 BGR."""
     return quantized_network(static(model, torch.from_numpy(normalise(images))))
 
 
-def quantized_network(quantization: Quantization) -> Network:
+def quantized_network(quantization: Quantization) -> CompilerInput:
     """The network of `quantization`, and its exact evaluation as what an artifact must compute."""
     scales: list[LayerScales | None] = []
     summaries = []
@@ -75,10 +129,10 @@ def quantized_network(quantization: Quantization) -> Network:
     float_or_range = None if container is None else _range(container)
     summaries.append(LayerSummary(CONTAINER, float_or_range, None, None))
     expected = integer_network(quantization).logits
-    return Network("int8", quantization.model, tuple(scales), expected, tuple(summaries))
+    return CompilerInput("int8", quantization.model, tuple(scales), expected, tuple(summaries))
 
 
-def weights_only_network(model: LPRNet, images: NDArray[np.uint8]) -> Network:
+def weights_only_network(model: LPRNet, images: NDArray[np.uint8]) -> CompilerInput:
     """`model` with int8 weights, computed in float32; `images` as in `static_network`."""
     weights, rounded = weights_only(model, torch.from_numpy(normalise(images)))
     names = [*(layer.name for layer in LAYERS), CONTAINER]
@@ -88,15 +142,7 @@ def weights_only_network(model: LPRNet, images: NDArray[np.uint8]) -> Network:
     def expected(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         return torch_logits(rounded, pixels)
 
-    return Network("int8-weights", rounded, scales, expected, summaries)
-
-
-def torch_logits(model: LPRNet, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """`(N, 24, 94, 3)` uint8 BGR to `(N, 68, 18)` float32, by torch."""
-    model.eval()
-    with torch.inference_mode():
-        logits: NDArray[np.float32] = model(torch.from_numpy(normalise(images))).numpy()
-    return logits
+    return CompilerInput("int8-weights", rounded, scales, expected, summaries)
 
 
 def _grid(weight: QuantizedWeight) -> NDArray[np.float64]:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from lprnet.measure.backends import Logits, default_backend, open_backend
+from lprnet.measure.backends import default_backend, open_backend
 from lprnet.runtime.artifact import read_manifest
-from lprnet.runtime.decode import decode
+from lprnet.runtime.decode import Logits, decode
 from lprnet.runtime.image_io import label_of, list_images, read_image
 from lprnet.support.errors import UserError
 

@@ -5,17 +5,14 @@
 """
 
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lprnet.runtime.image_io import normalise
+from lprnet.model.preprocessing import normalise
+from lprnet.runtime.decode import Logits
 from lprnet.support.errors import UserError
-
-Logits = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
-"""`(1, 24, 94, 3)` uint8 BGR to `(1, 68, 18)` float32."""
 
 CHECKPOINTS = (".pth", ".safetensors")
 BACKENDS = {
@@ -60,8 +57,8 @@ def open_backend(path: Path, backend: str) -> Logits:
     open_onnx = _open_onnxruntime if backend == "onnxruntime" else _open_openvino
     if path.suffix == ".onnx":
         return open_onnx(path)
-    from lprnet.compiler.frontend import to_onnx
     from lprnet.model.checkpoint import load_model
+    from lprnet.model.onnx_export import to_onnx
 
     with tempfile.TemporaryDirectory() as directory:
         exported = Path(directory) / "lprnet.onnx"

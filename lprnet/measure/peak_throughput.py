@@ -10,8 +10,8 @@ import tvm
 from tvm import tirx
 from tvm.script import tirx as T
 
-from lprnet.compiler.targets import Dot4, Isa
 from schedules.dot4_intrinsics import GROUP, MULTIPLY_ADD, VNNI
+from schedules.isa import Dot4, Isa
 
 STEPS = 10_000
 RESERVED_REGISTERS = 4

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lprnet.compiler.targets import cpu_name
+from lprnet.runtime.cpu import cpu_name
 
 WARM_UP = 20
 """Rounds that run before the timed ones and are not counted."""

@@ -123,6 +123,11 @@ class Architecture:
         )
 
     @property
+    def image(self) -> tuple[int, int, int]:
+        """Channels, height and width of what it reads."""
+        return self.channels, self.height, self.width
+
+    @property
     def classes(self) -> int:
         """The rows of the logits, the blank included."""
         return self.alphabet.classes

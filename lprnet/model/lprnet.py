@@ -6,7 +6,8 @@ float32 logits, one column per horizontal position. For the published network th
 `(N, 3, 24, 94)`, blue, green, red by `(p - 127.5) / 128`, and `(N, 68, 18)`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -104,3 +105,15 @@ def calibrate_context_means(model: LPRNet, images: Tensor) -> tuple[float, ...]:
     """The mean square of each context over `images` `(N, C, H, W)`."""
     model.eval()
     return tuple(float(context.square().mean()) for context in model.contexts(images))
+
+
+@contextmanager
+def inference(model: LPRNet) -> Iterator[None]:
+    """Inference mode inside, the model's own mode again after."""
+    training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        model.train(training)

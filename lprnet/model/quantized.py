@@ -12,6 +12,8 @@ from lprnet.model.preprocessing import OFFSET, SCALE
 
 IMAGE_SCALE, IMAGE_ZERO_POINT = SCALE, OFFSET
 """The network reads `IMAGE_SCALE * (pixel - IMAGE_ZERO_POINT)`."""
+UNSEEN = 1.0
+"""The scale of values that are all zero: any would do, and none may be zero."""
 LARGEST_BIAS = 2**30
 """Of an accumulator's int32; the products of no LPRNet layer reach the other half."""
 

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lprnet.compression.quantize.scale_search import UNSEEN
 from lprnet.model.conv_graph import Layer, reader
-from lprnet.model.quantized import QuantizedLayer, QuantizedWeight
+from lprnet.model.quantized import UNSEEN, QuantizedLayer, QuantizedWeight
 from schedules.requantize_table import requantization
 
 PIXEL_LEVELS = 255

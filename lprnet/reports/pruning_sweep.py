@@ -30,8 +30,9 @@ from lprnet.measure.backends import open_backend
 from lprnet.measure.timing import Accuracy, Record, interleaved_timings, on_one_core, record
 from lprnet.model.checkpoint import load_model
 from lprnet.model.lprnet import LPRNet
+from lprnet.model.preprocessing import normalise
 from lprnet.model.subnormals import subnormals_as_zero
-from lprnet.runtime.image_io import label_of, list_images, normalise
+from lprnet.runtime.image_io import label_of, list_images
 from lprnet.runtime.recognizer import Recognizer
 from lprnet.support.atomic_file import replacing
 from lprnet.support.errors import UserError

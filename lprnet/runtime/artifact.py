@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from lprnet.compiler.targets import cpu_flags
+from lprnet.runtime.cpu import cpu_flags
 from lprnet.support.atomic_file import replacing
 from lprnet.support.errors import UserError
 

@@ -15,10 +15,10 @@ from pathlib import Path
 
 import numpy as np
 
-from lprnet.measure.backends import Logits, open_backend
 from lprnet.runtime.decode import Plate, decode
 from lprnet.runtime.files_left_out import report_files_left_out
 from lprnet.runtime.image_io import MAX_PIXELS, list_images, read_image
+from lprnet.runtime.recognizer import Recognizer
 from lprnet.support.errors import UserError
 
 BUILDS = Path("build")
@@ -97,7 +97,7 @@ class _Progress:
 
 
 def read_files(
-    logits: Logits,
+    reader: Recognizer,
     paths: Sequence[Path],
     top: int = 1,
     *,
@@ -122,7 +122,7 @@ def read_files(
         plates = dict[Path, list[Plate]]()
         if pixels:
             images = np.stack(list(pixels.values()))
-            plates = dict(zip(pixels, decode(logits(images), top, grammar), strict=True))
+            plates = dict(zip(pixels, decode(reader.logits(images), top, grammar), strict=True))
         readings = [
             Reading(str(path), tuple(plates.get(path, ())), errors.get(path)) for path in chunk
         ]
@@ -163,13 +163,15 @@ def recognize(
         raise UserError(f"--max-pixels {max_pixels} allows no image; give 1 or more")
     paths = list_images(images)
     artifact = artifact or default_artifact()
-    logits = open_backend(artifact, "tvm")
+    if artifact.suffix != ".so":
+        raise UserError(f"{artifact} is no artifact (.so); build one with scripts/build.py")
+    reader = Recognizer(artifact)
     print(f"artifact: {artifact}", file=sys.stderr)
     table = csv.writer(sys.stdout, lineterminator="\n")
     if form == "csv":
         table.writerow(CSV_HEADER)
     readings = []
-    for reading in read_files(logits, paths, top, grammar=grammar, max_pixels=max_pixels):
+    for reading in read_files(reader, paths, top, grammar=grammar, max_pixels=max_pixels):
         readings.append(reading)
         if reading.error:
             print("error:", reading.error, file=sys.stderr)

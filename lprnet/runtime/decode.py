@@ -5,7 +5,7 @@ character's confidence is the probability of its class at the position where tha
 within the positions that the most probable path gives to the character.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,6 +22,9 @@ from lprnet.runtime.ctc import (
     softmax,
 )
 from lprnet.support.errors import UserError
+
+Logits = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+"""`(N, 24, 94, 3)` uint8 BGR to logits `(N, 68, 18)` float32."""
 
 BEAM_WIDTH = 8
 """Enough for LPRNet: a width of 64 finds the same best text for all 1000 public test images."""

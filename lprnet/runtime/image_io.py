@@ -1,4 +1,4 @@
-"""From image files to the network's input: find, read, resize, normalise.
+"""From image files to the network's input: find, read, resize.
 
 Pixels equal `cv2.imread` in its default mode, which is what the checkpoint was trained on: 8-bit
 BGR; grey is repeated; alpha is dropped and the colour stored under it kept (a TIFF's is multiplied
@@ -14,7 +14,6 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from lprnet.model.preprocessing import OFFSET, SCALE
 from lprnet.runtime.alphabet import CHINA, Alphabet
 from lprnet.runtime.image_format import PUBLISHED, ImageFormat
 from lprnet.runtime.image_formats.picture import UnreadFormat
@@ -129,12 +128,6 @@ def resize(image: NDArray[np.uint8], image_format: ImageFormat = PUBLISHED) -> N
     inside = cv2.resize(image, size).reshape(size[1], size[0], channels)
     boxed[top : top + size[1], left : left + size[0]] = inside
     return boxed
-
-
-def normalise(images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """`(N, 24, 94, 3)` uint8 BGR to `(N, 3, 24, 94)` float32, contiguous, `(x - 127.5) / 128`."""
-    centred = images.astype(np.float32) - np.float32(OFFSET)
-    return np.ascontiguousarray((centred * np.float32(SCALE)).transpose(0, 3, 1, 2))
 
 
 def list_images(arguments: Sequence[str]) -> list[Path]:

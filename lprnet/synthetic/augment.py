@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from lprnet.model.lprnet import HEIGHT, WIDTH
+from lprnet.model.architecture import LPRNET_CHINA
 
 Image = NDArray[np.uint8]
 Float = NDArray[np.float32]
@@ -166,7 +166,8 @@ def _sensor(rng: np.random.Generator, seen: Image, difficulty: float) -> Image:
     if rng.random() < 0.6:
         seen = _stored(seen, rng.uniform(95 - 27 * min(difficulty, 3), 95))
     method = cv2.INTER_LINEAR if rng.random() < 0.6 else cv2.INTER_AREA
-    seen = np.asarray(cv2.resize(seen, (WIDTH, HEIGHT), interpolation=method), np.uint8)
+    size = (LPRNET_CHINA.width, LPRNET_CHINA.height)
+    seen = np.asarray(cv2.resize(seen, size, interpolation=method), np.uint8)
     if rng.random() < 0.6:
         seen = _stored(seen, rng.uniform(97 - 15 * min(difficulty, 3), 97))
     return seen

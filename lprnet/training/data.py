@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
+from lprnet.model.preprocessing import normalise
 from lprnet.runtime.alphabet import INDEX
-from lprnet.runtime.image_io import label_of, list_images, normalise, read_image
+from lprnet.runtime.image_io import label_of, list_images, read_image
 from lprnet.synthetic.render import render
 
 EASY_STEPS = 1500

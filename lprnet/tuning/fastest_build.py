@@ -15,23 +15,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lprnet.compiler.compile import Build, Source, compile_network
+from lprnet.compiler.network import CompilerInput
 from lprnet.compiler.targets import Target
-from lprnet.compression.variants import Network
 from lprnet.measure.timing import interleaved_timings, on_one_core
 from lprnet.runtime.artifact import make_folder, manifest_path
 from lprnet.runtime.recognizer import Recognizer
 from lprnet.tuning import LOGS
+from lprnet.tuning.apply import scheduler
 from lprnet.tuning.measurement.compare_kernels import MIN_SPEEDUP
 
 ORIGINS_TIMED = ("manual", "auto", "hybrid")
-"""The origins of `schedules.apply.apply` that are compared; its `hybrid` mixes the kernels that are
-faster alone.
+"""The origins of `apply.py` that are compared; its `hybrid` mixes the kernels that are faster
+alone.
 """
 BUILD_ROUNDS = 1500
 
 
 def compile_fastest(
-    network: Network,
+    network: CompilerInput,
     targets: Sequence[Target],
     source: Source,
     images: NDArray[np.uint8],
@@ -47,7 +48,12 @@ def compile_fastest(
     with tempfile.TemporaryDirectory(dir=artifact.parent, prefix=".hybrid-") as folder:
         builds = {
             origin: compile_network(
-                network, targets, source, images, Path(folder, f"{origin}.so"), origin, logs
+                network,
+                targets,
+                source,
+                images,
+                Path(folder, f"{origin}.so"),
+                scheduler(origin, network.variant, logs),
             )
             for origin in ORIGINS_TIMED
         }

@@ -13,15 +13,16 @@ import tvm
 import tvm_ffi
 from tvm.s_tir import meta_schedule as ms
 
-from lprnet.compiler.targets import Isa
 from lprnet.tuning.log.database import tuning_record, workload_line
 from lprnet.tuning.log.trials import Trial
+from lprnet.tuning.measurement.intrinsics import import_x86_intrinsics
 from lprnet.tuning.measurement.kernel_timing import write_example
 from lprnet.tuning.space.algorithms import reference_of
 from lprnet.tuning.space.sketches import space_generator
 from lprnet.tuning.space.tasks import Task, kernel_module
 from lprnet.tuning.task_scheduler import TaskState
 from schedules.dot4_intrinsics import dot4
+from schedules.isa import Isa
 from schedules.workloads.integer import QuantizedConv2d
 
 POPULATION, GENERATIONS = 64, 2
@@ -62,6 +63,7 @@ class Search:
         self._learning = learning
         self._entry = learning.database.commit_workload(module)
         self._seen: set[str] = set()
+        import_x86_intrinsics()
         self._context = ms.TuneContext(
             module,
             target=learning.target,

@@ -12,13 +12,14 @@ from pathlib import Path
 import tvm
 from tqdm import tqdm
 
-from lprnet.build import prepare
 from lprnet.compiler.codegen import KeepLocalsOnStack, tvm_target
-from lprnet.compiler.frontend import to_relax
-from lprnet.compiler.targets import Isa, Target, cpu_flags, cpu_name, find_target
-from lprnet.compression.variants import Network
+from lprnet.compiler.lower import lower, weights_of
+from lprnet.compiler.network import CompilerInput
+from lprnet.compiler.targets import Target, find_target, require_cpu
+from lprnet.compression.variants import prepare
 from lprnet.model.subnormals import subnormals_as_zero
 from lprnet.runtime.artifact import digest
+from lprnet.runtime.cpu import cpu_name
 from lprnet.support.errors import UserError
 from lprnet.tuning.log.database import RECORDS, TRIALS, open_log
 from lprnet.tuning.log.manifest import (
@@ -36,7 +37,7 @@ from lprnet.tuning.space.algorithms import algorithms_of
 from lprnet.tuning.space.tasks import Task, find_tasks, kernel_name, shared_tasks, with_algorithms
 from lprnet.tuning.tuner import BATCH, Tuner
 from lprnet.weights import DEFAULT_CHECKPOINT
-from relay_passes.pipeline import lower_graph, quantize_graph, reduce_graph
+from schedules.isa import Isa
 
 MIN_BATCH = 4
 """Candidates in the smallest batch."""
@@ -125,7 +126,7 @@ class _Tuned:
     """A network whose kernels are tuned, for `isa`."""
 
     name: str
-    network: Network
+    network: CompilerInput
     isa: Isa
     tasks: list[Task]
 
@@ -148,11 +149,10 @@ def _networks(request: TuningOptions, target: Target) -> list[_Tuned]:
     networks = []
     for file, calibration in dict.fromkeys(sources):
         network, *_ = prepare(file, calibration, request.quantized, request.pruned)
-        reduced = quantize_graph(reduce_graph(to_relax(network.model)), network.scales)
+        with weights_of(file):
+            lowered = lower(network, target.isa)
         name = f"{file.name} {digest(file)[:12]}{' calibrated' if calibration else ''}"
-        networks.append(
-            _Tuned(name, network, target.isa, find_tasks(lower_graph(reduced, target.isa)))
-        )
+        networks.append(_Tuned(name, network, target.isa, find_tasks(lowered)))
     return networks
 
 
@@ -180,12 +180,7 @@ def _measurer(
 ) -> contextlib.AbstractContextManager[LocalMeasurer | RpcMeasurer]:
     if request.tracker is not None and request.key is not None:
         return RpcMeasurer(request.tracker, request.key)
-    missing = sorted(set(target.flags) - cpu_flags())
-    if missing:
-        raise UserError(
-            f"This CPU lacks {', '.join(missing)} and cannot measure {target.name} code; name RPC "
-            "servers that can with --tracker and --key."
-        )
+    require_cpu(target, "name RPC servers that can with --tracker and --key")
     return LocalMeasurer()
 
 

@@ -18,7 +18,6 @@ from pathlib import Path
 import tvm
 from tvm.s_tir import meta_schedule as ms
 
-from lprnet.compiler.targets import Isa
 from lprnet.tuning.log.database import KEPT, TRIALS, write_database
 from lprnet.tuning.log.manifest import LogManifest, write_manifest
 from lprnet.tuning.log.trials import Trial, TrialLog
@@ -27,6 +26,7 @@ from lprnet.tuning.search import Learning, Search
 from lprnet.tuning.space.algorithms import Direct, reference_of
 from lprnet.tuning.space.tasks import Task
 from lprnet.tuning.task_scheduler import next_kernel
+from schedules.isa import Isa
 
 TOP_K, ROUNDS = 4, 3
 """How many of each kernel's fastest candidates are measured again, and how often."""

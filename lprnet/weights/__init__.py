@@ -4,3 +4,6 @@ from pathlib import Path
 
 DEFAULT_CHECKPOINT = Path(__file__).with_name("lprnet.safetensors")
 """What every script takes where the user names no checkpoint."""
+
+STRUCTURED_WIDTHS = Path(__file__).with_name("structured_widths.json")
+"""Channels that structured pruning keeps (`lprnet/compression/prune/preset_widths.py`)."""

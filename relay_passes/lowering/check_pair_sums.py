@@ -4,13 +4,11 @@ import numpy as np
 import numpy.typing as npt
 import tvm_ffi
 
-from lprnet.support.errors import UserError
-
 INT16 = np.iinfo(np.int16)
 
 
 @tvm_ffi.register_error  # otherwise a pass turns it into another exception
-class PairSumError(UserError):
+class PairSumError(ValueError):
     """A network whose weights a target cannot multiply exactly."""
 
 

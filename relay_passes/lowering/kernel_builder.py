@@ -3,9 +3,9 @@
 import tvm
 from tvm import relax
 
-from lprnet.compiler.targets import Isa
 from relay_passes.dataflow import Dataflow, is_call, shape
 from relay_passes.lowering.layout import PackedTensor
+from schedules.isa import Isa
 from schedules.workloads.float import Workload
 
 

@@ -36,7 +36,7 @@ from fractions import Fraction
 
 from tvm import s_tir, te, tirx
 
-from lprnet.compiler.targets import Isa
+from schedules.isa import Isa
 from schedules.winograd.cook_toom import POINTS, Row, minimal_filter
 from schedules.winograd.f32_tiles import WinogradTile, axis
 from schedules.workloads.float import Conv2d

@@ -9,7 +9,7 @@ weights.
 
 from dataclasses import dataclass
 
-from lprnet.compiler.targets import Isa
+from schedules.isa import Isa
 from schedules.register_tiles import Tile, cycles, float_step, legal_tiles
 from schedules.winograd.cook_toom import MOST_OUTPUTS, TAPS
 from schedules.workloads.float import Conv2d

@@ -30,8 +30,8 @@ from tvm import tirx
 from tvm.script.ir_builder import IRBuilder
 from tvm.script.ir_builder import tirx as T
 
-from lprnet.compiler.targets import Dot4, Isa
 from schedules.dot4_intrinsics import GROUP
+from schedules.isa import Dot4, Isa
 from schedules.winograd.cook_toom import POINTS, TAPS
 from schedules.winograd.cook_toom_integer import Row, integer_filter
 from schedules.winograd.s16_tiles import IntegerWinogradTile

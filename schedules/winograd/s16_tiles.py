@@ -11,8 +11,8 @@ VNNI four products are one instruction, and nothing is to be gained.
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from lprnet.compiler.targets import Dot4, Isa
 from schedules.dot4_intrinsics import GROUP
+from schedules.isa import Dot4, Isa
 from schedules.register_tiles import (
     TILE_OVERHEAD,
     Tile,

@@ -13,7 +13,6 @@ from typing import ClassVar
 
 from tvm import te, tirx
 
-from lprnet.model.preprocessing import OFFSET, SCALE
 from schedules.workloads.integer import (
     DequantizedAveragePool,
     DequantizeWeight,
@@ -183,13 +182,15 @@ class AveragePool:
 @dataclass(frozen=True)
 class Normalise:
     """The image as the network wants it: uint8 `pixels (height, width, channels)` to
-    `(x - 127.5) / 128` in `out` of the same shape.
+    `(pixels - offset) * scale` in float32 `out` of the same shape.
     """
 
     family: ClassVar[str] = "normalise"
     height: int
     width: int
     channels: int
+    offset: float
+    scale: float
 
     macs: ClassVar[int] = 0
 
@@ -203,12 +204,13 @@ class Normalise:
         out = te.compute(
             shape,
             lambda h, w, c: (
-                (pixels[h, w, c].astype("float32") - tirx.const(OFFSET, "float32"))
-                * tirx.const(SCALE, "float32")
+                (pixels[h, w, c].astype("float32") - tirx.const(self.offset, "float32"))
+                * tirx.const(self.scale, "float32")
             ),
             name="out",
         )
-        return te.create_prim_func([pixels, out])
+        function = te.create_prim_func([pixels, out])
+        return function.with_attrs({"offset": self.offset, "scale": self.scale})
 
 
 @dataclass(frozen=True)

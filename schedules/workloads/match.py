@@ -73,6 +73,10 @@ def _candidates(function: tirx.PrimFunc) -> Iterator[Workload]:
     elif ranks == [3, 3, 3]:
         height, width, channels = shapes[0]
         yield Divide(height, width, channels)
+    elif ranks == [3, 3] and {"offset", "scale"} <= set(function.attrs.keys()):
+        offset, scale = (float(function.attrs[name]) for name in ("offset", "scale"))
+        height, width, channels = shapes[0]
+        yield Normalise(height, width, channels, offset, scale)
     elif ranks == [3, 3] and "scale" in function.attrs:
         scale = float(function.attrs["scale"])
         height, width, channels = shapes[0]
@@ -81,8 +85,6 @@ def _candidates(function: tirx.PrimFunc) -> Iterator[Workload]:
             yield DequantizedAveragePool(*shape, kernel, stride, scale)
     elif ranks == [3, 3]:
         (rows, columns, _), (height, width, channels) = shapes
-        if shapes[0] == shapes[1]:
-            yield Normalise(height, width, channels)
         if shapes[0][:2] == shapes[1][:2]:
             yield GroupChannels(height, width, shapes[0][2])
         if rows == height + 2 and width > 1 and (columns - 3) % (width - 1) == 0:

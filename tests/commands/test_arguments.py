@@ -12,7 +12,7 @@ from lprnet.measure.backends import BACKENDS
 from lprnet.runtime.image_io import MAX_PIXELS
 from lprnet.support.atomic_file import replacing
 from lprnet.support.errors import UserError
-from schedules.apply import ORIGINS
+from lprnet.tuning.apply import ORIGINS
 
 
 def required(verb: str, folder: Path) -> list[str]:

@@ -11,11 +11,11 @@ from tvm import relax
 from tvm.relax.op import add, concat, dequantize, nn, strided_slice
 
 from lprnet.compiler.memory_plan import ALIGNMENT, Arena, plan_arena
-from lprnet.compiler.targets import AVX2, AVX512_VNNI, Isa
 from relay_passes.dataflow import Dataflow, shape
 from relay_passes.lower_to_kernels import LowerToKernels
 from relay_passes.pipeline import lower_graph, reduce_graph
-from tests.relax_networks import Damage, Emit, apply, miniature, shared_module
+from schedules.isa import AVX2, AVX512_VNNI, Isa
+from tests.relax_networks import NORMALISATION, Damage, Emit, apply, miniature, shared_module
 
 
 def reads(value: relax.Expr) -> list[relax.Expr]:
@@ -141,7 +141,7 @@ def test_no_live_tensor_is_overwritten(
     seed: int, dead: float, means: tuple[float, ...] | None, isa: Isa
 ) -> None:
     network = miniature(np.random.default_rng(seed), Damage(norm=dead, inner=dead / 2), means)
-    graph = Dataflow(lower_graph(reduce_graph(network), isa)["main"])
+    graph = Dataflow(lower_graph(reduce_graph(network), isa, *NORMALISATION)["main"])
     pools = [v for v, value in graph.values.items() if is_kernel(value) and is_max_pool(value)]
     arena = check_plan(graph, pools)
     check_places(graph, arena)
@@ -162,7 +162,9 @@ def test_dequantized_weights_outlive_the_image() -> None:
     def network(x: relax.Var, emit: Emit) -> relax.Expr:
         return convolution(emit(convolution(emit(convolution(x)))))
 
-    graph = Dataflow(apply(LowerToKernels(AVX2), shared_module(network, (1, 3, 9, 9)))["main"])
+    graph = Dataflow(
+        apply(LowerToKernels(AVX2, *NORMALISATION), shared_module(network, (1, 3, 9, 9)))["main"]
+    )
     arena = check_plan(graph)
     check_places(graph, arena)
     constant = [v for v, value in graph.values.items() if is_kernel(value) and not reads(value)]

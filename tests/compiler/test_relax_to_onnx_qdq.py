@@ -8,9 +8,10 @@ import pytest
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
+from lprnet.compiler.network import CompilerInput
 from lprnet.compiler.relax_to_onnx import quantized_to_onnx
 from lprnet.compression.calibration import calibrate
-from lprnet.compression.variants import Network, static_network
+from lprnet.compression.variants import static_network
 from lprnet.model.checkpoint import load_model
 from lprnet.runtime.decode import greedy
 from lprnet.synthetic.render import sample_plates
@@ -23,14 +24,14 @@ def images() -> NDArray[np.uint8]:
 
 
 @pytest.fixture(scope="module")
-def network(images: NDArray[np.uint8]) -> Network:
+def network(images: NDArray[np.uint8]) -> CompilerInput:
     """Pairs of weights that ONNX Runtime, too, sums exactly on any CPU."""
     few = images[:10]
     return static_network(calibrate(load_model(DEFAULT_CHECKPOINT), few), few)
 
 
 @pytest.fixture(scope="module")
-def file(network: Network, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def file(network: CompilerInput, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("qdq") / "lprnet-int8.onnx"
     quantized_to_onnx(network, path)
     return path
@@ -45,7 +46,7 @@ def logits(file: Path, images: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def test_onnxruntime_reads_the_same_plates(
-    network: Network, file: Path, images: NDArray[np.uint8]
+    network: CompilerInput, file: Path, images: NDArray[np.uint8]
 ) -> None:
     """Its requantization may round a tie the other way: levels differ by one here and there."""
     expected, found = network.expected(images), logits(file, images)

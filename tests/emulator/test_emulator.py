@@ -1,6 +1,6 @@
 """Every target's code, executed on an emulated CPU of its kind and natively where that is possible.
 
-Both must agree bit for bit, and closely with what `Network.expected` says.
+Both must agree bit for bit, and closely with what `CompilerInput.expected` says.
 """
 
 from dataclasses import dataclass
@@ -11,14 +11,15 @@ import pytest
 import tvm
 from numpy.typing import NDArray
 
-from lprnet.build import prepare
 from lprnet.compiler.aot_function import Weights
 from lprnet.compiler.compile import Lowered, lower_network
 from lprnet.compiler.link import compile_objects
-from lprnet.compiler.targets import TARGETS, Target, cpu_flags, find_target
+from lprnet.compiler.network import CompilerInput
+from lprnet.compiler.targets import TARGETS, Target, find_target
 from lprnet.compiler.toolchain import run_compiler
 from lprnet.compression.calibration import rendered_images
-from lprnet.compression.variants import Network
+from lprnet.compression.variants import prepare
+from lprnet.runtime.cpu import cpu_flags
 from lprnet.weights import DEFAULT_CHECKPOINT
 from tests.emulator.bochs import ALL_STATE, AVX_STATE, emulate, missing_programs
 
@@ -52,7 +53,7 @@ class Artifact:
 
     objects: tuple[Path, ...]
     shared: Path
-    network: Network
+    network: CompilerInput
     lowered: dict[Target, Lowered]
     images: NDArray[np.uint8]
     quantized: str | None

@@ -7,15 +7,9 @@ import pytest
 
 from lprnet.build import Request, build
 from lprnet.compiler.cpuid import masks
-from lprnet.compiler.targets import (
-    PORTABLE,
-    PORTABLE_TARGETS,
-    TARGETS,
-    cpu_flags,
-    find_target,
-    find_targets,
-)
+from lprnet.compiler.targets import PORTABLE, PORTABLE_TARGETS, TARGETS, find_target, find_targets
 from lprnet.compression.calibration import rendered_images
+from lprnet.runtime.cpu import cpu_flags
 from lprnet.runtime.recognizer import Recognizer
 from lprnet.support.errors import UserError
 from lprnet.weights import DEFAULT_CHECKPOINT

@@ -9,12 +9,13 @@ import torch
 from numpy.typing import NDArray
 
 from lprnet.compiler.compile import Source, compile_network
+from lprnet.compiler.network import CompilerInput
 from lprnet.compiler.targets import find_target
 from lprnet.compression.prune.prune import depth_aware, inner_widths, structured, unstructured
-from lprnet.compression.variants import Network, float_network, static_network, weights_only_network
+from lprnet.compression.variants import float_network, static_network, weights_only_network
 from lprnet.model.conv_graph import CONTAINER, LAYERS, NAMES, weight_and_bias
 from lprnet.model.lprnet import LPRNet
-from lprnet.runtime.image_io import normalise
+from lprnet.model.preprocessing import normalise
 from lprnet.runtime.recognizer import Recognizer
 
 Pixels = NDArray[np.uint8]
@@ -72,7 +73,7 @@ EDGES: dict[str, Prune] = {
     "an empty layer inside": lambda model, images: without(model, images, "backbone.8.block.2"),
     "an empty container": lambda model, images: without(model, images, CONTAINER),
 }
-QUANTIZED: dict[str, Callable[[LPRNet, Pixels], Network]] = {
+QUANTIZED: dict[str, Callable[[LPRNet, Pixels], CompilerInput]] = {
     "float32": lambda model, _: float_network(model),
     "static": static_network,
     "weights": weights_only_network,

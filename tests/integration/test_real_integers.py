@@ -22,9 +22,10 @@ from lprnet.compression.variants import quantized_network
 from lprnet.model.checkpoint import load_model
 from lprnet.model.conv_graph import CONTAINER, LAYERS, context_columns, weight_and_bias
 from lprnet.model.lprnet import CONTEXT_POOLS
+from lprnet.model.preprocessing import normalise
 from lprnet.model.quantized import Quantization, QuantizedWeight
 from lprnet.runtime.alphabet import CLASSES
-from lprnet.runtime.image_io import list_images, normalise, read_image
+from lprnet.runtime.image_io import list_images, read_image
 from lprnet.runtime.recognizer import Recognizer
 from tests.conftest import RealData
 

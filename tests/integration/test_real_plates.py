@@ -14,9 +14,10 @@ from lprnet.compression.quantize.integer_reference import integer_network
 from lprnet.compression.quantize.post_training import static
 from lprnet.compression.variants import float_network
 from lprnet.model.checkpoint import load_model
+from lprnet.model.preprocessing import normalise
 from lprnet.model.subnormals import subnormals_as_zero
 from lprnet.runtime.decode import greedy
-from lprnet.runtime.image_io import list_images, normalise
+from lprnet.runtime.image_io import list_images
 from lprnet.runtime.recognizer import Recognizer
 from tests.conftest import RealData
 

@@ -7,10 +7,10 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from lprnet.compiler.frontend import to_onnx
 from lprnet.measure.backends import BACKENDS, default_backend, open_backend
 from lprnet.model.checkpoint import save_model
 from lprnet.model.lprnet import LPRNet
+from lprnet.model.onnx_export import to_onnx
 from lprnet.support.errors import UserError
 
 

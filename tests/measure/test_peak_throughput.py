@@ -8,10 +8,11 @@ import tvm
 from numpy.typing import NDArray
 
 from lprnet.compiler.codegen import generate, tvm_target
-from lprnet.compiler.targets import Dot4, Target
+from lprnet.compiler.targets import Target
 from lprnet.measure.peak_throughput import STEPS, dot2_loop, dot4_loop, operations
 from lprnet.reports.prediction.block_counts import count_blocks
 from lprnet.reports.prediction.llvm_mca import Operands, products
+from schedules.isa import Dot4
 from tests.schedules.kernel_runner import TARGETS
 
 

@@ -18,18 +18,19 @@ from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from lprnet.build import Request, build
 from lprnet.compiler.compile import Source, compile_network
-from lprnet.compiler.frontend import to_onnx
+from lprnet.compiler.network import CompilerInput, torch_logits
 from lprnet.compiler.relax_to_onnx import quantized_to_onnx
 from lprnet.compiler.targets import find_target
 from lprnet.compression.calibration import calibrate
 from lprnet.compression.quantize.post_training import static
-from lprnet.compression.variants import Network, quantized_network, static_network, torch_logits
+from lprnet.compression.variants import quantized_network, static_network
 from lprnet.model.checkpoint import load_model
 from lprnet.model.conv_graph import weight_and_bias
 from lprnet.model.lprnet import LPRNet
+from lprnet.model.onnx_export import to_onnx
+from lprnet.model.preprocessing import normalise
 from lprnet.model.quantized import Quantization
 from lprnet.onnx_import.load import load_onnx
-from lprnet.runtime.image_io import normalise
 from lprnet.runtime.recognizer import Recognizer
 from lprnet.support.errors import UserError
 from lprnet.synthetic.render import sample_plates
@@ -44,20 +45,20 @@ def images() -> NDArray[np.uint8]:
 
 
 @pytest.fixture(scope="module")
-def network(images: NDArray[np.uint8]) -> Network:
+def network(images: NDArray[np.uint8]) -> CompilerInput:
     """Of weights that every CPU sums exactly."""
     few = images[:5]
     return static_network(calibrate(load_model(DEFAULT_CHECKPOINT), few), few)
 
 
 @pytest.fixture(scope="module")
-def file(network: Network, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def file(network: CompilerInput, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("qdq") / "lprnet.onnx"
     quantized_to_onnx(network, path)
     return path
 
 
-def imported(path: Path) -> Network:
+def imported(path: Path) -> CompilerInput:
     quantization = load_onnx(path)
     assert isinstance(quantization, Quantization)
     return quantized_network(quantization)
@@ -69,7 +70,7 @@ def request(checkpoint: Path, output: Path, **options: str | Path | None) -> Req
 
 
 def test_the_artifact_of_an_export_is_that_of_its_network(
-    network: Network, file: Path, images: NDArray[np.uint8], tmp_path: Path
+    network: CompilerInput, file: Path, images: NDArray[np.uint8], tmp_path: Path
 ) -> None:
     targets = [find_target("native")]
     source = Source(DEFAULT_CHECKPOINT, ())

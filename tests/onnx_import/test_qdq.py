@@ -15,18 +15,21 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from lprnet.build import Request, build
-from lprnet.compiler.frontend import to_onnx
 from lprnet.compression.variants import quantized_network
 from lprnet.measure.backends import open_backend
 from lprnet.model.checkpoint import load_model
 from lprnet.model.lprnet import LPRNet
+from lprnet.model.onnx_export import to_onnx
+from lprnet.model.preprocessing import normalise
 from lprnet.model.quantized import Quantization
 from lprnet.onnx_import.load import load_onnx
+from lprnet.reports.prediction import predict
+from lprnet.reports.schedule_comparison import compare
 from lprnet.runtime.decode import greedy
-from lprnet.runtime.image_io import normalise
 from lprnet.runtime.recognizer import Recognizer
 from lprnet.support.errors import UserError
 from lprnet.synthetic.render import sample_plates
+from lprnet.tuning import tune
 from lprnet.weights import DEFAULT_CHECKPOINT
 
 quantization = pytest.importorskip(
@@ -206,9 +209,31 @@ def test_what_integer_kernels_cannot_compute_is_refused(
         load_onnx(quantize(**options))
 
 
-def test_eight_bit_weights_need_vnni_or_say_so(quantize: Quantize, tmp_path: Path) -> None:
-    path = quantize(reduce_range=False)
-    request = Request(path, None, None, "broadwell", "manual", None, tmp_path / "build")
+COMMANDS: dict[str, Callable[[Path, Path], object]] = {
+    "build": lambda file, folder: build(
+        Request(file, None, None, "broadwell", "manual", None, folder)
+    ),
+    "tune": lambda file, folder: tune.tune(
+        tune.TuningOptions((file,), None, None, None, "broadwell", 1, False, 1, folder, None, None)
+    ),
+    "compare": lambda file, _: compare.compare_schedules(
+        compare.ComparisonOptions(file, None, None, None, "broadwell")
+    ),
+    "predict": lambda file, _: predict.predict(file, None),
+}
+
+
+@pytest.mark.isa("broadwell")
+@pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
+def test_eight_bit_weights_need_vnni_or_say_so(
+    command: Callable[[Path, Path], object],
+    quantize: Quantize,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(predict, "mca_version", lambda: "not needed for this")
+    monkeypatch.setattr(predict, "CORES", {"broadwell": ("broadwell", "broadwell")})
+    folder = tmp_path / "new"
     with pytest.raises(UserError, match=r"theirs\.onnx: .*reduce_range"):
-        build(request)
-    assert not list((tmp_path / "build").glob("*"))
+        command(quantize(reduce_range=False), folder)
+    assert not list(folder.glob("*"))

@@ -6,7 +6,7 @@ from tvm import relax
 from tvm.relax.op import add, nn
 
 from relay_passes.fold_normalise import FoldNormalise
-from tests.relax_networks import Network, apply, const, module, random_weight
+from tests.relax_networks import NORMALISATION, Network, apply, const, module, random_weight
 from tests.relax_reference import evaluate
 
 SHAPE = (1, 3, 5, 7)
@@ -28,14 +28,17 @@ def network(weight: np.ndarray, bias: np.ndarray) -> tvm.IRModule:
 def test_the_normalisation_is_in_the_first_weights_and_biases() -> None:
     weight = WEIGHT.astype("float64")
     expected = network(weight / 128, BIAS - 127.5 / 128 * weight.sum((1, 2, 3)).reshape(BIAS.shape))
-    tvm.ir.assert_structural_equal(apply(FoldNormalise(), network(WEIGHT, BIAS)), expected)
+    tvm.ir.assert_structural_equal(
+        apply(FoldNormalise(*NORMALISATION), network(WEIGHT, BIAS)), expected
+    )
 
 
-def test_pixels_give_what_normalised_values_gave() -> None:
+@pytest.mark.parametrize(("offset", "scale"), [NORMALISATION, (0.0, 1 / 255), (103.5, 0.0125)])
+def test_pixels_give_what_normalised_values_gave(offset: float, scale: float) -> None:
     before = network(WEIGHT, BIAS)
     pixels = torch.from_numpy(RNG.integers(0, 256, SHAPE).astype("float64"))
-    expected = evaluate(before, (pixels - 127.5) / 128)
-    got = evaluate(apply(FoldNormalise(), before), pixels)
+    expected = evaluate(before, (pixels - offset) * scale)
+    got = evaluate(apply(FoldNormalise(offset, scale), before), pixels)
     torch.testing.assert_close(got, expected, rtol=0, atol=2e-6)
 
 
@@ -47,7 +50,7 @@ def test_two_readers_of_the_image_are_both_folded() -> None:
     before = module(build, SHAPE)
     pixels = torch.from_numpy(RNG.integers(0, 256, SHAPE).astype("float64"))
     expected = evaluate(before, (pixels - 127.5) / 128)
-    got = evaluate(apply(FoldNormalise(), before), pixels)
+    got = evaluate(apply(FoldNormalise(*NORMALISATION), before), pixels)
     torch.testing.assert_close(got, expected, rtol=0, atol=4e-6)
 
 
@@ -65,4 +68,4 @@ REFUSED = {
 @pytest.mark.parametrize("network", REFUSED.values(), ids=REFUSED)
 def test_any_other_reader_of_the_image_is_refused(network: Network) -> None:
     with pytest.raises(ValueError, match="unpadded convolutions with a constant bias"):
-        apply(FoldNormalise(), module(network, SHAPE))
+        apply(FoldNormalise(*NORMALISATION), module(network, SHAPE))

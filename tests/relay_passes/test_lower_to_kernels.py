@@ -21,14 +21,16 @@ from tvm.relax.op import (
 )
 
 from lprnet.compiler.codegen import tvm_target
-from lprnet.compiler.targets import AVX2, AVX512, AVX512_VNNI, Isa, find_target
+from lprnet.compiler.targets import find_target
 from relay_passes.insert_quantize import Grid, LayerScales
 from relay_passes.lower_to_kernels import LowerToKernels
 from relay_passes.lowering.layout import PackedTensor, pack_weight
 from relay_passes.pipeline import lower_graph, quantize_graph, reduce_graph
+from schedules.isa import AVX2, AVX512, AVX512_VNNI, Isa
 from schedules.workloads.match import match
 from tests import quantized_reference, relax_reference
 from tests.relax_networks import (
+    NORMALISATION,
     Damage,
     Emit,
     Network,
@@ -80,7 +82,7 @@ def test_a_lowered_lprnet_computes_the_same(means: tuple[float, ...] | None) -> 
     reduced = reduce_graph(miniature(np.random.default_rng(0), damage, means))
     pixels = some_pixels(24, 94)
     expected = relax_reference.evaluate(reduced, normalised(pixels)).numpy()[0]
-    got = run(lower_graph(reduced, AVX2), pixels)
+    got = run(lower_graph(reduced, AVX2, *NORMALISATION), pixels)
     assert got.shape[:2] == (1, 18)
     np.testing.assert_allclose(got[0, :, :10].T, expected, rtol=0, atol=2e-6 * abs(expected).max())
     assert not got[0, :, 10:].any(), "filling channels must be zero"
@@ -95,7 +97,7 @@ def shape(expression: relax.Expr) -> tuple[int, ...]:
 
 
 def lowered_network(network: Network, isa: Isa = AVX2) -> tvm.IRModule:
-    return apply(LowerToKernels(isa), module(network, SHAPE))
+    return apply(LowerToKernels(isa, *NORMALISATION), module(network, SHAPE))
 
 
 def test_padding_slices_and_concatenation_are_places_not_kernels() -> None:
@@ -249,11 +251,11 @@ def test_a_lowered_integer_network_computes_the_integers(isa: Isa, levels: int) 
         LayerScales(layers[2][1], steps[2], levels),
         LayerScales(layers[3][1], None),
     ]
-    quantized = quantize_graph(module(network, SHAPE), scales)
+    quantized = quantize_graph(module(network, SHAPE), scales, *NORMALISATION)
     pixels = some_pixels(*SHAPE[2:])
     image = pixels.transpose(2, 0, 1)[None].astype("float64")
     expected = quantized_reference.evaluate(quantized, image)[0]
-    lowered = lower_graph(quantized, isa)
+    lowered = lower_graph(quantized, isa, *NORMALISATION)
     got = run(lowered, pixels)[0, :, :10].T
     assert abs(expected).max() > 0.1
     np.testing.assert_allclose(got, expected, rtol=0, atol=1e-6 * abs(expected).max())
@@ -282,10 +284,10 @@ def test_grids_of_their_own_and_a_norm_of_integers(isa: Isa) -> None:
         LayerScales(layers[1][1], 0.008, 255, Grid(0.007)),
         None,
     ]
-    quantized = quantize_graph(shared_module(network, SHAPE), scales)
+    quantized = quantize_graph(shared_module(network, SHAPE), scales, *NORMALISATION)
     pixels = some_pixels(*SHAPE[2:])
     expected = quantized_reference.evaluate(quantized, normalised(pixels).numpy())[0]
-    lowered = lower_graph(quantized, isa)
+    lowered = lower_graph(quantized, isa, *NORMALISATION)
     got = run(lowered, pixels)[0, :, :10].T
     assert abs(expected).max() > 0.1
     np.testing.assert_allclose(got, expected, rtol=0, atol=1e-6 * abs(expected).max())

@@ -11,8 +11,9 @@ from lprnet.compiler.complexity import count_macs, count_parameters
 from lprnet.compiler.frontend import to_relax
 from lprnet.model.checkpoint import load_model
 from lprnet.model.lprnet import LPRNet, calibrate_context_means
+from lprnet.model.preprocessing import normalise
 from lprnet.model.subnormals import subnormals_as_zero
-from lprnet.runtime.image_io import list_images, normalise, read_image
+from lprnet.runtime.image_io import list_images, read_image
 from relay_passes.pipeline import reduce_graph
 from tests.conftest import RealData
 from tests.relax_networks import Damage, miniature

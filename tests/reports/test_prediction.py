@@ -9,12 +9,13 @@ import pytest
 import tvm
 
 from lprnet.compiler.codegen import generate, tvm_target
-from lprnet.compiler.targets import AVX2, AVX512, AVX512_VNNI, Isa, find_target
+from lprnet.compiler.targets import find_target
 from lprnet.measure.peak_throughput import STEPS, fma_loop
 from lprnet.reports.prediction.block_counts import Block, count_blocks
 from lprnet.reports.prediction.llvm_mca import Operands, find_mca, peak, products, time_blocks
 from lprnet.reports.prediction.render import markdown
 from lprnet.reports.prediction.results import Estimate, KernelEstimate, Loop, Prediction
+from schedules.isa import AVX2, AVX512, AVX512_VNNI, Isa
 from tests.conftest import PROJECT
 
 needs_mca = pytest.mark.skipif(

@@ -8,10 +8,11 @@ import torch
 from numpy.typing import NDArray
 
 from lprnet.model.checkpoint import load_model
+from lprnet.model.preprocessing import normalise
 from lprnet.model.subnormals import subnormals_as_zero
 from lprnet.runtime.alphabet import BLANK, INDEX
 from lprnet.runtime.decode import Plate, beam_search, decode, greedy, prefer_plates
-from lprnet.runtime.image_io import label_of, list_images, normalise, read_image
+from lprnet.runtime.image_io import label_of, list_images, read_image
 from tests.conftest import RealData
 
 Logits = NDArray[np.float32]

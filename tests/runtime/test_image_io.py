@@ -11,20 +11,13 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from PIL import Image as PillowImage
 
-from lprnet.model import lprnet as model
+from lprnet.model.architecture import LPRNET_CHINA
 from lprnet.runtime import image_io as images
 from lprnet.runtime.alphabet import Alphabet
 from lprnet.runtime.files_left_out import report_files_left_out
 from lprnet.runtime.image_format import ImageFormat
 from lprnet.runtime.image_header import still_picture
-from lprnet.runtime.image_io import (
-    as_pixels,
-    label_of,
-    list_images,
-    normalise,
-    read_image,
-    resize,
-)
+from lprnet.runtime.image_io import as_pixels, label_of, list_images, read_image, resize
 from lprnet.support.errors import UserError
 from tests.conftest import RealData
 from tests.runtime.image_files import Image, bmp, chunk, encode, oriented, picture, png
@@ -291,21 +284,8 @@ def test_resize_wants_bgr_bytes() -> None:
             resize(image)  # type: ignore[arg-type]
 
 
-def test_normalise_is_the_reference_arithmetic() -> None:
-    batch = np.stack([picture(), 255 - picture()])
-    result = normalise(batch)
-    assert result.shape == (2, 3, 24, 94)
-    assert result.dtype == np.float32
-    assert result.flags.c_contiguous
-    for one, expected in zip(result, batch, strict=True):
-        image = expected.astype("float32")
-        image -= 127.5
-        image *= 0.0078125
-        np.testing.assert_array_equal(one, np.transpose(image, (2, 0, 1)))
-
-
 def test_the_size_is_the_models() -> None:
-    assert (images.HEIGHT, images.WIDTH) == (model.HEIGHT, model.WIDTH)
+    assert (LPRNET_CHINA.height, LPRNET_CHINA.width) == (images.HEIGHT, images.WIDTH)
 
 
 def test_list_images(tmp_path: Path) -> None:

@@ -152,7 +152,7 @@ def test_normalise_is_exact_for_every_pixel_value(
     target: Target, shape: tuple[int, int, int]
 ) -> None:
     pixels = np.resize(np.arange(256, dtype="uint8"), shape)
-    got = run(Normalise(*shape), target, pixels)
+    got = run(Normalise(*shape, 127.5, 1 / 128), target, pixels)
     np.testing.assert_array_equal(got, (pixels.astype("float64") - 127.5) / 128)
 
 

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from lprnet.compiler.targets import Dot4, Target
+from lprnet.compiler.targets import Target
+from schedules.isa import Dot4
 from schedules.workloads.float import MaxPool
 from schedules.workloads.integer import (
     DequantizedAveragePool,

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lprnet.compiler.targets import AVX2, AVX512, AVX512_VNNI, Isa
+from schedules.isa import AVX2, AVX512, AVX512_VNNI, Isa
 from schedules.register_tiles import (
     Step,
     Tile,

@@ -94,6 +94,13 @@ def test_import_is_light() -> None:
     assert result.stdout == b"set()\n"
 
 
+def test_decode_is_an_attribute() -> None:
+    import lprnet
+    import lprnet.runtime.decode
+
+    assert lprnet.decode is lprnet.runtime.decode
+
+
 def test_unknown_attribute() -> None:
     import lprnet
 

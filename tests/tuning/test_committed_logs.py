@@ -4,15 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from lprnet.build import prepare
-from lprnet.compiler.frontend import to_relax
+from lprnet.compiler.lower import lower
 from lprnet.compiler.targets import find_target
+from lprnet.compression.variants import prepare
 from lprnet.tuning import LOGS
 from lprnet.tuning.log.database import TRIALS, open_log
 from lprnet.tuning.log.trials import read_trials
 from lprnet.tuning.space.tasks import find_tasks, kernel_name
 from lprnet.weights import DEFAULT_CHECKPOINT
-from relay_passes.pipeline import lower_graph, quantize_graph, reduce_graph
 
 VARIANTS: dict[str, tuple[str | None, str | None, int]] = {
     "fp32": (None, None, 2000),
@@ -33,8 +32,7 @@ def test_a_fresh_clone_finds_a_record_for_every_kernel(directory: Path) -> None:
     assert len({(trial.kernel, trial.candidate) for trial in trials}) == len(trials)
     isa = find_target(directory.parent.name).isa
     network, *_ = prepare(DEFAULT_CHECKPOINT, None, quantized, pruned)
-    graph = quantize_graph(reduce_graph(to_relax(network.model)), network.scales)
-    tasks = find_tasks(lower_graph(graph, isa))
+    tasks = find_tasks(lower(network, isa))
     known = {trial.kernel for trial in trials}
     for task in tasks:
         assert kernel_name(task.workload) in known

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lprnet.compiler.compile import Source
 from lprnet.measure.timing import on_one_core
 from lprnet.runtime.artifact import manifest_path
 from lprnet.tuning import fastest_build
@@ -38,12 +39,17 @@ def test_manual_unless_another_is_clearly_faster(
 
 def test_the_fastest_program_gets_the_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def compile_network(*arguments: Any) -> SimpleNamespace:
-        *_, artifact, origin, _ = arguments
+        *_, artifact, origin = arguments
         artifact.write_text(origin)
         manifest_path(artifact).write_text(f"of {origin}")
         return SimpleNamespace(artifact=artifact, manifest=origin, compiled=(origin,))
 
+    def scheduler(origin: str, variant: str, _logs: Path) -> str:
+        assert variant == "fp32"
+        return origin
+
     monkeypatch.setattr(fastest_build, "compile_network", compile_network)
+    monkeypatch.setattr(fastest_build, "scheduler", scheduler)
     monkeypatch.setattr(fastest_build, "Recognizer", lambda _: SimpleNamespace(logits=len))
     monkeypatch.setattr(
         fastest_build,
@@ -51,7 +57,8 @@ def test_the_fastest_program_gets_the_name(tmp_path: Path, monkeypatch: pytest.M
         lambda calls, *_: {o: np.array([len(o)]) for o in calls},
     )
     artifact = tmp_path / "new" / "plates.so"
-    built = fastest_build.compile_fastest(None, (), None, IMAGES, artifact)  # type: ignore[arg-type]
+    network: Any = SimpleNamespace(variant="fp32")
+    built = fastest_build.compile_fastest(network, (), Source(artifact, ()), IMAGES, artifact)
     assert vars(built) == {"artifact": artifact, "manifest": "auto", "compiled": ("auto",)}
     assert artifact.read_text() == "auto"
     assert manifest_path(artifact).read_text() == "of auto"

@@ -2,11 +2,11 @@
 
 import pytest
 
-from lprnet.compiler.targets import AVX2
 from lprnet.tuning.log.trials import Trial
 from lprnet.tuning.report import convergence
 from lprnet.tuning.space.algorithms import Winograd
 from lprnet.tuning.space.tasks import Task, shared_tasks
+from schedules.isa import AVX2
 from schedules.workloads.float import AveragePool, Conv2d
 
 CONV = Conv2d(6, 10, 8, 3, 1, 16, 16)

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from lprnet.compression.quantize.scale_search import UNSEEN
+from lprnet.model.quantized import UNSEEN
 
 LEVELS = 127
 PAIR_LIMIT = (2**15 - 1) // 255

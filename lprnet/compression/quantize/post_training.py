@@ -28,7 +28,7 @@ from lprnet.compression.least_squares import Gram, as_solution, gram, ridge
 from lprnet.compression.quantize.equalization import equalize
 from lprnet.compression.quantize.gptq import round_weights, to_levels
 from lprnet.compression.quantize.int16_pairs import PairRounding, pair_scales
-from lprnet.compression.quantize.scale_search import UNSEEN, activation_scale, weight_scales
+from lprnet.compression.quantize.scale_search import activation_scale, weight_scales
 from lprnet.compression.quantize.zero_rounded_channels import audible_channels, cut, silence
 from lprnet.model.conv_graph import CONTAINER, LAYERS, Layer, weight_and_bias
 from lprnet.model.lprnet import LPRNet
@@ -36,6 +36,7 @@ from lprnet.model.quantized import (
     IMAGE_SCALE,
     IMAGE_ZERO_POINT,
     LARGEST_BIAS,
+    UNSEEN,
     Quantization,
     QuantizedLayer,
     QuantizedWeight,

@@ -8,12 +8,12 @@ arXiv:2106.08295, section 3.1.
 import torch
 from torch import Tensor
 
+from lprnet.model.quantized import UNSEEN
+
 FRACTIONS = torch.linspace(0.5, 1.0, 26)
 """Of the largest magnitude, tried as the end of the range."""
 SAMPLES = 2**18
 """Activations are judged on this many of their values, evenly spaced."""
-UNSEEN = 1.0
-"""The scale of values that are all zero: any would do, and none may be zero."""
 
 
 def activation_scale(values: Tensor, levels: int) -> float:

@@ -18,17 +18,17 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from lprnet.compiler.frontend import to_onnx, to_relax
+from lprnet.compiler.lower import reduce
 from lprnet.compiler.relax_to_onnx import quantized_to_onnx, reduced_to_onnx
-from lprnet.compiler.targets import Isa
 from lprnet.compression.calibration import calibrate
 from lprnet.compression.variants import static_network
 from lprnet.model.checkpoint import load_model
 from lprnet.model.lprnet import LPRNet
+from lprnet.model.onnx_export import to_onnx
+from lprnet.model.preprocessing import normalise
 from lprnet.reports.benchmark.engines import GRAPHS, Entry
-from lprnet.runtime.image_io import normalise
 from lprnet.support.errors import UserError
-from relay_passes.pipeline import reduce_graph
+from schedules.isa import Isa
 
 PERCENTILE = 99.99
 BACKBONE_OPERATORS = ["Conv", "MaxPool", "Relu"]
@@ -56,7 +56,7 @@ def baselines(checkpoint: Path, images: NDArray[np.uint8], isa: Isa, folder: Pat
     files = {graph: folder / f"{graph}.onnx" for graph in GRAPHS}
     to_onnx(model, files["original"], batch=None)
     calibrated = calibrate(model, images)
-    reduced_to_onnx(reduce_graph(to_relax(calibrated)), files["reduced"])
+    reduced_to_onnx(reduce(calibrated), files["reduced"])
 
     found = []
     for graph in ("original", "reduced"):

@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lprnet.runtime.image_io import HEIGHT, WIDTH, normalise
+from lprnet.model.preprocessing import normalise
+from lprnet.runtime.image_io import HEIGHT, WIDTH
 
 Infer = Callable[[], NDArray[np.float32]]
 """Computes the logits `(N, 68, 18)` float32 of the images it was made for; this call is timed."""

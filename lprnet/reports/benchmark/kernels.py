@@ -4,29 +4,28 @@ import numpy as np
 import tvm
 
 from lprnet.compiler.codegen import tvm_target
-from lprnet.compiler.frontend import to_relax
+from lprnet.compiler.lower import lower
+from lprnet.compiler.network import CompilerInput
 from lprnet.compiler.targets import Target
-from lprnet.compression.variants import Network
 from lprnet.measure.peak_throughput import fma_loop, operations
 from lprnet.measure.timing import interleaved_timings
 from lprnet.reports.benchmark.results import Kernel, Kernels
 from lprnet.reports.benchmark.variants import Missing
 from lprnet.support.errors import UserError
 from lprnet.tuning import LOGS, log_folder
+from lprnet.tuning.apply import apply
 from lprnet.tuning.log.database import open_log
 from lprnet.tuning.measurement.compare_kernels import time_interleaved
 from lprnet.tuning.space.tasks import find_tasks
-from relay_passes.pipeline import lower_graph, reduce_graph
-from schedules.apply import apply
 
 CACHED_BYTES = 256 * 1024
 """A source and a destination of this size fit the L2 cache of any Xeon."""
 COPIES = 2000
 
 
-def time_kernels(network: Network, target: Target) -> tuple[Kernels, list[Missing]]:
+def time_kernels(network: CompilerInput, target: Target) -> tuple[Kernels, list[Missing]]:
     """Minima of interleaved rounds on one core; without `auto` if `network` has no tuning log."""
-    lowered = lower_graph(reduce_graph(to_relax(network.model)), target.isa)
+    lowered = lower(network, target.isa)
     scheduled = {origin: apply(lowered, target.isa, origin)[0] for origin in ("none", "manual")}
     missing = []
     try:

@@ -10,9 +10,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from lprnet.build import prepare
 from lprnet.compiler.targets import find_target
 from lprnet.compression.calibration import calibration_files, read_images
+from lprnet.compression.variants import prepare
 from lprnet.measure.timing import Accuracy, record
 from lprnet.reports.benchmark.baselines import OURS, baselines
 from lprnet.reports.benchmark.costs import installed_bytes, repeatability

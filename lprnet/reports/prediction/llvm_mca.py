@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
-from lprnet.compiler.targets import Dot4, Isa
 from lprnet.reports.prediction.block_counts import Block
 from lprnet.support.errors import UserError
+from schedules.isa import Dot4, Isa
 
 ITERATIONS = 100
 LIMIT_THRESHOLD = 0.9

@@ -14,10 +14,10 @@ import numpy as np
 import tvm
 from tqdm import tqdm
 
-from lprnet.build import prepare
 from lprnet.compiler.codegen import generate, tvm_target
-from lprnet.compiler.frontend import to_relax
-from lprnet.compiler.targets import Target, cpu_flags, cpu_name, find_target
+from lprnet.compiler.lower import lower, weights_of
+from lprnet.compiler.targets import Target, find_target, require_cpu
+from lprnet.compression.variants import prepare
 from lprnet.measure.peak_throughput import RESERVED_REGISTERS, STEPS, fma_loop
 from lprnet.measure.timing import on_one_core
 from lprnet.reports.prediction.block_counts import Block, count_blocks
@@ -36,10 +36,9 @@ from lprnet.reports.prediction.results import (
     Loop,
     Prediction,
 )
-from lprnet.support.errors import UserError
+from lprnet.runtime.cpu import cpu_name
 from lprnet.tuning.measurement.kernel_timing import ENTRY, random_inputs
 from relay_passes.dataflow import Dataflow, is_call
-from relay_passes.pipeline import lower_graph, quantize_graph, reduce_graph
 from schedules.apply import apply
 
 CORES = {
@@ -76,12 +75,7 @@ def predict(checkpoint: Path, calibration: Path | None) -> Prediction:
     """
     mca = mca_version()
     targets = [find_target(name) for name in dict.fromkeys(name for name, _ in CORES.values())]
-    missing = sorted(set(targets[-1].flags) - cpu_flags())
-    if missing:
-        raise UserError(
-            f"This CPU lacks {', '.join(missing)}, and how often loops run is counted by running "
-            "them; predict on a machine that has them."
-        )
+    require_cpu(targets[-1], "loops are counted by running them, so predict on a machine that can")
     estimates = []
     with on_one_core():
         for quantized, operands in ((None, Operands.FLOAT32), ("static", Operands.INT8)):
@@ -113,8 +107,9 @@ def _compile(
 ) -> tuple[str, list[_TimedKernel]]:
     """A variant's name and its kernels, each compiled alone, counted and timed."""
     network, *_ = prepare(checkpoint, calibration, quantized)
-    graph = quantize_graph(reduce_graph(to_relax(network.model)), network.scales)
-    module, reports = apply(lower_graph(graph, target.isa), target.isa)
+    with weights_of(checkpoint):
+        lowered = lower(network, target.isa)
+    module, reports = apply(lowered, target.isa)
     calls: dict[str, int] = {}
     for value in Dataflow(module["main"]).values.values():
         if is_call(value, "call_tir"):

@@ -10,26 +10,24 @@ import tvm
 from numpy.typing import NDArray
 from tvm.s_tir import meta_schedule as ms
 
-from lprnet.build import prepare
 from lprnet.compiler.codegen import tvm_target
 from lprnet.compiler.compile import Source, compile_network
-from lprnet.compiler.frontend import to_relax
-from lprnet.compiler.targets import Target, cpu_flags, find_target
-from lprnet.compression.variants import Network
+from lprnet.compiler.lower import lower, weights_of
+from lprnet.compiler.network import CompilerInput
+from lprnet.compiler.targets import Target, find_target, require_cpu
+from lprnet.compression.variants import prepare
 from lprnet.measure.peak_throughput import dot2_loop, dot4_loop, fma_loop, operations
 from lprnet.measure.timing import Record, interleaved_timings, on_one_core, record
 from lprnet.model.subnormals import subnormals_as_zero
 from lprnet.runtime.recognizer import Recognizer
-from lprnet.support.errors import UserError
 from lprnet.tuning import LOGS, log_folder
+from lprnet.tuning.apply import ORIGINS, apply, scheduler
 from lprnet.tuning.fastest_build import compile_fastest
 from lprnet.tuning.log.database import open_log
 from lprnet.tuning.measurement.compare_kernels import MIN_SPEEDUP, Candidates, time_interleaved
 from lprnet.tuning.space.algorithms import Tunable
 from lprnet.tuning.space.describe_trace import ConvDecisions, decisions_of
 from lprnet.tuning.space.tasks import Task, find_tasks
-from relay_passes.pipeline import lower_graph, quantize_graph, reduce_graph
-from schedules.apply import ORIGINS, apply
 from schedules.workloads.float import Conv2d
 from schedules.workloads.integer import QuantizedConv2d
 
@@ -109,18 +107,13 @@ def compare_schedules(request: ComparisonOptions) -> Comparison:
     Raises `UserError` for every user error.
     """
     target = find_target(request.target)
-    missing = sorted(set(target.flags) - cpu_flags())
-    if missing:
-        raise UserError(
-            f"This CPU lacks {', '.join(missing)} and cannot time {target.name} code; compare on "
-            "a machine that has them."
-        )
+    require_cpu(target, "compare schedules on a machine that can")
     network, images, _ = prepare(
         request.checkpoint, request.calibration, request.quantized, request.pruned
     )
     log = open_log(log_folder(request.logs, target.name, network.variant))
-    quantized = quantize_graph(reduce_graph(to_relax(network.model)), network.scales)
-    lowered = lower_graph(quantized, target.isa)
+    with weights_of(request.checkpoint):
+        lowered = lower(network, target.isa)
     tasks = find_tasks(lowered)
     applied = {name: apply(lowered, target.isa, name, log) for name in TIMED}
     by_hand = {report.kernel: report.tile for report in applied["manual"][1]}
@@ -203,7 +196,7 @@ def kernel_times(
 
 
 def _time_builds(
-    network: Network, request: ComparisonOptions, target: Target, images: NDArray[np.uint8]
+    network: CompilerInput, request: ComparisonOptions, target: Target, images: NDArray[np.uint8]
 ) -> dict[str, NDArray[np.float64]]:
     """Milliseconds a plate of the four builds, interleaved, by origin."""
     with tempfile.TemporaryDirectory() as folder:
@@ -214,7 +207,7 @@ def _time_builds(
             if origin == "hybrid":
                 compile_fastest(*what, artifact, request.logs)
             else:
-                compile_network(*what, artifact, origin, request.logs)
+                compile_network(*what, artifact, scheduler(origin, network.variant, request.logs))
             readers[origin] = Recognizer(artifact)
         with on_one_core():
             return interleaved_timings(

@@ -7,8 +7,7 @@ import numpy as np
 import tvm
 
 from lprnet.compiler.codegen import generate, tvm_target
-from lprnet.compiler.targets import Target, cpu_flags
-from lprnet.support.errors import UserError
+from lprnet.compiler.targets import Target, require_cpu
 from lprnet.tuning.measurement.kernel_timing import ENTRY, check, random_inputs, run_kernel
 from lprnet.tuning.measurement.worker_pool import Failure, WorkerPool
 
@@ -55,12 +54,7 @@ def faster_kernels(
 
     Raises `UserError` if this CPU cannot run `target`'s code.
     """
-    missing = sorted(set(target.flags) - cpu_flags())
-    if missing:
-        raise UserError(
-            f"A hybrid build for {target.name} measures its kernels and this CPU lacks "
-            f"{', '.join(missing)}; build with --schedule manual or auto."
-        )
+    require_cpu(target, "a hybrid build measures it, so build with --schedule manual or auto")
     comparisons = [
         {"manual": tvm.IRModule({ENTRY: manual[name]}), "auto": tvm.IRModule({ENTRY: auto[name]})}
         for name in kernels

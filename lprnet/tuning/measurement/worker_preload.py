@@ -6,12 +6,11 @@ worker needs, so torch is hidden meanwhile.
 
 import sys
 
-import lprnet.tuning  # noqa: F401  before TVM, see there
-
 sys.modules["torch"] = None  # type: ignore[assignment]
-import tvm.s_tir.tensor_intrin  # noqa: E402, F401
-
 import lprnet.compiler.codegen  # noqa: E402, F401
 import schedules.dot4_intrinsics  # noqa: E402, F401
+from lprnet.tuning.measurement.intrinsics import import_x86_intrinsics  # noqa: E402
+
+import_x86_intrinsics()
 
 del sys.modules["torch"]

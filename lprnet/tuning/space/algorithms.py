@@ -6,7 +6,7 @@ from typing import ClassVar
 import tvm_ffi
 from tvm import tirx
 
-from lprnet.compiler.targets import Isa
+from schedules.isa import Isa
 from schedules.register_tiles import Tile
 from schedules.winograd.cook_toom import MOST_OUTPUTS
 from schedules.winograd.f32 import winograd_conv2d

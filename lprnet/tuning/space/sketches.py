@@ -18,9 +18,9 @@ from typing import TypeGuard
 from tvm import s_tir
 from tvm.s_tir import meta_schedule as ms
 
-from lprnet.compiler.targets import Isa
 from lprnet.tuning.space.algorithms import Direct, Tunable, Winograd
 from schedules.dot4_intrinsics import dot4
+from schedules.isa import Isa
 from schedules.pools import keep_maxima_in_registers, pool_lanes
 from schedules.register_tiles import divisors
 from schedules.winograd.f32 import schedule_winograd

@@ -7,10 +7,10 @@ import tvm
 import tvm_ffi
 from tvm import relax, tirx
 
-from lprnet.compiler.targets import Isa
 from lprnet.tuning.space.algorithms import Tunable, algorithms_of, canonical
 from lprnet.tuning.space.sketches import is_tunable
 from relay_passes.dataflow import Dataflow, is_call
+from schedules.isa import Isa
 from schedules.workloads.match import match
 
 

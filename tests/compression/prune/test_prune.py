@@ -24,7 +24,7 @@ from lprnet.compression.prune.prune import (
 from lprnet.model.checkpoint import load_model
 from lprnet.model.conv_graph import CONTAINER, LAYERS, NAMES, convolution
 from lprnet.model.lprnet import LPRNet
-from lprnet.runtime.image_io import normalise
+from lprnet.model.preprocessing import normalise
 from lprnet.support.errors import UserError
 from tests.conftest import RealData
 

@@ -19,8 +19,8 @@ from lprnet.compression.variants import quantized_network
 from lprnet.model.checkpoint import load_model
 from lprnet.model.conv_graph import LAYERS, convolution
 from lprnet.model.lprnet import CONTEXT_POOLS, LPRNet, calibrate_context_means
+from lprnet.model.preprocessing import normalise
 from lprnet.model.quantized import Quantization
-from lprnet.runtime.image_io import normalise
 from lprnet.support.errors import UserError
 from tests.conftest import RealData
 

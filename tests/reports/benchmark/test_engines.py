@@ -7,11 +7,11 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from lprnet.compiler.frontend import to_onnx
 from lprnet.compression.calibration import calibrate
 from lprnet.compression.variants import static_network
 from lprnet.model.checkpoint import load_model, save_model
 from lprnet.model.lprnet import LPRNet
+from lprnet.model.onnx_export import to_onnx
 from lprnet.reports.benchmark import engines
 from lprnet.reports.benchmark.baselines import quantized_baselines
 from lprnet.reports.benchmark.costs import (

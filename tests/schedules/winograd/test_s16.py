@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from lprnet.compiler.targets import Dot4, Target
+from lprnet.compiler.targets import Target
 from schedules.apply import conv2d_tile, schedule
+from schedules.isa import Dot4
 from schedules.winograd.cook_toom_integer import integer_filter
 from schedules.winograd.s16 import integer_winograd_conv2d
 from schedules.winograd.s16_tiles import (

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lprnet.compiler.targets import AVX2, AVX512, AVX512_VNNI, Isa
 from schedules.apply import conv2d_tile
+from schedules.isa import AVX2, AVX512, AVX512_VNNI, Isa
 from schedules.winograd.s16_tiles import (
     OUTPUTS,
     IntegerWinogradTile,

@@ -60,7 +60,7 @@ workloads: st.SearchStrategy[Workload] = st.one_of(
         *(st.integers(2, 9), st.integers(2, 9), extents, pairs, pairs),
         st.floats(1e-6, 1e3),
     ).filter(told_by_shapes),
-    st.builds(Normalise, extents, extents, extents),
+    st.builds(Normalise, extents, extents, extents, st.floats(-1e3, 1e3), st.floats(1e-6, 1e3)),
     st.builds(GroupChannels, extents, extents, extents),
     st.builds(LookUp, extents, extents, extents),
     st.builds(

@@ -3,12 +3,12 @@
 import pytest
 from tvm import s_tir
 
-from lprnet.compiler.targets import AVX2
 from lprnet.tuning.space.algorithms import Winograd
 from lprnet.tuning.space.describe_trace import ConvDecisions, decisions_of
 from lprnet.tuning.space.sketches import sketches
 from lprnet.tuning.space.tasks import single
 from schedules.dot4_intrinsics import GROUP
+from schedules.isa import AVX2
 from schedules.register_tiles import Tile
 from schedules.workloads.float import AveragePool, Conv2d, MaxPool
 from schedules.workloads.integer import DequantizedAveragePool, QuantizedConv2d

@@ -13,13 +13,15 @@ from numpy.typing import NDArray
 from torch.nn import functional as F
 from tvm import s_tir
 
-import lprnet.tuning  # noqa: F401  before MetaSchedule is
 from lprnet.compiler.codegen import generate, tvm_target
-from lprnet.compiler.targets import TARGETS, Isa, Target, cpu_flags
+from lprnet.compiler.targets import TARGETS, Target
+from lprnet.runtime.cpu import cpu_flags
+from lprnet.tuning.measurement.intrinsics import import_x86_intrinsics
 from lprnet.tuning.measurement.kernel_timing import check, random_inputs, run_kernel
 from lprnet.tuning.space.algorithms import Tunable, Winograd, reference_of
 from lprnet.tuning.space.sketches import is_tunable, sketches, space_generator
 from lprnet.tuning.space.tasks import kernel_module
+from schedules.isa import Isa
 from schedules.workloads.float import AveragePool, Conv2d, MaxPool, Normalise
 from schedules.workloads.integer import DequantizedAveragePool, QuantizedConv2d
 
@@ -152,7 +154,7 @@ def test_accumulators_never_outnumber_the_registers() -> None:
 
 
 def test_what_is_not_worth_tuning() -> None:
-    assert not is_tunable(Normalise(24, 94, 3))
+    assert not is_tunable(Normalise(24, 94, 3, 127.5, 1 / 128))
 
 
 def test_metaschedule_takes_the_space() -> None:
@@ -160,6 +162,7 @@ def test_metaschedule_takes_the_space() -> None:
 
     isa = TARGETS[0].isa
     workload = Conv2d(4, 6, 8, 3, 1, 16, 16)
+    import_x86_intrinsics()
     context = ms.TuneContext(
         kernel_module(workload),
         target=tvm_target(TARGETS[0]),

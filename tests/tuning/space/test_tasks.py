@@ -5,7 +5,6 @@ from dataclasses import replace
 import pytest
 import tvm_ffi
 
-from lprnet.compiler.targets import AVX2, AVX512
 from lprnet.tuning.space.algorithms import (
     Tunable,
     Winograd,
@@ -21,6 +20,7 @@ from lprnet.tuning.space.tasks import (
     shared_tasks,
     with_algorithms,
 )
+from schedules.isa import AVX2, AVX512
 from schedules.workloads.float import AveragePool, Conv2d, MaxPool
 from schedules.workloads.integer import DequantizedAveragePool, QuantizedConv2d
 

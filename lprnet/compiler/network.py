@@ -1,0 +1,48 @@
+"""What the compiler is given: a torch model, the scales of its integers, what it must compute."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from lprnet.model.lprnet import LPRNet
+from lprnet.model.preprocessing import normalise
+from lprnet.runtime.decode import Logits
+from relay_passes.insert_quantize import LayerScales
+
+
+@dataclass(frozen=True)
+class LayerSummary:
+    """What quantization made of one convolution, for a reader."""
+
+    layer: str
+    weight_scales: tuple[float, float] | None
+    """The smallest and the largest of its output channels; None is float32."""
+    activation_scale: float | None
+    """Of what it emits, zero point 0; None is float32."""
+    sqnr: float | None
+    """Signal to quantization noise of what it emits, dB; None where only weights are rounded."""
+
+
+@dataclass(frozen=True)
+class CompilerInput:
+    """One variant of the network, ready to be compiled."""
+
+    variant: str
+    model: LPRNet
+    """What is exported; of a quantized network the weights lie on their integer grids."""
+    scales: tuple[LayerScales | None, ...]
+    """Of its convolutions in order, none for a float network (`relay_passes/pipeline.py`)."""
+    expected: Logits
+    """What the artifact must compute, by torch."""
+    layers: tuple[LayerSummary, ...] = ()
+    """Of a quantized network, one a convolution."""
+
+
+def torch_logits(model: LPRNet, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """`(N, 24, 94, 3)` uint8 BGR to `(N, 68, 18)` float32, by torch."""
+    model.eval()
+    with torch.inference_mode():
+        logits: NDArray[np.float32] = model(torch.from_numpy(normalise(images))).numpy()
+    return logits

@@ -1,0 +1,37 @@
+"""How many channels structured pruning keeps where the user does not search for widths.
+
+`lprnet/weights/structured_widths.json` lists them by architecture: the output channels of every
+convolution before pruning, then for `float32` and `int8` arithmetic how many stay.
+
+Those of the public checkpoint's architecture are what `width_search.py` picks for that checkpoint
+at a budget of 28 million multiply-accumulates, without labels: the cheapest cuts to multiples of 8,
+by the squared change of the logits of 32 calibration images per work saved. For float32, whole
+vectors were counted; for int8 the work without padding, as whole vectors made static int8 no
+faster. Other checkpoints of that architecture get the same widths, their own channels chosen and
+refitted; `scripts/sweep.py` finds widths of their own.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from lprnet.model.conv_graph import NAMES, convolution
+from lprnet.model.lprnet import LPRNet
+from lprnet.support.errors import UserError
+from lprnet.weights import STRUCTURED_WIDTHS
+
+
+def preset_widths(model: LPRNet, checkpoint: Path, arithmetic: str) -> Mapping[str, int]:
+    """The channels that stay, by convolution, of `model` in `float32` or `int8` arithmetic.
+
+    Raises `UserError` naming `checkpoint`, where `model` is from, for an architecture without any.
+    """
+    channels = {name: convolution(model, name).out_channels for name in NAMES}
+    for entry in json.loads(STRUCTURED_WIDTHS.read_text(encoding="utf-8")):
+        if entry["channels"] == channels:
+            widths: dict[str, int] = entry[arithmetic]
+            return widths
+    raise UserError(
+        f"{checkpoint}: no widths are known for an LPRNet of its layers; search for some with "
+        "scripts/sweep.py, or build with --pruned=unstructured"
+    )

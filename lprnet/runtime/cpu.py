@@ -1,0 +1,38 @@
+"""What Linux says of the CPU that this process runs on."""
+
+import platform
+from pathlib import Path
+
+from lprnet.support.errors import UserError
+
+
+def cpu_flags(cpuinfo: Path = Path("/proc/cpuinfo")) -> frozenset[str]:
+    """The feature flags of this machine's first CPU, as Linux names them.
+
+    Raises `UserError` where they cannot be read.
+    """
+    try:
+        text = cpuinfo.read_text()
+    except OSError as error:
+        raise UserError(
+            f"{cpuinfo}: cannot read the CPU's features ({error.strerror}); artifacts are built "
+            "and run on x86-64 Linux."
+        ) from error
+    for line in text.splitlines():
+        if line.startswith("flags"):
+            return frozenset(line.partition(":")[2].split())
+    raise UserError(
+        f"{cpuinfo}: lists no x86 feature flags (this machine is {platform.machine()}); artifacts "
+        "are built and run on x86-64 Linux."
+    )
+
+
+def cpu_name(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
+    """The CPU's model name for records, or the architecture where Linux does not give one."""
+    try:
+        for line in cpuinfo.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.machine()
