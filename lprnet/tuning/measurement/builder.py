@@ -20,8 +20,8 @@ def build_kernel(module: str, target: str, artifact: str) -> str:
     """Compile `module` (TVM's JSON, one PrimFunc) for `target` (JSON) into `artifact`.
 
     Raises `ValueError` if the code would start threads through TVM's runtime, which artifacts do
-    not contain, and `RuntimeError` if the linker fails. Buffers between a kernel's loops come from TVM's runtime here and from the arena in
-    an artifact.
+    not contain, and `RuntimeError` if the linker fails. Buffers between a kernel's loops come from
+    TVM's runtime here and from the arena in an artifact.
     """
     code = generate(tvm.ir.load_json(module), tvm.ir.load_json(target))
     path = Path(artifact)
