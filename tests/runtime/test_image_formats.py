@@ -189,3 +189,37 @@ def test_damaged_webp_and_tiff() -> None:
     ):
         with pytest.raises(ValueError, match=message):
             still_picture(content)
+
+
+MODES = {
+    "JPEG": ["L", "RGB", "CMYK"],
+    "PNG": ["1", "L", "LA", "P", "RGB", "RGBA", "I;16"],
+    "BMP": ["1", "L", "P", "RGB", "RGBA"],
+}
+
+
+@pytest.mark.parametrize(("kind", "mode"), [(kind, mode) for kind in MODES for mode in MODES[kind]])
+def test_every_kind_of_pixel_equals_the_reference(kind: str, mode: str, tmp_path: Path) -> None:
+    deep = picture(channels=1)[:, :, 0].astype(np.uint16) * 257
+    image = PillowImage.fromarray(deep) if mode == "I;16" else rgb().convert(mode)
+    content = pillow(image, kind)
+    path = tmp_path / "x"
+    path.write_bytes(content)
+    np.testing.assert_array_equal(read_image(path), decode(content))
+
+
+@pytest.mark.parametrize(
+    "masks", [(0x7C00, 0x3E0, 0x1F), (0xF800, 0x7E0, 0x1F)], ids=["555", "565"]
+)
+def test_a_bmp_of_16_bits(masks: tuple[int, int, int], tmp_path: Path) -> None:
+    stored = np.random.default_rng(2).integers(0, 1 << 16, (24, 94), dtype=np.uint16)
+    head = struct.pack("<IiiHHIIiiII", 40, 94, -24, 1, 16, 3, 0, 0, 0, 0, 0)
+    pixels = struct.pack("<III", *masks) + stored.tobytes()
+    path = tmp_path / "x.bmp"
+    path.write_bytes(b"BM" + struct.pack("<IHHI", 66 + stored.nbytes, 0, 0, 66) + head + pixels)
+    shifts = [mask.bit_length() - 8 for mask in masks]
+    channels = [
+        (stored & mask) >> shift if shift > 0 else (stored & mask) << -shift
+        for mask, shift in zip(masks, shifts, strict=True)
+    ]
+    np.testing.assert_array_equal(read_image(path), np.stack(channels[::-1], axis=2))

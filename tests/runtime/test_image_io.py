@@ -229,6 +229,9 @@ def test_wrong_paths(tmp_path: Path) -> None:
         read_image(tmp_path)
     with pytest.raises(UserError, match="File name too long"):
         read_image(tmp_path / ("x" * 300))
+    (tmp_path / "loop.jpg").symlink_to("loop.jpg")
+    with pytest.raises(UserError, match=r"loop\.jpg"):
+        read_image(tmp_path / "loop.jpg")
     os.mkfifo(tmp_path / "pipe.jpg")
     with pytest.raises(UserError, match="is not a file"):
         read_image(tmp_path / "pipe.jpg")
