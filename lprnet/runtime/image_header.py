@@ -32,7 +32,6 @@ UNREAD_BRANDS = {
     b"avis": "AVIF",
     b"heic": "HEIC",
     b"heix": "HEIC",
-    b"mif1": "HEIF",
 }
 """By the brand of an ISO base media file (ISO/IEC 14496-12), its bytes 8 to 12."""
 
@@ -61,6 +60,6 @@ def still_picture(content: bytes) -> Picture:
         if content.startswith(start):
             raise UnreadFormat(f"is a file of the format {name}")
     if content[4:8] == b"ftyp":
-        name = UNREAD_BRANDS.get(content[8:12], "MP4")
+        name = UNREAD_BRANDS.get(content[8:12], "HEIF or MP4")
         raise UnreadFormat(f"is a file of the format {name}")
     raise ValueError(f"is not a {FORMATS} image" if content else "is empty")

@@ -166,7 +166,7 @@ def test_kinds_that_are_not_read() -> None:
         (pillow(rgb(), "AVIF"), "is a file of the format AVIF"),
         (pillow(rgb(), "JPEG2000"), "is a file of the format JPEG 2000"),
         (pillow(rgb(), "PDF"), "is a file of the format PDF"),
-        (b"\0\0\0\x20ftypisom" + bytes(20), "is a file of the format MP4"),
+        (b"\0\0\0\x20ftypisom" + bytes(20), "is a file of the format HEIF or MP4"),
     ):
         with pytest.raises(ValueError, match=message):
             still_picture(content)
