@@ -11,23 +11,16 @@ everything between the loops of a kernel without a schedule, lie in the arena to
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import prod
 
 import numpy as np
 import tvm
 import tvm_ffi
-from tvm import relax, s_tir, tirx
+from tvm import relax, tirx
 from tvm.ir import PointerType, PrimType
 from tvm.s_tir import renew_defs
 
-from lprnet.compiler.memory_plan import (
-    ALIGNMENT,
-    Arena,
-    View,
-    is_constant_kernel,
-    plan_arena,
-    whole_lines,
-)
+from lprnet.compiler.kernel_scratch import expose_scratch, offsets
+from lprnet.compiler.memory_plan import ALIGNMENT, Arena, View, is_constant_kernel, plan_arena
 from relay_passes.dataflow import Dataflow, array, is_call, itemsize, shape
 from schedules.pools import IN_PLACE
 
@@ -77,11 +70,13 @@ class _Merge:
         self.name = name
         self.constants = weights
         self.graph = Dataflow(module["main"])
-        scratch = {
-            var: sum(map(_bytes, _scratch(module[value.args[0]])))
+        # A kernel called twice needs variables of its own in each place.
+        self.kernels = {
+            var: expose_scratch(renew_defs(module[value.args[0]]))
             for var, value in self.graph.values.items()
             if is_call(value, "call_tir")
         }
+        scratch = {var: offsets(kernel.tensors, 0)[-1] for var, kernel in self.kernels.items()}
         in_place = [
             var
             for var, value in self.graph.values.items()
@@ -92,9 +87,9 @@ class _Merge:
         self.count = tirx.Var("n", "int64")
         (self.pixels,) = self.graph.parameters
         self.images = tirx.Var("images", PointerType(PrimType("uint8")))
-        self.logits, self.arena, self.weights = (
+        self.logits, self.arena, self.weights, self.tiles = (
             tirx.Var(name, PointerType(PrimType("float32")))
-            for name in ("logits", "arena", "weights")
+            for name in ("logits", "arena", "weights", "tiles")
         )
         self.once: list[tirx.Stmt] = []
         self.per_image: list[tirx.Stmt] = []
@@ -115,7 +110,7 @@ class _Merge:
             tirx.SeqStmt(self.per_image),
         )
         pointer = tirx.call_extern(PointerType(PrimType("float32")), WEIGHTS_SYMBOL)
-        body = tirx.SeqStmt([tirx.Bind(self.weights, pointer), *self.once, images])
+        body = tirx.SeqStmt([tirx.Bind(self.weights, pointer), *self._tiles(), *self.once, images])
         parameters = [self.images, self.count, self.logits, self.arena]
         function = tirx.PrimFunc(parameters, body).with_attr(
             {
@@ -125,26 +120,40 @@ class _Merge:
                 "calling_conv": int(tvm.ir.CallingConv.DEVICE_KERNEL_LAUNCH),  # plain C
             }
         )
-        return Program(function, self.plan.size, shape(self.pixels), shape(self.graph.result))
+        tiles = max(offsets(kernel.tiles, 0)[-1] for kernel in self.kernels.values())
+        size = self.plan.size + tiles
+        return Program(function, size, shape(self.pixels), shape(self.graph.result))
+
+    def _tiles(self) -> list[tirx.Stmt]:
+        """Where all kernels keep their tiles: behind the plan, so that no other tensor lies there
+        and LLVM may move what reads and writes them.
+        """
+        if not any(kernel.tiles for kernel in self.kernels.values()):
+            return []
+        end = tirx.decl_buffer((self.plan.size // 4 + 1,), "float32", "end", data=self.arena)
+        first = tirx.address_of(end[self.plan.size // 4])
+        return [tirx.DeclBuffer(end, data=self.arena), tirx.Bind(self.tiles, first)]
 
     def _kernel(self, var: relax.Var, value: relax.Call) -> list[tirx.Stmt]:
         """The body of the kernel that `value` calls, on the views of its arguments."""
-        # A kernel called twice needs variables of its own in each place.
-        kernel = renew_defs(self.module[value.args[0]])
+        kernel = self.kernels[var]
         operands = [*value.args[1].fields, var]
         views, statements = {}, []
-        for parameter, operand in zip(kernel.params, operands, strict=True):
+        for parameter, operand in zip(kernel.function.params, operands, strict=True):
             buffer, data = self._buffer(parameter, operand)
             statements.append(tirx.DeclBuffer(buffer, data=data))
             views[parameter] = buffer
-        end = self.plan.scratch[var]
-        for scratch in _scratch(kernel):
-            place = end // scratch.dtype.itemsize
-            views[scratch] = self._declare(scratch, self.arena, place, None)
-            statements.append(tirx.DeclBuffer(views[scratch], data=self.arena))
-            end += _bytes(scratch)
-        body = _without_scratch(kernel)
-        body = tvm_ffi.structural_map(body, (tirx.Buffer, lambda b: views.get(b, b)))
+        for scratch, data, start in (
+            (kernel.tensors, self.arena, self.plan.scratch[var]),
+            (kernel.tiles, self.tiles, 0),
+        ):
+            for buffer, offset in zip(scratch, offsets(scratch, start), strict=False):
+                view = self._declare(buffer, data, offset // buffer.dtype.itemsize, None)
+                statements.append(tirx.DeclBuffer(view, data=data))
+                views[buffer] = view
+        body = tvm_ffi.structural_map(
+            kernel.function.body, (tirx.Buffer, lambda b: views.get(b, b))
+        )
         return [*statements, body]
 
     def _buffer(
@@ -206,39 +215,6 @@ class _Merge:
             if rows and columns
         ]
         return [tirx.DeclBuffer(buffer, data=data), *zeros]
-
-
-def _scratch(kernel: tirx.PrimFunc) -> list[tirx.Buffer]:
-    """The tensors that a kernel keeps for itself, registers and their like excepted."""
-    root = kernel.body
-    if not isinstance(root, s_tir.SBlockRealize):
-        return []
-    return [buffer for buffer in root.block.alloc_buffers if buffer.scope() == "global"]
-
-
-def _without_scratch(kernel: tirx.PrimFunc) -> tirx.Stmt:
-    """The body of `kernel`, which no longer allocates its `_scratch`."""
-    if not _scratch(kernel):
-        return kernel.body
-    root = kernel.body.block
-    kept = [buffer for buffer in root.alloc_buffers if buffer.scope() != "global"]
-    block = s_tir.SBlock(
-        root.iter_vars,
-        root.reads,
-        root.writes,
-        root.name_hint,
-        root.body,
-        root.init,
-        kept,
-        root.match_buffers,
-        root.annotations,
-    )
-    return s_tir.SBlockRealize(kernel.body.iter_values, kernel.body.predicate, block)
-
-
-def _bytes(buffer: tirx.Buffer) -> int:
-    """A buffer's size, rounded up to whole cache lines."""
-    return whole_lines(prod(int(extent) for extent in buffer.shape) * int(buffer.dtype.itemsize))
 
 
 def _zero(buffer: tirx.Buffer, rows: range, columns: range, channels: int) -> tirx.Stmt:
