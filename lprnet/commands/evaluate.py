@@ -33,7 +33,11 @@ def run(options: Namespace) -> None:
 
     from lprnet.measure.accuracy import evaluate
     from lprnet.runtime.files_left_out import report_files_left_out
+    from lprnet.support.file_names import printable, utf8_json
 
     result = evaluate(options.file, options.data, options.backend, grammar=options.grammar)
-    print(json.dumps(asdict(result), ensure_ascii=False) if options.json else result)
+    if options.json:
+        print(utf8_json(json.dumps(asdict(result), ensure_ascii=False)))
+    else:
+        print("\n".join(map(printable, str(result).splitlines())))
     report_files_left_out([str(options.data)])

@@ -76,6 +76,7 @@ def run(options: Namespace) -> None:
     from lprnet.reports.benchmark.results import read_report
     from lprnet.reports.benchmark.table import findings, terminal, update_pages
     from lprnet.reports.benchmark.variants import PROJECT
+    from lprnet.support.file_names import utf8_json
 
     if options.made:
         report = read_report(options.made)
@@ -102,7 +103,7 @@ def run(options: Namespace) -> None:
     if options.readme:
         update_pages(report, PROJECT)
     if options.json:
-        print(json.dumps(asdict(report), ensure_ascii=False))
+        print(utf8_json(json.dumps(asdict(report), ensure_ascii=False)))
         return
     print_tables(terminal(report))
     for sentence in findings(report):

@@ -12,6 +12,8 @@ from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 
+from lprnet.support.file_names import printable
+
 MOST_CHARACTERS = 100_000
 """A line that no table fills."""
 FEWEST_COLUMNS = 2
@@ -49,6 +51,7 @@ def rendered(table: Table, width: int | None) -> str:
         caption = _fit(table, limit, console, str(caption or ""))
     with console.capture() as captured:
         console.print(table)
+    title = title and printable(str(title))
     lines = (title, captured.get().rstrip("\n"), caption)
     return "\n".join(str(line) for line in lines if line)
 

@@ -67,6 +67,7 @@ def run(options: Namespace) -> None:
         return write_contact_sheet(options.contact_sheet, options.seed)
     from lprnet.model.checkpoint import load_model
     from lprnet.runtime.files_left_out import report_files_left_out
+    from lprnet.support.file_names import printable
     from lprnet.training.data import read_labelled
     from lprnet.training.plot import plot_run
     from lprnet.training.train import LOG, Recipe, train
@@ -81,6 +82,6 @@ def run(options: Namespace) -> None:
     )
     if options.plot:
         plot_run(options.output / LOG, options.plot)
-    print(weights)
+    print(printable(str(weights)))
     if options.data:
         report_files_left_out([str(options.data)])

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from lprnet.model.lprnet import LPRNet, calibrate_context_means
 from lprnet.model.preprocessing import normalise
-from lprnet.runtime.image_io import list_images, read_image
+from lprnet.runtime.image_io import images_in, read_image
 from lprnet.support.errors import UserError
 from lprnet.synthetic.render import sample_plates
 
@@ -20,7 +20,7 @@ SEED = 0
 
 def calibration_files(directory: Path) -> list[Path]:
     """At most 100 images of `directory`, chosen by `SEED`, sorted by name. Raises `UserError`."""
-    files = list_images([str(directory)])
+    files = images_in(directory)
     chosen = np.random.default_rng(SEED).permutation(len(files))[:MOST_IMAGES]
     return sorted(files[index] for index in chosen)
 

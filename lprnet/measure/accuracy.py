@@ -9,8 +9,7 @@ from tqdm import tqdm
 from lprnet.measure.backends import default_backend, open_backend
 from lprnet.runtime.artifact import read_manifest
 from lprnet.runtime.decode import Logits, decode
-from lprnet.runtime.image_io import label_of, list_images, read_image
-from lprnet.support.errors import UserError
+from lprnet.runtime.image_io import images_in, label_of, read_image
 
 
 @dataclass(frozen=True)
@@ -47,9 +46,7 @@ def evaluate(
     `backend` is a key of `BACKENDS`, by default the one for the ending of `path`. Raises
     `UserError` if anything cannot be read, or if an image is not named after its plate.
     """
-    if not data.is_dir():
-        raise UserError(f"there is no directory {data}; give one of images named after their plate")
-    paths = list_images([str(data)])
+    paths = images_in(data)
     labels = [label_of(image) for image in paths]
     backend = backend or default_backend(path)
     logits = open_backend(path, backend)

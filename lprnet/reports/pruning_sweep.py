@@ -32,7 +32,7 @@ from lprnet.model.checkpoint import load_model
 from lprnet.model.lprnet import LPRNet
 from lprnet.model.preprocessing import normalise
 from lprnet.model.subnormals import subnormals_as_zero
-from lprnet.runtime.image_io import label_of, list_images
+from lprnet.runtime.image_io import images_in, label_of
 from lprnet.runtime.recognizer import Recognizer
 from lprnet.support.atomic_file import replacing
 from lprnet.support.errors import UserError
@@ -93,7 +93,7 @@ def run_sweep(request: SweepOptions) -> SweepResult:
     Raises `UserError` for a bad checkpoint, image, budget, step or loss.
     """
     _check(request)
-    paths = list_images([str(request.data)])
+    paths = images_in(request.data)
     labels = [label_of(path) for path in paths]
     model = load_model(request.checkpoint)
     files = [] if request.calibration is None else calibration_files(request.calibration)

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from lprnet.runtime.cpu import cpu_flags
 from lprnet.support.atomic_file import replacing
 from lprnet.support.errors import UserError
+from lprnet.support.file_names import utf8_json
 
 FORMAT = 2
 """Raised when a manifest changes so that an older or newer runtime would misread it."""
@@ -92,7 +93,7 @@ def make_folder(folder: Path) -> None:
 
 def write_manifest(manifest: Manifest, path: Path) -> None:
     """Write `manifest` as JSON, all or nothing. Raises `UserError` if `path` cannot be written."""
-    text = json.dumps(dataclasses.asdict(manifest), ensure_ascii=False, indent=2) + "\n"
+    text = utf8_json(json.dumps(dataclasses.asdict(manifest), ensure_ascii=False, indent=2)) + "\n"
     with replacing(path) as partial:
         partial.write_text(text, encoding="utf-8")
 

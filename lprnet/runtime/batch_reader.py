@@ -3,14 +3,11 @@
 Like `lprnet/runtime/recognizer.py` this runs without TVM, torch and tqdm.
 """
 
-import csv
-import json
 import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +15,11 @@ import numpy as np
 from lprnet.runtime.decode import Plate, decode
 from lprnet.runtime.files_left_out import report_files_left_out
 from lprnet.runtime.image_io import MAX_PIXELS, list_images, read_image
+from lprnet.runtime.progress_line import ProgressLine
+from lprnet.runtime.reading_output import CSV_HEADER, Reading, as_csv, as_json, as_text
 from lprnet.runtime.recognizer import Recognizer
 from lprnet.support.errors import UserError
+from lprnet.support.file_names import printable
 
 BUILDS = Path("build")
 PREFERRED = "lprnet-int8-native.so"
@@ -29,19 +29,6 @@ ALL_READ, SOME_FAILED, NONE_READ = 0, 1, 2
 
 CHUNK = 32
 """Images a thread reads before it runs them: Python's share of each becomes small."""
-PROGRESS_SECONDS, REFRESH_SECONDS = 3.0, 0.2
-"""Shorter runs show no progress."""
-
-CSV_HEADER = ("file", "rank", "text", "confidence", "character_confidences")
-
-
-@dataclass(frozen=True)
-class Reading:
-    """One file: its plates, best first, or why it could not be read."""
-
-    file: str
-    plates: tuple[Plate, ...]
-    error: str | None = None
 
 
 def default_artifact(directory: Path = BUILDS) -> Path:
@@ -61,44 +48,10 @@ def default_artifact(directory: Path = BUILDS) -> Path:
     return artifacts[-1]
 
 
-class _Progress:
-    """How far a long run is, on a line of stderr that rewrites itself, and its sum at the end."""
-
-    def __init__(self, total: int) -> None:
-        self.total = total
-        self.count = 0
-        self.decoding = 0.0
-        """Seconds of CPU time that threads spent on reading, decoding and resizing files."""
-        self.start = self.shown = time.perf_counter()
-        self.processor = time.process_time()
-
-    def step(self) -> None:
-        """One more image is done."""
-        self.count += 1
-        now = time.perf_counter()
-        late = now - self.start > PROGRESS_SECONDS and now - self.shown > REFRESH_SECONDS
-        if late and sys.stderr.isatty():
-            self.shown = now
-            rate = self.count / (now - self.start)
-            line = f"{self.count:,} of {self.total:,} images, {rate:,.0f} a second"
-            # The cursor goes back: whatever is printed next overwrites this.
-            print(line, end="\r", file=sys.stderr, flush=True)
-
-    def end(self) -> None:
-        """What a long run came to."""
-        seconds = time.perf_counter() - self.start
-        if seconds > PROGRESS_SECONDS:
-            share = self.decoding / (time.process_time() - self.processor)
-            print(
-                f"{self.count:,} images in {seconds:.1f} s, {self.count / seconds:,.0f} a second; "
-                f"{share:.0%} of the processor time went into reading, decoding and resizing files",
-                file=sys.stderr,
-            )
-
-
 def read_files(
     reader: Recognizer,
     paths: Sequence[Path],
+    progress: ProgressLine,
     top: int = 1,
     *,
     grammar: bool = False,
@@ -108,7 +61,6 @@ def read_files(
 
     All cores share the work, a chunk of images a thread at a time.
     """
-    progress = _Progress(len(paths))
 
     def read(chunk: Sequence[Path]) -> tuple[list[Reading], float]:
         began = time.thread_time()
@@ -166,34 +118,23 @@ def recognize(
     if artifact.suffix != ".so":
         raise UserError(f"{artifact} is no artifact (.so); build one with scripts/build.py")
     reader = Recognizer(artifact)
-    print(f"artifact: {artifact}", file=sys.stderr)
-    table = csv.writer(sys.stdout, lineterminator="\n")
+    print(f"artifact: {printable(str(artifact))}", file=sys.stderr)
     if form == "csv":
-        table.writerow(CSV_HEADER)
+        print(",".join(CSV_HEADER))
     readings = []
-    for reading in read_files(reader, paths, top, grammar=grammar, max_pixels=max_pixels):
+    progress = ProgressLine(len(paths))
+    for reading in read_files(reader, paths, progress, top, grammar=grammar, max_pixels=max_pixels):
         readings.append(reading)
+        if reading.error or form != "json":
+            progress.clear()
         if reading.error:
-            print("error:", reading.error, file=sys.stderr)
+            print("error:", printable(reading.error), file=sys.stderr)
         if form == "csv":
-            table.writerows(_rows(reading))
+            print(as_csv(reading), end="")
         elif form == "text":
-            print(*_lines(reading), sep="", end="")
+            print(as_text(reading), end="")
     if form == "json":
-        content = {"artifact": str(artifact), "images": [asdict(reading) for reading in readings]}
-        print(json.dumps(content, ensure_ascii=False))
+        print(as_json(str(artifact), readings))
     report_files_left_out(images)
     failed = sum(reading.error is not None for reading in readings)
     return NONE_READ if failed == len(readings) else SOME_FAILED if failed else ALL_READ
-
-
-def _lines(reading: Reading) -> Iterator[str]:
-    for plate in reading.plates:
-        characters = " ".join(f"{one.text}:{one.confidence:.3f}" for one in plate.characters)
-        yield f"{reading.file}\t{plate.text}\t{plate.confidence:.3f}\t{characters}\n"
-
-
-def _rows(reading: Reading) -> Iterator[tuple[str, int, str, str, str]]:
-    for rank, plate in enumerate(reading.plates, 1):
-        characters = " ".join(f"{one.confidence:.6f}" for one in plate.characters)
-        yield reading.file, rank, plate.text, f"{plate.confidence:.6f}", characters

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lprnet.runtime.alphabet import CHINA, Alphabet
+from lprnet.runtime.ccpd import ccpd_plate
 from lprnet.runtime.image_format import PUBLISHED, ImageFormat
 from lprnet.runtime.image_formats.picture import UnreadFormat
 from lprnet.runtime.image_header import FORMATS, still_picture
@@ -136,10 +137,12 @@ def list_images(arguments: Sequence[str]) -> list[Path]:
     A directory stands for the images right in it, hidden ones apart, and a pattern (`*`, `?`, `[`)
     for what it matches, both sorted; anything else stands for itself, whether it exists or not, so
     that one wrong name among many is met when it is read. Raises `UserError` for a directory or
-    pattern without images.
+    pattern without images, and for a URL.
     """
     paths: list[Path] = []
     for argument in arguments:
+        if "://" in argument and not os.path.exists(argument):
+            raise UserError(f"{argument} is a URL; download it and give the path of the file")
         path = Path(argument)
         if os.path.isdir(argument):
             found = _in_directory(path)
@@ -154,15 +157,27 @@ def list_images(arguments: Sequence[str]) -> list[Path]:
     return list(dict.fromkeys(paths))
 
 
-def label_of(path: Path, alphabet: Alphabet = CHINA) -> str:
-    """The plate that a file is named after: its stem up to the first `-` or `_`.
+def images_in(folder: Path) -> list[Path]:
+    """The images right in `folder`, sorted. Raises `UserError` if it is none or has none."""
+    if not folder.is_dir():
+        what = "is not a folder" if folder.exists() else "does not exist"
+        raise UserError(f"{folder} {what}; name a folder of images")
+    return list_images([str(folder)])
 
-    Raises `UserError` if that is empty or holds a character that `alphabet` lacks.
+
+def label_of(path: Path, alphabet: Alphabet = CHINA) -> str:
+    """The plate that a file is named after: its stem up to the first `-` or `_`, or what the name
+    holds by the rules of CCPD.
+
+    Raises `UserError` if that is empty, holds a character that `alphabet` lacks, or is no plate by
+    its grammar (`025` of a name in another data set's form).
     """
-    label = path.stem.replace("_", "-").partition("-")[0]
+    label = ccpd_plate(path.stem) or path.stem.replace("_", "-").partition("-")[0]
     reason = "" if label else "no label is there"
     try:
         alphabet.encode(label)
+        if label and not alphabet.is_plate(label):
+            reason = f"{label!r} is the number of no plate"
     except ValueError as error:
         reason = str(error)
     if reason:

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 
 from lprnet.model.preprocessing import normalise
 from lprnet.runtime.alphabet import INDEX
-from lprnet.runtime.image_io import label_of, list_images, read_image
+from lprnet.runtime.image_io import images_in, label_of, read_image
 from lprnet.synthetic.render import render
 
 EASY_STEPS = 1500
@@ -38,7 +38,7 @@ def read_labelled(directory: Path) -> list[Item]:
 
     Raises `UserError` for an unreadable image, a name that is no plate, or no image at all.
     """
-    paths = list_images([str(directory)])
+    paths = images_in(directory)
     return [(read_image(path), label_of(path)) for path in paths]
 
 

@@ -89,7 +89,7 @@ def test_images_of_the_calibration_are_counted_apart(
 
 
 def test_user_errors(data: Path, tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="there is no directory"):
+    with pytest.raises(UserError, match="absent does not exist; name a folder"):
         evaluate(Path("m.pth"), tmp_path / "absent")
     (data / "photo.png").touch()
     with pytest.raises(UserError, match="not named after its plate"):

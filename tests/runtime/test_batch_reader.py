@@ -15,6 +15,7 @@ import pytest
 from numpy.typing import NDArray
 
 from lprnet.runtime import batch_reader as recognition
+from lprnet.runtime import progress_line
 from lprnet.runtime.alphabet import BLANK, INDEX
 from lprnet.runtime.batch_reader import default_artifact, recognize
 from lprnet.support.errors import UserError
@@ -120,7 +121,7 @@ def test_many_files_come_in_their_order(
     names = [f"{number:03}.png" for number in range(100)]
     for number, name in enumerate(names):
         (directory / name).write_bytes(bad if number % 7 == 0 else good)
-    monkeypatch.setattr(recognition, "PROGRESS_SECONDS", -1.0)
+    monkeypatch.setattr(progress_line, "PROGRESS_SECONDS", -1.0)
     assert recognize(names, form="csv") == 1
     output, errors = capsys.readouterr()
     read = [row["file"] for row in csv.DictReader(io.StringIO(output))]
@@ -128,6 +129,34 @@ def test_many_files_come_in_their_order(
     failed = [line.split()[4] for line in errors.splitlines() if line.startswith("error:")]
     assert failed == names[::7]
     assert "100 images in" in errors.splitlines()[-1]
+
+
+@pytest.mark.parametrize(("form", "printed"), [("text", 85), ("csv", 85), ("json", 0)])
+def test_progress_leaves_nothing_between_results_on_a_terminal(
+    form: str, printed: int, directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """stdout and stderr are one terminal, as a user has them."""
+
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    good, bad = ((directory / "photos" / name).read_bytes() for name in ("好.png", "bad.png"))
+    names = [f"{number:03}.png" for number in range(100)]
+    for number, name in enumerate(names):
+        (directory / name).write_bytes(bad if number % 7 == 0 else good)
+    monkeypatch.setattr(progress_line, "PROGRESS_SECONDS", -1.0)
+    monkeypatch.setattr(progress_line, "REFRESH_SECONDS", -1.0)
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stdout", terminal)
+    monkeypatch.setattr("sys.stderr", terminal)
+    recognize(names, form=form)
+    sent = terminal.getvalue()
+    assert "100 of 100 images" in sent
+    lines = [line.split("\r")[-1].removeprefix("\x1b[K") for line in sent.split("\n")]
+    results = [line for line in lines if line[:3].isdigit() and ".png" in line]
+    assert len(results) == printed
+    assert not any(" of 100 images" in line or "\x1b" in line for line in lines)
 
 
 def test_default_artifact(tmp_path: Path) -> None:

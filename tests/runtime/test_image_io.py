@@ -316,13 +316,20 @@ def test_list_images(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "label"),
-    [("皖A12345.jpg", "皖A12345"), ("京AD12345-2.png", "京AD12345"), ("沪B1_7-3.bmp", "沪B1")],
+    [
+        ("皖A12345.jpg", "皖A12345"),
+        ("京AD12345-2.png", "京AD12345"),
+        ("沪B1234F_7-3.bmp", "沪B1234F"),
+    ],
 )
 def test_label_of(name: str, label: str) -> None:
     assert label_of(Path("some-where_else") / name) == label
 
 
-@pytest.mark.parametrize("name", ["photo.jpg", "-皖A12345.jpg", "皖A123a5.jpg", ".jpg"])
+@pytest.mark.parametrize(
+    "name",
+    ["photo.jpg", "-皖A12345.jpg", "皖A123a5.jpg", ".jpg", "025.jpg", "沪B1.jpg", "皖AI2345.png"],
+)
 def test_no_label(name: str) -> None:
     with pytest.raises(UserError, match="not named after its plate"):
         label_of(Path(name))

@@ -11,6 +11,7 @@ from lprnet.reports.benchmark.costs import ColdStart, Throughput
 from lprnet.reports.benchmark.variants import Missing
 from lprnet.support.atomic_file import replacing
 from lprnet.support.errors import UserError
+from lprnet.support.file_names import utf8_json
 
 FILE = "report.json"
 SAMPLES = 32
@@ -108,7 +109,8 @@ class Report:
     def write(self, folder: Path) -> Path:
         """Write `report.json` in `folder`. Raises `UserError` if it cannot be written."""
         path = folder / FILE
-        write_bytes(path, (json.dumps(asdict(self), ensure_ascii=False, indent=1) + "\n").encode())
+        text = utf8_json(json.dumps(asdict(self), ensure_ascii=False, indent=1))
+        write_bytes(path, f"{text}\n".encode())
         return path
 
 

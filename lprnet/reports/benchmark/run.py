@@ -22,7 +22,7 @@ from lprnet.reports.benchmark.measure_entries import measure_entries, proportion
 from lprnet.reports.benchmark.results import SAMPLES, Line, Report, best
 from lprnet.reports.benchmark.variants import BASE, PROJECT, STRUCTURED, Missing, build_rows
 from lprnet.runtime.decode import greedy
-from lprnet.runtime.image_io import label_of, list_images
+from lprnet.runtime.image_io import images_in, label_of
 from lprnet.synthetic.render import sample_plates
 
 RENDERED = 400
@@ -128,7 +128,7 @@ def _rendered(folder: Path) -> Path:
 
 
 def _plates(data: Path) -> LabelledPlates:
-    files = list_images([str(data)])
+    files = images_in(data)
     calibrated = set(calibration_files(data))
     return LabelledPlates(
         read_images(files),

@@ -1,0 +1,82 @@
+"""What was read of files, as text, CSV and JSON. A file name may hold any bytes; output is UTF-8.
+
+Text is for people, on one line a plate: control characters and bytes that are not UTF-8 are
+escaped. CSV has such bytes escaped and everything else as it is, in quotes where needed. JSON has
+U+FFFD for each such byte, and then the whole name in base64 beside it.
+"""
+
+import base64
+import csv
+import io
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+from lprnet.runtime.decode import Plate
+from lprnet.support.file_names import escaped_bytes, printable, utf8
+
+CSV_HEADER = ("file", "rank", "text", "confidence", "character_confidences")
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One file: its plates, best first, or why it could not be read."""
+
+    file: str
+    plates: tuple[Plate, ...]
+    error: str | None = None
+
+
+def as_text(reading: Reading) -> str:
+    """A line a plate: file, text, confidence, characters with theirs, separated by tabs."""
+    lines = []
+    for plate in reading.plates:
+        characters = " ".join(f"{one.text}:{one.confidence:.3f}" for one in plate.characters)
+        fields = (printable(reading.file), plate.text, f"{plate.confidence:.3f}", characters)
+        lines.append("\t".join(fields) + "\n")
+    return "".join(lines)
+
+
+def as_csv(reading: Reading) -> str:
+    """A row a plate, as `CSV_HEADER` names its fields."""
+    text = io.StringIO()
+    # Python quotes a carriage return only if lines end in one.
+    quote_all = "\r" in reading.file
+    quoting = csv.QUOTE_ALL if quote_all else csv.QUOTE_MINIMAL
+    table = csv.writer(text, lineterminator="\n", quoting=quoting)  # type: ignore[arg-type]
+    for rank, plate in enumerate(reading.plates, 1):
+        characters = " ".join(f"{one.confidence:.6f}" for one in plate.characters)
+        file = escaped_bytes(reading.file)
+        table.writerow((file, rank, plate.text, f"{plate.confidence:.6f}", characters))
+    return text.getvalue()
+
+
+def as_json(artifact: str, readings: Sequence[Reading]) -> str:
+    """One object: the artifact, and of each file its name, its plates and its error."""
+    images = [
+        {**_named("file", reading.file), "plates": content["plates"], "error": content["error"]}
+        for reading in readings
+        for content in (asdict(reading),)
+    ]
+    content = {**_named("artifact", artifact), "images": images}
+    return json.dumps(_as_utf8(content), ensure_ascii=False)
+
+
+def _named(key: str, name: str) -> dict[str, str]:
+    named = {key: name}
+    if name != utf8(name):
+        named[f"{key}_base64"] = base64.b64encode(os.fsencode(name)).decode()
+    return named
+
+
+def _as_utf8(content: object) -> object:
+    """`content` with every text in it as UTF-8 can hold it."""
+    match content:
+        case str():
+            return utf8(content)
+        case dict():
+            return {key: _as_utf8(value) for key, value in content.items()}
+        case list() | tuple():
+            return [_as_utf8(value) for value in content]
+    return content
