@@ -1,0 +1,99 @@
+"""Grammars against Python's own regular expressions."""
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lprnet.runtime.alphabet import CHINA, Alphabet
+from lprnet.runtime.grammar import MAX_STATES, Automaton, compile_grammar
+from lprnet.runtime.plate_grammar import PLATE, is_plate
+
+SMALL = Alphabet("small", ("a", "b", "-", "7", "."), blank=2)
+
+
+def accepts(automaton: Automaton, alphabet: Alphabet, text: str) -> bool:
+    return automaton.accepts([alphabet.index[symbol] for symbol in text])
+
+
+def _expressions() -> st.SearchStrategy[str]:
+    """Expressions of the subset over `SMALL`, each atom in brackets."""
+    atoms = st.sampled_from(["a", "b", "7", r"\.", "[ab]", "[a-b7]", r"[\.7]"])
+
+    def larger(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
+        group = inner.map(lambda text: f"(?:{text})")
+        repeat = st.sampled_from(["?", "*", "+", "{2}", "{0,2}", "{1,3}"])
+        return st.one_of(
+            st.tuples(group, group).map("".join),
+            st.tuples(inner, inner).map("|".join),
+            st.tuples(group, repeat).map("".join),
+        )
+
+    return st.recursive(atoms, larger, max_leaves=5)
+
+
+@given(_expressions(), st.lists(st.text("ab7.", max_size=6), max_size=20))
+def test_the_same_texts_as_python(pattern: str, texts: list[str]) -> None:
+    automaton = compile_grammar(pattern, SMALL)
+    for text in texts:
+        assert accepts(automaton, SMALL, text) == bool(re.fullmatch(pattern, text))
+
+
+@given(st.text("皖京A0DI8", max_size=9))
+def test_chinas_plates(text: str) -> None:
+    assert accepts(CHINA_PLATES, CHINA, text) == is_plate(text)
+
+
+CHINA_PLATES = compile_grammar(PLATE.pattern, CHINA)
+
+
+@pytest.mark.parametrize("text", ["皖A12345", "皖AD12345", "粤B12345F", "京AAAAAA"])
+def test_ordinary_and_new_energy_plates(text: str) -> None:
+    assert accepts(CHINA_PLATES, CHINA, text)
+
+
+@pytest.mark.parametrize("text", ["皖A1234", "皖A123456", "皖AO2345", "A皖12345", "粤BL12345"])
+def test_what_no_plate_can_be(text: str) -> None:
+    assert not accepts(CHINA_PLATES, CHINA, text)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "place"),
+    [
+        ("a(b", "character 4"),
+        ("a)", "character 2"),
+        ("[ab", "character 4"),
+        ("[]", "character 3"),
+        ("[b-a]", "character 5"),
+        ("[^a]", "character 2"),
+        ("*a", "character 1"),
+        ("a.b", "character 2"),
+        ("^a$", "character 1"),
+        ("a{2", "character 2"),
+        ("a{3,2}", "character 2"),
+        ("a{,2}", "character 2"),
+        ("a{2,}", "character 2"),
+        ("a{999}", "character 2"),
+        ("a\\", "character 3"),
+        ("a**", "character 3"),
+    ],
+)
+def test_what_is_no_grammar_is_named_with_its_place(pattern: str, place: str) -> None:
+    with pytest.raises(ValueError, match=place):
+        compile_grammar(pattern, SMALL)
+
+
+def test_grammar_that_no_text_of_the_alphabet_matches() -> None:
+    with pytest.raises(ValueError, match="no text of the alphabet small"):
+        compile_grammar("xyz", SMALL)
+
+
+def test_blank_is_never_part_of_a_text() -> None:
+    with pytest.raises(ValueError, match="no text"):
+        compile_grammar("a-b", SMALL)
+
+
+def test_grammar_of_too_many_states() -> None:
+    with pytest.raises(ValueError, match=f"over {MAX_STATES} states"):
+        compile_grammar("(?:a|b)*a(?:a|b){12}", SMALL)
