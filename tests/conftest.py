@@ -5,11 +5,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from lprnet.compiler.targets import find_target
 from lprnet.runtime.cpu import cpu_flags
 
 PROJECT = Path(__file__).resolve().parents[1]
+
+# On a busy machine an example can take any time; pytest's own limit ends what hangs.
+settings.register_profile("no deadline", deadline=None)
+settings.load_profile("no deadline")
 
 
 @dataclass(frozen=True)

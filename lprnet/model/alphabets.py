@@ -1,11 +1,9 @@
 """The alphabets that are known by name, and those of a user's file.
 
 A file is UTF-8, one symbol a line in the order of the classes. The line `<blank>` stands for the
-blank, and a line `<grammar> REGEX` says what a whole text of the alphabet looks like.
+blank, and a line `<grammar> REGEX` says what a whole text looks like (`lprnet/runtime/grammar.py`).
 """
 
-import re
-from dataclasses import replace
 from pathlib import Path
 
 from lprnet.runtime.alphabet import CHINA, Alphabet
@@ -69,11 +67,9 @@ def read_alphabet(path: Path) -> Alphabet:
             "and give one grammar or none"
         )
     try:
-        alphabet = Alphabet(path.stem, symbols, symbols.index(BLANK))
-        re.compile("".join(grammars))
-    except (ValueError, re.error) as error:
+        return Alphabet(path.stem, symbols, symbols.index(BLANK), *grammars)
+    except ValueError as error:
         raise UserError(f"{path} is no alphabet: {error}; correct the file") from error
-    return replace(alphabet, grammar=grammars[0]) if grammars else alphabet
 
 
 def alphabet_for(classes: int, named: Alphabet | None, checkpoint: Path) -> Alphabet:

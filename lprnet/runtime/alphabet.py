@@ -4,10 +4,10 @@
 classes of it although mainland serials never use them; `plate_grammar.py` rules them out.
 """
 
-import re
 from dataclasses import dataclass
 from functools import cached_property
 
+from lprnet.runtime.grammar import compile_grammar
 from lprnet.runtime.plate_grammar import DIGITS, GRAMMAR, LETTERS, PROVINCES
 
 
@@ -21,7 +21,8 @@ class Alphabet:
     blank: int
     """The class that separates characters (Graves et al., ICML 2006)."""
     grammar: str | None = None
-    """A regular expression of the texts that are plates; None: any text may be one."""
+    """A regular expression (`grammar.py`) of the texts that are plates; None: any text may be one.
+    """
 
     def __post_init__(self) -> None:
         """Raises `ValueError` where a text could not be told from its classes."""
@@ -34,6 +35,8 @@ class Alphabet:
         repeated = [s for s in self.index if self.symbols.count(s) > 1]
         if repeated:
             raise ValueError(f"the symbol {repeated[0]!r} stands for more than one class")
+        if self.grammar is not None:
+            compile_grammar(self.grammar, self.characters)
 
     @property
     def classes(self) -> int:
@@ -67,7 +70,11 @@ class Alphabet:
 
     def is_plate(self, text: str) -> bool:
         """Whether the grammar allows `text`; without a grammar, every text."""
-        return self.grammar is None or re.fullmatch(self.grammar, text, re.ASCII) is not None
+        if self.grammar is None:
+            return True
+        classes = {character: index for index, character in enumerate(self.characters)}
+        labels = [classes.get(character, -1) for character in text]
+        return compile_grammar(self.grammar, self.characters).accepts(labels)
 
 
 CHINA = Alphabet("china", (*PROVINCES, *DIGITS, *LETTERS, "I", "O", "-"), 67, GRAMMAR)

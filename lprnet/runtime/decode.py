@@ -1,11 +1,11 @@
-"""From logits `(N, classes, T)` to plates: greedy, or by beam search with alternatives.
+"""From logits `(N, classes, T)` to plates: greedy, with alternatives, or under a grammar.
 
 A plate's confidence is the CTC probability of its text: the sum over all paths that spell it. A
 character's confidence is the probability of its class at the position where that is highest,
 within the positions that the most probable path gives to the character.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +21,8 @@ from lprnet.runtime.ctc import (
     prefix_beam_search,
     softmax,
 )
+from lprnet.runtime.grammar import compile_grammar
+from lprnet.runtime.grammar_search import best_allowed, suffixes
 from lprnet.support.errors import UserError
 
 Logits = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
@@ -28,6 +30,10 @@ Logits = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
 BEAM_WIDTH = 8
 """Enough for LPRNet: a width of 64 finds the same best text for all 1000 public test images."""
+
+FAR_LIKELIER = 1000.0
+SEARCHED_AT_ONCE = 32
+"""Images whose backward passes are in memory together: 1.6 MB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,12 +77,46 @@ def beam_search(
     return [_hypotheses(p, width, alphabet) for p in _probabilities(logits, alphabet)]
 
 
-def prefer_plates(hypotheses: Iterable[Plate], alphabet: Alphabet = CHINA) -> list[Plate]:
-    """`hypotheses` with the texts that the alphabet's grammar allows first; else their order stays.
+def best_plates(
+    logits: NDArray[np.float32], top: int = 1, alphabet: Alphabet = CHINA
+) -> list[list[Plate]]:
+    """`(N, classes, T)` logits to N lists of at most `top` plates: of the texts that the alphabet's
+    grammar allows exactly the most probable ones, best first.
 
-    Confidences stay as well: they are the network's, which knows no grammar.
+    Where the greedy text is not allowed but `FAR_LIKELIER` times as probable as the best allowed
+    one, it stands before them: something else is on the image. Where it is allowed and has more
+    than half of the probability that all allowed texts have together, no other can have more, and
+    no search is needed. Confidences are the network's, which knows no grammar. Raises as `greedy`.
     """
-    return sorted(hypotheses, key=lambda plate: not alphabet.is_plate(plate.text))
+    assert alphabet.grammar is not None
+    automaton = compile_grammar(alphabet.grammar, alphabet.characters)
+    p = _probabilities(logits, alphabet)
+    paths = best_path(p)
+    confidences = label_probability(p, [labels for labels, _ in paths]).tolist()
+    allowed = [automaton.accepts(labels) for labels, _ in paths]
+    found = [
+        [_plate(labels, confidence, peaks, alphabet)]
+        for (labels, peaks), confidence in zip(paths, confidences, strict=True)
+    ]
+    doubtful = [
+        image
+        for image, confidence in enumerate(confidences)
+        if top > 1 or not allowed[image] or confidence <= 0.5
+    ]
+    for first in range(0, len(doubtful), SEARCHED_AT_ONCE):
+        images = doubtful[first : first + SEARCHED_AT_ONCE]
+        behind = suffixes(p[images], automaton)
+        for row, image in enumerate(images):
+            confidence = confidences[image]
+            if top == 1 and allowed[image] and confidence > behind.total[row] / 2:
+                continue
+            best = best_allowed(p[image], behind.continued[row], automaton, top)
+            plates = _plates(p[image], [text for text, _ in best], alphabet)
+            if allowed[image] or (plates and confidence <= FAR_LIKELIER * plates[0].confidence):
+                found[image] = plates
+            else:
+                found[image] = [*found[image], *plates][:top]
+    return found
 
 
 def decode(
@@ -87,13 +127,15 @@ def decode(
 ) -> list[list[Plate]]:
     """`(N, classes, T)` logits to N lists of at most `top` plates, best first.
 
-    One plate without the grammar is the greedy one; otherwise a beam search finds the candidates
-    and, with `grammar`, those that are plate numbers come first. Raises as `greedy`.
+    With `grammar`, if the alphabet has one, as `best_plates`; else one plate is the greedy one, and
+    more come from a beam search. Raises as `greedy`.
     """
-    if top == 1 and not grammar:
+    if grammar and alphabet.grammar is not None:
+        return best_plates(logits, top, alphabet)
+    if top == 1:
         return [[plate] for plate in greedy(logits, alphabet)]
     found = beam_search(logits, max(top, BEAM_WIDTH), alphabet)
-    return [(prefer_plates(plates, alphabet) if grammar else plates)[:top] for plates in found]
+    return [plates[:top] for plates in found]
 
 
 def _probabilities(logits: NDArray[np.float32], alphabet: Alphabet) -> Floats:
@@ -115,12 +157,16 @@ def _hypotheses(p: Floats, width: int, alphabet: Alphabet) -> list[Plate]:
     The search has pruned some paths of each text, so its order is only roughly right: each text is
     scored again with all of its paths.
     """
-    found = prefix_beam_search(p, width)
-    repeated = np.broadcast_to(p, (len(found), *p.shape))
-    scores = label_probability(repeated, found).tolist()
-    peaks = label_peaks(repeated, found)
-    plates = [_plate(*scored, alphabet) for scored in zip(found, scores, peaks, strict=True)]
+    plates = _plates(p, prefix_beam_search(p, width), alphabet)
     return sorted(plates, key=lambda plate: -plate.confidence)
+
+
+def _plates(p: Floats, texts: list[Labels], alphabet: Alphabet) -> list[Plate]:
+    """The plates of one image, `p` `(classes, T)`, with these texts."""
+    repeated = np.broadcast_to(p, (len(texts), *p.shape))
+    scores = label_probability(repeated, texts).tolist()
+    peaks = label_peaks(repeated, texts)
+    return [_plate(*scored, alphabet) for scored in zip(texts, scores, peaks, strict=True)]
 
 
 def _plate(labels: Labels, confidence: float, peaks: list[float], alphabet: Alphabet) -> Plate:

@@ -1,4 +1,4 @@
-"""Which texts a plate can have: a regular expression, compiled to a table over an alphabet.
+"""Which texts a plate can have: a regular expression, compiled to an automaton.
 
 The expression is a subset of Python's: characters, `[A-Z]`, `(...)` or `(?:...)`, `|`, `?`, `*`,
 `+`, `{m}`, `{m,n}`, and a backslash before a character that would mean something else. It is
@@ -7,14 +7,9 @@ derivative of an expression by a symbol describes what may follow that symbol, a
 is a state.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cached_property, reduce
-
-import numpy as np
-from numpy.typing import NDArray
-
-from lprnet.runtime.alphabet import Alphabet
+from functools import cache, reduce
 
 MAX_STATES = 1000
 """A grammar of plates has tens; more is a mistake that would make decoding slow."""
@@ -91,6 +86,14 @@ def _derivative(node: _Node, symbol: str) -> _Node:
             begun = _then(_derivative(first, symbol), rest)
             return _or([begun, _derivative(rest, symbol)]) if first.nullable else begun
     return _NONE
+
+
+def _symbol_sets(node: _Node) -> Iterator[Symbols]:
+    """The sets of symbols that stand in `node`."""
+    if node.kind == "one":
+        yield node.symbols
+    for part in (*node.parts, *node.choices):
+        yield from _symbol_sets(part)
 
 
 class _Parser:
@@ -202,63 +205,57 @@ class _Parser:
 
 @dataclass(frozen=True, eq=False)
 class Automaton:
-    """A deterministic automaton over the classes of an alphabet; state 0 is the first.
+    """A deterministic automaton over classes; state 0 is the first."""
 
-    Its moves stand one after another, ordered by the state that they leave.
-    """
-
-    accepting: NDArray[np.bool_]
-    """`(Q,)`: whether a text may end in a state."""
-    first: NDArray[np.intp]
-    """`(Q + 1,)`: state q's moves are those from `first[q]` up to `first[q + 1]`."""
-    labels: NDArray[np.intp]
-    """`(M,)`: the class that each move reads."""
-    targets: NDArray[np.intp]
-    """`(M,)`: the state that it leads to."""
-
-    @cached_property
-    def table(self) -> list[dict[int, int]]:
-        """For each state, class to target."""
-        moves = list(zip(self.labels.tolist(), self.targets.tolist(), strict=True))
-        bounds = zip(self.first[:-1].tolist(), self.first[1:].tolist(), strict=True)
-        return [dict(moves[begin:end]) for begin, end in bounds]
+    moves: tuple[dict[int, int], ...]
+    """For each state, class to the state behind it."""
+    accepting: tuple[bool, ...]
+    """For each state, whether a text may end in it."""
 
     def accepts(self, labels: Iterable[int]) -> bool:
         """Whether the text of these classes is one."""
-        state: int | None = 0
+        state = 0
         for label in labels:
-            state = self.table[state].get(label)
-            if state is None:
+            following = self.moves[state].get(label)
+            if following is None:
                 return False
-        return bool(self.accepting[state])
+            state = following
+        return self.accepting[state]
 
 
-def compile_grammar(pattern: str, alphabet: Alphabet) -> Automaton:
-    """The automaton of all texts over `alphabet`, the blank excluded, that match `pattern`.
+@cache
+def compile_grammar(pattern: str, characters: tuple[str, ...]) -> Automaton:
+    """The automaton of all texts of `characters` that match `pattern`; class i is character i.
 
     Raises `ValueError`, a sentence that names the place, for what is no expression of the subset,
-    for one that no text of the alphabet matches, and for one of over `MAX_STATES` states.
+    for one that no text of the characters matches, and for one of over `MAX_STATES` states.
     """
-    states = {_Parser(pattern).whole(): 0}
-    pending = list(states)
-    first, labels, targets = [0], [], []
+    whole = _Parser(pattern).whole()
+    # Characters that stand in the same sets lead to the same states.
+    sets = list(dict.fromkeys(_symbol_sets(whole)))
+    kinds = [
+        tuple(tuple(point in one for one in sets) for point in character)
+        for character in characters
+    ]
+    examples = dict(zip(kinds, characters, strict=True))
+    states = {whole: 0}
+    pending = [whole]
+    moves: list[dict[int, int]] = []
     while pending:
         state = pending.pop(0)
-        for label, symbol in enumerate(alphabet.symbols):
-            following = _derivative(state, symbol) if label != alphabet.blank else _NONE
+        behind = {kind: reduce(_derivative, example, state) for kind, example in examples.items()}
+        moves.append({})
+        for label, kind in enumerate(kinds):
+            following = behind[kind]
             if following == _NONE:
                 continue
             if following not in states:
                 states[following] = len(states)
                 pending.append(following)
-            labels.append(label)
-            targets.append(states[following])
-        first.append(len(labels))
+            moves[-1][label] = states[following]
         if len(states) > MAX_STATES:
             raise ValueError(f"the grammar {pattern!r} has over {MAX_STATES} states")
-    accepting = np.array([state.nullable for state in states])
-    if not accepting.any():
-        raise ValueError(f"no text of the alphabet {alphabet.name} matches the grammar {pattern!r}")
-    return Automaton(
-        accepting, np.array(first, np.intp), np.array(labels, np.intp), np.array(targets, np.intp)
-    )
+    accepting = tuple(state.nullable for state in states)
+    if not any(accepting):
+        raise ValueError(f"no text of the alphabet matches the grammar {pattern!r}")
+    return Automaton(tuple(moves), accepting)

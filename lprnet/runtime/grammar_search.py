@@ -10,16 +10,56 @@ only while its bound is above the best whole text found, so nothing is cut off.
 
 import heapq
 from dataclasses import dataclass
+from functools import cache
+from itertools import accumulate
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lprnet.runtime.ctc import Floats, Labels
 from lprnet.runtime.grammar import Automaton
 
+Indices = NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class _Moves:
+    """The M moves of an automaton one after another, ordered by the state that they leave."""
+
+    first: list[int]
+    """State q's moves are those from `first[q]` up to `first[q + 1]`."""
+    labels: Indices
+    """`(M,)`: the class that each move reads."""
+    targets: Indices
+    """`(M,)`: the state that it leads to."""
+    again: Indices
+    """`(M,)`: the move that reads the same class once more; M where there is none."""
+    leaving: Indices
+    """The states that have moves."""
+    starts: Indices
+    """The first move of each of them."""
+
+
+@cache
+def _moves(automaton: Automaton) -> _Moves:
+    first = [0, *accumulate(len(moves) for moves in automaton.moves)]
+    pairs = [move for moves in automaton.moves for move in moves.items()]
+    again = [
+        first[target] + list(automaton.moves[target]).index(label)
+        if label in automaton.moves[target]
+        else len(pairs)
+        for label, target in pairs
+    ]
+    labels, targets = np.array(pairs, np.intp).reshape(-1, 2).T
+    leaving = np.flatnonzero(np.diff(first))
+    return _Moves(
+        first, labels, targets, np.array(again, np.intp), leaving, np.array(first, np.intp)[leaving]
+    )
+
 
 @dataclass(frozen=True)
 class Suffixes:
-    """What may come behind a prefix, for N images, T positions and M moves of the automaton."""
+    """What may come behind a prefix, for N images, T positions and the M moves of an automaton."""
 
     continued: Floats
     """`(N, T, M)`: take the move at position t, then anything that ends in an allowed text. Sums of
@@ -28,37 +68,25 @@ class Suffixes:
     """`(N,)`: all paths of all allowed texts."""
 
 
-def suffixes(p: Floats, automaton: Automaton, blank: int) -> Suffixes:
-    """The backward pass over `p` `(N, C, T)` and `automaton`."""
+def suffixes(p: Floats, automaton: Automaton) -> Suffixes:
+    """The backward pass over `p` `(N, C, T)`, the blank last, and `automaton`."""
     count, _, positions = p.shape
-    moves = len(automaton.labels)
+    moves = _moves(automaton)
     # What follows a position depends on the state and the last symbol: blank, (N, Q), or the label
     # of the move that led there, (N, M). The same label again is no move but the same character; if
     # the state has a move of that label, its paths must not be counted as well.
-    again = np.array(
-        [
-            automaton.first[target] + list(automaton.table[target]).index(label)
-            if label in automaton.table[target]
-            else moves
-            for label, target in zip(
-                automaton.labels.tolist(), automaton.targets.tolist(), strict=True
-            )
-        ],
-        np.intp,
-    )
-    leaving = np.flatnonzero(np.diff(automaton.first))
-    behind_blank = np.repeat(automaton.accepting[None].astype(float), count, axis=0)
-    behind_label = behind_blank[:, automaton.targets]
-    continued = np.zeros((count, positions, moves + 1))
+    behind_blank = np.repeat(np.array([automaton.accepting], float), count, axis=0)
+    behind_label = behind_blank[:, moves.targets]
+    continued = np.zeros((count, positions, len(moves.labels) + 1))
     for position in reversed(range(positions)):
         step = continued[:, position]
-        behind_label *= p[:, automaton.labels, position]
-        step[:, :moves] = behind_label
-        behind_blank *= p[:, blank, position, None]
-        behind_blank[:, leaving] += np.add.reduceat(step, automaton.first[leaving], axis=1)
-        behind_label += behind_blank[:, automaton.targets]
-        behind_label -= step[:, again]
-    return Suffixes(continued[:, :, :moves], behind_blank[:, 0])
+        behind_label *= p[:, moves.labels, position]
+        step[:, :-1] = behind_label
+        behind_blank *= p[:, -1, position, None]
+        behind_blank[:, moves.leaving] += np.add.reduceat(step, moves.starts, axis=1)
+        behind_label += behind_blank[:, moves.targets]
+        behind_label -= step[:, moves.again]
+    return Suffixes(continued[:, :, :-1], behind_blank[:, 0])
 
 
 @dataclass(frozen=True)
@@ -74,16 +102,16 @@ class _Prefix:
 
 
 def best_allowed(
-    p: Floats, continued: Floats, automaton: Automaton, blank: int, top: int
+    p: Floats, continued: Floats, automaton: Automaton, top: int
 ) -> list[tuple[Labels, float]]:
     """The `top` most probable allowed texts of one image, best first, with their probabilities.
 
-    `p` is `(C, T)`, `continued` the image's part of `Suffixes`. There are fewer where fewer have a
-    probability above 0.
+    `p` is `(C, T)`, the blank last, `continued` the image's part of `Suffixes`. There are fewer
+    where fewer have a probability above 0.
     """
     rows = p.tolist()
     empty = [1.0]
-    for emitted in rows[blank]:
+    for emitted in rows[-1]:
         empty.append(empty[-1] * emitted)
     # Negative probabilities, since heapq pops the smallest. A prefix waits with its best unopened
     # move; the labels make the order total.
@@ -111,7 +139,7 @@ def best_allowed(
         _, _, parent, moves = heapq.heappop(queue)
         _, label = moves.pop()
         wait(parent, moves)
-        open_prefix(_extended(parent, label, rows[label], rows[blank], automaton))
+        open_prefix(_extended(parent, label, rows[label], rows[-1], automaton))
     return best
 
 
@@ -119,8 +147,8 @@ def _bounds(prefix: _Prefix, continued: Floats, automaton: Automaton) -> list[tu
     """For each move from the state of `prefix` all paths of all allowed texts that begin with
     `prefix` and its label, and that label.
     """
-    begin, end = automaton.first[prefix.state], automaton.first[prefix.state + 1]
-    here, labels = continued[:, begin:end], list(automaton.table[prefix.state])
+    begin, end = _moves(automaton).first[prefix.state : prefix.state + 2]
+    here, labels = continued[:, begin:end], list(automaton.moves[prefix.state])
     in_blank, in_label = np.array(prefix.in_blank[:-1]), np.array(prefix.in_label[:-1])
     bounds = ((in_blank + in_label) @ here).tolist()
     if prefix.labels and prefix.labels[-1] in labels:
@@ -142,5 +170,5 @@ def _extended(
         before = in_label[-1]
         in_label.append(of_label * (before + entering))
         in_blank.append(of_blank * (in_blank[-1] + before))
-    state = automaton.table[parent.state][label]
+    state = automaton.moves[parent.state][label]
     return _Prefix((*parent.labels, label), state, in_blank, in_label)

@@ -54,7 +54,7 @@ def test_a_pipe_has_no_width() -> None:
     )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     cells=st.lists(
         st.lists(

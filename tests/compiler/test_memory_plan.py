@@ -130,7 +130,7 @@ def check_places(graph: Dataflow, arena: Arena) -> None:
         assert last < prod(int(extent) for extent in view.root.ty.shape)
 
 
-@settings(deadline=None, max_examples=8, derandomize=True)
+@settings(max_examples=8, derandomize=True)
 @given(
     seed=st.integers(0, 100),
     dead=st.sampled_from([0.0, 0.5, 0.9]),

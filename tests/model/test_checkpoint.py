@@ -204,9 +204,7 @@ def test_truncated_anywhere(
 @given(
     content=st.binary(min_size=1, max_size=200), suffix=st.sampled_from([".pth", ".safetensors"])
 )
-@settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_bytes_are_one_sentence(content: bytes, suffix: str, tmp_path: Path) -> None:
     path = tmp_path / f"m{suffix}"
     path.write_bytes(content)

@@ -274,7 +274,7 @@ def test_a_users_alphabet(tmp_path: Path) -> None:
         (b"0\n1\n", "has 0 lines <blank>"),
         (b"0\n<blank>\n<blank>\n", "has 2 lines <blank>"),
         (b"0\n0\n<blank>\n", "the symbol '0' stands for more than one class"),
-        (b"0\n<blank>\n<grammar> [0\n", "unterminated character set"),
+        (b"0\n<blank>\n<grammar> [0\n", "a character is missing at character 3"),
         (b"\xff\xfe0", "is not UTF-8"),
         (b"0" * 200_000, "more than 100,000 bytes"),
     ],

@@ -267,7 +267,7 @@ def test_a_bad_file_ends_the_script_with_a_sentence(file: Path, tmp_path: Path) 
     assert not (tmp_path / "build").exists()
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.tuples(st.integers(0, 20_000), st.integers(0, 255)), min_size=1, max_size=4))
 def test_any_damage_leaves_a_network_or_a_sentence(
     file: Path, damage: list[tuple[int, int]]

@@ -75,7 +75,7 @@ def test_batch_statistics_and_a_norm_of_something_else_are_left_alone() -> None:
         tvm.ir.assert_structural_equal(apply(FoldBatchNorm(), before), before)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(
     seed=st.integers(0, 2**32 - 1),
     channels=st.tuples(st.integers(1, 5), st.integers(1, 5)),

@@ -90,7 +90,7 @@ def test_the_integer_form() -> None:
     tvm.ir.assert_structural_equal(folded, shared_module(expected, shape))
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     seed=st.integers(0, 2**32 - 1),
     out=st.integers(1, 5),
@@ -142,7 +142,7 @@ def test_integers_stay_within_rounding_of_the_real_values(
     assert (abs(got - real.clip(0, levels)) <= slack).all()
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 2**32 - 1), zero_point=st.sampled_from([0, 7, 128]))
 def test_binary_scales_lose_nothing(seed: int, zero_point: int) -> None:
     """Biases on the accumulator's grid and scales that are powers of two: no rounding but the one

@@ -60,7 +60,7 @@ axis = st.tuples(
 )
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(vertical=axis, horizontal=axis)
 def test_any_two_pools_average_the_same(
     vertical: tuple[int, ...], horizontal: tuple[int, ...]

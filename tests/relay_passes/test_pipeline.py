@@ -46,7 +46,7 @@ def in_chunks(network: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor) 
 shares = st.sampled_from([0.0, 0.3, 0.8, 1.0])
 
 
-@settings(deadline=None, max_examples=15)
+@settings(max_examples=15)
 @given(
     seed=st.integers(0, 2**32 - 1),
     norm=shares,

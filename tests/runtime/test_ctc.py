@@ -70,7 +70,7 @@ def test_softmax_is_torchs_and_survives_large_logits() -> None:
 
 
 @given(seeds, st.integers(1, 4), st.integers(2, 4), st.integers(1, 5))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_best_path(seed: int, images: int, classes: int, positions: int) -> None:
     p = problem(seed, images, classes, positions)
     for (labels, peaks), one in zip(best_path(p), p, strict=True):
@@ -81,7 +81,7 @@ def test_best_path(seed: int, images: int, classes: int, positions: int) -> None
 
 
 @given(seeds, st.integers(2, 4), st.integers(1, 5))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_probability_and_peaks_of_every_label(seed: int, classes: int, positions: int) -> None:
     p = problem(seed, 1, classes, positions)
     sums, peaks = every_label(p[0]), every_peak(p[0])
@@ -107,7 +107,7 @@ def test_no_images() -> None:
 
 
 @given(seeds, st.integers(1, 5))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_probability_is_torchs_loss(seed: int, images: int) -> None:
     """At LPRNet's size, where there are too many paths to spell out."""
     generator = np.random.default_rng(seed)
@@ -128,7 +128,7 @@ def test_probability_is_torchs_loss(seed: int, images: int) -> None:
 
 
 @given(seeds, st.integers(2, 4), st.integers(1, 5))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_a_wide_beam_is_exact(seed: int, classes: int, positions: int) -> None:
     (p,) = problem(seed, 1, classes, positions)
     sums = every_label(p)
@@ -137,7 +137,7 @@ def test_a_wide_beam_is_exact(seed: int, classes: int, positions: int) -> None:
 
 
 @given(seeds, st.integers(1, 5))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_a_narrow_beam_keeps_to_its_width(seed: int, width: int) -> None:
     (p,) = problem(seed, 1, 4, 5)
     found = prefix_beam_search(p, width)

@@ -10,8 +10,15 @@ from numpy.typing import NDArray
 from lprnet.model.checkpoint import load_model
 from lprnet.model.preprocessing import normalise
 from lprnet.model.subnormals import subnormals_as_zero
-from lprnet.runtime.alphabet import BLANK, INDEX
-from lprnet.runtime.decode import Plate, beam_search, decode, greedy, prefer_plates
+from lprnet.runtime.alphabet import BLANK, CHINA, INDEX
+from lprnet.runtime.decode import (
+    FAR_LIKELIER,
+    Plate,
+    beam_search,
+    best_plates,
+    decode,
+    greedy,
+)
 from lprnet.runtime.image_io import label_of, list_images, read_image
 from tests.conftest import RealData
 
@@ -109,30 +116,51 @@ def test_hypotheses_are_sorted_different_and_scored_like_greedy() -> None:
         assert peaks(same) == pytest.approx(peaks(plate))
 
 
-def test_allowed_numbers_come_first_in_their_order() -> None:
-    hypotheses = [
-        Plate(text, confidence, ())
-        for text, confidence in [
-            ("皖A123451", 0.5),
-            ("皖A12345", 0.2),
-            ("皖A1245", 0.1),
-            ("皖A12341", 0.05),
-        ]
-    ]
-    ranked = [plate.text for plate in prefer_plates(hypotheses)]
-    assert ranked == ["皖A12345", "皖A12341", "皖A123451", "皖A1245"]
-    nothing_allowed = [hypotheses[0], hypotheses[2]]
-    assert prefer_plates(nothing_allowed) == nothing_allowed
-
-
 def test_decode_chooses_between_greedy_beam_and_grammar() -> None:
     logits = random_logits(4) * np.float32(2)
     assert decode(logits) == [[plate] for plate in greedy(logits)]
     assert decode(logits, top=3) == [plates[:3] for plates in beam_search(logits)]
     assert decode(logits, top=11) == [plates[:11] for plates in beam_search(logits, 11)]
-    assert decode(logits, grammar=True) == [
-        prefer_plates(plates)[:1] for plates in beam_search(logits)
-    ]
+    assert decode(logits, 2, grammar=True) == best_plates(logits, 2)
+
+
+def test_under_the_grammar_no_plate_of_the_beam_is_more_probable() -> None:
+    """The beam scores its texts with all of their paths: a reference for the search."""
+    logits = np.concatenate([spell("-皖皖-A--1122-3--4-5"), spell("京-A-1-2-3-4-5-6-7-")])
+    noise = np.random.default_rng(5).normal(0, 5, (40, 68, 18)).astype(np.float32)
+    logits = np.repeat(logits, 20, axis=0) * np.float32(0.5) + noise
+    for found, beam in zip(best_plates(logits, 3), beam_search(logits, 64), strict=True):
+        numbers = [plate for plate in found if CHINA.is_plate(plate.text)]
+        confidences = [plate.confidence for plate in numbers]
+        assert confidences == sorted(confidences, reverse=True)
+        rivals = [plate.confidence for plate in beam if CHINA.is_plate(plate.text)]
+        assert confidences[0] >= max(rivals, default=0) * (1 - 1e-9)
+
+
+@pytest.mark.parametrize("text", ["京AA1111", "京A88888", "京AAAAA8", "京AD88888"])
+def test_repeated_characters_stay_under_the_grammar(text: str) -> None:
+    logits = spell("-".join(text).ljust(18, "-"))
+    assert [plates[0].text for plates in best_plates(logits)] == [text]
+
+
+def test_green_plates_keep_their_eighth_character() -> None:
+    """Seven and eight characters are both plates; the more probable one wins, not the shorter."""
+    logits = spell("京-A-D-1-2-3-4-5---")
+    assert best_plates(logits)[0][0].text == "京AD12345"
+    logits[0, BLANK, 14] = 19.9
+    assert best_plates(logits)[0][0].text == "京AD12345"
+    logits[0, BLANK, 14] = 20.1
+    assert best_plates(logits)[0][0].text == "京AD1234"
+
+
+def test_what_is_surely_no_plate_is_not_forced_into_one() -> None:
+    logits = spell("京-A-1-2-----------", high=30)
+    (found,) = best_plates(logits)
+    assert [plate.text for plate in found] == ["京A12"]
+    first, second = best_plates(logits, 2)[0]
+    assert first.text == "京A12"
+    assert CHINA.is_plate(second.text)
+    assert first.confidence > FAR_LIKELIER * second.confidence
 
 
 def test_the_grammar_drops_what_no_plate_has() -> None:

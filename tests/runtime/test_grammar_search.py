@@ -9,27 +9,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from lprnet.runtime.alphabet import CHINA, Alphabet
+from lprnet.runtime.alphabet import CHINA
 from lprnet.runtime.ctc import Floats, Labels, label_probability, prefix_beam_search
 from lprnet.runtime.grammar import Automaton, compile_grammar
 from lprnet.runtime.grammar_search import best_allowed, suffixes
-from lprnet.runtime.plate_grammar import PLATE
+from lprnet.runtime.plate_grammar import GRAMMAR
 
 GRAMMARS = ("ab?c", "a*b", "[ab]{2}", "(?:ab|c)+", "aa|bb|c", "[abcd]{1,3}", "a(?:bb?a|d)*", "")
-NAMES = ("a", "b", "c", "d")
-
-
-def alphabet(classes: int) -> Alphabet:
-    """`classes` symbols, the blank in the middle."""
-    blank = classes // 2
-    symbols = [*NAMES[:blank], "-", *NAMES[blank : classes - 1]]
-    return Alphabet("test", tuple(symbols), blank)
+CHARACTERS = ("a", "b", "c", "d")
 
 
 @cache
 def paths(classes: int, positions: int) -> tuple[NDArray[np.intp], NDArray[np.intp], list[Labels]]:
     """All paths `(P, T)`, which text each spells `(P,)`, and the texts."""
-    blank = alphabet(classes).blank
+    blank = classes - 1
     every = list(itertools.product(range(classes), repeat=positions))
     texts = [
         tuple(c for i, c in enumerate(path) if c != blank and (i == 0 or path[i - 1] != c))
@@ -49,11 +42,10 @@ def enumerated(p: Floats, automaton: Automaton) -> list[tuple[float, Labels]]:
 
 
 def check(p: Floats, pattern: str, top: int) -> None:
-    letters = alphabet(len(p))
-    automaton = compile_grammar(pattern, letters)
+    automaton = compile_grammar(pattern, CHARACTERS[: len(p) - 1])
     expected = enumerated(p, automaton)
-    behind = suffixes(p[None], automaton, letters.blank)
-    found = best_allowed(p, behind.continued[0], automaton, letters.blank, top)
+    behind = suffixes(p[None], automaton)
+    found = best_allowed(p, behind.continued[0], automaton, top)
     assert behind.total[0] == pytest.approx(sum(x for x, _ in expected), abs=1e-12)
     assert [x for _, x in found] == pytest.approx([x for x, _ in expected[:top]], abs=1e-14)
     for labels, _ in found:
@@ -80,21 +72,21 @@ def test_repeats_and_the_empty_text(pattern: str) -> None:
 def test_zeros_and_ones() -> None:
     """One path alone is possible; what it spells is not allowed, so nothing is found."""
     p = np.zeros((5, 3))
-    p[0, 0] = p[2, 1] = p[0, 2] = 1
+    p[0, 0] = p[4, 1] = p[0, 2] = 1
     check(p, "aa", 2)
     check(p, "a", 2)
 
 
 def test_more_than_a_wide_beam_finds() -> None:
     """On lattices of LPRNet's size nothing that a beam of 64 finds is more probable."""
-    automaton = compile_grammar(PLATE.pattern, CHINA)
+    automaton = compile_grammar(GRAMMAR, CHINA.characters)
     rng = np.random.default_rng(0)
     for _ in range(10):
         p = rng.dirichlet([0.02] * CHINA.classes, size=18).T.copy()
-        p[CHINA.blank] += 0.3
+        p[-1] += 0.3
         p /= p.sum(axis=0)
-        behind = suffixes(p[None], automaton, CHINA.blank)
-        (labels, probability), *_ = best_allowed(p, behind.continued[0], automaton, CHINA.blank, 1)
+        behind = suffixes(p[None], automaton)
+        (labels, probability), *_ = best_allowed(p, behind.continued[0], automaton, 1)
         assert probability == pytest.approx(label_probability(p[None], [labels])[0], rel=1e-9)
         beam = [found for found in prefix_beam_search(p, 64) if automaton.accepts(found)]
         rivals = label_probability(np.repeat(p[None], len(beam), axis=0), beam)

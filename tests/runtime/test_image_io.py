@@ -22,9 +22,7 @@ from lprnet.support.errors import UserError
 from tests.conftest import RealData
 from tests.runtime.image_files import Image, bmp, chunk, encode, oriented, picture, png
 
-hostile = settings(
-    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+hostile = settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def write(path: Path, content: bytes) -> Path:

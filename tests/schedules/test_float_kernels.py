@@ -16,7 +16,7 @@ Floats = NDArray[np.float64]
 ROUND_OFF = 2.0**-24
 """Half a unit in the last place of float32, relative."""
 
-few = settings(deadline=None, max_examples=6, derandomize=True)
+few = settings(max_examples=6, derandomize=True)
 
 
 def random(seed: int, *shape: int) -> NDArray[np.float32]:

@@ -21,7 +21,7 @@ from tests.schedules.kernel_runner import TARGETS, packed_for, run
 
 Integers = NDArray[np.int64]
 
-few = settings(deadline=None, max_examples=6, derandomize=True)
+few = settings(max_examples=6, derandomize=True)
 
 
 def sums(data: Integers, weight: Integers) -> Integers:

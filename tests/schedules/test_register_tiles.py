@@ -51,7 +51,7 @@ def stays_in_registers(tile: Tile, reduction: int, step: Step, isa: Isa) -> bool
     return registers(tile, step) - 1 + reduction <= isa.registers and tile.rows <= 4
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     height=extents,
     width=extents,

@@ -28,7 +28,7 @@ from lprnet.synthetic.render import (
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(
     seed=st.integers(0, 2**63), index=st.integers(0, 2**63), difficulty=st.floats(0, 4, width=32)
 )

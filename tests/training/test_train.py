@@ -63,7 +63,7 @@ def random_model(seed: int) -> LPRNet:
     return model.eval()
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(seed=st.integers(0, 2**31), share=st.sampled_from([0.0, 0.3, 0.9]))
 def test_a_narrowed_network_computes_the_same_and_comes_back(seed: int, share: float) -> None:
     model = random_model(seed)

@@ -51,7 +51,7 @@ def count_weights(model: LPRNet, names: tuple[str, ...]) -> tuple[int, int]:
 
 
 @torch.no_grad()
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(st.floats(0.5, 1.0))
 def test_the_largest_weights_stay(model: LPRNet, ratio: float) -> None:
     everything = (*NAMES, CONTAINER)

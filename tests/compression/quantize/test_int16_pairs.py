@@ -30,7 +30,7 @@ def test_the_limit_is_that_of_16_bits() -> None:
     assert 255 * PAIR_LIMIT <= 2**15 - 1 < 255 * (PAIR_LIMIT + 1)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     shape=st.tuples(*(st.integers(1, most) for most in (4, 7, 3, 3))),
     seed=st.integers(0, 2**16),

@@ -16,7 +16,7 @@ def times(matrix: tuple[Row, ...], vector: list[Fraction]) -> list[Fraction]:
     return [sum((a * b for a, b in zip(row, vector, strict=True)), zero) for row in matrix]
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(
     outputs=st.integers(1, MOST_OUTPUTS),
     taps=st.lists(numbers, min_size=3, max_size=3),

@@ -11,7 +11,7 @@ from schedules.winograd.cook_toom_integer import integer_filter
 EVERY = range(1, MOST_OUTPUTS + 1)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(
     outputs=st.integers(1, MOST_OUTPUTS),
     taps=st.lists(st.integers(-128, 127), min_size=3, max_size=3),

@@ -20,7 +20,7 @@ from tests.schedules.kernel_runner import TARGETS, call, packed_for
 ERROR = 4e-6
 """Of the largest output."""
 
-few = settings(deadline=None, max_examples=6, derandomize=True)
+few = settings(max_examples=6, derandomize=True)
 
 LAYERS = [
     Conv2d(20, 90, 32, 3, 1, 32, 8),

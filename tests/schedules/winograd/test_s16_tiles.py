@@ -57,7 +57,7 @@ def test_the_rule_agrees_with_the_clock(
         assert foreseen == pytest.approx(direct / winograd, rel=0.2)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     height=st.integers(1, 24),
     width=st.integers(1, 94),

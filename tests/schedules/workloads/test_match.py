@@ -72,13 +72,13 @@ workloads: st.SearchStrategy[Workload] = st.one_of(
 )
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(workloads)
 def test_every_workload_is_found_again(workload: Workload) -> None:
     assert match(workload.prim_func()) == workload
 
 
-@settings(deadline=None, max_examples=10)
+@settings(max_examples=10)
 @given(workloads)
 def test_the_name_does_not_matter(workload: Workload) -> None:
     renamed = workload.prim_func().with_attr("global_symbol", "another_name")

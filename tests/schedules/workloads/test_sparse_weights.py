@@ -33,7 +33,7 @@ def check(weight: NDArray[np.float32], target: Target) -> None:
     channels=st.integers(1, 9),
     vectors=st.integers(1, 4),
 )
-@settings(deadline=None, max_examples=6, derandomize=True)
+@settings(max_examples=6, derandomize=True)
 def test_what_is_packed_comes_back(
     target: Target, seed: int, density: float, channels: int, vectors: int
 ) -> None:

@@ -12,7 +12,7 @@ from tests.schedules.kernel_runner import TARGETS, packed_for, run
 
 
 @pytest.mark.parametrize("target", TARGETS)
-@settings(deadline=None, max_examples=8, derandomize=True)
+@settings(max_examples=8, derandomize=True)
 @given(
     height=st.integers(1, 3),
     width=st.sampled_from([1, 5, 18]),

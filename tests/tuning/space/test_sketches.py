@@ -115,7 +115,7 @@ def workloads(isa: Isa) -> st.SearchStrategy[Tunable]:
 
 
 @pytest.mark.parametrize("target", RUNNABLE, ids=lambda target: target.name)
-@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=12, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_every_sketch_computes_the_kernel(target: Target, data: st.DataObject) -> None:
     workload = data.draw(workloads(target.isa))
