@@ -21,7 +21,6 @@ from lprnet.compiler.network import CompilerInput, LayerSummary
 from lprnet.compiler.parity import Parity, compare
 from lprnet.compiler.targets import PORTABLE, Target
 from lprnet.model.preprocessing import OFFSET, SCALE
-from lprnet.runtime.alphabet import ALPHABET
 from lprnet.runtime.artifact import (
     Code,
     Manifest,
@@ -115,14 +114,8 @@ def compile_network(
             target=PORTABLE if len(targets) > 1 else targets[0].name,
             codes=tuple(_code(target, one) for target, one in lowered.items()),
             sha256=digest(unverified),
-            preprocessing={
-                "height": network.model.architecture.height,
-                "width": network.model.architecture.width,
-                "channels": "BGR",
-                "resize": "bilinear, only where the size differs",
-                "normalise": "(x - 127.5) / 128, in the artifact",
-            },
-            alphabet="".join(ALPHABET),
+            image=network.model.architecture.image_format,
+            alphabet=network.model.architecture.alphabet,
             checkpoint=source.checkpoint.name,
             checkpoint_sha256=digest(source.checkpoint),
             context_means=network.model.context_means,
@@ -138,7 +131,7 @@ def compile_network(
             parity = None
             if not missing_flags(code):
                 found = Recognizer(unverified, target=target.name).logits(images)
-                parity = compare(expected, found)
+                parity = compare(expected, found, manifest.alphabet)
             compiled.append(Compiled(target, one.kernels, network.layers, parity))
         codes = tuple(
             replace(code, parity=None if one.parity is None else asdict(one.parity))

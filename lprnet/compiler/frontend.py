@@ -21,5 +21,5 @@ def to_relax(model: LPRNet) -> tvm.IRModule:
     """
     with inference(model), warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=FutureWarning, module="copyreg")
-        exported = torch.export.export(model, (torch.zeros(1, *model.architecture.image),))
+        exported = torch.export.export(model, (torch.zeros(1, *model.architecture.image_shape),))
         return from_exported_program(exported, unwrap_unit_return_tuple=True)

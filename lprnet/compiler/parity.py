@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from lprnet.runtime.alphabet import Alphabet
 from lprnet.runtime.decode import greedy
 from lprnet.support.errors import UserError
 
@@ -26,8 +27,10 @@ class Parity:
     same_plates: int
 
 
-def compare(expected: NDArray[np.float32], found: NDArray[np.float32]) -> Parity:
-    """Compare two sets of logits `(N, 68, 18)`; raises `ParityError` where they differ too much.
+def compare(
+    expected: NDArray[np.float32], found: NDArray[np.float32], alphabet: Alphabet
+) -> Parity:
+    """Compare two sets of logits `(N, classes, positions)`; raises `ParityError` where they differ too much.
 
     A plate may read differently only where torch itself was undecided, which the bound on the
     logits covers. Raises `UserError` where torch's own logits are no numbers.
@@ -39,7 +42,8 @@ def compare(expected: NDArray[np.float32], found: NDArray[np.float32]) -> Parity
         )
     scale = max(float(np.abs(expected).max()), float(np.finfo(np.float32).tiny))
     error = float(np.abs(found - expected).max()) / scale
-    same = sum(a.text == b.text for a, b in zip(greedy(expected), greedy(found), strict=True))
+    plates = zip(greedy(expected, alphabet), greedy(found, alphabet), strict=True)
+    same = sum(a.text == b.text for a, b in plates)
     if not error <= MAX_RELATIVE_ERROR:
         raise ParityError(
             f"the artifact's logits differ from torch's by {error:.1e} of the largest, more than "

@@ -115,17 +115,17 @@ class Architecture:
     """In the order in which the container reads them, each of another convolution."""
 
     @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of an image as a tensor."""
+        return self.channels, self.height, self.width
+
+    @property
     def image_format(self) -> ImageFormat:
         """The pixels that the runtime makes of an image."""
         preprocessing = self.preprocessing
         return ImageFormat(
             self.height, self.width, self.channels, preprocessing.fit, preprocessing.border
         )
-
-    @property
-    def image(self) -> tuple[int, int, int]:
-        """Channels, height and width of what it reads."""
-        return self.channels, self.height, self.width
 
     @property
     def classes(self) -> int:

@@ -23,7 +23,7 @@ def to_onnx(model: LPRNet, path: Path, batch: int | None = 1) -> None:
         warnings.simplefilter("ignore")
         torch.onnx.export(
             model,
-            (torch.zeros(batch or 2, *model.architecture.image),),
+            (torch.zeros(batch or 2, *model.architecture.image_shape),),
             partial,
             input_names=["images"],
             output_names=["logits"],

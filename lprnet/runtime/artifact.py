@@ -13,12 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from lprnet.runtime.alphabet import Alphabet
 from lprnet.runtime.cpu import cpu_flags
+from lprnet.runtime.image_format import ImageFormat
 from lprnet.support.atomic_file import replacing
 from lprnet.support.errors import UserError
 from lprnet.support.file_names import utf8_json
 
-FORMAT = 2
+FORMAT = 3
 """Raised when a manifest changes so that an older or newer runtime would misread it."""
 
 Json = dict[str, Any]
@@ -57,8 +59,10 @@ class Manifest:
     codes: tuple[Code, ...]
     """From the least demanding to the most; the last one that a CPU can run is what it runs."""
     sha256: str
-    preprocessing: Json
-    alphabet: str
+    image: ImageFormat
+    """What it reads, as uint8 `(N, height, width, channels)`."""
+    alphabet: Alphabet
+    """What its logits mean."""
     checkpoint: str
     """File name of the weights it was built from."""
     checkpoint_sha256: str
@@ -115,16 +119,30 @@ def read_manifest(artifact: Path) -> Manifest:
     manifest = _record(Manifest, content)
     codes = [] if manifest is None else [_record(Code, code) for code in manifest.codes]
     known = [code for code in codes if code is not None]
-    if manifest is None or manifest.format != FORMAT or not known or len(known) < len(codes):
+    image = None if manifest is None else _record(ImageFormat, manifest.image)
+    alphabet = None if manifest is None else _record(Alphabet, manifest.alphabet)
+    if (
+        manifest is None
+        or image is None
+        or alphabet is None
+        or manifest.format != FORMAT
+        or not known
+        or len(known) < len(codes)
+    ):
         raise UserError(f"{path}: was written by another version of lprnet; {rebuild}.")
-    return dataclasses.replace(manifest, codes=tuple(known))
+    return dataclasses.replace(manifest, codes=tuple(known), image=image, alphabet=alphabet)
 
 
 def _record(kind: Callable[..., Record], content: Any) -> Record | None:
-    """An object of JSON as the dataclass `kind`, lists as tuples; None if its fields are others."""
+    """An object of JSON as the dataclass `kind`, lists as tuples; None if its fields are others, or
+    their values mean nothing to it.
+    """
     if not isinstance(content, dict) or set(content) != set(inspect.signature(kind).parameters):
         return None
-    return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in content.items()})
+    try:
+        return kind(**{k: tuple(v) if isinstance(v, list) else v for k, v in content.items()})
+    except (TypeError, ValueError):
+        return None
 
 
 def missing_flags(code: Code) -> list[str]:

@@ -19,7 +19,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from lprnet.runtime.alphabet import CLASSES
 from lprnet.runtime.artifact import Code, Manifest, find_code, verify
 from lprnet.runtime.decode import Plate, greedy
 from lprnet.support.errors import UserError
@@ -43,7 +42,7 @@ class _Call:
     arguments: tuple[Any, ...]
     """Of the artifact's function, as TVM's tensors."""
     logits: NDArray[np.float32]
-    """`(count, 68, 18)`, after the call."""
+    """`(count, classes, positions)`, after the call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +88,14 @@ class Recognizer:
         """The last one used lies last: its lines are the likeliest to be in a cache still."""
         self._threads = threads
         self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
-        height, width = self.manifest.preprocessing["height"], self.manifest.preprocessing["width"]
-        self._image_shape: tuple[int, int, int] = (height, width, 3)
+        self._image_shape = self.manifest.image.shape
         self._one_image = (1, *self._image_shape)
 
     def logits(self, images: ArrayLike) -> NDArray[np.float32]:
-        """`(N, 24, 94, 3)` uint8 BGR to `(N, 68, 18)` float32. Raises `UserError` otherwise."""
+        """`(N, H, W, C)` uint8, the manifest's `image`, to `(N, classes, positions)` float32.
+
+        Raises `UserError` for other images.
+        """
         batch = images if type(images) is np.ndarray else np.asarray(images)
         # An artifact leaves nothing else in the caches, so each object touched on the way to one
         # image costs: no more of them than that takes.
@@ -103,7 +104,7 @@ class Recognizer:
         if batch.shape[1:] != self._image_shape or batch.dtype != UINT8:
             raise UserError(
                 f"images have shape {batch.shape} and dtype {batch.dtype}; expected uint8 "
-                f"(N, {', '.join(map(str, self._image_shape))}), BGR."
+                f"(N, {', '.join(map(str, self._image_shape))}), {self.manifest.image.colours}."
             )
         size = min(BATCH, max(1, math.ceil(len(batch) / self._threads)))
         if 0 < len(batch) <= size:
@@ -111,7 +112,9 @@ class Recognizer:
         chunks = [batch[start : start + size] for start in range(0, len(batch), size)]
         run = map if self._pool is None else self._pool.map
         parts = list(run(self._logits, chunks))
-        return np.concatenate(parts) if parts else np.empty((0, CLASSES, 18), np.float32)
+        _, positions, _ = self.code.logits_shape
+        nothing = np.empty((0, self.manifest.alphabet.classes, positions), np.float32)
+        return np.concatenate(parts) if parts else nothing
 
     def read(self, image: Image, *, max_pixels: int | None = None) -> Plate:
         """The plate on one image: a file by its path, the bytes of an image file, or uint8 pixels
@@ -128,8 +131,10 @@ class Recognizer:
         if images is None or isinstance(images, (str, bytes, bytearray, memoryview, os.PathLike)):
             raise UserError("read_many takes a list of images; give one image to read")
         most = MAX_PIXELS if max_pixels is None else max_pixels
-        pixels = [as_pixels(image, most) for image in images]
-        return greedy(self.logits(np.stack(pixels))) if pixels else []
+        pixels = [as_pixels(image, most, self.manifest.image) for image in images]
+        if not pixels:
+            return []
+        return greedy(self.logits(np.stack(pixels)), self.manifest.alphabet)
 
     def _logits(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """At most `BATCH` images in one call of the artifact."""
@@ -148,8 +153,9 @@ class Recognizer:
 
     def _new_call(self, buffers: _Buffers, count: int) -> _Call:
         images, logits = buffers.images[:count], buffers.logits[:count]
+        classes = self.manifest.alphabet.classes
         arguments = tuple(self._from_dlpack(array) for array in (images, logits, buffers.arena))
-        call = _Call(images, arguments, logits[:, 0, :, :CLASSES].transpose(0, 2, 1))
+        call = _Call(images, arguments, logits[:, 0, :, :classes].transpose(0, 2, 1))
         buffers.calls[count] = call
         return call
 

@@ -23,7 +23,9 @@ from lprnet.compiler.targets import find_target
 from lprnet.compression.variants import float_network
 from lprnet.model.checkpoint import save_model
 from lprnet.model.lprnet import LPRNet
+from lprnet.runtime.alphabet import CHINA
 from lprnet.runtime.artifact import manifest_path, verify
+from lprnet.runtime.image_format import PUBLISHED
 from lprnet.runtime.recognizer import Recognizer
 from lprnet.support.errors import UserError
 from tests.conftest import PROJECT
@@ -324,7 +326,8 @@ def test_the_manifest_tells_what_the_artifact_is(constant: Compiled) -> None:
     (code,) = manifest.codes
     assert code.parity is not None
     assert code.parity["images"] == code.parity["same_plates"] == 5
-    assert len(manifest.alphabet) == 68
+    assert manifest.alphabet == CHINA
+    assert manifest.image == PUBLISHED
     assert {kernel["origin"] for kernel in code.kernels} == {"manual"}
     assert sum(kernel["macs"] > 0 for kernel in code.kernels) >= 10
     assert code.passes[0] == "CanonicalizeExport"
