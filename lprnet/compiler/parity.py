@@ -30,7 +30,8 @@ class Parity:
 def compare(
     expected: NDArray[np.float32], found: NDArray[np.float32], alphabet: Alphabet
 ) -> Parity:
-    """Compare two sets of logits `(N, classes, positions)`; raises `ParityError` where they differ too much.
+    """Compare two sets of logits `(N, classes, positions)`; raises `ParityError` where they differ
+    too much.
 
     A plate may read differently only where torch itself was undecided, which the bound on the
     logits covers. Raises `UserError` where torch's own logits are no numbers.

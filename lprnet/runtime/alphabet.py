@@ -32,10 +32,6 @@ class Alphabet:
             )
         if len(self.symbols) < 2 or not all(self.symbols):
             raise ValueError("an alphabet needs a symbol for each class, and one beside the blank")
-        try:
-            re.compile(self.grammar or "")
-        except re.error as error:
-            raise ValueError(f"its grammar is no regular expression: {error}") from error
         repeated = [s for s in self.index if self.symbols.count(s) > 1]
         if repeated:
             raise ValueError(f"the symbol {repeated[0]!r} stands for more than one class")
