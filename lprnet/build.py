@@ -16,6 +16,7 @@ from lprnet.model.subnormals import subnormals_as_zero
 from lprnet.runtime.recognizer import Recognizer
 from lprnet.tuning.apply import scheduler
 from lprnet.tuning.fastest_build import compile_fastest
+from lprnet.tuning.log.nearest import substitution
 from schedules.apply import KernelReport
 
 LATENCY_ROUNDS = 100
@@ -100,6 +101,17 @@ def build_tables(built: Build, timing: Record | None) -> list[Table]:
             f"{timing.min_ms:.3f} ms min, {timing.median_ms:.3f} median, {timing.p95_ms:.3f} p95",
         )
     return tables
+
+
+def log_substitutions(built: Build) -> list[str]:
+    """A sentence for each target whose schedules come from another target's tuning log."""
+    sentences = []
+    for one in built.compiled:
+        for log in sorted({kernel.tuned_for for kernel in one.kernels if kernel.tuned_for}):
+            sentence = substitution(one.target.name, built.manifest.variant, log)
+            if sentence:
+                sentences.append(sentence)
+    return sentences
 
 
 def _kernels(kernels: tuple[KernelReport, ...], target: str) -> Table:

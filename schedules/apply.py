@@ -61,6 +61,8 @@ class KernelReport:
     """`manual`, `auto` or `none`; a kernel with nothing to tune is `manual` in any build."""
     tile: str
     """What stays in registers, in words."""
+    tuned_for: str | None = None
+    """The target whose tuning log an `auto` schedule comes from."""
 
 
 def kernels(module: tvm.IRModule) -> Iterator[tuple[tvm.ir.GlobalVar, Workload]]:

@@ -10,6 +10,7 @@ from lprnet.commands.arguments import (
     add_variant,
     output_folder,
 )
+from lprnet.support.cli import note
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -47,7 +48,7 @@ def run(options: Namespace) -> None:
     """Build, then print what was built."""
     from rich.console import Console
 
-    from lprnet.build import Request, build, build_tables
+    from lprnet.build import Request, build, build_tables, log_substitutions
     from lprnet.commands.tables import print_tables
     from lprnet.runtime.files_left_out import report_files_left_out
 
@@ -63,5 +64,7 @@ def run(options: Namespace) -> None:
     with Console(stderr=True).status("building"):
         built, timing = build(request)
     print_tables(build_tables(built, timing))
+    for sentence in log_substitutions(built):
+        note(sentence)
     if options.calibration:
         report_files_left_out([str(options.calibration)])

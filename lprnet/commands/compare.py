@@ -11,6 +11,7 @@ from lprnet.commands.arguments import (
     input_folder,
     output_file,
 )
+from lprnet.support.cli import note
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -46,6 +47,7 @@ def run(options: Namespace) -> None:
     from lprnet.reports.schedule_comparison.compare import ComparisonOptions, compare_schedules
     from lprnet.reports.schedule_comparison.render import as_json, describe, plot_shares, tables
     from lprnet.tuning import LOGS
+    from lprnet.tuning.log.nearest import substitution
 
     asked = ComparisonOptions(
         checkpoint=options.checkpoint,
@@ -57,6 +59,9 @@ def run(options: Namespace) -> None:
     )
     with Console(stderr=True).status("building and timing every schedule"):
         comparison = compare_schedules(asked)
+    sentence = substitution(comparison.target, comparison.variant, comparison.tuned_for)
+    if sentence:
+        note(sentence)
     if options.plot:
         plot_shares(comparison, options.plot)
     if options.json:

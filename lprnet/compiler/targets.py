@@ -35,6 +35,10 @@ class Target:
         """The name of its code in an artifact."""
         return f"run_{self.name.replace('-', '_')}"
 
+    def runs(self, other: "Target") -> bool:
+        """Whether this CPU has every feature that `other`'s code needs: a partial order."""
+        return set(self.flags) >= set(other.flags)
+
 
 TARGETS: tuple[Target, ...] = (
     Target("broadwell", "broadwell", AVX2, _AVX2_FLAGS),

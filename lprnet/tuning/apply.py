@@ -6,13 +6,13 @@ import tvm
 
 from lprnet.compiler.compile import Scheduler
 from lprnet.compiler.targets import Target
-from lprnet.tuning import LOGS, log_folder
-from lprnet.tuning.log.database import TuningLog, open_log
+from lprnet.tuning import LOGS
+from lprnet.tuning.log.database import TuningLog
+from lprnet.tuning.log.nearest import open_nearest_log
 from lprnet.tuning.measurement.compare_kernels import faster_kernels
 from lprnet.tuning.space.sketches import is_tunable
 from schedules import apply as by_hand
 from schedules.apply import KernelReport, kernels
-from schedules.isa import Isa
 
 ORIGINS = ("manual", "auto", "hybrid", "none")
 TUNED = ("auto", "hybrid")
@@ -20,20 +20,21 @@ TUNED = ("auto", "hybrid")
 
 
 def scheduler(origin: str, variant: str, logs: Path = LOGS) -> Scheduler:
-    """`apply` as `compile_network` takes it, with the log of a target and `variant` in `logs`.
+    """`apply` as `compile_network` takes it, with the log of a target and `variant` in `logs`, or
+    the nearest (`log/nearest.py`).
 
-    It raises `UserError` where that log is missing or has no record of a kernel.
+    It raises `UserError` where no such log exists or it has no record of a kernel.
     """
 
     def schedule(module: tvm.IRModule, target: Target) -> tuple[tvm.IRModule, list[KernelReport]]:
-        log = open_log(log_folder(logs, target.name, variant)) if origin in TUNED else None
-        return apply(module, target.isa, origin, log)
+        log = open_nearest_log(logs, target, variant) if origin in TUNED else None
+        return apply(module, target, origin, log)
 
     return schedule
 
 
 def apply(
-    module: tvm.IRModule, isa: Isa, origin: str, log: TuningLog | None = None
+    module: tvm.IRModule, target: Target, origin: str, log: TuningLog | None = None
 ) -> tuple[tvm.IRModule, list[KernelReport]]:
     """`module` with every kernel scheduled, and one report a kernel.
 
@@ -44,39 +45,43 @@ def apply(
     """
     match origin:
         case "manual":
-            return by_hand.apply(module, isa)
+            return by_hand.apply(module, target.isa)
         case "none":
             return module, [
                 KernelReport(variable.name_hint, workload.macs, "none", "unscheduled")
                 for variable, workload in kernels(module)
             ]
     assert log is not None
-    return _auto(module, isa, log) if origin == "auto" else _hybrid(module, isa, log)
+    return _auto(module, target, log) if origin == "auto" else _hybrid(module, target, log)
 
 
 def _auto(
-    module: tvm.IRModule, isa: Isa, log: TuningLog
+    module: tvm.IRModule, target: Target, log: TuningLog
 ) -> tuple[tvm.IRModule, list[KernelReport]]:
     """The tunable kernels by `log`, the others by hand."""
     scheduled = tvm.IRModule(dict(module.functions.items()))
     reports = []
     for variable, workload in kernels(module):
         if is_tunable(workload):
-            origin, (function, tile) = "auto", log.schedule(variable.name_hint, workload)
+            function, tile = log.schedule(variable.name_hint, workload)
+            report = KernelReport(
+                variable.name_hint, workload.macs, "auto", tile, log.manifest.target
+            )
         else:
-            origin, (function, tile) = "manual", by_hand.schedule(workload, isa)
+            function, tile = by_hand.schedule(workload, target.isa)
+            report = KernelReport(variable.name_hint, workload.macs, "manual", tile)
         scheduled.update_func(variable, function)
-        reports.append(KernelReport(variable.name_hint, workload.macs, origin, tile))
+        reports.append(report)
     return scheduled, reports
 
 
 def _hybrid(
-    module: tvm.IRModule, isa: Isa, log: TuningLog
+    module: tvm.IRModule, target: Target, log: TuningLog
 ) -> tuple[tvm.IRModule, list[KernelReport]]:
     """The kernels of a manual build, replaced where those of an automatic one are faster."""
-    manual, auto = by_hand.apply(module, isa), _auto(module, isa, log)
+    manual, auto = by_hand.apply(module, target.isa), _auto(module, target, log)
     tuned = [report.kernel for report in auto[1] if report.origin == "auto"]
-    faster = faster_kernels(manual[0], auto[0], tuned, log.target)
+    faster = faster_kernels(manual[0], auto[0], tuned, target)
     chosen = tvm.IRModule(dict(manual[0].functions.items()))
     for name in faster:
         chosen.update_func(chosen.get_global_var(name), auto[0][name])

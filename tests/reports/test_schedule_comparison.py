@@ -84,7 +84,9 @@ def comparison() -> Comparison:
         for origin in ("manual", "auto", "hybrid", "none")
     ]
     kernels = (timed(CONV, 2e-6, "9x9 pixels x 9 vectors"), timed(POOL, 0.5e-6, "nothing"))
-    return Comparison("fp32", "broadwell", 100.0, 400.0, 200.0, kernels, tuple(records), ())
+    return Comparison(
+        "fp32", "broadwell", "broadwell", 100.0, 400.0, 200.0, kernels, tuple(records), ()
+    )
 
 
 def test_tables_name_every_kernel_and_every_build(comparison: Comparison) -> None:

@@ -12,9 +12,9 @@ from lprnet.measure.timing import interleaved_timings
 from lprnet.reports.benchmark.results import Kernel, Kernels
 from lprnet.reports.benchmark.variants import Missing
 from lprnet.support.errors import UserError
-from lprnet.tuning import LOGS, log_folder
+from lprnet.tuning import LOGS
 from lprnet.tuning.apply import apply
-from lprnet.tuning.log.database import open_log
+from lprnet.tuning.log.nearest import open_nearest_log
 from lprnet.tuning.measurement.compare_kernels import time_interleaved
 from lprnet.tuning.space.tasks import find_tasks
 
@@ -26,11 +26,11 @@ COPIES = 2000
 def time_kernels(network: CompilerInput, target: Target) -> tuple[Kernels, list[Missing]]:
     """Minima of interleaved rounds on one core; without `auto` if `network` has no tuning log."""
     lowered = lower(network, target.isa)
-    scheduled = {origin: apply(lowered, target.isa, origin)[0] for origin in ("none", "manual")}
+    scheduled = {origin: apply(lowered, target, origin)[0] for origin in ("none", "manual")}
     missing = []
     try:
-        log = open_log(log_folder(LOGS, target.name, network.variant))
-        scheduled["auto"] = apply(lowered, target.isa, "auto", log)[0]
+        log = open_nearest_log(LOGS, target, network.variant)
+        scheduled["auto"] = apply(lowered, target, "auto", log)[0]
     except UserError as error:
         missing.append(Missing("kernels, auto", str(error)))
     tasks = find_tasks(lowered)

@@ -20,10 +20,10 @@ from lprnet.measure.peak_throughput import dot2_loop, dot4_loop, fma_loop, opera
 from lprnet.measure.timing import Record, interleaved_timings, on_one_core, record
 from lprnet.model.subnormals import subnormals_as_zero
 from lprnet.runtime.recognizer import Recognizer
-from lprnet.tuning import LOGS, log_folder
+from lprnet.tuning import LOGS
 from lprnet.tuning.apply import ORIGINS, apply, scheduler
 from lprnet.tuning.fastest_build import compile_fastest
-from lprnet.tuning.log.database import open_log
+from lprnet.tuning.log.nearest import open_nearest_log
 from lprnet.tuning.measurement.compare_kernels import MIN_SPEEDUP, Candidates, time_interleaved
 from lprnet.tuning.space.algorithms import Tunable
 from lprnet.tuning.space.describe_trace import ConvDecisions, decisions_of
@@ -78,6 +78,8 @@ class Comparison:
 
     variant: str
     target: str
+    tuned_for: str
+    """The target of the tuning log."""
     peak_gflops: float
     """Of one core, by float32 FMAs on registers."""
     int8_peak_gops: float
@@ -111,11 +113,11 @@ def compare_schedules(request: ComparisonOptions) -> Comparison:
     network, images, _ = prepare(
         request.checkpoint, request.calibration, request.quantized, request.pruned
     )
-    log = open_log(log_folder(request.logs, target.name, network.variant))
+    log = open_nearest_log(request.logs, target, network.variant)
     with weights_of(request.checkpoint):
         lowered = lower(network, target.isa)
     tasks = find_tasks(lowered)
-    applied = {name: apply(lowered, target.isa, name, log) for name in TIMED}
+    applied = {name: apply(lowered, target, name, log) for name in TIMED}
     by_hand = {report.kernel: report.tile for report in applied["manual"][1]}
 
     loops = [loop(target.isa) for loop in (fma_loop, dot4_loop, dot2_loop)]
@@ -162,6 +164,7 @@ def compare_schedules(request: ComparisonOptions) -> Comparison:
     return Comparison(
         variant=network.variant,
         target=target.name,
+        tuned_for=log.manifest.target,
         peak_gflops=gflops,
         int8_peak_gops=int8_gops,
         int16_peak_gops=int16_gops,

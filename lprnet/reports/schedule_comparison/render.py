@@ -59,6 +59,7 @@ def as_json(comparison: Comparison) -> dict[str, Any]:
     return {
         "variant": comparison.variant,
         "target": comparison.target,
+        "tuned_for": comparison.tuned_for,
         "peak_gflops": comparison.peak_gflops,
         "integer_peak_gops": comparison.int8_peak_gops,
         "word_peak_gops": comparison.int16_peak_gops,
