@@ -123,7 +123,7 @@ def _kernels(kernels: tuple[KernelReport, ...], target: str) -> Table:
 
 
 def _layers(layers: tuple[LayerSummary, ...], target: str) -> Table:
-    columns = ("layer", "weight scales", "activation", "zero point", "SQNR")
+    columns = ("layer", "weight scales", "activation", "SQNR", "zero point")
     table = Table(*columns, title=f"int8, {target}")
     for layer in layers:
         steps, scale = layer.weight_scales, layer.activation_scale
@@ -131,7 +131,7 @@ def _layers(layers: tuple[LayerSummary, ...], target: str) -> Table:
             layer.layer,
             "float32" if steps is None else f"{steps[0]:.2e} to {steps[1]:.2e}",
             "float32" if scale is None else f"{scale:.3g}",
-            "" if scale is None else "0",
             "" if layer.sqnr is None else f"{layer.sqnr:.1f} dB",
+            "" if scale is None else "0",
         )
     return table

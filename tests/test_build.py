@@ -9,6 +9,7 @@ import pytest
 
 from lprnet.build import Request, build
 from lprnet.measure.accuracy import evaluate
+from lprnet.support.errors import UserError
 from lprnet.weights import DEFAULT_CHECKPOINT
 from tests.conftest import RealData
 
@@ -60,3 +61,19 @@ def test_kernels_without_a_schedule_keep_their_tensors_in_the_arena(tmp_path: Pa
     assert {kernel.origin for kernel in compiled.kernels} == {"none"}
     assert built.parity is not None
     assert built.parity.same_plates == built.parity.images
+
+
+@pytest.mark.parametrize("schedule", ["manual", "hybrid"])
+@pytest.mark.parametrize("failure", [KeyboardInterrupt, UserError])
+def test_a_build_that_ends_early_leaves_no_folder(
+    schedule: str, failure: type[BaseException], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def end(*_: object) -> None:
+        raise failure
+
+    monkeypatch.setattr("lprnet.compiler.compile.link", end)
+    output = tmp_path / "there" / "not"
+    (tmp_path / "there").mkdir()
+    with pytest.raises(failure):
+        build(Request(DEFAULT_CHECKPOINT, None, None, "broadwell", schedule, None, output))
+    assert list((tmp_path / "there").iterdir()) == []

@@ -76,8 +76,11 @@ def run(options: Namespace) -> None:
     from lprnet.reports.benchmark.results import read_report
     from lprnet.reports.benchmark.table import findings, terminal, update_pages
     from lprnet.reports.benchmark.variants import PROJECT
+    from lprnet.support.errors import UserError
     from lprnet.support.file_names import utf8_json
 
+    if options.readme and not (PROJECT / "README.md").is_file():
+        raise UserError("--readme changes a checkout of the repository; this package lies in none")
     if options.made:
         report = read_report(options.made)
     else:

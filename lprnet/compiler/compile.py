@@ -25,12 +25,12 @@ from lprnet.runtime.artifact import (
     Code,
     Manifest,
     digest,
-    make_folder,
     manifest_path,
     missing_flags,
     write_manifest,
 )
 from lprnet.runtime.recognizer import Recognizer
+from lprnet.support.atomic_file import made_folder
 from relay_passes.pipeline import pass_names
 from schedules.apply import KernelReport, apply
 
@@ -99,7 +99,19 @@ def compile_network(
     network's weights exactly, `ParityError` if it does not compute what torch computes, and
     whatever `schedule` raises.
     """
-    make_folder(artifact.parent)
+    with made_folder(artifact.parent):
+        return _compile(network, targets, source, images, artifact, schedule)
+
+
+def _compile(
+    network: CompilerInput,
+    targets: Sequence[Target],
+    source: Source,
+    images: NDArray[np.uint8],
+    artifact: Path,
+    schedule: Scheduler,
+) -> Build:
+    """`compile_network` into a folder that is there."""
     # 1. to 3. For each target alone; constants that two targets pack alike are kept once.
     weights = Weights()
     with weights_of(source.checkpoint):

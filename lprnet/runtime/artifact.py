@@ -85,16 +85,6 @@ def manifest_path(artifact: Path) -> Path:
     return artifact.with_suffix(".json")
 
 
-def make_folder(folder: Path) -> None:
-    """Make an output folder and its parents. Raises `UserError` if that cannot be done."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(
-            f"{folder}: cannot be written ({error.strerror}); choose another output folder."
-        ) from error
-
-
 def write_manifest(manifest: Manifest, path: Path) -> None:
     """Write `manifest` as JSON, all or nothing. Raises `UserError` if `path` cannot be written."""
     text = utf8_json(json.dumps(dataclasses.asdict(manifest), ensure_ascii=False, indent=2)) + "\n"

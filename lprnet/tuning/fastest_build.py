@@ -18,8 +18,9 @@ from lprnet.compiler.compile import Build, Source, compile_network
 from lprnet.compiler.network import CompilerInput
 from lprnet.compiler.targets import Target
 from lprnet.measure.timing import interleaved_timings, on_one_core
-from lprnet.runtime.artifact import make_folder, manifest_path
+from lprnet.runtime.artifact import manifest_path
 from lprnet.runtime.recognizer import Recognizer
+from lprnet.support.atomic_file import made_folder
 from lprnet.tuning import LOGS
 from lprnet.tuning.apply import scheduler
 from lprnet.tuning.measurement.compare_kernels import MIN_SPEEDUP
@@ -44,8 +45,10 @@ def compile_fastest(
 
     Timed on the first of `images`, `(N, 24, 94, 3)` uint8 BGR. Raises what `compile_network` does.
     """
-    make_folder(artifact.parent)
-    with tempfile.TemporaryDirectory(dir=artifact.parent, prefix=".hybrid-") as folder:
+    with (
+        made_folder(artifact.parent),
+        tempfile.TemporaryDirectory(dir=artifact.parent, prefix=".hybrid-") as folder,
+    ):
         builds = {
             origin: compile_network(
                 network,

@@ -16,12 +16,12 @@ from lprnet.tuning.tune import TuningResult
 
 
 def summary(result: TuningResult) -> Table:
-    """One row a kernel: work, trials, what the first batch found and what the last."""
+    """One row a kernel: the best time, work, trials, what the first batch found."""
     made = result.manifest
     trials = read_trials(result.directory / TRIALS)
     table = Table(
         Column("kernel", no_wrap=True),
-        *("MMAC", "trials", "failed", "first µs", "best µs", "GFLOP/s"),
+        *("best µs", "GFLOP/s", "MMAC", "trials", "failed", "first µs"),
         title=f"{result.directory}: {made.trials} trials, {made.valid / made.trials:.1%} valid, "
         f"{made.seconds / 60:.1f} min, {result.peak_bytes / 2**20:.0f} MiB",
         caption=", ".join(
@@ -32,19 +32,19 @@ def summary(result: TuningResult) -> Table:
         mine = [trial for trial in trials if trial.kernel == task.kernel]
         times = [trial.seconds for trial in mine if trial.seconds is not None]
         if not times:
-            table.add_row(task.workload.name, "", str(len(mine)), str(len(mine)), "", "none", "")
+            table.add_row(task.workload.name, "none", "", "", str(len(mine)), str(len(mine)), "")
             continue
         remeasured = [trial.seconds for trial in mine if trial.record and trial.seconds]
         best = min(remeasured or times)
         macs = task.workload.macs
         table.add_row(
             task.workload.name,
+            f"{best * 1e6:.1f}",
+            f"{2 * macs / best / 1e9:.0f}" if macs else "",
             f"{macs / 1e6:.2f}" if macs else "",
             str(len(mine)),
             str(len(mine) - len(times)),
             f"{times[0] * 1e6:.1f}",
-            f"{best * 1e6:.1f}",
-            f"{2 * macs / best / 1e9:.0f}" if macs else "",
         )
     return table
 

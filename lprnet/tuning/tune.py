@@ -102,7 +102,7 @@ def tune(request: TuningOptions) -> TuningResult:
             tasks, tvm_target(target), target.isa, manifest, directory, Path(scratch), batch
         )
         done = len(tuner.trial_log.trials)
-        with tqdm(total=max(request.trials, done), initial=done, unit="trial") as bar:
+        with tqdm(total=max(request.trials, done), initial=done, unit="trial", disable=None) as bar:
 
             def report(added: int) -> None:
                 plates = [1e3 * each.seconds(tuner.best_seconds) for each in networks]
@@ -112,7 +112,7 @@ def tune(request: TuningOptions) -> TuningResult:
                 bar.update(added)
 
             tuner.run(request.trials, measurer, report)
-        with tqdm(total=len(tasks), unit="kernel", desc="remeasuring") as bar:
+        with tqdm(total=len(tasks), unit="kernel", desc="remeasuring", disable=None) as bar:
             tuner.remeasure_best(measurer, bar.update)
         tuner.trial_log.close()
     best = {trials[0].kernel: trials[0].seconds or math.inf for trials in tuner.best() if trials}

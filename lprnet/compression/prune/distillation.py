@@ -75,7 +75,7 @@ def distill(
         adam, lambda step: min(1, (step + 1) / WARM_UP) * (1 + math.cos(math.pi * step / steps)) / 2
     )
     network = replace(student, weights=weights, biases=biases)
-    for _ in trange(steps, desc="distilling", leave=False):
+    for _ in trange(steps, desc="distilling", leave=False, disable=None):
         batch = mixed_plates(images, BATCH, generator)
         with torch.no_grad():
             wanted = teacher.logits(batch)

@@ -55,7 +55,7 @@ def price_cuts(model: LPRNet, images: Tensor, step: int = 8) -> list[Cut]:
     with torch.no_grad():
         wanted = compact(folded).logits(images)
         cuts = []
-        for name, width in tqdm(options, desc="pricing cuts", leave=False):
+        for name, width in tqdm(options, desc="pricing cuts", leave=False, disable=None):
             pruned = structured(folded, images, {name: width})
             error = float((compact(pruned).logits(images) - wanted).square().mean())
             cuts.append(Cut(name, width, error))
@@ -132,7 +132,7 @@ def sweep(
     folded = fold(model)
     points = []
     priced = list(cuts)
-    for target in tqdm(list(targets), desc="sweeping", leave=False):
+    for target in tqdm(list(targets), desc="sweeping", leave=False, disable=None):
         widths, pruned = _within(folded, images, priced, target)
         points.append(Point(widths, macs(pruned), evaluate(pruned), pruned))
     return points

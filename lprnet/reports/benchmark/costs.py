@@ -90,7 +90,8 @@ def latencies(
     """
     with on_one_core():
         calls = {str(n): one.open()(image[None]) for n, one in enumerate(entries)}
-        with tqdm(total=repeats + WARM_UP, desc="timing", unit="round", delay=3) as bar:
+        rounds = repeats + WARM_UP
+        with tqdm(total=rounds, desc="timing", unit="round", delay=3, disable=None) as bar:
             samples = interleaved_timings(calls, repeats, progress=bar.update)
     return list(samples.values())
 

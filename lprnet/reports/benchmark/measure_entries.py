@@ -49,7 +49,7 @@ def measure_entries(
     read: dict[Entry, tuple[ColdStart, list[str], Throughput]] = {}
     missing = []
     distinct = list(dict.fromkeys(same.values()))
-    for entry in tqdm(distinct, desc="reading", unit="entry", delay=3):
+    for entry in tqdm(distinct, desc="reading", unit="entry", delay=3, disable=None):
         try:
             read[entry] = (cold_start(entry), *texts_and_throughput(entry, images))
         except Exception as error:  # an entry that does not run is listed in the report

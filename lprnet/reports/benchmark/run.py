@@ -23,6 +23,8 @@ from lprnet.reports.benchmark.results import SAMPLES, Line, Report, best
 from lprnet.reports.benchmark.variants import BASE, PROJECT, STRUCTURED, Missing, build_rows
 from lprnet.runtime.decode import greedy
 from lprnet.runtime.image_io import images_in, label_of
+from lprnet.support.atomic_file import why_not_writable
+from lprnet.support.errors import UserError
 from lprnet.synthetic.render import sample_plates
 
 RENDERED = 400
@@ -56,11 +58,16 @@ def run_benchmark(request: ReportOptions) -> Report:
 
     Raises `UserError` for every user error.
     """
+    reason = why_not_writable(request.work)
+    if reason:
+        raise UserError(f"{request.work} cannot be written ({reason}); choose another --work")
     target = find_target("native")
     data = request.data or _rendered(request.work / "plates")
     plates = _plates(data)
     # 1. Build every row as a user would; make baselines of the same weights and calibration images.
     artifacts, missing = build_rows(request.checkpoint, data, request.work)
+    if not artifacts:
+        raise UserError(f"no row of ours could be built; {missing[0].name}: {missing[0].reason}")
     entries = [
         Entry(row.name, "lprnet", artifact, "reduced", OURS) for row, artifact in artifacts.items()
     ]
@@ -70,6 +77,8 @@ def run_benchmark(request: ReportOptions) -> Report:
         entries += baselines(request.checkpoint, calibration, target.isa, folder)
     # 2. Measure accuracy, throughput, cold start, and interleaved latency on one core.
     measured, not_running = measure_entries(entries, plates.images, request.repeats)
+    if not any(one.engine == "lprnet" for one in measured):
+        raise UserError(f"no row of ours runs; {not_running[0].name}: {not_running[0].reason}")
     pair = [one for one in measured if one.name in (BASE, STRUCTURED)]
     # 3. Time the kernels.
     network, _, _ = prepare(request.checkpoint, data, None)

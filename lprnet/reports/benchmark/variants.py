@@ -90,7 +90,7 @@ def build_rows(
     common = [f"--checkpoint={checkpoint}"]
     common += [] if calibration is None else [f"--calibration={calibration}"]
     inputs = _digest(checkpoint, calibration)
-    bar = tqdm(total=len(rows), desc="building", unit="row", delay=3)
+    bar = tqdm(total=len(rows), desc="building", unit="row", delay=3, disable=None)
 
     def make(row: Row) -> Path | Missing:
         made = _build(row, [*common, *row.flags], inputs, folder / _slug(row.name))

@@ -118,7 +118,8 @@ def _compile(
     kernels = []
     title = f"{network.variant}, {target.name}"
     with tempfile.TemporaryDirectory() as folder:
-        for number, report in enumerate(tqdm(reports, desc=title, unit="kernel", delay=3)):
+        bar = tqdm(reports, desc=title, unit="kernel", delay=3, disable=None)
+        for number, report in enumerate(bar):
             function = module[report.kernel].with_attr("global_symbol", ENTRY)
             code = generate(tvm.IRModule({ENTRY: function}), tvm_target(target))
             *_, out = function.params

@@ -20,7 +20,7 @@ def tables(comparison: Comparison) -> list[Table]:
     of_int16 = ["% of vpmaddwd"] if any(kernel.integer for kernel in comparison.kernels) else []
     kernels = Table(
         Column("kernel", no_wrap=True),
-        *("MMAC", "none", "auto", "manual", "hybrid", "manual/auto", "% of peak", *of_int16),
+        *("auto", "manual", "hybrid", "manual/auto", "% of peak", *of_int16, "none", "MMAC"),
         title=f"{comparison.target} {comparison.variant}: µs a call, minima; "
         f"one core's peak is {_peaks(comparison)}",
     )
@@ -28,11 +28,12 @@ def tables(comparison: Comparison) -> list[Table]:
         macs, seconds = kernel.task.workload.macs, kernel.seconds
         kernels.add_row(
             kernel.task.kernel,
-            f"{macs / 1e6:.2f}" if macs else "",
-            *(f"{1e6 * seconds[origin]:.1f}" for origin in ("none", "auto", "manual", "hybrid")),
+            *(f"{1e6 * seconds[origin]:.1f}" for origin in ("auto", "manual", "hybrid")),
             f"{seconds['manual'] / seconds['auto']:.2f}",
             f"{100 * comparison.share(kernel, 'hybrid'):.0f}" if macs else "",
             *(_percent(comparison.share_of_int16_peak(kernel, "hybrid")) for _ in of_int16),
+            f"{1e6 * seconds['none']:.1f}",
+            f"{macs / 1e6:.2f}" if macs else "",
         )
     totals = Table("schedules", "min ms", "median", "p95", title="end to end, one thread, batch 1")
     for record in comparison.end_to_end:
