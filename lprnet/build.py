@@ -42,7 +42,7 @@ class Request:
 def build(request: Request) -> tuple[Build, Record | None]:
     """Build and time what `request` asks for; no timing where this CPU cannot run the target.
 
-    Raises `UserError` for anything that the user can mend.
+    Raises `UserError` for every user error.
     """
     targets = find_targets(request.target)
     network, images, files = prepare(
@@ -69,7 +69,7 @@ def latency(built: Build, image: NDArray[np.uint8]) -> Record:
         samples,
         variant=built.manifest.variant,
         engine="lprnet",
-        isa=reader.code.target,
+        isa=reader.target_version.target,
         batch=1,
     )
 

@@ -1,5 +1,6 @@
 """A Relax function of one dataflow block as a graph that can be rebuilt binding by binding."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -44,6 +45,11 @@ class Dataflow:
         """
         users = self.users[var]
         return users[0] if len(users) == 1 and var != self.result else None
+
+    def kernel_calls(self) -> dict[str, int]:
+        """How often the function calls each PrimFunc, by name."""
+        calls = [value for value in self.values.values() if is_call(value, "call_tir")]
+        return dict(Counter(str(call.args[0].name_hint) for call in calls))
 
     def rebuild(self, rewrite: Rewrite) -> relax.Function:
         """The function with `rewrite(var, value, new)` in place of each value.

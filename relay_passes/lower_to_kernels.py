@@ -15,16 +15,11 @@ from relay_passes.lowering.kernel_builder import KernelBuilder
 from relay_passes.lowering.layout import PackedTensor
 from schedules.isa import Isa
 from schedules.requantize_table import requantization
-from schedules.workloads.float import (
-    AveragePool,
-    Divide,
-    MaxPool,
-    MeanSquare,
-    Normalise,
-    Workload,
-)
+from schedules.workloads.float import AveragePool, MaxPool
 from schedules.workloads.integer import DequantizedAveragePool, GroupChannels
 from schedules.workloads.lookup import LookUp
+from schedules.workloads.normalisation import Divide, MeanSquare, Normalise
+from schedules.workloads.workload import Workload
 
 
 @tvm.transform.module_pass(opt_level=0, name="LowerToKernels")
@@ -130,7 +125,7 @@ class _Lowering:
             tensor = self._look_up(tensor, table)
         group = GroupChannels(tensor.height, tensor.width, tensor.logical)
         grouped = self.builder.call(group, [tensor.tensor])
-        segments = ((group.channels, group.filled),)
+        segments = ((group.channels, group.padded),)
         return var, PackedTensor(grouped, group.height, group.width, segments)
 
     def _look_up(self, source: PackedTensor, table: NDArray[np.uint8]) -> PackedTensor:

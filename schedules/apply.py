@@ -26,15 +26,7 @@ from schedules.winograd.f32 import schedule_winograd, winograd_conv2d
 from schedules.winograd.f32_tiles import choose_winograd
 from schedules.winograd.s16 import integer_winograd_conv2d
 from schedules.winograd.s16_tiles import choose_integer_winograd
-from schedules.workloads.float import (
-    AveragePool,
-    Conv2d,
-    Divide,
-    MaxPool,
-    MeanSquare,
-    Normalise,
-    Workload,
-)
+from schedules.workloads.float import AveragePool, Conv2d, MaxPool
 from schedules.workloads.integer import (
     DequantizedAveragePool,
     DequantizeWeight,
@@ -43,8 +35,10 @@ from schedules.workloads.integer import (
 )
 from schedules.workloads.lookup import UNROLLED, LookUp, schedule_look_up
 from schedules.workloads.match import match as match_workload
+from schedules.workloads.normalisation import Divide, MeanSquare, Normalise
 from schedules.workloads.sparse_weights import ExpandWeight
 from schedules.workloads.weights_only import WeightOnlyConv2d
+from schedules.workloads.workload import Workload
 
 
 class UnscheduledKernel(Exception):

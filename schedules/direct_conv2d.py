@@ -1,19 +1,19 @@
-"""Direct convolution from registers, float32 and integer alike.
+"""Schedules of direct convolutions, float32 and integer.
 
 Algorithm: one register tile of the output is accumulated over the whole window and all input
-channels, then gets its bias, ReLU or requantization, and is stored once. Weights are packed so that
-the tile's vectors lie side by side in the order in which the loop meets them.
+channels, then gets its bias, ReLU or requantization, and is stored once. Weights are packed in the
+order in which the loop reads them, with the vectors of a tile side by side.
 
 Constants: `tile.rows * tile.columns` pixels, `tile.vectors` vectors of `isa.float_lanes` 32-bit
-channels (`register_tiles.py` argues them).
+channels (see `register_tiles.py`).
 
-1. Cut the output into tiles; walk all pixels under one block of weights, so that it stays in L1.
+1. Split the output into tiles; process all pixels with one block of weights, which stays in L1.
 2. Compute the accumulators at each tile, in registers.
 3. Inside, order window, input channel, pixel, vector, lane; unroll pixel and vector, so that each
    accumulator is one register.
-4. Epilogue from registers.
-5. One instruction for the lanes: an FMA of a vector, or the integer dot product of four channels.
-6. Start the accumulators, from zero or an integer kernel's bias, before the window, not inside it.
+4. Compute the epilogue in registers.
+5. Compute the lanes with one instruction: an FMA, or the integer dot product of four channels.
+6. Initialise the accumulators (zero, or the bias of an integer kernel) before the window's loop.
 """
 
 from tvm import s_tir

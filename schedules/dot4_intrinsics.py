@@ -1,15 +1,15 @@
-"""Tensor intrinsics of our own: four unsigned bytes times four signed bytes, summed into int32.
+"""Tensor intrinsics for the dot product of four uint8 and four int8, added to int32.
 
-Direct integer kernels share one description, with A uint8 activations, B int8 weights, C int32
-accumulators in registers: `C[lane] += sum over 4 of A[k] * B[lane, k]`. It has one implementation
-an instruction set, all exact:
+All direct integer kernels use one description, with A uint8 activations, B int8 weights, C int32
+accumulators in registers: `C[lane] += sum over 4 of A[k] * B[lane, k]`. Each instruction set has
+its own exact implementation:
 
-* AVX-512 VNNI: `vpdpbusd` does just that, with 32-bit sums.
-* AVX-512BW and AVX2: `vpmaddubsw` adds pairs of products in 16 bits and would saturate beyond
-  32767, then `vpmaddwd` by ones adds pairs of those. Two products of 8-bit activations fit where
-  the weights of one sign in a pair make up at most 128 together: 255 * 128 = 32640.
-  `lprnet/compression/quantize/int16_pairs.py` keeps to that, and
-  `relay_passes/lowering/check_pair_sums.py` refuses what would not.
+* AVX-512 VNNI: `vpdpbusd` computes this, with 32-bit sums.
+* AVX-512BW and AVX2: `vpmaddubsw` adds pairs of products in int16 and saturates beyond 32767, then
+  `vpmaddwd` with ones adds pairs of those. Two products of 8-bit activations fit if the weights of
+  equal sign in a pair have magnitudes of at most 128 together: 255 * 128 = 32640.
+  `lprnet/compression/quantize/int16_pairs.py` ensures that, and
+  `relay_passes/lowering/check_pair_sums.py` refuses other weights.
 """
 
 from tvm import tirx
@@ -25,7 +25,7 @@ MULTIPLY_ADD = {
     Dot4.AVX512BW: ("llvm.x86.avx512.pmaddubs.w.512", "llvm.x86.avx512.pmaddw.d.512"),
     Dot4.AVX2: ("llvm.x86.avx2.pmadd.ub.sw", "llvm.x86.avx2.pmadd.wd"),
 }
-"""Bytes to words, words to sums."""
+"""The instructions for int8 to int16, and for int16 to int32."""
 
 
 def _description(lanes: int) -> tirx.PrimFunc:
@@ -72,8 +72,8 @@ def _vnni(lanes: int) -> tirx.PrimFunc:
     return dot4_vnni
 
 
-def _multiply_add(lanes: int, bytes_to_words: str, words_to_sums: str) -> tirx.PrimFunc:
-    sums, words, weights = f"int32x{lanes}", f"int16x{2 * lanes}", f"int8x{4 * lanes}"
+def _multiply_add(lanes: int, int8_to_int16: str, int16_to_int32: str) -> tirx.PrimFunc:
+    sums, pair_sums, weights = f"int32x{lanes}", f"int16x{2 * lanes}", f"int8x{4 * lanes}"
 
     @T.prim_func(s_tir=True)  # type: ignore[untyped-decorator]
     def dot4_multiply_add(a: T.handle, b: T.handle, c: T.handle) -> None:
@@ -85,10 +85,10 @@ def _multiply_add(lanes: int, bytes_to_words: str, words_to_sums: str) -> tirx.P
             T.writes(C[0:lanes])
             C[T.ramp(0, 1, lanes)] = C[T.ramp(0, 1, lanes)] + T.call_llvm_pure_intrin(
                 sums,
-                words_to_sums,
+                int16_to_int32,
                 T.call_llvm_pure_intrin(
-                    words,
-                    bytes_to_words,
+                    pair_sums,
+                    int8_to_int16,
                     T.reinterpret(
                         weights,
                         T.broadcast(T.reinterpret("int32", A.vload([0], "uint8x4")), lanes),
@@ -102,8 +102,8 @@ def _multiply_add(lanes: int, bytes_to_words: str, words_to_sums: str) -> tirx.P
 
 
 def dot4(isa: Isa) -> str:
-    """The name of the intrinsic for `isa`, which is registered under it when first asked for:
-    parsing them all would cost every script that imports this seconds.
+    """The name of the intrinsic for `isa`. It is registered at the first call, because parsing all
+    of them takes seconds.
     """
     name = f"lprnet.dot4.{isa.dot4.value}"
     if TensorIntrin.get(name, allow_missing=True) is None:

@@ -1,19 +1,20 @@
-"""Pools and the image's normalisation: loads bound them, so each value is loaded once.
+"""Schedules of pools and other kernels that loads limit, so each value is loaded once.
 
 Max pool, one vector of channels at a time:
 
-1. A vector that fills whole cache lines goes through the whole image before the next: three rows of
-   it stay in L1 for the windows they lie in. Shorter ones share lines and take turns at each tile.
-2. Cut a row into tiles of `columns` outputs; compute the vertical maxima that a tile needs in
-   registers, `(columns - 1) * stride + 3` of them, each shared by the windows that overlap it.
+1. If a vector fills whole cache lines, the whole image is processed before the next vector: three
+   rows of it stay in L1 for the windows that overlap. Shorter vectors share cache lines, so all
+   vectors of a tile are processed together.
+2. Split a row into tiles of `columns` outputs; compute the vertical maxima of a tile in registers,
+   `(columns - 1) * stride + 3` of them, each shared by the windows that overlap it.
 3. Unroll both, vectorise the channels.
 
-So a tile is read whole before it is written, and no later one reads what lies at its indices: the
-result may lie on the input, whose lines are in L1, rather than claim memory of its own.
+So a tile is read completely before it is written, and no later tile reads at its indices. The
+result may overwrite the input, whose lines are in L1, instead of using other memory.
 
-Average pool: an accumulator a vector of channels, the window summed row by row. In float32 as many
-vectors at a time as fit the registers, so that additions need not wait for each other; bytes are
-widened on the way, which keeps the ports busy with one vector.
+Average pool: one accumulator a vector of channels, the window summed row by row. In float32, as
+many vectors at a time as fit the registers, so that additions are independent; with uint8 the
+conversions to int32 keep the ports busy with one vector.
 """
 
 import math
@@ -47,7 +48,7 @@ def pool_lanes(channels: int, dtype: str, isa: Isa) -> int:
 
 
 def schedule_max_pool(sch: s_tir.Schedule, columns: int, lanes: int, dtype: str) -> None:
-    """Schedule a `MaxPool`, a tile `columns` outputs by `lanes` channels, which divide it."""
+    """Schedule a `MaxPool` in tiles of `columns` outputs by `lanes` channels, which divide it."""
     row, column, channel, j = sch.get_loops(sch.get_sblock("out"))
     column_tile, column = sch.split(column, [None, columns])
     vector, lane = sch.split(channel, [None, lanes])
@@ -61,8 +62,8 @@ def schedule_max_pool(sch: s_tir.Schedule, columns: int, lanes: int, dtype: str)
 def keep_maxima_in_registers(
     sch: s_tir.Schedule, tile: LoopRV, column: LoopRV, reduction: LoopRV
 ) -> None:
-    """The rest of a `MaxPool` once its output is cut: vertical maxima and results of the tile under
-    the loop `tile` in registers, `column` and the horizontal `reduction` of the output unrolled.
+    """The rest of the schedule of a `MaxPool` whose output is split: vertical maxima and results of
+    the tile under the loop `tile` in registers, `column` and the horizontal `reduction` unrolled.
     """
     column_max, out = sch.get_sblock("column_max"), sch.get_sblock("out")
     sch.compute_at(column_max, tile, preserve_unit_loops=True)
@@ -84,7 +85,7 @@ def keep_maxima_in_registers(
 
 
 def average_pool_vectors(channels: int, dtype: str, isa: Isa) -> int:
-    """Vectors of channels that are summed side by side."""
+    """How many vectors of channels are summed at a time."""
     if dtype != "float32":
         return 1
     vectors = channels // isa.float_lanes

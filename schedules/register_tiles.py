@@ -1,17 +1,17 @@
-"""Register tiles: which part of a convolution's output stays in registers, and why.
+"""Register tiles: which part of a convolution's output is accumulated in registers.
 
 A tile is `rows x columns` output pixels times `vectors` vectors of output channels. Each step of
 the reduction loads `vectors` weight vectors, broadcasts one input value (or one group of four
-bytes) per pixel and issues `pixels * vectors` multiply-accumulates, so (Goto and van de Geijn,
+int8) per pixel and issues `pixels * vectors` multiply-accumulates, so (Goto and van de Geijn,
 "Anatomy of High-Performance Matrix Multiplication", TOMS 2008, section 6):
 
-* the tile lives in `pixels * vectors` accumulators, next to `vectors` weights, one broadcast and
-  what the instruction needs besides: all of these fit the registers, or the compiler spills;
-* two ports with a latency of L cycles want at least `2 * L` accumulators in flight;
-* two load ports want `pixels + vectors <= pixels * vectors`, or loads are the bottleneck;
-* the weights of one tile are read again for every tile of pixels, so they had better stay in L1.
+* the tile needs `pixels * vectors` accumulators, `vectors` registers for weights, one for the
+  broadcast, and those that the instruction needs; if they do not fit, the compiler spills;
+* two ports with a latency of L cycles need at least `2 * L` independent accumulators;
+* with two load ports, loads are the bottleneck unless `pixels + vectors <= pixels * vectors`;
+* the weights of a tile are read again for every tile of pixels, so they should stay in L1.
 
-`choose_tile` counts those cycles for every tile that divides the output and takes the cheapest.
+`choose_tile` predicts the cycles of every tile that divides the output and takes the fastest.
 """
 
 from collections.abc import Iterator
@@ -20,15 +20,15 @@ from dataclasses import dataclass
 from schedules.isa import Dot4, Isa
 
 L1_BYTES = 32 * 1024
-"""The smallest L1D of the targets (Broadwell to Cascade Lake; Ice Lake has 48 KiB)."""
+"""Size of the smallest L1D of the targets (Broadwell to Cascade Lake; Ice Lake has 48 KiB)."""
 L1_CYCLES, L2_CYCLES = 0.5, 2.0
 """Cycles to load one vector: two a cycle from L1, 32 of its 64 bytes a cycle from L2."""
 ADDRESS_ROWS = 4
-"""Rows of a tile whose addresses fit the general registers when everything is unrolled."""
+"""Rows of a tile whose addresses fit the general-purpose registers if everything is unrolled."""
 SPILLING_REGISTERS = 3
-"""Registers that weights on the stack pass through: with fewer, accumulators are spilled, too."""
+"""Registers for loading weights from the stack; with fewer, accumulators are spilled too."""
 TILE_OVERHEAD = 12.0
-"""Cycles around one tile's reduction, next to one a vector for bias, ReLU and store."""
+"""Cycles of one tile outside its reduction, besides one a vector for bias, ReLU and store."""
 
 
 @dataclass(frozen=True)
@@ -53,19 +53,20 @@ class Tile:
 
 @dataclass(frozen=True)
 class Step:
-    """What one multiply-accumulate of a vector costs on an instruction set."""
+    """Cost of one multiply-accumulate of a vector on an instruction set."""
 
     cycles: float
-    """Cycles it keeps the ports busy, other work overlapping."""
+    """Cycles for which it occupies the ports."""
     latency: int
-    """Cycles until the next one on the same accumulator may start."""
+    """Cycles until the next one on the same accumulator can start."""
     extra_registers: int
-    """Registers for what it computes on the way, and for the constants of its epilogue."""
+    """Registers for intermediate values and for the constants of the epilogue."""
     unrolled_steps: int = 0
-    """LLVM unrolls a reduction of at most so many steps whole and hoists its weights out of the
-    loop over tiles: those of one vector of channels stay in registers, those of more than two go to
-    the stack, which is no loss while accumulators do not (measured on Ice Lake: 20 accumulators in
-    five vectors 1.2 times as fast as 15 in one, 24 in three 1.5 times slower than 12).
+    """LLVM completely unrolls a reduction of at most this many steps and hoists its weights out of
+    the loop over tiles. The weights of one vector of channels stay in registers, those of more than
+    two vectors go to the stack, which costs nothing as long as accumulators do not (measured on Ice
+    Lake: 20 accumulators in five vectors are 1.2 times as fast as 15 in one, 24 in three 1.5 times
+    slower than 12).
     """
 
 
@@ -75,8 +76,9 @@ def float_step(isa: Isa) -> Step:
 
 
 def integer_step(isa: Isa) -> Step:
-    """One four-byte dot product (`schedules/dot4_intrinsics.py`): one instruction with VNNI, else
-    two multiplications and an addition, a vector of ones and two values on the way.
+    """One dot product of four int8 (`schedules/dot4_intrinsics.py`): one instruction with VNNI,
+    else two multiplications and an addition, with registers for a vector of ones and two
+    intermediate values.
     """
     if isa.dot4 is Dot4.AVX512_VNNI:
         return Step(0.5, 5, 3, unrolled_steps=9)
@@ -84,14 +86,14 @@ def integer_step(isa: Isa) -> Step:
 
 
 def divisors(extent: int) -> list[int]:
-    """All divisors of `extent`, rising."""
+    """All divisors of `extent`, in ascending order."""
     return [divisor for divisor in range(1, extent + 1) if extent % divisor == 0]
 
 
 def legal_tiles(
     height: int, width: int, steps: int, vectors: int, step: Step, isa: Isa
 ) -> Iterator[Tile]:
-    """Every tile that divides the output (`vectors` is its channels, in vectors) and fits."""
+    """Every tile that divides the output (`vectors` vectors of channels) and fits the registers."""
     for rows in divisors(height):
         for columns in divisors(width):
             for block in divisors(vectors):
@@ -103,7 +105,7 @@ def legal_tiles(
 
 
 def _survives_unrolling(tile: Tile, steps: int, step: Step, isa: Isa) -> bool:
-    """Whether a reduction that LLVM unrolls whole spills nothing that matters."""
+    """Whether a reduction that LLVM unrolls completely spills no accumulator."""
     if steps > step.unrolled_steps or tile.vectors == 2:
         return True
     if tile.vectors > 2:
@@ -128,7 +130,7 @@ def cycles(
 def choose_tile(
     height: int, width: int, steps: int, out_channels: int, step: Step, isa: Isa
 ) -> Tile:
-    """The tile with the fewest predicted cycles; fewer loads decide between equals."""
+    """The tile with the fewest predicted cycles, and the fewest loads among those."""
     vectors = -(-out_channels // isa.float_lanes)
 
     def cost(tile: Tile) -> tuple[float, ...]:

@@ -26,7 +26,7 @@ OURS = ("lprnet", "relay_passes", "schedules")
 def execute(arguments: Sequence[str], verb: str | None = None) -> int | None:
     """Do what `arguments` say; the first is the verb unless `verb` is given. Returns an exit code.
 
-    Raises `UserError` for anything that the user can mend.
+    Raises `UserError` for every user error.
     """
     if verb is None:
         if not arguments or arguments[0] not in VERBS:
@@ -71,6 +71,6 @@ def _top_level() -> Parser:
     )
     parser.usage = "lprnet [-h] [--version] VERB ..."
     parser.add_argument(
-        "verb", choices=VERBS, metavar="VERB", help="what to do; lprnet VERB --help tells more"
+        "verb", choices=VERBS, metavar="VERB", help="what to do; see lprnet VERB --help"
     )
     return parser

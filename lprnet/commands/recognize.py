@@ -7,7 +7,7 @@ from lprnet.commands.arguments import integer
 
 MAX_PIXELS = 16_000_000
 """As in `lprnet/runtime/image_io.py`, which loads OpenCV."""
-MOST_TEXTS = 100
+MAX_TEXTS = 100
 """Alternatives an image: the search for more takes seconds, and no text behind these is likely."""
 
 
@@ -22,10 +22,10 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument(
         "--top",
-        type=integer(1, MOST_TEXTS),
+        type=integer(1, MAX_TEXTS),
         default=1,
         metavar="N",
-        help=f"up to N texts an image, at most {MOST_TEXTS}",
+        help=f"up to N texts an image, at most {MAX_TEXTS}",
     )
     parser.add_argument("--grammar", action="store_true", help="prefer texts that are plates")
     parser.add_argument(

@@ -14,9 +14,9 @@ from rich.table import Table
 
 from lprnet.support.file_names import printable
 
-MOST_CHARACTERS = 100_000
+MAX_CHARACTERS = 100_000
 """A line that no table fills."""
-FEWEST_COLUMNS = 2
+MIN_COLUMNS = 2
 
 
 def print_tables(tables: Iterable[Table]) -> None:
@@ -37,7 +37,7 @@ def rendered(table: Table, width: int | None) -> str:
     """
     title, caption = table.title, table.caption
     table.title = table.caption = None
-    limit = MOST_CHARACTERS if width is None else width
+    limit = MAX_CHARACTERS if width is None else width
     console = Console(
         file=io.StringIO(),
         width=limit,
@@ -64,8 +64,8 @@ def _fit(table: Table, width: int, console: Console, caption: str) -> str:
         column.no_wrap = True
     dropped: list[str] = []
     while (
-        len(table.columns) > FEWEST_COLUMNS
-        and Measurement.get(console, console.options.update(width=MOST_CHARACTERS), table).maximum
+        len(table.columns) > MIN_COLUMNS
+        and Measurement.get(console, console.options.update(width=MAX_CHARACTERS), table).maximum
         > width
     ):
         dropped.insert(0, str(table.columns.pop().header))

@@ -1,16 +1,14 @@
-"""All kernels as one PrimFunc over the arena.
+"""All kernels of a network as one ahead-of-time function, a PrimFunc over the arena.
 
 `void f(uint8 *images, int64 n, float *logits, float *arena)` runs every kernel once an image, and
-those that read only constants once a call. It believes its arguments: images are (n, H, W, 3),
-logits (n, ...), the arena as large as planned, and whoever calls it (`lprnet/compiler/dispatch.c`)
-has checked that. Kernels keep their schedules; only their buffers are replaced by views of the
-image, the logits, the arena and the weights, which the artifact itself holds
-(`lprnet/compiler/link.py`). Tensors that a kernel keeps for itself, like transformed weights, or
-everything between the loops of a kernel without a schedule, lie in the arena too.
+kernels that read only constants once a call, in a prologue. It does not check its arguments (images
+(n, H, W, 3), logits (n, ...), the arena as large as planned); its caller `dispatch.c` does. Kernels
+keep their schedules. Only their buffers are replaced by views of the image, the logits, the arena
+and the constants, which the artifact contains (`link.py`). Scratch memory is in the arena too.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import tvm
@@ -19,8 +17,9 @@ from tvm import relax, tirx
 from tvm.ir import PointerType, PrimType
 from tvm.s_tir import renew_defs
 
-from lprnet.compiler.kernel_scratch import expose_scratch, offsets
-from lprnet.compiler.memory_plan import ALIGNMENT, Arena, View, is_constant_kernel, plan_arena
+from lprnet.compiler.constant_pool import ConstantPool
+from lprnet.compiler.kernel_scratch import Kernel, expose_scratch, offsets
+from lprnet.compiler.memory_plan import MemoryPlan, View, is_constant_kernel, plan_memory
 from relay_passes.dataflow import Dataflow, array, is_call, itemsize, shape
 from schedules.pools import IN_PLACE
 
@@ -29,114 +28,115 @@ WEIGHTS_SYMBOL = "lprnet_weights"
 
 @dataclass(frozen=True)
 class Program:
-    """The whole network as code."""
+    """The whole network as one function for one target."""
 
     function: tirx.PrimFunc
     arena_bytes: int
     image_shape: tuple[int, ...]
     """(height, width, channels), uint8."""
     logits_shape: tuple[int, ...]
-    """One image's output as it is stored: (height, positions, filled-up classes)."""
+    """One image's output as it is stored: (height, positions, padded classes)."""
 
 
-class Weights:
-    """The constants of an artifact. What several programs pack alike is stored once."""
-
-    def __init__(self) -> None:
-        self.blob = bytearray()
-        self._offsets: dict[bytes, int] = {}
-
-    def embed(self, values: np.ndarray) -> int:
-        """The byte offset of a constant, a multiple of `ALIGNMENT`."""
-        content = values.tobytes()
-        if content not in self._offsets:
-            self.blob.extend(bytes(-len(self.blob) % ALIGNMENT))
-            self._offsets[content] = len(self.blob)
-            self.blob.extend(content)
-        return self._offsets[content]
-
-
-def merge_kernels(module: tvm.IRModule, name: str, weights: Weights) -> Program:
+def build_aot_function(module: tvm.IRModule, name: str, pool: ConstantPool) -> Program:
     """The kernels that `main` of `module` calls, in order, as one function called `name`.
 
-    Their constants are added to `weights`.
+    Their constants are added to `pool`.
     """
-    return _Merge(module, name, weights).run()
-
-
-class _Merge:
-    def __init__(self, module: tvm.IRModule, name: str, weights: Weights) -> None:
-        self.module = module
-        self.name = name
-        self.constants = weights
-        self.graph = Dataflow(module["main"])
-        # A kernel called twice needs variables of its own in each place.
-        self.kernels = {
-            var: expose_scratch(renew_defs(module[value.args[0]]))
-            for var, value in self.graph.values.items()
-            if is_call(value, "call_tir")
-        }
-        scratch = {var: offsets(kernel.tensors, 0)[-1] for var, kernel in self.kernels.items()}
-        in_place = [
-            var
-            for var, value in self.graph.values.items()
-            if is_call(value, "call_tir") and IN_PLACE in (module[value.args[0]].attrs or {})
+    graph = Dataflow(module["main"])
+    # A kernel that is called twice needs separate variables.
+    kernels = {
+        var: expose_scratch(renew_defs(module[value.args[0]]))
+        for var, value in graph.values.items()
+        if is_call(value, "call_tir")
+    }
+    plan = plan_memory(
+        graph,
+        {var: offsets(kernel.tensors, 0)[-1] for var, kernel in kernels.items()},
+        [var for var in kernels if IN_PLACE in (module[graph.values[var].args[0]].attrs or {})],
+    )
+    tile_bytes = max(offsets(kernel.tiles, 0)[-1] for kernel in kernels.values())
+    parameters = _Parameters()
+    builder = _AotFunctionBuilder(graph, plan, pool, parameters)
+    prologue: list[tirx.Stmt] = []
+    per_image: list[tirx.Stmt] = []
+    for var, value in graph.values.items():
+        if is_constant_kernel(graph, value):
+            prologue += builder.kernel(var, value, kernels[var])
+        elif var in kernels:
+            per_image += builder.kernel(var, value, kernels[var])
+        elif is_call(value, "nn.pad"):
+            per_image += builder.zero_halo(var, [int(n) for n in value.attrs.pad_width])
+    images = tirx.For(
+        parameters.image,
+        tirx.const(0, "int64"),
+        parameters.count,
+        tirx.ForKind.SERIAL,
+        tirx.SeqStmt(per_image),
+    )
+    pointer = tirx.call_extern(PointerType(PrimType("float32")), WEIGHTS_SYMBOL)
+    body = tirx.SeqStmt(
+        [
+            tirx.Bind(parameters.weights, pointer),
+            *(_bind_tiles(parameters, plan.size) if tile_bytes else []),
+            *prologue,
+            images,
         ]
-        self.plan: Arena = plan_arena(self.graph, scratch, in_place)
-        self.image = tirx.Var("image", "int64")
-        self.count = tirx.Var("n", "int64")
-        (self.pixels,) = self.graph.parameters
-        self.images = tirx.Var("images", PointerType(PrimType("uint8")))
-        self.logits, self.arena, self.weights, self.tiles = (
-            tirx.Var(name, PointerType(PrimType("float32")))
-            for name in ("logits", "arena", "weights", "tiles")
-        )
-        self.once: list[tirx.Stmt] = []
-        self.per_image: list[tirx.Stmt] = []
+    )
+    function = tirx.PrimFunc(
+        [parameters.images, parameters.count, parameters.logits, parameters.arena], body
+    ).with_attr(
+        {
+            "global_symbol": name,
+            "tirx.noalias": True,
+            "s_tir": True,
+            "calling_conv": int(tvm.ir.CallingConv.DEVICE_KERNEL_LAUNCH),  # plain C
+        }
+    )
+    return Program(
+        function, plan.size + tile_bytes, shape(graph.parameters[0]), shape(graph.result)
+    )
 
-    def run(self) -> Program:
-        for var, value in self.graph.values.items():
-            if is_constant_kernel(self.graph, value):
-                self.once += self._kernel(var, value)
-            elif is_call(value, "call_tir"):
-                self.per_image += self._kernel(var, value)
-            elif is_call(value, "nn.pad"):
-                self.per_image += self._zero_halo(var, [int(n) for n in value.attrs.pad_width])
-        images = tirx.For(
-            self.image,
-            tirx.const(0, "int64"),
-            self.count,
-            tirx.ForKind.SERIAL,
-            tirx.SeqStmt(self.per_image),
-        )
-        pointer = tirx.call_extern(PointerType(PrimType("float32")), WEIGHTS_SYMBOL)
-        body = tirx.SeqStmt([tirx.Bind(self.weights, pointer), *self._tiles(), *self.once, images])
-        parameters = [self.images, self.count, self.logits, self.arena]
-        function = tirx.PrimFunc(parameters, body).with_attr(
-            {
-                "global_symbol": self.name,
-                "tirx.noalias": True,
-                "s_tir": True,
-                "calling_conv": int(tvm.ir.CallingConv.DEVICE_KERNEL_LAUNCH),  # plain C
-            }
-        )
-        tiles = max(offsets(kernel.tiles, 0)[-1] for kernel in self.kernels.values())
-        size = self.plan.size + tiles
-        return Program(function, size, shape(self.pixels), shape(self.graph.result))
 
-    def _tiles(self) -> list[tirx.Stmt]:
-        """Where all kernels keep their tiles: behind the plan, so that no other tensor lies there
-        and LLVM may move what reads and writes them.
-        """
-        if not any(kernel.tiles for kernel in self.kernels.values()):
-            return []
-        end = tirx.decl_buffer((self.plan.size // 4 + 1,), "float32", "end", data=self.arena)
-        first = tirx.address_of(end[self.plan.size // 4])
-        return [tirx.DeclBuffer(end, data=self.arena), tirx.Bind(self.tiles, first)]
+def _pointer(name: str, dtype: str) -> tirx.Var:
+    return tirx.Var(name, PointerType(PrimType(dtype)))
 
-    def _kernel(self, var: relax.Var, value: relax.Call) -> list[tirx.Stmt]:
-        """The body of the kernel that `value` calls, on the views of its arguments."""
-        kernel = self.kernels[var]
+
+@dataclass(frozen=True)
+class _Parameters:
+    """Variables of the function: its parameters, the loop over images, and the addresses of the
+    constants and of the tiles.
+    """
+
+    images: tirx.Var = field(default_factory=lambda: _pointer("images", "uint8"))
+    count: tirx.Var = field(default_factory=lambda: tirx.Var("n", "int64"))
+    logits: tirx.Var = field(default_factory=lambda: _pointer("logits", "float32"))
+    arena: tirx.Var = field(default_factory=lambda: _pointer("arena", "float32"))
+    image: tirx.Var = field(default_factory=lambda: tirx.Var("image", "int64"))
+    weights: tirx.Var = field(default_factory=lambda: _pointer("weights", "float32"))
+    tiles: tirx.Var = field(default_factory=lambda: _pointer("tiles", "float32"))
+
+
+def _bind_tiles(parameters: _Parameters, plan_bytes: int) -> list[tirx.Stmt]:
+    """The address where all kernels keep their tiles: behind the plan, so that no other tensor is
+    there and LLVM may reorder what reads and writes them.
+    """
+    end = tirx.decl_buffer((plan_bytes // 4 + 1,), "float32", "end", data=parameters.arena)
+    first = tirx.address_of(end[plan_bytes // 4])
+    return [tirx.DeclBuffer(end, data=parameters.arena), tirx.Bind(parameters.tiles, first)]
+
+
+@dataclass(frozen=True)
+class _AotFunctionBuilder:
+    """Makes the statements of kernels on the views of a memory plan."""
+
+    graph: Dataflow
+    plan: MemoryPlan
+    pool: ConstantPool
+    parameters: _Parameters
+
+    def kernel(self, var: relax.Var, value: relax.Call, kernel: Kernel) -> list[tirx.Stmt]:
+        """The body of the `kernel` that `value` calls, on the views of its arguments."""
         operands = [*value.args[1].fields, var]
         views, statements = {}, []
         for parameter, operand in zip(kernel.function.params, operands, strict=True):
@@ -144,8 +144,8 @@ class _Merge:
             statements.append(tirx.DeclBuffer(buffer, data=data))
             views[parameter] = buffer
         for scratch, data, start in (
-            (kernel.tensors, self.arena, self.plan.scratch[var]),
-            (kernel.tiles, self.tiles, 0),
+            (kernel.tensors, self.parameters.arena, self.plan.scratch[var]),
+            (kernel.tiles, self.parameters.tiles, 0),
         ):
             for buffer, offset in zip(scratch, offsets(scratch, start), strict=False):
                 view = self._declare(buffer, data, offset // buffer.dtype.itemsize, None)
@@ -159,11 +159,12 @@ class _Merge:
     def _buffer(
         self, parameter: tirx.Buffer, operand: relax.Expr
     ) -> tuple[tirx.Buffer, tvm.ir.Expr]:
-        """The kernel's parameter as a view, and the pointer it is a view of."""
+        """The kernel's parameter as a view, and the pointer to its storage."""
         values = array(operand)
         if values is not None:
-            offset = self.constants.embed(values) // values.itemsize
-            return self._declare(parameter, self.weights, offset, None), self.weights
+            offset = self.pool.intern(values) // values.itemsize
+            pointer = self.parameters.weights
+            return self._declare(parameter, pointer, offset, None), pointer
         view = self.plan.views[operand]
         data, base = self._base(view, itemsize(operand))
         return self._declare(parameter, data, base + view.offset, view.strides), data
@@ -171,12 +172,12 @@ class _Merge:
     def _base(self, view: View, itemsize: int) -> tuple[tvm.ir.Expr, tvm.ir.Expr | int]:
         """Pointer to a view's root and its offset there, in elements of `itemsize` bytes."""
         for data, root in (
-            (self.images, self.pixels),
-            (self.logits, self.plan.views[self.graph.result].root),
+            (self.parameters.images, self.graph.parameters[0]),
+            (self.parameters.logits, self.plan.views[self.graph.result].root),
         ):
             if view.root.same_as(root):
-                return data, self.image * int(np.prod(shape(root)))
-        return self.arena, self.plan.offsets[view.root] // itemsize
+                return data, self.parameters.image * int(np.prod(shape(root)))
+        return self.parameters.arena, self.plan.offsets[view.root] // itemsize
 
     def _declare(
         self,
@@ -189,8 +190,8 @@ class _Merge:
             like.shape, like.dtype, like.name, data=data, strides=strides, elem_offset=offset
         )
 
-    def _zero_halo(self, var: relax.Var, pad_width: Sequence[int]) -> list[tirx.Stmt]:
-        """The zeros around a padded tensor; its middle is another kernel's output."""
+    def zero_halo(self, var: relax.Var, pad_width: Sequence[int]) -> list[tirx.Stmt]:
+        """Zeros around a padded tensor; another kernel writes its middle."""
         (top, bottom), (left, right) = pad_width[0:2], pad_width[2:4]
         view = self.plan.views[var]
         height, width, channels = view.shape

@@ -1,8 +1,8 @@
-"""PrimFuncs to machine code that needs nothing of TVM's runtime.
+"""Machine code of PrimFuncs that does not need TVM's runtime.
 
-TVM 0.27 turns every local buffer, be it one register, into a call of `TVMBackendAllocWorkspace`.
-That function lives in libtvm_runtime, which an artifact does without, and behind a pointer from a
-heap LLVM keeps no accumulator in a register. So one pass follows TVM's own.
+TVM 0.27 turns every local buffer, even of one register, into a call of `TVMBackendAllocWorkspace`.
+That is a function of libtvm_runtime, which an artifact does not link, and LLVM cannot keep memory
+from a heap in registers. So one pass is added to TVM's own.
 """
 
 import tvm
@@ -16,18 +16,19 @@ PIPELINE = "lprnet"
 
 
 OPTIMIZATION = 2
-"""LLVM's level. 3 unrolls loops that the schedules left rolled: a quarter more code, no speed."""
+"""LLVM's level. 3 unrolls loops that the schedules do not unroll: a quarter more code, not faster.
+"""
 
 
 def tvm_target(target: Target) -> tvm.target.Target:
-    """TVM's description of `target`; one core, threads are the runtime's business."""
+    """TVM's description of `target`, with one core, because the runtime handles threads."""
     return tvm.target.Target(
         {"kind": "llvm", "mcpu": target.mcpu, "num-cores": 1, "opt-level": OPTIMIZATION}
     )
 
 
 def generate(module: tvm.IRModule, target: tvm.target.Target) -> tvm.runtime.Executable:
-    """Machine code of a module of PrimFuncs; local buffers live in registers or on the stack."""
+    """Machine code of a module of PrimFuncs; local buffers are in registers or on the stack."""
     return tvm.compile(module, target=target, tir_pipeline=PIPELINE)
 
 

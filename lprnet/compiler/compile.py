@@ -13,17 +13,18 @@ import numpy as np
 import tvm
 from numpy.typing import NDArray
 
-from lprnet.compiler.aot_function import Program, Weights, merge_kernels
+from lprnet.compiler.aot_function import Program, build_aot_function
 from lprnet.compiler.complexity import count_macs
+from lprnet.compiler.constant_pool import ConstantPool
 from lprnet.compiler.link import link
 from lprnet.compiler.lower import lower_reduced, reduce, weights_of
 from lprnet.compiler.network import CompilerInput, LayerSummary
-from lprnet.compiler.parity import Parity, compare
+from lprnet.compiler.parity import Parity, compare_logits
 from lprnet.compiler.targets import PORTABLE, Target
 from lprnet.model.preprocessing import OFFSET, SCALE
 from lprnet.runtime.artifact import (
-    Code,
     Manifest,
+    TargetVersion,
     digest,
     manifest_path,
     missing_flags,
@@ -113,7 +114,7 @@ def _compile(
 ) -> Build:
     """`compile_network` into a folder that is there."""
     # 1. to 3. For each target alone; constants that two targets pack alike are kept once.
-    weights = Weights()
+    weights = ConstantPool()
     with weights_of(source.checkpoint):
         lowered = {target: lower_network(network, target, weights, schedule) for target in targets}
     # 4. One shared object, one function a target in it.
@@ -124,7 +125,7 @@ def _compile(
         manifest = Manifest(
             variant=network.variant,
             target=PORTABLE if len(targets) > 1 else targets[0].name,
-            codes=tuple(_code(target, one) for target, one in lowered.items()),
+            codes=tuple(_target_version(target, one) for target, one in lowered.items()),
             sha256=digest(unverified),
             image=network.model.architecture.image_format,
             alphabet=network.model.architecture.alphabet,
@@ -143,7 +144,7 @@ def _compile(
             parity = None
             if not missing_flags(code):
                 found = Recognizer(unverified, target=target.name).logits(images)
-                parity = compare(expected, found, manifest.alphabet)
+                parity = compare_logits(expected, found, manifest.alphabet)
             compiled.append(Compiled(target, one.kernels, network.layers, parity))
         codes = tuple(
             replace(code, parity=None if one.parity is None else asdict(one.parity))
@@ -171,7 +172,7 @@ class Lowered:
 def lower_network(
     network: CompilerInput,
     target: Target,
-    weights: Weights,
+    weights: ConstantPool,
     schedule: Scheduler = schedule_by_hand,
 ) -> Lowered:
     """The part of `compile_network` for one target; its constants are added to `weights`."""
@@ -181,13 +182,13 @@ def lower_network(
     # 2. One schedule a kernel.
     scheduled, reports = schedule(kernels, target)
     # 3. One function over one arena.
-    program = merge_kernels(scheduled, target.function, weights)
+    program = build_aot_function(scheduled, target.function, weights)
     passes = pass_names(target.isa, network.scales, OFFSET, SCALE)
     return Lowered(program, tuple(reports), passes, count_macs(reduced))
 
 
-def _code(target: Target, lowered: Lowered) -> Code:
-    return Code(
+def _target_version(target: Target, lowered: Lowered) -> TargetVersion:
+    return TargetVersion(
         target=target.name,
         function=target.function,
         cpu_flags=target.flags,

@@ -1,4 +1,4 @@
-"""How much work and how many weights a Relax graph holds."""
+"""Counts the multiply-accumulates and the parameters of a Relax graph."""
 
 import math
 

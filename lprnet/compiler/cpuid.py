@@ -1,11 +1,11 @@
-"""CPU features as the `cpuid` instruction reports them, for code that has no Linux to ask.
+"""CPU features as bits of the `cpuid` instruction, for `dispatch.c`, which cannot ask Linux.
 
 Bits: Intel 64 Software Developer's Manual, volume 2, CPUID; names as in `/proc/cpuinfo`.
 """
 
 from collections.abc import Iterable
 
-_WORDS: tuple[str, ...] = (
+_REGISTERS: tuple[str, ...] = (
     # leaf 1, ecx
     "fma=12 sse4_2=20 movbe=22 popcnt=23 avx=28 f16c=29",
     # leaf 7, ebx
@@ -23,13 +23,15 @@ _WORDS: tuple[str, ...] = (
 
 
 def masks(flags: Iterable[str]) -> tuple[int, ...]:
-    """The bits of `flags` in each word that `dispatch.c` reads. Raises `KeyError` for others."""
-    wanted = set(flags)
-    words = []
-    for word in _WORDS:
-        bits = dict(pair.split("=") for pair in word.split())
-        words.append(sum(1 << int(bits[flag]) for flag in wanted & set(bits)))
-        wanted -= set(bits)
-    if wanted:
-        raise KeyError(f"no cpuid bit is known for {', '.join(sorted(wanted))}")
-    return tuple(words)
+    """A mask of `flags` for each register that `dispatch.c` reads. Raises `KeyError` for unknown
+    flags.
+    """
+    missing = set(flags)
+    registers = []
+    for register in _REGISTERS:
+        bits = dict(pair.split("=") for pair in register.split())
+        registers.append(sum(1 << int(bits[flag]) for flag in missing & set(bits)))
+        missing -= set(bits)
+    if missing:
+        raise KeyError(f"no cpuid bit is known for {', '.join(sorted(missing))}")
+    return tuple(registers)

@@ -1,15 +1,15 @@
-/* The door of an artifact: `run` calls the best of its codes that this CPU can run, and the name of
-   a code calls that one. Codes are plain C functions that believe their arguments, so these are
-   checked here: nothing that Python can pass reaches a code and crashes there.
+/* CPU dispatch of an artifact: `run` calls the most demanding target version that this CPU can run;
+   the name of a version calls that one. Versions are plain C functions that do not check their
+   arguments. They are checked here, so that no argument from Python can crash a version.
 
-   `codes.h` (written by link.py) lists the codes from the least to the most demanding as
-   CODE(function, extents of one image's logits, floats of the arena, masks of cpuid bits), and has
-   the extents of an IMAGE and, in CANNOT_RUN, what a CPU lacks that can run none. Needs no libc and
-   no instruction beyond SSE2, so that it can refuse on any x86-64. */
+   `versions.h` (written by link.py) lists the versions from the least to the most demanding as
+   VERSION(function, extents of one image's logits, floats of the arena, masks of cpuid bits). It
+   also defines the extents of an IMAGE and CANNOT_RUN, the message for a CPU that can run none. This
+   file needs no libc and no instruction beyond SSE2, so that it can refuse on any x86-64. */
 #include <cpuid.h>
 #include <tvm/ffi/c_api.h>
 
-#include "codes.h"
+#include "versions.h"
 
 #define AVX_STATE 0x6u      /* XCR0: the operating system saves ymm registers */
 #define AVX512_STATE 0xe6u  /* and opmasks and zmm registers */
@@ -17,30 +17,30 @@
 #define AVX512F (1u << 16)  /* leaf 7, ebx */
 #define MUST_BE " must be a contiguous tensor on the CPU: "
 
-enum { WORDS = 6 };
+enum { REGISTERS = 6 }; /* of cpuid, in the order of cpuid.py */
 
-static const unsigned codes[][WORDS] = {
-#define CODE(function, rows, columns, classes, floats, ...) {__VA_ARGS__},
-    CODES
-#undef CODE
+static const unsigned required[][REGISTERS] = {
+#define VERSION(function, rows, columns, classes, floats, ...) {__VA_ARGS__},
+    VERSIONS
+#undef VERSION
 };
 
 enum {
-#define CODE(function, ...) NUMBER_##function,
-  CODES
-#undef CODE
+#define VERSION(function, ...) NUMBER_##function,
+  VERSIONS
+#undef VERSION
   COUNT
 };
 
-static void read_features(unsigned words[WORDS]) {
+static void read_features(unsigned registers[REGISTERS]) {
   unsigned eax, ebx, ecx, edx;
-  for (int word = 0; word < WORDS; ++word) words[word] = 0;
-  if (__get_cpuid(1, &eax, &ebx, &ecx, &edx)) words[0] = ecx;
+  for (int i = 0; i < REGISTERS; ++i) registers[i] = 0;
+  if (__get_cpuid(1, &eax, &ebx, &ecx, &edx)) registers[0] = ecx;
   if (__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx)) {
-    words[1] = ebx, words[2] = ecx, words[3] = edx;
-    if (eax >= 1 && __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx)) words[4] = eax;
+    registers[1] = ebx, registers[2] = ecx, registers[3] = edx;
+    if (eax >= 1 && __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx)) registers[4] = eax;
   }
-  if (__get_cpuid(0x80000001, &eax, &ebx, &ecx, &edx)) words[5] = ecx;
+  if (__get_cpuid(0x80000001, &eax, &ebx, &ecx, &edx)) registers[5] = ecx;
 }
 
 static unsigned saved_state(unsigned leaf_1_ecx) {
@@ -49,25 +49,25 @@ static unsigned saved_state(unsigned leaf_1_ecx) {
   return low;
 }
 
-/* The number of the most demanding code that this CPU can run, -1 for none. */
-static int best_code(void) {
-  unsigned words[WORDS];
-  read_features(words);
-  unsigned state = saved_state(words[0]);
+/* The index of the most demanding version that this CPU can run, -1 for none. */
+static int best_version(void) {
+  unsigned registers[REGISTERS];
+  read_features(registers);
+  unsigned state = saved_state(registers[0]);
   for (int number = COUNT - 1; number >= 0; --number) {
-    const unsigned* masks = codes[number];
+    const unsigned* masks = required[number];
     unsigned needed = masks[1] & AVX512F ? AVX512_STATE : AVX_STATE;
     int runs = (state & needed) == needed;
-    for (int word = 0; word < WORDS; ++word) runs &= (words[word] & masks[word]) == masks[word];
+    for (int i = 0; i < REGISTERS; ++i) runs &= (registers[i] & masks[i]) == masks[i];
     if (runs) return number;
   }
   return -1;
 }
 
-/* `cpuid` is slow in virtual machines: asked once. Threads that ask together write the same. */
+/* `cpuid` is slow in virtual machines, so it runs once. Concurrent threads write equal values. */
 static int chosen(void) {
   static int number = -2;
-  if (number == -2) number = best_code();
+  if (number == -2) number = best_version();
   return number;
 }
 
@@ -76,9 +76,8 @@ static int refuse(const char* kind, const char* sentence) {
   return -1;
 }
 
-/* Where the elements of a tensor of this type and these extents lie, one after another on the CPU;
-   NULL for any other argument. `extents` are those of one image, `count` of which the first axis
-   has; a `count` of -1 becomes what it has. */
+/* The address of the elements of a contiguous CPU tensor of this type and of the shape (count,
+   extents...); NULL for any other argument. A `count` of -1 is set to the tensor's first extent. */
 static void* elements(const TVMFFIAny* argument, uint8_t code, uint8_t bits, int axes,
                       const int64_t* extents, int64_t* count) {
   const DLTensor* tensor = argument->v_ptr;
@@ -99,11 +98,11 @@ static void* elements(const TVMFFIAny* argument, uint8_t code, uint8_t bits, int
   return data % (bits / 8u) ? 0 : (void*)data;
 }
 
-typedef void Code(const uint8_t* images, int64_t count, float* logits, float* arena);
+typedef void Version(const uint8_t* images, int64_t count, float* logits, float* arena);
 
-/* code(images (n, H, W, 3), logits (n, rows, columns, classes), arena (floats,)) */
-static int call(Code* code, const int64_t logits_extents[3], int64_t floats, const TVMFFIAny* args,
-                int32_t arguments) {
+/* version(images (n, H, W, 3), logits (n, rows, columns, classes), arena (floats,)) */
+static int call(Version* version, const int64_t logits_extents[3], int64_t floats,
+                const TVMFFIAny* args, int32_t arguments) {
   static const int64_t image_extents[] = IMAGE;
   int64_t images = -1;
   if (arguments != 3) return refuse("TypeError", "An artifact takes images, logits and an arena.");
@@ -113,22 +112,22 @@ static int call(Code* code, const int64_t logits_extents[3], int64_t floats, con
   if (!logits) return refuse("ValueError", "The logits" MUST_BE "float32, (n,) and logits_shape.");
   float* arena = elements(&args[2], kDLFloat, 32, 0, 0, &floats);
   if (!arena) return refuse("ValueError", "The arena" MUST_BE "float32, of arena_bytes.");
-  code(pixels, images, logits, arena);
+  version(pixels, images, logits, arena);
   return 0;
 }
 
-#define CODE(function, rows, columns, classes, floats, ...)                                     \
-  Code function;                                                                                \
-  int __tvm_ffi_##function(void* self, const TVMFFIAny* args, int32_t count, TVMFFIAny* result) \
-  {                                                                                             \
-    static const int64_t extents[] = {rows, columns, classes};                                  \
-    (void)self, (void)result;                                                                   \
-    return call(function, extents, floats, args, count);                                        \
+#define VERSION(function, rows, columns, classes, floats, ...)                                   \
+  Version function;                                                                              \
+  int __tvm_ffi_##function(void* self, const TVMFFIAny* args, int32_t count, TVMFFIAny* result)  \
+  {                                                                                              \
+    static const int64_t extents[] = {rows, columns, classes};                                   \
+    (void)self, (void)result;                                                                    \
+    return call(function, extents, floats, args, count);                                         \
   }
-CODES
-#undef CODE
+VERSIONS
+#undef VERSION
 
-/* code() -> the number of the code that `run` calls. */
+/* code() -> the index of the version that `run` calls. */
 int __tvm_ffi_code(void* self, const TVMFFIAny* args, int32_t count, TVMFFIAny* result) {
   (void)self, (void)args, (void)count;
   int number = chosen();
@@ -141,11 +140,11 @@ int __tvm_ffi_code(void* self, const TVMFFIAny* args, int32_t count, TVMFFIAny* 
 
 int __tvm_ffi_run(void* self, const TVMFFIAny* args, int32_t count, TVMFFIAny* result) {
   switch (chosen()) {
-#define CODE(function, ...) \
-  case NUMBER_##function:   \
+#define VERSION(function, ...) \
+  case NUMBER_##function:      \
     return __tvm_ffi_##function(self, args, count, result);
-    CODES
-#undef CODE
+    VERSIONS
+#undef VERSION
   }
   return refuse("RuntimeError", CANNOT_RUN);
 }

@@ -1,7 +1,7 @@
-"""The memory that a kernel keeps for itself while it runs, taken out of the kernel.
+"""Takes the scratch memory of a kernel out of the kernel.
 
-What stays inside are the tiles that LLVM keeps in registers. Anything larger would lie on the stack
-of whoever calls the artifact, and a thread may have as little as 64 KB of stack.
+Tiles that LLVM keeps in registers stay inside. Larger ones would be on the stack of the artifact's
+caller, and a thread may have as little as 64 KB of stack.
 """
 
 from collections.abc import Sequence
@@ -17,8 +17,8 @@ from tvm.s_tir import transform
 from lprnet.compiler.memory_plan import whole_lines
 
 REGISTER_FILE = 32 * 64
-"""Bytes in all vector registers of AVX-512, which has the most. A tile of accumulators fits in
-them; a buffer that does not is memory, whatever its scope says.
+"""Bytes in all vector registers of AVX-512, which has the most. A tile of accumulators fits; a
+larger buffer is memory, whatever its scope says.
 """
 
 _COMPACT = tvm.transform.Sequential(
@@ -30,18 +30,18 @@ _COMPACT = tvm.transform.Sequential(
         transform.CompactBufferAllocation(),
     ]
 )
-"""The beginning of TVM's own pipeline, up to where a buffer has the size of the tile it is for."""
+"""The beginning of TVM's pipeline, until a buffer has the size of its tile."""
 
 
 @dataclass(frozen=True)
 class Kernel:
-    """A kernel that uses scratch which it does not allocate."""
+    """A kernel that does not allocate its scratch memory."""
 
     function: tirx.PrimFunc
     tensors: tuple[tirx.Buffer, ...]
-    """Written once, read by all of its tiles: transformed weights, for example."""
+    """Buffers that all its tiles share, for example transformed weights."""
     tiles: tuple[tirx.Buffer, ...]
-    """Written and read again by each tile."""
+    """Buffers that each tile writes and reads again."""
 
 
 def expose_scratch(kernel: tirx.PrimFunc) -> Kernel:
@@ -55,8 +55,8 @@ def expose_scratch(kernel: tirx.PrimFunc) -> Kernel:
                     acc = alloc_buffer((6, 16), scope="local")     # 384 bytes: registers
         =>  the same without `u` and `v`; tensors (u,), tiles (v,)
 
-    A local buffer is measured at the size that one iteration of the loops around its block needs.
-    A kernel whose local buffers are all small keeps its blocks as they are.
+    The size of a local buffer is what one iteration of the loops around its block needs. A kernel
+    with only small local buffers keeps its blocks unchanged.
     """
     compact = _COMPACT(tvm.IRModule({"kernel": kernel}))["kernel"]
     tiles = [b for b in _allocated(compact, "local") if _bytes(b) > REGISTER_FILE]
@@ -85,12 +85,12 @@ def expose_scratch(kernel: tirx.PrimFunc) -> Kernel:
 
 
 def offsets(buffers: Sequence[tirx.Buffer], start: int) -> list[int]:
-    """Byte offsets of `buffers` one after another from `start` on, and of what follows them."""
+    """Byte offsets of `buffers` one after another from `start` on, and of the end."""
     return list(accumulate((whole_lines(_bytes(buffer)) for buffer in buffers), initial=start))
 
 
 def _allocated(kernel: tirx.PrimFunc, scope: str) -> list[tirx.Buffer]:
-    """What the blocks of `kernel` allocate in `scope`."""
+    """The buffers that the blocks of `kernel` allocate in `scope`."""
     found: list[tirx.Buffer] = []
 
     def collect(block: s_tir.SBlock) -> None:

@@ -1,5 +1,5 @@
-"""One shared object out of programs: code for each target, a door (`dispatch.c`), the weights as
-read-only data.
+"""Links an artifact: a shared object with a function for each target, the CPU dispatch
+(`dispatch.c`) that chooses among them, and the weights as read-only data.
 """
 
 import shutil
@@ -13,10 +13,10 @@ from tvm_ffi import libinfo
 from lprnet.compiler.aot_function import WEIGHTS_SYMBOL, Program
 from lprnet.compiler.codegen import generate, tvm_target
 from lprnet.compiler.cpuid import masks
-from lprnet.compiler.memory_plan import ALIGNMENT
 from lprnet.compiler.targets import Target
 from lprnet.compiler.toolchain import run_compiler
-from lprnet.support.atomic_file import replacing
+from lprnet.runtime.artifact import ALIGNMENT
+from lprnet.support.atomic_file import atomic_write
 from lprnet.support.errors import UserError
 
 _WEIGHTS_ASSEMBLY = """\
@@ -45,26 +45,26 @@ SHARED = (
         for option in ("--gc-sections", "--build-id=none", "-z,noseparate-code", "-z,norelro")
     ),
 )
-"""A shared object with nothing in it that an artifact does not use: no page of padding between
-code, constants and tables, and no constructors, for it has none to run.
+"""A shared object without what an artifact does not use: no pages of padding between code,
+constants and tables, and no constructors.
 """
 
 EXPORTS = "{ global: __tvm_ffi_run*; __tvm_ffi_code; local: *; };"
-"""What may be called; the rest is dropped where nothing calls it."""
+"""The exported functions; unused others are dropped."""
 
 DROPPED = "SECTIONS { /DISCARD/ : { *(.eh_frame) *(.comment) } } INSERT AFTER .data;"
-"""A linker script on top of the linker's own: no exception passes through an artifact, so it needs
-no tables to unwind its stack by.
+"""An additional linker script: no exception passes through an artifact, so it needs no unwind
+tables.
 """
 
 HEAP = "TVMBackendAllocWorkspace"
-"""What libtvm_runtime has and an artifact has not; calling it there would end the process."""
+"""A function of libtvm_runtime that an artifact does not have; calling it would end the process."""
 
 
 def link(programs: Mapping[Target, Program], weights: bytes, path: Path) -> None:
     """Compile `programs` and write them as the shared object `path`, all or nothing.
 
-    Their order is from the least demanding target to the most; `weights` is what all of them read.
+    They are ordered from the least demanding target to the most; all of them read `weights`.
     Raises `UserError` if no C compiler works, if `path` cannot be written, or if a kernel needs
     TVM's runtime.
     """
@@ -81,16 +81,16 @@ def link(programs: Mapping[Target, Program], weights: bytes, path: Path) -> None
                 f"{path}: kernels without a schedule keep buffers on a heap that only TVM's own "
                 "runtime has, so no artifact can hold them; scripts/compare.py times them instead."
             )
-        with replacing(path) as partial:
+        with atomic_write(path) as partial:
             shutil.copyfile(linked, partial)
 
 
 def compile_objects(
     programs: Mapping[Target, Program], weights: bytes, folder: Path
 ) -> tuple[Path, ...]:
-    """The object files in `folder` that make an artifact.
+    """Compile the object files of an artifact into `folder`.
 
-    Undefined in them are functions of libtvm_ffi and of libc. Raises `UserError` if no C
+    Their undefined symbols are functions of libtvm_ffi and of libc. Raises `UserError` if no C
     compiler works.
     """
     objects = []
@@ -104,21 +104,21 @@ def compile_objects(
         _WEIGHTS_ASSEMBLY.format(alignment=ALIGNMENT, symbol=WEIGHTS_SYMBOL, blob=blob.name)
     )
     run_compiler(["-c", source.name, "-o", data.name], folder)
-    (folder / "codes.h").write_text(_codes_header(programs))
-    door = folder / "dispatch.o"
+    (folder / "versions.h").write_text(_versions_header(programs))
+    dispatch = folder / "dispatch.o"
     includes = ["-I.", *(f"-I{directory}" for directory in libinfo.include_paths())]
-    run_compiler(["-c", "-fPIC", *NO_LIBC, *includes, DISPATCH, "-o", door.name], folder)
-    return (*objects, data, door)
+    run_compiler(["-c", "-fPIC", *NO_LIBC, *includes, DISPATCH, "-o", dispatch.name], folder)
+    return (*objects, data, dispatch)
 
 
-def _codes_header(programs: Mapping[Target, Program]) -> str:
-    """What `dispatch.c` must know of the codes."""
+def _versions_header(programs: Mapping[Target, Program]) -> str:
+    """The header `versions.h`, which tells `dispatch.c` about the target versions."""
     rows = []
     for target, program in programs.items():
         numbers = (*program.logits_shape, program.arena_bytes // 4)
         bits = (f"{mask:#x}u" for mask in masks(target.flags))
-        rows.append(f"CODE({', '.join((target.function, *map(str, numbers), *bits))})")
-    listed = " \\\n  ".join(("#define CODES", *rows))
+        rows.append(f"VERSION({', '.join((target.function, *map(str, numbers), *bits))})")
+    listed = " \\\n  ".join(("#define VERSIONS", *rows))
     least, program = next(iter(programs.items()))
     image = ", ".join(map(str, program.image_shape))
     refusal = f"This CPU cannot run the artifact, which needs {', '.join(least.flags)}."

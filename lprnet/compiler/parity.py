@@ -1,4 +1,4 @@
-"""The last step of a build: does the artifact compute what torch computes?"""
+"""The last step of a build: compares the artifact's logits with torch's."""
 
 from dataclasses import dataclass
 
@@ -10,7 +10,7 @@ from lprnet.runtime.decode import greedy
 from lprnet.support.errors import UserError
 
 MAX_RELATIVE_ERROR = 1e-4
-"""Of the largest logit; fp32 sums in another order come to about 1e-5."""
+"""Relative to the largest logit; float32 sums in another order differ by about 1e-5 of it."""
 
 
 class ParityError(Exception):
@@ -19,26 +19,26 @@ class ParityError(Exception):
 
 @dataclass(frozen=True)
 class Parity:
-    """How logits compare on the same images."""
+    """The comparison of two sets of logits of the same images."""
 
     images: int
     relative_error: float
-    """Largest difference of two logits over the largest logit."""
+    """Largest difference of two logits divided by the largest logit."""
     same_plates: int
 
 
-def compare(
+def compare_logits(
     expected: NDArray[np.float32], found: NDArray[np.float32], alphabet: Alphabet
 ) -> Parity:
-    """Compare two sets of logits `(N, classes, positions)`; raises `ParityError` where they differ
-    too much.
+    """Compare two sets of logits `(N, classes, positions)`; raises `ParityError` if they differ too
+    much.
 
-    A plate may read differently only where torch itself was undecided, which the bound on the
-    logits covers. Raises `UserError` where torch's own logits are no numbers.
+    Within the bound on the logits a plate may be read differently only if two of torch's logits are
+    almost equal. Raises `UserError` if torch's logits are not finite.
     """
     if not np.isfinite(expected).all():
         raise UserError(
-            "in PyTorch too the model's logits are NaN or infinite on plates; train or copy the "
+            "the model's logits are NaN or infinite in PyTorch too; train or copy the "
             "checkpoint again"
         )
     scale = max(float(np.abs(expected).max()), float(np.finfo(np.float32).tiny))

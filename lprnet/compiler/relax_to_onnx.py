@@ -24,9 +24,9 @@ def quantized_to_onnx(network: CompilerInput, path: Path) -> None:
     """Write a quantized `network` as standard QDQ ONNX, integers and scales those of its artifact.
 
     Its input `images` `(batch, 3, 24, 94)` float32 holds pixels as they are, 0 to 255, BGR: the
-    zero point of normalised ones, 127.5, is no integer. Weights are int8 with a scale a channel,
-    activations uint8 with zero point 0, biases int32. Without VNNI, ONNX Runtime's products
-    saturate unless the network was quantized for such a CPU.
+    zero point of normalised ones, 127.5, is no integer. ConstantPool are int8 with a scale a
+    channel, activations uint8 with zero point 0, biases int32. Without VNNI, ONNX Runtime's
+    products saturate unless the network was quantized for such a CPU.
     """
     *qdq, _fold = quantize(network.scales, OFFSET, SCALE)
     module = reduce(network.model)

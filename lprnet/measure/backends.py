@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from lprnet.measure.engines import Bind, open_onnxruntime, open_openvino
 from lprnet.model.preprocessing import normalise
 from lprnet.runtime.decode import Logits
 from lprnet.support.errors import UserError
@@ -54,16 +55,16 @@ def open_backend(path: Path, backend: str) -> Logits:
         return Recognizer(path).logits
     if backend == "torch":
         return _open_torch(path)
-    open_onnx = _open_onnxruntime if backend == "onnxruntime" else _open_openvino
+    open_onnx = open_onnxruntime if backend == "onnxruntime" else open_openvino
     if path.suffix == ".onnx":
-        return open_onnx(path)
+        return _one_by_one(open_onnx(path))
     from lprnet.model.checkpoint import load_model
     from lprnet.model.onnx_export import to_onnx
 
     with tempfile.TemporaryDirectory() as directory:
         exported = Path(directory) / "lprnet.onnx"
         to_onnx(load_model(path), exported)
-        return open_onnx(exported)
+        return _one_by_one(open_onnx(exported))
 
 
 def _open_torch(path: Path) -> Logits:
@@ -82,44 +83,6 @@ def _open_torch(path: Path) -> Logits:
     return logits
 
 
-def _open_onnxruntime(path: Path) -> Logits:
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise UserError("onnxruntime is not installed; pip install onnxruntime") from error
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    try:
-        session = onnxruntime.InferenceSession(path, options, ["CPUExecutionProvider"])
-        (name,) = (node.name for node in session.get_inputs())
-    except Exception as error:  # its exceptions share no base class of their own
-        raise UserError(f"{path} is not an ONNX file that onnxruntime can run") from error
-
-    def logits(images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        result: NDArray[np.float32] = session.run(None, {name: normalise(images)})[0]
-        return result
-
-    return logits
-
-
-def _open_openvino(path: Path) -> Logits:
-    try:
-        import openvino
-    except ImportError as error:
-        raise UserError("openvino is not installed; pip install openvino") from error
-    # fp32 arithmetic and one request at a time, as the other backends
-    settings = {
-        "INFERENCE_NUM_THREADS": 1,
-        "INFERENCE_PRECISION_HINT": "f32",
-        "PERFORMANCE_HINT": "LATENCY",
-    }
-    try:
-        compiled = openvino.Core().compile_model(path, "CPU", settings)
-    except Exception as error:  # OpenVINO raises bare RuntimeError and its kin
-        raise UserError(f"{path} is not an ONNX file that openvino can run") from error
-
-    def logits(images: NDArray[np.uint8]) -> NDArray[np.float32]:
-        result: NDArray[np.float32] = compiled(normalise(images))[0]
-        return result
-
-    return logits
+def _one_by_one(bind: Bind) -> Logits:
+    """Bind, run and copy the result, for each call."""
+    return lambda images: bind(normalise(images))().copy()

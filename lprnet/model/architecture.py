@@ -1,7 +1,7 @@
 """An LPRNet as a value: what it reads, its convolutions, its contexts and its classes.
 
 Everything that depends on the network is derived from this: shapes, the order and the neighbours of
-convolutions, the columns of the container. No torch: whoever only asks for a size needs none.
+convolutions, the columns of the container. Does not import torch.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

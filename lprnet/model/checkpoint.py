@@ -15,7 +15,7 @@ from lprnet.model.fold_preprocessing import fold_preprocessing
 from lprnet.model.infer_architecture import OPTIONAL, check_names, classes_of, infer_architecture
 from lprnet.model.lprnet import LPRNet
 from lprnet.runtime.alphabet import Alphabet
-from lprnet.support.atomic_file import replacing
+from lprnet.support.atomic_file import atomic_write
 from lprnet.support.errors import UserError
 
 
@@ -70,7 +70,7 @@ def save_model(model: LPRNet, path: Path) -> None:
     Raises `UserError` where `path` cannot be written.
     """
     state = {name: tensor.detach().contiguous() for name, tensor in model.state_dict().items()}
-    with replacing(path) as partial:
+    with atomic_write(path) as partial:
         # Not `save_file`, which wraps the operating system's errors in its own.
         partial.write_bytes(save(state, {METADATA: to_json(model.architecture)}))
 

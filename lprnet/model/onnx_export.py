@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from lprnet.model.lprnet import LPRNet, inference
-from lprnet.support.atomic_file import replacing
+from lprnet.support.atomic_file import atomic_write
 
 
 def to_onnx(model: LPRNet, path: Path, batch: int | None = 1) -> None:
@@ -19,7 +19,7 @@ def to_onnx(model: LPRNet, path: Path, batch: int | None = 1) -> None:
     is left behind then.
     """
     dynamic = {"x": {0: torch.export.Dim("batch")}} if batch is None else None
-    with replacing(path) as partial, inference(model), warnings.catch_warnings():
+    with atomic_write(path) as partial, inference(model), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         torch.onnx.export(
             model,

@@ -34,7 +34,7 @@ from lprnet.model.preprocessing import normalise
 from lprnet.model.subnormals import subnormals_as_zero
 from lprnet.runtime.image_io import images_in, label_of
 from lprnet.runtime.recognizer import Recognizer
-from lprnet.support.atomic_file import replacing
+from lprnet.support.atomic_file import atomic_write
 from lprnet.support.errors import UserError
 from lprnet.support.palette import BLUE, VERMILION
 
@@ -150,7 +150,7 @@ def time_artifacts(
             samples[name],
             variant="fp32-structured" if number else "fp32",
             engine="lprnet",
-            isa=reader.code.target,
+            isa=reader.target_version.target,
             batch=1,
             accuracy=accuracies[number],
         )
@@ -188,7 +188,7 @@ def table(result: SweepResult) -> Table:
 
 
 def plot_sweep(result: SweepResult, picture: Path) -> None:
-    """Accuracy against work and latency, as PNG, SVG or PDF. Raises `UserError` as `replacing`."""
+    """Accuracy against work and latency, as PNG, SVG or PDF. Raises as `atomic_write` does."""
     matplotlib.use("Agg")
     figure = Figure(figsize=(9, 4), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
@@ -218,5 +218,5 @@ def plot_sweep(result: SweepResult, picture: Path) -> None:
         axes.grid(alpha=0.3)
     left.set_ylabel("plates read exactly, %")
     left.legend()
-    with replacing(picture) as unfinished:
+    with atomic_write(picture) as unfinished:
         figure.savefig(unfinished, dpi=120, format=picture.suffix[1:])

@@ -25,7 +25,7 @@ class Alphabet:
     """
 
     def __post_init__(self) -> None:
-        """Raises `ValueError` where a text could not be told from its classes."""
+        """Raises `ValueError` if classes do not determine the text."""
         if not 0 <= self.blank < len(self.symbols):
             raise ValueError(
                 f"the blank is class {self.blank} of {len(self.symbols)}, counted from 0"

@@ -1,7 +1,7 @@
-"""An artifact: one shared object, and beside it the manifest that says what it is.
+"""An artifact: one shared object, and its manifest in a file beside it.
 
-Nothing here imports TVM or torch. A shared object is checked against its manifest before a byte of
-it runs: its SHA-256, and that this CPU has every instruction that one of its codes may contain.
+Without TVM and torch. Before a shared object is loaded, its SHA-256 is compared with the manifest,
+and this CPU must have every instruction that one of its target versions may contain.
 """
 
 import dataclasses
@@ -16,48 +16,48 @@ from typing import Any, TypeVar
 from lprnet.runtime.alphabet import Alphabet
 from lprnet.runtime.cpu import cpu_flags
 from lprnet.runtime.image_format import ImageFormat
-from lprnet.support.atomic_file import replacing
+from lprnet.support.atomic_file import atomic_write
 from lprnet.support.errors import UserError
 from lprnet.support.file_names import utf8_json
 
+ALIGNMENT = 64
+"""Bytes; a cache line and an AVX-512 vector. Tensors in an arena start at multiples of it."""
 FORMAT = 3
-"""Raised when a manifest changes so that an older or newer runtime would misread it."""
+"""Incremented if a manifest changes so that an older or newer runtime would misread it."""
 
 Json = dict[str, Any]
-Record = TypeVar("Record")
+Fields = TypeVar("Fields")
 
 
 @dataclass(frozen=True)
-class Code:
-    """The network compiled for one target."""
+class TargetVersion:
+    """The network compiled for one target; an artifact has one or more (multiversioning)."""
 
     target: str
     function: str
-    """Its name in the shared object."""
+    """Name of its function in the shared object."""
     cpu_flags: tuple[str, ...]
-    """`/proc/cpuinfo` flags without which it must not run."""
+    """`/proc/cpuinfo` flags that it needs."""
     arena_bytes: int
     logits_shape: tuple[int, ...]
-    """One image's stored output: (1, positions, classes filled up to whole vectors)."""
+    """One image's stored output: (1, positions, classes padded to whole vectors)."""
     passes: tuple[str, ...]
     kernels: tuple[Json, ...]
     """One object a kernel: name, MACs, origin and tile of its schedule."""
     parity: Json | None
-    """How it compared with torch before it was written; None if it was compiled on a CPU that
-    cannot run it.
-    """
+    """Its comparison with torch at build time; None if that CPU could not run it."""
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a user, the runtime and the reports need to know of one shared object."""
+    """The facts about one shared object, stored as JSON."""
 
     variant: str
     """How the network was made smaller: `fp32`, `int8`, ..."""
     target: str
-    """What it was built for, a name of `lprnet/compiler/targets.py`."""
-    codes: tuple[Code, ...]
-    """From the least demanding to the most; the last one that a CPU can run is what it runs."""
+    """The target it was built for, a name of `lprnet/compiler/targets.py`."""
+    codes: tuple[TargetVersion, ...]
+    """From the least demanding to the most; a CPU runs the last one that it can."""
     sha256: str
     image: ImageFormat
     """What it reads, as uint8 `(N, height, width, channels)`."""
@@ -88,7 +88,7 @@ def manifest_path(artifact: Path) -> Path:
 def write_manifest(manifest: Manifest, path: Path) -> None:
     """Write `manifest` as JSON, all or nothing. Raises `UserError` if `path` cannot be written."""
     text = utf8_json(json.dumps(dataclasses.asdict(manifest), ensure_ascii=False, indent=2)) + "\n"
-    with replacing(path) as partial:
+    with atomic_write(path) as partial:
         partial.write_text(text, encoding="utf-8")
 
 
@@ -107,8 +107,8 @@ def read_manifest(artifact: Path) -> Manifest:
     except ValueError as error:
         raise UserError(f"{path}: is not a manifest; {rebuild}.") from error
     manifest = _record(Manifest, content)
-    codes = [] if manifest is None else [_record(Code, code) for code in manifest.codes]
-    known = [code for code in codes if code is not None]
+    found = [] if manifest is None else [_record(TargetVersion, one) for one in manifest.codes]
+    known = [version for version in found if version is not None]
     image = None if manifest is None else _record(ImageFormat, manifest.image)
     alphabet = None if manifest is None else _record(Alphabet, manifest.alphabet)
     if (
@@ -117,15 +117,15 @@ def read_manifest(artifact: Path) -> Manifest:
         or alphabet is None
         or manifest.format != FORMAT
         or not known
-        or len(known) < len(codes)
+        or len(known) < len(found)
     ):
         raise UserError(f"{path}: was written by another version of lprnet; {rebuild}.")
     return dataclasses.replace(manifest, codes=tuple(known), image=image, alphabet=alphabet)
 
 
-def _record(kind: Callable[..., Record], content: Any) -> Record | None:
-    """An object of JSON as the dataclass `kind`, lists as tuples; None if its fields are others, or
-    their values mean nothing to it.
+def _record(kind: Callable[..., Fields], content: Any) -> Fields | None:
+    """A JSON object as the dataclass `kind`, lists as tuples; None if its fields differ or `kind`
+    refuses their values.
     """
     if not isinstance(content, dict) or set(content) != set(inspect.signature(kind).parameters):
         return None
@@ -135,13 +135,13 @@ def _record(kind: Callable[..., Record], content: Any) -> Record | None:
         return None
 
 
-def missing_flags(code: Code) -> list[str]:
-    """The CPU features that `code` needs and this machine lacks."""
-    return sorted(set(code.cpu_flags) - cpu_flags())
+def missing_flags(version: TargetVersion) -> list[str]:
+    """The CPU features that `version` needs and this machine lacks."""
+    return sorted(set(version.cpu_flags) - cpu_flags())
 
 
 def verify(artifact: Path) -> Manifest:
-    """The manifest of an artifact that is whole and has code for this CPU. Raises `UserError`."""
+    """The manifest of an artifact that is unaltered and runs on this CPU. Raises `UserError`."""
     if not artifact.is_file():
         raise UserError(f"{artifact}: there is no such artifact; build one with scripts/build.py.")
     manifest = read_manifest(artifact)
@@ -154,24 +154,24 @@ def verify(artifact: Path) -> Manifest:
     return manifest
 
 
-def find_code(artifact: Path, manifest: Manifest, target: str) -> Code:
-    """The code for `target`. Raises `UserError` if there is none or this CPU cannot run it."""
-    for code in manifest.codes:
-        if code.target == target:
-            _require(artifact, code)
-            return code
+def version_for(artifact: Path, manifest: Manifest, target: str) -> TargetVersion:
+    """The version for `target`. Raises `UserError` if there is none or this CPU cannot run it."""
+    for version in manifest.codes:
+        if version.target == target:
+            _require(artifact, version)
+            return version
     raise UserError(
         f"{artifact}: holds no code for {target}, but for "
-        f"{', '.join(code.target for code in manifest.codes)}; choose one of them."
+        f"{', '.join(version.target for version in manifest.codes)}; choose one of them."
     )
 
 
-def _require(artifact: Path, code: Code) -> None:
-    """Raises `UserError` if this CPU cannot run `code`."""
-    missing = missing_flags(code)
+def _require(artifact: Path, version: TargetVersion) -> None:
+    """Raises `UserError` if this CPU cannot run `version`."""
+    missing = missing_flags(version)
     if missing:
         raise UserError(
-            f"{artifact}: needs a CPU at least like {code.target} and this one lacks "
+            f"{artifact}: needs a CPU at least like {version.target} and this one lacks "
             f"{', '.join(missing)}; build it here with scripts/build.py --target native, which "
             "asks for no more than AVX2."
         )

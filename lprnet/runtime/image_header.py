@@ -26,7 +26,7 @@ UNREAD = {
     b"%PDF": "PDF",
     b"v/1\1": "OpenEXR",
 }
-"""By the first bytes: formats that somebody may take for one of ours, by name or by suffix."""
+"""First bytes to the name of other image formats, which the error names."""
 UNREAD_BRANDS = {
     b"avif": "AVIF",
     b"avis": "AVIF",

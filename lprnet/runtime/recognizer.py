@@ -1,7 +1,7 @@
-"""Run an artifact: images in, logits or plates out. Needs apache-tvm-ffi, NumPy and OpenCV alone.
+"""Runs an artifact: images to logits or plates, with apache-tvm-ffi, NumPy and OpenCV only.
 
-One call of the artifact runs a whole batch on one thread. Vectors are fastest from whole cache
-lines, so images are copied into buffers that the recognizer owns; each concurrent call has its own.
+One call of the artifact runs a whole batch on one thread. Vector loads are fastest if they cross no
+cache line, so images are copied into aligned buffers; each concurrent call has its own.
 """
 
 import contextlib
@@ -19,48 +19,46 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from lprnet.runtime.artifact import Code, Manifest, find_code, verify
+from lprnet.runtime.artifact import ALIGNMENT, Manifest, TargetVersion, verify, version_for
 from lprnet.runtime.decode import Plate, greedy
 from lprnet.support.errors import UserError
 
-ALIGNMENT = 64
-"""Bytes, as in `lprnet/compiler/memory_plan.py`."""
 HUGE_PAGE = 2 << 20
 """Bytes, on x86-64."""
 UINT8 = np.dtype(np.uint8)
 Image = str | os.PathLike[str] | bytes | NDArray[np.uint8]
-"""What `Recognizer.read` takes."""
+"""The types that `Recognizer.read` accepts."""
 BATCH = 64
-"""Images a call of the artifact: enough to make Python's share vanish, little memory."""
+"""Most images in one call of the artifact: Python's share of the time is small, and memory too."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Call:
-    """What a call with a certain number of images needs, all of it views of one memory."""
+    """Views of one `_Buffers` for calls with a certain number of images."""
 
     images: NDArray[np.uint8]
     arguments: tuple[Any, ...]
-    """Of the artifact's function, as TVM's tensors."""
+    """Arguments of the artifact's function, as TVM's tensors."""
     logits: NDArray[np.float32]
     """`(count, classes, positions)`, after the call."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Buffers:
-    """Memory for one call at a time."""
+    """The memory of one concurrent call."""
 
     images: NDArray[np.uint8]
     logits: NDArray[np.float32]
     arena: NDArray[np.float32]
     calls: dict[int, _Call]
-    """By number of images, made when first needed."""
+    """By number of images, made at first use."""
 
 
 class Recognizer:
     """Reads plates with one artifact. Safe to share between threads.
 
-    `threads` is how many cores one call may use for a batch. `code` is the one it runs of those
-    that the artifact holds.
+    `threads` is how many cores one call may use for a batch. `target_version` is the one of the
+    artifact's versions that it runs.
     """
 
     def __init__(
@@ -68,8 +66,8 @@ class Recognizer:
     ) -> None:
         """Load `artifact` (a `.so` with its manifest beside it).
 
-        It runs the code for `target`, and the best that this CPU can run where that is None. Raises
-        `UserError` if the artifact is missing, altered, or built for another CPU.
+        Runs the version for `target`, or, if that is None, the most demanding one that this CPU can
+        run. Raises `UserError` if the artifact is missing, altered, or built for another CPU.
         """
         if threads < 1:
             raise UserError(f"threads is {threads}; a recognizer needs at least one.")
@@ -79,13 +77,13 @@ class Recognizer:
         self._from_dlpack: Callable[[Any], Any] = ffi.from_dlpack
         module = ffi.load_module(str(path.resolve()))
         if target is None:
-            self.code: Code = self.manifest.codes[module.get_function("code")()]
+            self.target_version: TargetVersion = self.manifest.codes[module.get_function("code")()]
             self._run = module.get_function("run")
         else:
-            self.code = find_code(path, self.manifest, target)
-            self._run = module.get_function(self.code.function)
+            self.target_version = version_for(path, self.manifest, target)
+            self._run = module.get_function(self.target_version.function)
         self._free: list[_Buffers] = []
-        """The last one used lies last: its lines are the likeliest to be in a cache still."""
+        """A stack, because the buffers used last are the most likely to be in a cache."""
         self._threads = threads
         self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
         self._image_shape = self.manifest.image.shape
@@ -97,8 +95,8 @@ class Recognizer:
         Raises `UserError` for other images.
         """
         batch = images if type(images) is np.ndarray else np.asarray(images)
-        # An artifact leaves nothing else in the caches, so each object touched on the way to one
-        # image costs: no more of them than that takes.
+        # A call of the artifact evicts everything else from the caches, so for one image the path
+        # through Python touches as few objects as possible.
         if batch.shape == self._one_image and batch.dtype == UINT8:
             return self._logits(batch)
         if batch.shape[1:] != self._image_shape or batch.dtype != UINT8:
@@ -112,7 +110,7 @@ class Recognizer:
         chunks = [batch[start : start + size] for start in range(0, len(batch), size)]
         run = map if self._pool is None else self._pool.map
         parts = list(run(self._logits, chunks))
-        _, positions, _ = self.code.logits_shape
+        _, positions, _ = self.target_version.logits_shape
         nothing = np.empty((0, self.manifest.alphabet.classes, positions), np.float32)
         return np.concatenate(parts) if parts else nothing
 
@@ -130,8 +128,8 @@ class Recognizer:
 
         if images is None or isinstance(images, (str, bytes, bytearray, memoryview, os.PathLike)):
             raise UserError("read_many takes a list of images; give one image to read")
-        most = MAX_PIXELS if max_pixels is None else max_pixels
-        pixels = [as_pixels(image, most, self.manifest.image) for image in images]
+        limit = MAX_PIXELS if max_pixels is None else max_pixels
+        pixels = [as_pixels(image, limit, self.manifest.image) for image in images]
         if not pixels:
             return []
         return greedy(self.logits(np.stack(pixels)), self.manifest.alphabet)
@@ -162,17 +160,17 @@ class Recognizer:
     def _new_buffers(self) -> _Buffers:
         images, logits, arena = _arrays(
             ((BATCH, *self._image_shape), np.uint8),
-            ((BATCH, *self.code.logits_shape), np.float32),
-            ((self.code.arena_bytes // 4,), np.float32),
+            ((BATCH, *self.target_version.logits_shape), np.float32),
+            ((self.target_version.arena_bytes // 4,), np.float32),
         )
         return _Buffers(images, logits, arena, {})
 
 
 def _arrays(*kinds: tuple[tuple[int, ...], DTypeLike]) -> list[NDArray[Any]]:
-    """Zeros of these shapes and dtypes, side by side, each from a 64-byte boundary.
+    """Zeros of these shapes and dtypes in one memory, each aligned to 64 bytes.
 
-    A call touches hundreds of small pages, more than a core remembers the places of, but few huge
-    ones: the kernel is advised to use those, and may not have any.
+    A call touches hundreds of small pages, more than the TLB of a core holds, but few huge pages.
+    So Linux is asked for huge pages, which it may not have.
     """
     sizes = [math.prod(shape) * np.dtype(dtype).itemsize for shape, dtype in kinds]
     starts = [0, *itertools.accumulate(-(-size // ALIGNMENT) * ALIGNMENT for size in sizes)]
@@ -189,10 +187,10 @@ def _arrays(*kinds: tuple[tuple[int, ...], DTypeLike]) -> list[NDArray[Any]]:
 
 
 def _tvm_ffi() -> Any:
-    """Import `tvm_ffi` without the torch that it imports where torch is installed.
+    """Import `tvm_ffi` without torch, which it imports if torch is installed.
 
-    Nothing here needs torch and loading it takes seconds, so unless one of the two is loaded
-    already, torch is made to look absent while `tvm_ffi` is imported.
+    Torch is not needed and takes seconds to load. So it is hidden while `tvm_ffi` is imported,
+    unless one of the two is loaded already.
     """
     hide_torch = "torch" not in sys.modules and "tvm_ffi" not in sys.modules
     if hide_torch:

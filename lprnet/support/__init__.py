@@ -1,1 +1,1 @@
-"""What every part may import; standard library only."""
+"""Modules that every other package may import; standard library only."""

@@ -1,4 +1,4 @@
-"""Files are written whole or not at all, and a failure leaves no empty folder."""
+"""Writes files atomically; a failure leaves no partial file and no empty folder."""
 
 import os
 from collections.abc import Iterator
@@ -9,10 +9,11 @@ from lprnet.support.errors import UserError
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A name beside `path` to write to; it becomes `path` at the end, and goes if that fails.
+def atomic_write(path: Path) -> Iterator[Path]:
+    """A temporary name beside `path` to write to. It is renamed to `path` at the end, or removed if
+    the block fails.
 
-    Makes the folder. Raises `UserError` for what the operating system refuses.
+    Makes the folder. Raises `UserError` for errors of the operating system.
     """
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     with made_folder(path.parent):
@@ -30,9 +31,9 @@ def replacing(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def made_folder(folder: Path) -> Iterator[None]:
-    """Make `folder` and its parents; where the block fails, those it made go if they are empty.
+    """Make `folder` and its parents; if the block fails, remove those that were made and are empty.
 
-    Raises `UserError` for what the operating system refuses.
+    Raises `UserError` for errors of the operating system.
     """
     missing = [place for place in (folder, *folder.parents) if not os.path.lexists(place)]
     try:
@@ -44,16 +45,15 @@ def made_folder(folder: Path) -> Iterator[None]:
     try:
         yield
     except BaseException:
-        with suppress(OSError):  # one that is not empty stays, and so do those above it
+        with suppress(OSError):  # a folder that is not empty stays, and its parents
             for place in missing:
                 place.rmdir()
         raise
 
 
 def why_not_writable(path: Path) -> str | None:
-    """Why `replacing(path)`, or of a folder `replacing` in it, would fail; None if it should not.
-
-    Creates nothing.
+    """Why `atomic_write(path)` would fail, or, for a folder, `atomic_write` in it; None if it
+    should not. Creates nothing.
     """
     place = path.absolute()
     if not os.path.isdir(place):

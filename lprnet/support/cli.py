@@ -30,7 +30,7 @@ class OutputError(OSError):
 
 
 class _Output(io.FileIO):
-    """The file of stdout, whose errors can be told from those of any other file."""
+    """The file of stdout; its errors are distinguishable from those of other files."""
 
     def write(self, data: object) -> int | None:  # type: ignore[override]
         try:

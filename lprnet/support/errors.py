@@ -2,7 +2,7 @@
 
 
 class UserError(Exception):
-    """Something the user can mend; its message is one sentence that names the file and the remedy.
+    """An error of the user; its message is one sentence that names the file and the remedy.
 
     Every script prints the message alone on stderr and exits with code 2 (`lprnet/support/cli.py`).
     """

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from lprnet.support.atomic_file import replacing
+from lprnet.support.atomic_file import atomic_write
 from lprnet.synthetic.render import render
 
 COLUMNS, ZOOM, GAP = 8, 2, 6
@@ -31,5 +31,5 @@ def _framed(plate: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def write_contact_sheet(path: Path, seed: int) -> None:
     """Write `contact_sheet(seed)` to `path` as PNG. Raises `UserError` where that is impossible."""
     _, data = cv2.imencode(".png", contact_sheet(seed), [cv2.IMWRITE_PNG_COMPRESSION, 9])
-    with replacing(path) as partial:
+    with atomic_write(path) as partial:
         partial.write_bytes(data.tobytes())

@@ -4,7 +4,7 @@ import csv
 import time
 from pathlib import Path
 
-from lprnet.support.atomic_file import replacing
+from lprnet.support.atomic_file import atomic_write
 from lprnet.support.errors import UserError
 
 COLUMNS = (
@@ -28,7 +28,7 @@ def open_log(path: Path, step: int) -> None:
     if step and path.exists():
         with path.open(newline="") as file:
             kept = [row for row in csv.DictReader(file) if int(row["step"]) <= step]
-    with replacing(path) as partial, partial.open("w", newline="") as file:
+    with atomic_write(path) as partial, partial.open("w", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS)
         writer.writeheader()
         writer.writerows(kept)

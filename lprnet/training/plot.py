@@ -6,7 +6,7 @@ from pathlib import Path
 import matplotlib
 from matplotlib.figure import Figure
 
-from lprnet.support.atomic_file import replacing
+from lprnet.support.atomic_file import atomic_write
 from lprnet.support.errors import UserError
 from lprnet.support.palette import BLUE, VERMILION
 
@@ -38,5 +38,5 @@ def plot_run(log: Path, picture: Path) -> None:
     right.plot(steps, accuracies, color=VERMILION, marker=".")
     right.set_ylabel("validation plates read exactly, %", color=VERMILION)
     right.set_ylim(0, 100.5)
-    with replacing(picture) as partial:
+    with atomic_write(picture) as partial:
         figure.savefig(partial, dpi=120, format=picture.suffix[1:])

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lprnet.model.architecture import LPRNET_CHINA, Architecture
 from lprnet.model.lprnet import LPRNet
-from lprnet.support.atomic_file import replacing
+from lprnet.support.atomic_file import atomic_write
 from lprnet.support.errors import UserError
 from lprnet.training.network_slimming import Live, narrow, restore
 
@@ -82,7 +82,7 @@ def save(state: TrainState, path: Path) -> None:
         "step": state.step,
         "seed": state.seed,
     }
-    with replacing(path) as partial, partial.open("wb") as file:
+    with atomic_write(path) as partial, partial.open("wb") as file:
         torch.save(content, file)
         file.flush()
         os.fsync(file.fileno())

@@ -6,7 +6,7 @@ import matplotlib
 from matplotlib.figure import Figure
 from rich.table import Column, Table
 
-from lprnet.support.atomic_file import replacing
+from lprnet.support.atomic_file import atomic_write
 from lprnet.support.palette import BLUE
 from lprnet.tuning.log.database import TRIALS
 from lprnet.tuning.log.trials import Trial, read_trials
@@ -83,5 +83,5 @@ def plot_convergence(result: TuningResult, picture: Path) -> None:
     axes.set_ylabel(f"tuned kernels, ms a plate of {len(result.plates)} networks")
     made = result.manifest
     axes.set_title(f"{made.target} {made.variant}, seed {made.seed}, {made.cpu}")
-    with replacing(picture) as partial:
+    with atomic_write(picture) as partial:
         figure.savefig(partial, dpi=120, format=picture.suffix[1:])

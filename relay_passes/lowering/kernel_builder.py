@@ -6,7 +6,7 @@ from tvm import relax
 from relay_passes.dataflow import Dataflow, is_call, shape
 from relay_passes.lowering.layout import PackedTensor
 from schedules.isa import Isa
-from schedules.workloads.float import Workload
+from schedules.workloads.workload import Workload
 
 
 class KernelBuilder:

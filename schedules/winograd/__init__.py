@@ -1,1 +1,1 @@
-"""Winograd convolutions in float32 and in 16-bit integers."""
+"""Winograd convolutions in float32 (`f32`) and in int16 (`s16`)."""

@@ -15,10 +15,10 @@ Row = tuple[Fraction, ...]
 
 TAPS = 3
 POINTS = tuple(Fraction(p) for p in ("0", "1", "-1", "2", "-2", "1/2", "-1/2"))
-"""Points of evaluation, the first m + 1 used: small powers of two, so that most products with them
-are exact, and in pairs of opposites, so that two rows share their even and odd halves.
+"""Points of evaluation; the first m + 1 are used. Small powers of two, so that most products with
+them are exact, in pairs of opposites, so that two rows share their even and odd halves.
 """
-MOST_OUTPUTS = len(POINTS) - 1
+MAX_OUTPUTS = len(POINTS) - 1
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class MinimalFilter:
 
 
 def minimal_filter(outputs: int) -> MinimalFilter:
-    """F(`outputs`, 3) for 1 to `MOST_OUTPUTS` outputs."""
+    """F(`outputs`, 3) for 1 to `MAX_OUTPUTS` outputs."""
     points = POINTS[: outputs + 1]
     zero, one = Fraction(0), Fraction(1)
     data = [(*_from_roots([q for q in points if q != p]), zero) for p in points]

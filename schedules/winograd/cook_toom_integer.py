@@ -1,10 +1,10 @@
-"""Minimal filtering algorithms F(m, 3) in integers alone, with one exact division at the end.
+"""Minimal filtering algorithms F(m, 3) in integers, with one exact division at the end.
 
     y = (output @ ((weight @ g) * (input @ d))) / divisor
 
-The matrices are those of `cook_toom.py` with their denominators cleared: a row of `input`, and
-the column of `output` at its place, times whatever makes them whole; `weight` takes what is left of
-the common divisor. So F(4, 3) has 24 and F(6, 3) has 360.
+The matrices are those of `cook_toom.py` without denominators: each row of `input` and each column
+of `output` is multiplied by its common denominator, and `weight` by the common divisor of the rest.
+The divisor of F(4, 3) is 24 and that of F(6, 3) is 360.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ Row = tuple[int, ...]
 
 @dataclass(frozen=True)
 class IntegerFilter:
-    """The three matrices of F(m, 3), whole."""
+    """The three integer matrices of F(m, 3)."""
 
     outputs: int
     """m."""
@@ -36,18 +36,20 @@ class IntegerFilter:
 
     @property
     def shift(self) -> int:
-        """How often the divisor is even."""
+        """The exponent of 2 in the divisor."""
         return (self.divisor & -self.divisor).bit_length() - 1
 
     @property
     def inverse(self) -> int:
-        """Of the divisor's odd part modulo 2**32, as int32: to multiply by it divides exactly."""
+        """Inverse of the divisor's odd part modulo 2**32, as int32; multiplying by it divides
+        exactly.
+        """
         inverse = pow(self.divisor >> self.shift, -1, 2**32)
         return inverse - 2**32 if inverse >= 2**31 else inverse
 
 
 def integer_filter(outputs: int) -> IntegerFilter:
-    """F(`outputs`, 3) for 1 to `MOST_OUTPUTS` outputs."""
+    """F(`outputs`, 3) for 1 to `MAX_OUTPUTS` outputs."""
     exact = minimal_filter(outputs)
     inputs = [lcm(*(entry.denominator for entry in row)) for row in exact.input]
     columns = list(zip(*exact.output, strict=True))

@@ -1,37 +1,38 @@
-"""Winograd convolution in one dimension: 3x1 and 1x3 kernels with fewer multiplications, float32.
+"""Winograd convolution in one dimension, float32: 3x1 and 1x3 kernels with fewer multiplications.
 
-Algorithm: Lavin and Gray (arXiv:1509.09308), nested with itself in no second dimension, since these
-kernels have none. Along the kernel's axis the output is cut into runs of m pixels; m + 2 products a
-run, channel and output channel replace 3m (`cook_toom.py`). With the matrices of F(m, 3) named
+Algorithm: Lavin and Gray (arXiv:1509.09308) in one dimension. Along the kernel's axis the output is
+split into runs of m pixels; each run, channel and output channel needs m + 2 products instead of 3m
+(`cook_toom.py`). With the matrices of F(m, 3) named
 `weight`, `input` and `output`, and x one of its m + 2 products:
 
     U[x] = sum over k of weight[x, k] * W[k]            a (channels, output channels) matrix
     V[x] = sum over r of input[x, r] * data[m * t + r]  a vector of channels for each run t
-    M[x] = V[x] @ U[x]                                  the only stage that costs
+    M[x] = V[x] @ U[x]                                  the stage that takes most of the time
     out[m * t + i] = relu(sum over x of output[i, x] * M[x] + bias)
 
-Error: the transforms add to a direct convolution's roundings, which grow with the largest entries
-of the matrices. On random data with 64 channels, the largest error of an output relative to the
-largest output, against float64, was 0.4e-6 directly, 0.3e-6 by F(2, 3), 1.3e-6 by F(4, 3) and
-1.6e-6 by F(6, 3); `tests/schedules/winograd/test_f32.py` holds every kernel to 4e-6.
+Error: the transforms add rounding errors, which grow with the largest entries of the matrices. On
+random data with 64 channels, the largest error of an output relative to the largest output, against
+float64, was 0.4e-6 for direct convolution, 0.3e-6 for F(2, 3), 1.3e-6 for F(4, 3) and 1.6e-6 for
+F(6, 3); `tests/schedules/winograd/test_f32.py` requires 4e-6 of every kernel.
 
-The weights are transformed for each image, some 5 % of a kernel's time. An artifact would grow by
-half with U in place of W, and U kept from image to image is as much more memory to fetch for a
-single one; so it is a kernel's own scratch, and all kernels use the same place.
+The weights are transformed for each image, which takes about 5 % of a kernel's time. An artifact
+with U instead of W would be half as large again, and U kept between images would be more memory to
+load for each image. So U is in scratch memory, which all kernels share.
 
-Channels come in vectors of `isa.float_lanes`. Where they do not divide, the last vector starts
-early enough to end with the last channel, and U is zero where that repeats a channel.
+Channels are processed in vectors of `isa.float_lanes`. If these do not divide the channels, the
+last vector starts early enough to end with the last channel, and U is zero for repeated channels.
 
-1. U once, one vector of output channels at a time, all its x together.
-2. Cut the output, whose pixels along the axis are (run, i), into register tiles of runs.
-3. V at each tile, one vector of channels at a time, all x of a run from the same loads. It and M
-   stay in L1.
-4. M at each tile: for each x and block of channels the accumulators of a direct 1x1 convolution,
-   all in registers, four input channels unrolled.
-5. The output of a run, a vector at a time: all x loaded once, then bias, ReLU, m stores.
+1. Compute U once, one vector of output channels at a time, all x together.
+2. Split the output, whose pixels along the axis are (run, i), into register tiles of runs.
+3. Compute V for each tile, one vector of channels at a time, all x of a run from the same loads. V
+   and M stay in L1.
+4. Compute M for each tile: for each x and block of channels a direct 1x1 convolution with all
+   accumulators in registers and four input channels unrolled.
+5. Compute the output of a run, one vector at a time: load all x once, add bias, apply ReLU, store m
+   pixels.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from fractions import Fraction
 
 from tvm import s_tir, te, tirx
@@ -39,18 +40,18 @@ from tvm import s_tir, te, tirx
 from schedules.isa import Isa
 from schedules.winograd.cook_toom import POINTS, Row, minimal_filter
 from schedules.winograd.f32_tiles import WinogradTile, axis
+from schedules.winograd.sums import Term, even_and_odd, weighted_sum
 from schedules.workloads.float import Conv2d
 
 UNROLLED_CHANNELS = 4
-"""Input channels in one turn of the innermost loop; divides every vector."""
-
-Term = Callable[[int], tirx.Expr]
+"""Input channels in one iteration of the innermost loop; divides every vector."""
 
 
 def winograd_conv2d(workload: Conv2d, outputs: int, isa: Isa) -> tirx.PrimFunc:
     """The definition of `workload` by F(`outputs`, 3), on the same buffers as `Conv2d.prim_func`.
 
-    `outputs` divides the extent along the kernel's axis, a vector is no longer than the channels.
+    `outputs` must divide the extent along the kernel's axis, and there must be at least a vector of
+    channels.
     """
     filter_, lanes = minimal_filter(outputs), isa.float_lanes
     vertical, block = axis(workload) == 0, workload.block
@@ -77,7 +78,9 @@ def winograd_conv2d(workload: Conv2d, outputs: int, isa: Isa) -> tirx.PrimFunc:
         def tap(k: int) -> tirx.Expr:
             return weight[o, k, 0, channel, v] if vertical else weight[o, 0, k, channel, v]
 
-        value = _select(x, [_sum(row, tap) for row in filter_.weight])
+        value = _select(
+            x, [weighted_sum(dict(enumerate(row)), tap, _scale) for row in filter_.weight]
+        )
         return tirx.Select(channel >= vector * lanes, value, _constant(Fraction(0)))
 
     def transformed_input(
@@ -90,7 +93,7 @@ def winograd_conv2d(workload: Conv2d, outputs: int, isa: Isa) -> tirx.PrimFunc:
                 return data[h * outputs + r, w, channel]
             return data[h, w * outputs + r, channel]
 
-        return _select(x, [_even_and_odd(row, pixel) for row in filter_.input])
+        return _select(x, [even_and_odd(row, pixel, _scale) for row in filter_.input])
 
     u = te.compute(
         (workload.blocks, products, vectors, lanes, block), transformed_weight, "transformed_weight"
@@ -146,7 +149,7 @@ def schedule_winograd(sch: s_tir.Schedule, workload: Conv2d, tile: WinogradTile,
     vector, lane = sch.split(channel, [None, isa.float_lanes])
     sch.reorder(row_tile, column_tile, row, column, vector, pixel, lane)
 
-    # 4. The products at the tile. (Before 3, whose place depends on who reads V.)
+    # 4. The products at the tile. (Before 3, because V is computed where M reads it.)
     sch.compute_at(product, column_tile, preserve_unit_loops=True)
     sch.set_scope(product, 0, "local")
     x, block, run_row, run_column, channel, inner, k = sch.get_loops(product)[2:]
@@ -183,51 +186,20 @@ def _constant(value: Fraction) -> tirx.Expr:
 
 
 def _select(index: tirx.Expr, values: Sequence[tirx.Expr]) -> tirx.Expr:
-    """`values[index]`, where unrolling makes `index` a number."""
+    """`values[index]`; unrolling makes `index` a constant, so one value remains."""
     *others, chosen = values
     for position, value in reversed(list(enumerate(others))):
         chosen = tirx.Select(index == position, value, chosen)
     return chosen
 
 
-def _times(coefficient: Fraction, value: tirx.Expr) -> tirx.Expr:
-    return value if coefficient == 1 else value * _constant(coefficient)
-
-
-def _sum(row: Row | dict[int, Fraction], term: Term) -> tirx.Expr:
-    """The sum of `row[i] * term(i)`."""
-    items = row.items() if isinstance(row, dict) else enumerate(row)
-    first, *others = [(i, coefficient) for i, coefficient in items if coefficient]
-    total = _times(first[1], term(first[0]))
-    for i, coefficient in others:
-        product = _times(abs(coefficient), term(i))
-        total = total + product if coefficient > 0 else total - product
-    return total
-
-
-def _even_and_odd(row: Row, term: Term) -> tirx.Expr:
-    """The sum of `row[i] * term(i)` by halves that the rows of opposite points share.
-
-    The last coefficient is positive, and each half is written with its last one positive: opposite
-    points then differ in the sign between two equal expressions, which the compiler computes once.
-    """
-    last = max(i for i, coefficient in enumerate(row) if coefficient)
-    halves: list[tuple[tirx.Expr, bool]] = []
-    for start in (last, last - 1):
-        half = {i: row[i] for i in range(start, -1, -2) if row[i]}
-        if half:
-            positive = next(iter(half.values())) > 0
-            signed = half if positive else {i: -coefficient for i, coefficient in half.items()}
-            halves.append((_sum(signed, term), positive))
-    (leading, _), *others = halves
-    for other, positive in others:
-        leading = leading + other if positive else leading - other
-    return leading
+def _scale(coefficient: Fraction | int, value: tirx.Expr) -> tirx.Expr:
+    return value * _constant(Fraction(coefficient))
 
 
 def _by_pairs(row: Row, term: Term) -> tirx.Expr:
-    """The sum of `row[x] * term(x)` by sums and differences of opposite points' terms, which the
-    rows share.
+    """The sum of `row[x] * term(x)`, written with sums and differences of opposite points' terms,
+    which rows share.
     """
     points = POINTS[: len(row) - 1]
     parts: dict[int, tirx.Expr] = {}
@@ -238,4 +210,4 @@ def _by_pairs(row: Row, term: Term) -> tirx.Expr:
         else:
             parts[x] = term(x)
     parts[len(points)] = term(len(points))
-    return _sum({x: row[x] for x in parts}, lambda x: parts[x])
+    return weighted_sum({x: row[x] for x in parts}, parts.__getitem__, _scale)

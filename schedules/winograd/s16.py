@@ -1,30 +1,31 @@
-"""Winograd convolution of bytes in exact integers: 3x1 and 1x3 kernels on CPUs without VNNI.
+"""Exact Winograd convolution of int8 by int16 products: 3x1 and 1x3 kernels without VNNI.
 
-Algorithm: that of `f32.py` with the matrices of `cook_toom_integer.py`, which are whole, so that
-every stage is exact: transformed weights and inputs of any bytes fit int16, `vpmaddwd` adds pairs
-of their products to int32, which may wrap, and the output transform yields `divisor * sum` modulo
-2**32. Multiplying that by the inverse of the divisor's odd part and shifting out the even one gives
-the sum itself, for a sum times the even part fits int32. Then the epilogue of `QuantizedConv2d`, on
-the same buffers.
+Algorithm: that of `f32.py` with the integer matrices of `cook_toom_integer.py`, so that every stage
+is exact. Transformed weights and inputs fit int16, `vpmaddwd` adds pairs of their products to
+int32, which may wrap, and the output transform yields `divisor * sum` modulo 2**32. That is
+multiplied by the inverse of the divisor's odd part, then shifted right by its even part. The result
+is the sum itself, because the sum times the even part fits int32. Then follows the epilogue of
+`QuantizedConv2d`, on the same buffers.
 
-Activations and weights may use all 8 bits: nothing here saturates.
+Activations and weights may use all 8 bits; nothing saturates.
 
-Words are made from bytes without moving them between lanes: of a group of four channels in 32 bits,
-the even two are what a mask leaves and the odd two what a shift leaves. So the pairs that
-`vpmaddwd` adds are channels 0 and 2, and 1 and 3, of each group, in weights and inputs alike. LLVM
-does not find that in loops over single bytes, so the vectors are written out here.
+int8 is widened to int16 without moving values between lanes: of a group of four channels in 32 bits
+a mask leaves the even two and a shift the odd two. So the pairs that `vpmaddwd` adds are channels 0
+and 2, and 1 and 3, of each group, in weights and inputs. LLVM does not find this in loops over
+single values, so this file emits the vectors.
 
-1. Weights once a call, in the order in which the products meet them.
-2. Cut the runs, and their output channels, into register tiles. The last tile of either starts
-   early enough to end with the last one, and so does the last vector of an input's groups: what
-   they compute again is equal.
-3. The inputs of a tile's runs. They, and the products of one block of channels, stay in L1.
-4. Each product at the tile. One pair of channels a turn: of several, LLVM adds the products before
-   the accumulators, and spills.
-5. The outputs: all products of a run loaded, m vectors stored.
+1. Transform the weights once a call, in the order in which stage 4 reads them.
+2. Split the runs, and their output channels, into register tiles. The last tile of either starts
+   early enough to end with the last run or channel, and so does the last vector of an input's
+   groups: they compute some values twice, equally.
+3. Transform the inputs of a tile's runs. They and the products of one block stay in L1.
+4. Multiply, one pair of channels an iteration: with several, LLVM adds the products before the
+   accumulators and spills.
+5. Transform the outputs: all products of a run are loaded, m vectors stored.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from fractions import Fraction
 
 from tvm import tirx
 from tvm.script.ir_builder import IRBuilder
@@ -33,11 +34,11 @@ from tvm.script.ir_builder import tirx as T
 from schedules.dot4_intrinsics import GROUP
 from schedules.isa import Dot4, Isa
 from schedules.winograd.cook_toom import POINTS, TAPS
-from schedules.winograd.cook_toom_integer import Row, integer_filter
+from schedules.winograd.cook_toom_integer import integer_filter
 from schedules.winograd.s16_tiles import IntegerWinogradTile
-from schedules.workloads.integer import QuantizedConv2d, to_levels
-
-Term = Callable[[int], tirx.Expr]
+from schedules.winograd.sums import even_and_odd, weighted_sum
+from schedules.workloads.integer import QuantizedConv2d
+from schedules.workloads.requantization import requantized
 
 _MULTIPLY_ADD = {
     Dot4.AVX2: "llvm.x86.avx2.pmadd.wd",
@@ -48,7 +49,9 @@ _MULTIPLY_ADD = {
 def integer_winograd_conv2d(
     workload: QuantizedConv2d, tile: IntegerWinogradTile, isa: Isa
 ) -> tirx.PrimFunc:
-    """`workload` under a `tile` of `legal_tiles_of`, on the buffers of `workload.prim_func()`."""
+    """`workload` by a `tile` of `legal_integer_winograd_tiles`, on the buffers of
+    `workload.prim_func()`.
+    """
     function = workload.prim_func()
     with IRBuilder() as builder, T.prim_func(s_tir=True):
         T.func_name("main")
@@ -79,7 +82,7 @@ class _Kernel:
         self.groups = workload.channels // GROUP
         self.vectors = workload.blocks * workload.block // isa.float_lanes
         self.blocks = -(-self.vectors // tile.vectors)
-        self.words = f"int16x{2 * isa.float_lanes}"
+        self.int16 = f"int16x{2 * isa.float_lanes}"
         self.sums = f"int32x{isa.float_lanes}"
         products, pairs = self.filter.products, 2 * self.groups
         lanes = isa.float_lanes
@@ -88,7 +91,7 @@ class _Kernel:
         self.m = _scratch(products, tile.runs, tile.vectors * lanes, dtype="int32")
 
     def first_vector(self, block: tirx.Var) -> tirx.Expr:
-        """Of output channels, in `block`."""
+        """The first vector of output channels in `block`."""
         return tirx.min(block * self.tile.vectors, self.vectors - self.tile.vectors)
 
     def pixel(self, run: tirx.Expr, offset: int) -> tuple[tirx.Expr, tirx.Expr]:
@@ -101,7 +104,7 @@ class _Kernel:
     def transform_weight(self, weight: tirx.Buffer) -> None:
         lanes = self.isa.float_lanes
         in_block = self.workload.block // lanes
-        byte = tirx.const(8, self.words)
+        byte = tirx.const(8, self.int16)
         with T.serial(0, self.blocks) as block, T.serial(0, self.tile.vectors) as vector:
             place = T.bind(self.first_vector(block) + vector)
             with T.serial(0, self.groups) as group:
@@ -109,11 +112,11 @@ class _Kernel:
                 for k in range(TAPS):
                     tap = (k, 0) if self.vertical else (0, k)
                     index = (place // in_block, *tap, group, place % in_block * lanes, 0)
-                    taps.append(T.bind(_vector(weight, index, "int8", GROUP * lanes, self.words)))
+                    taps.append(T.bind(_vector(weight, index, "int8", GROUP * lanes, self.int16)))
                 for odd in range(2):
                     half = [T.bind(tap >> byte if odd else (tap << byte) >> byte) for tap in taps]
                     for x, row in enumerate(self.filter.weight):
-                        value = _sum(dict(enumerate(row)), half.__getitem__)
+                        value = weighted_sum(dict(enumerate(row)), half.__getitem__, _scale)
                         at = (block, x, odd * self.groups + group, vector, _span(2 * lanes))
                         T.buffer_store(self.u, value, at)
 
@@ -121,14 +124,14 @@ class _Kernel:
         wide = 1
         while 2 * wide <= min(self.isa.float_lanes, self.groups):
             wide *= 2
-        words = f"uint16x{2 * wide}"
-        byte, low = tirx.const(8, words), tirx.const(255, words)
+        uint16 = f"uint16x{2 * wide}"
+        byte, low = tirx.const(8, uint16), tirx.const(255, uint16)
         with T.serial(0, self.tile.runs) as run, T.serial(0, -(-self.groups // wide)) as vector:
             group = T.bind(tirx.min(vector * wide, self.groups - wide))
             pixels = []
             for r in range(self.filter.products):
                 index = (*self.pixel(start + run, r), GROUP * group)
-                pixels.append(T.bind(_vector(data, index, "uint8", GROUP * wide, words)))
+                pixels.append(T.bind(_vector(data, index, "uint8", GROUP * wide, uint16)))
             for odd in range(2):
                 half = [
                     T.bind((pixel >> byte if odd else pixel & low).astype(f"int16x{2 * wide}"))
@@ -136,7 +139,7 @@ class _Kernel:
                 ]
                 at = _span(2 * wide, 2 * (odd * self.groups + group))
                 for x, row in enumerate(self.filter.input):
-                    value = _even_and_odd(row, half.__getitem__)
+                    value = even_and_odd(row, half.__getitem__, _scale)
                     T.buffer_store(self.v, value, (x, run, at))
 
     def multiply(self, block: tirx.Var) -> None:
@@ -148,13 +151,13 @@ class _Kernel:
                 T.buffer_store(acc, tirx.const(0, self.sums), (run, vector, _span(lanes)))
             with T.serial(0, 2 * self.groups) as pair:
                 weights = [
-                    T.bind(self.u.vload((block, x, pair, vector, 0), self.words))
+                    T.bind(self.u.vload((block, x, pair, vector, 0), self.int16))
                     for vector in range(tile.vectors)
                 ]
                 for run in range(tile.runs):
                     two = self.v.vload((x, run, 2 * pair), "int16x2")
                     both = tirx.Broadcast(tirx.reinterpret("int32", two), lanes)
-                    inputs = T.bind(tirx.reinterpret(self.words, both))
+                    inputs = T.bind(tirx.reinterpret(self.int16, both))
                     for vector in range(tile.vectors):
                         product = tirx.call_llvm_pure_intrin(
                             self.sums, _MULTIPLY_ADD[self.isa.dot4], inputs, weights[vector]
@@ -189,11 +192,13 @@ class _Kernel:
                     for x, (added, subtracted) in shares.items()
                 }
                 wide_terms = {x: _wide(term) for x, term in terms.items()}
-                multiple = _wrapped(_sum({x: row[x] for x in terms}, wide_terms.__getitem__))
+                multiple = _wrapped(
+                    weighted_sum({x: row[x] for x in terms}, wide_terms.__getitem__, _scale)
+                )
                 inverse = tirx.const(self.filter.inverse, f"int64x{wide}")
                 total = _wrapped(_wide(multiple) * inverse) >> self.filter.shift
-                levels = to_levels(total + biases, multipliers, self.workload.levels, wide)
-                T.buffer_store(out, levels, (*self.pixel(start + run, i), _span(wide, channel)))
+                qmax = requantized(total + biases, multipliers, self.workload.qmax, wide)
+                T.buffer_store(out, qmax, (*self.pixel(start + run, i), _span(wide, channel)))
 
 
 def _scratch(*shape: int, dtype: str, scope: str = "global") -> tirx.Buffer:
@@ -201,10 +206,10 @@ def _scratch(*shape: int, dtype: str, scope: str = "global") -> tirx.Buffer:
 
 
 def _vector(
-    buffer: tirx.Buffer, index: Sequence[tirx.Expr | int], dtype: str, bytes_: int, words: str
+    buffer: tirx.Buffer, index: Sequence[tirx.Expr | int], dtype: str, lanes: int, wider: str
 ) -> tirx.Expr:
-    """Consecutive bytes, as words."""
-    return tirx.reinterpret(words, buffer.vload(index, f"{dtype}x{bytes_}"))
+    """`lanes` consecutive 8-bit values, reinterpreted as vector `wider` of 16-bit values."""
+    return tirx.reinterpret(wider, buffer.vload(index, f"{dtype}x{lanes}"))
 
 
 def _span(lanes: int, start: tirx.Expr | int = 0) -> tirx.Expr:
@@ -212,48 +217,24 @@ def _span(lanes: int, start: tirx.Expr | int = 0) -> tirx.Expr:
 
 
 def _wide(value: tirx.Expr) -> tirx.Expr:
-    """int32 as int64, in which nothing overflows."""
+    """int32 as int64, so that nothing overflows."""
     return value.astype(str(value.ty.dtype).replace("int32", "int64"))
 
 
 def _wrapped(value: tirx.Expr) -> tirx.Expr:
-    """int64 modulo 2**32 as int32. TVM tells LLVM that sums and products of int32 never overflow;
-    of these it computes the low half alone.
+    """int64 modulo 2**32 as int32. Needed because TVM promises LLVM that sums and products of int32
+    never overflow; of the int64 ones LLVM computes only the low half.
     """
     return value.astype(str(value.ty.dtype).replace("int64", "int32"))
 
 
-def _times(coefficient: int, value: tirx.Expr) -> tirx.Expr:
-    return value if coefficient == 1 else value * tirx.const(coefficient, value.ty.dtype)
-
-
-def _sum(row: dict[int, int], term: Term) -> tirx.Expr:
-    """The sum of `row[i] * term(i)`."""
-    (first, coefficient), *others = [(i, entry) for i, entry in row.items() if entry]
-    total = _times(coefficient, term(first))
-    for i, coefficient in others:
-        product = _times(abs(coefficient), term(i))
-        total = total + product if coefficient > 0 else total - product
-    return total
-
-
-def _even_and_odd(row: Row, term: Term) -> tirx.Expr:
-    """The sum of `row[i] * term(i)` by halves that the rows of opposite points share, as in
-    `f32.py`.
-    """
-    last = max(i for i, coefficient in enumerate(row) if coefficient)
-    leading = _sum({i: row[i] for i in range(last, -1, -2)}, term)
-    other = {i: row[i] for i in range(last - 1, -1, -2) if row[i]}
-    if not other:
-        return leading
-    if next(iter(other.values())) > 0:
-        return leading + _sum(other, term)
-    return leading - _sum({i: -coefficient for i, coefficient in other.items()}, term)
+def _scale(coefficient: Fraction | int, value: tirx.Expr) -> tirx.Expr:
+    return value * tirx.const(int(coefficient), value.ty.dtype)
 
 
 def _by_pairs(terms: list[tirx.Expr]) -> dict[int, tuple[tirx.Expr, tirx.Expr]]:
-    """Sums and differences of opposite points' terms, by the first of the two; a term of its own
-    twice.
+    """Index of the first of two opposite points to the sum and the difference of their terms; the
+    term itself, twice, for a point without an opposite.
     """
     points = POINTS[: len(terms) - 1]
     shares: dict[int, tuple[tirx.Expr, tirx.Expr]] = {}

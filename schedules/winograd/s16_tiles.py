@@ -1,11 +1,11 @@
-"""Integer Winograd or direct, and with which tile: the cheaper by counted cycles.
+"""Chooses between integer Winograd and direct convolution, and the tile, by predicted cycles.
 
-Without VNNI four products of bytes take three instructions on the vector ports, `vpmaddubsw`,
-`vpmaddwd` and `vpaddd`; two products of words take the last two. So a product costs a third more,
+Without VNNI four products of int8 take three instructions on the vector ports, `vpmaddubsw`,
+`vpmaddwd` and `vpaddd`; two products of int16 take the last two. So a product costs a third more,
 and F(m, 3) needs 3m / (m + 2) times fewer of them. AVX2 has three such ports from Haswell to Ice
-Lake (two for multiplications), AVX-512 two. Broadwell has one that multiplies: there the bytes take
-twice as long and the words half as long again, and Winograd gains more than is counted here. With
-VNNI four products are one instruction, and nothing is to be gained.
+Lake (two of them multiply), AVX-512 two. On Broadwell only one multiplies: int8 products take twice
+as long and int16 products 1.5 times as long, so Winograd gains more than predicted. With VNNI four
+products are one instruction, and Winograd gains nothing.
 """
 
 from collections.abc import Iterator
@@ -24,22 +24,24 @@ from schedules.winograd.cook_toom_integer import integer_filter
 from schedules.workloads.integer import QuantizedConv2d
 
 PORTS = {Dot4.AVX2: 3, Dot4.AVX512BW: 2}
-"""That add vectors of integers."""
-WORDS_SHARE, LOAD_CYCLES = 0.85, 0.1
-"""Cycles that a product of words takes, of those counted on the ports, for direct kernels come
-less near to theirs; and what each load adds to that.
+"""Vector ports that add integers."""
+INT16_SHARE, LOAD_CYCLES = 0.85, 0.1
+"""Cycles of a product of int16 relative to the port limit of direct kernels, which get less close
+to their limit; and the cycles that each load adds.
 """
 INPUT_CYCLES, OUTPUT_CYCLES = 0.35, 0.75
-"""Cycles of a vector of one product in the transforms of inputs or weights, and of outputs with
-their requantization, for each of the products it is made of or goes into.
+"""Cycles to transform one vector of inputs or weights, and of outputs with their requantization,
+for each product that is read or written.
 
-All four are measured on Ice Lake, running AVX2 and AVX-512BW code: 70 tiles, rms 5 %.
+All four are measured on Ice Lake with AVX2 and AVX-512BW code: 70 tiles, rms error 5 %.
 """
 OUTPUTS = (2, 3, 4, 6)
-"""F(5, 3) has a point without its opposite and all of F(6, 3)'s coefficients: it never wins."""
+"""Without F(5, 3), which is never the fastest: it has a point without an opposite and the large
+coefficients of F(6, 3).
+"""
 VECTORS = (1, 2, 4)
-"""Of output channels: others leave LLVM vectors that it cuts badly."""
-LARGEST_PRODUCT = 255 * 128
+"""Vectors of output channels in a tile; LLVM splits other sizes badly."""
+MAX_PRODUCT = 255 * 128
 
 
 @dataclass(frozen=True)
@@ -57,11 +59,11 @@ class IntegerWinogradTile:
 def choose_integer_winograd(
     workload: QuantizedConv2d, direct: Tile, isa: Isa
 ) -> IntegerWinogradTile | None:
-    """The cheapest tile, or None where the `direct` one is cheaper or none is possible."""
+    """The fastest tile, or None if `direct` is faster or there is no legal tile."""
     candidates = {
         tile: integer_winograd_cycles(workload, tile, isa)
         for outputs in OUTPUTS
-        for tile in legal_tiles_of(workload, outputs, isa)
+        for tile in legal_integer_winograd_tiles(workload, outputs, isa)
     }
     best = min(candidates, key=lambda tile: candidates[tile], default=None)
     if best is None or candidates[best] >= direct_cycles(workload, direct, isa):
@@ -69,26 +71,27 @@ def choose_integer_winograd(
     return best
 
 
-def legal_tiles_of(
+def legal_integer_winograd_tiles(
     workload: QuantizedConv2d, outputs: int, isa: Isa
 ) -> Iterator[IntegerWinogradTile]:
-    """Every tile of F(`outputs`, 3) that fits the registers; none where the kernel is not
-    3x1 or 1x3, `outputs` does not divide its axis, or a sum may leave int32 before its division.
+    """Every tile of F(`outputs`, 3) that fits the registers. There is none if the kernel is
+    not 3x1 or 1x3, if `outputs` does not divide its axis, or if a sum can overflow int32 before the
+    division.
     """
     kernel = (workload.kernel_height, workload.kernel_width)
     extent = {(TAPS, 1): workload.height, (1, TAPS): workload.width}.get(kernel)
     if isa.dot4 not in PORTS or extent is None or extent % outputs:
         return
     algorithm = integer_filter(outputs)
-    if workload.window * LARGEST_PRODUCT << algorithm.shift >= 2**31:
+    if workload.window * MAX_PRODUCT << algorithm.shift >= 2**31:
         return
     grid = workload.height * workload.width // outputs
     for vectors in VECTORS:
         if vectors > _vectors(workload, isa):
             continue
         # Accumulators, weights, one broadcast, one product.
-        most = (isa.registers - vectors - 2) // vectors
-        for runs in range(1, min(most, grid) + 1):
+        max_runs = (isa.registers - vectors - 2) // vectors
+        for runs in range(1, min(max_runs, grid) + 1):
             yield IntegerWinogradTile(outputs, runs, vectors)
 
 
@@ -101,7 +104,7 @@ def integer_winograd_cycles(
     runs = -(-workload.height * workload.width // tile.outputs // tile.runs) * tile.runs
     blocks = -(-_vectors(workload, isa) // tile.vectors)
     accumulators = tile.runs * tile.vectors
-    step = WORDS_SHARE * accumulators * 2 / PORTS[isa.dot4]
+    step = INT16_SHARE * accumulators * 2 / PORTS[isa.dot4]
     step += LOAD_CYCLES * (tile.runs + tile.vectors)
     multiplied = runs // tile.runs * blocks * (steps * step + TILE_OVERHEAD)
     weights = steps * tile.vectors * blocks
@@ -119,5 +122,5 @@ def direct_cycles(workload: QuantizedConv2d, tile: Tile, isa: Isa) -> float:
 
 
 def _vectors(workload: QuantizedConv2d, isa: Isa) -> int:
-    """Of output channels, filling ones included."""
+    """Vectors of output channels, with padding."""
     return workload.blocks * workload.block // isa.float_lanes

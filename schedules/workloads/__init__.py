@@ -1,1 +1,1 @@
-"""What kernels compute: definitions without schedules."""
+"""The kernels: shape, name and unscheduled TensorIR definition of each."""

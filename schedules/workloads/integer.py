@@ -1,10 +1,10 @@
-"""The kernels of the quantized network, as named shapes with their TensorIR definitions.
+"""The kernels of the quantized network: a shape, a name and a TensorIR definition each.
 
-Activations are uint8 HWC with zero point 0, so padding zeros are zeros; weights are int8; every sum
-is an exact int32. Real values are `scale * q`.
+Activations are uint8 HWC with zero point 0, so that padding with zeros is exact; weights are int8;
+every sum is an exact int32. Real values are `scale * q`.
 """
 
-import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -12,10 +12,13 @@ import tvm_ffi
 from tvm import s_tir, te, tirx
 
 from schedules.dot4_intrinsics import GROUP
+from schedules.workloads.direct_conv import DirectConv
+from schedules.workloads.requantization import requantized
+from schedules.workloads.signature import Signature, average_windows
 
 
 @dataclass(frozen=True)
-class QuantizedConv2d:
+class QuantizedConv2d(DirectConv):
     """Integer convolution, bias and requantization, ReLU included.
 
     `data (height + kernel_height - 1, width + kernel_width - 1, channels)` uint8,
@@ -23,56 +26,38 @@ class QuantizedConv2d:
     `bias (blocks * block,)` int32, `multiplier (blocks * block,)` float32 to
     `out (height, width, blocks * block)` uint8:
 
-        out = clamp(rint(float32(sum + bias) * multiplier), 0, levels)
+        out = clamp(rint(float32(sum + bias) * multiplier), 0, qmax)
 
-    The product is exact, `rint` rounds it to nearest, ties to even. Each sum starts at its bias.
+    The product is exact; `rint` rounds to nearest, ties to even. Each sum starts at its bias.
     `channels` is a multiple of 4.
     """
 
     family: ClassVar[str] = "quantized_conv2d"
-    height: int
-    width: int
-    channels: int
-    kernel_height: int
-    kernel_width: int
-    out_channels: int
-    block: int
-    """Output channels packed together: the vectors of one register tile, in int32 lanes."""
-    levels: int
+    prefix: ClassVar[str] = "qconv"
+    qmax: int
     """The largest activation, 127 or 255."""
 
-    @property
-    def blocks(self) -> int:
-        return math.ceil(self.out_channels / self.block)
-
-    @property
-    def window(self) -> int:
-        """Multiply-accumulates of one output value: KH * KW * C."""
-        return self.kernel_height * self.kernel_width * self.channels
-
-    @property
-    def macs(self) -> int:
-        """Multiply-accumulates of the layer itself; filling lanes are not counted."""
-        return self.height * self.width * self.out_channels * self.window
-
-    @property
-    def name(self) -> str:
-        return (
-            f"qconv{self.kernel_height}x{self.kernel_width}_{self.height}x{self.width}"
-            f"_{self.channels}to{self.out_channels}"
-        )
+    @classmethod
+    def candidates(cls, function: Signature) -> Iterator["QuantizedConv2d"]:
+        """Every workload of this class that a function of this signature may compute."""
+        if not function.fits([3, 6, 1, 1, 3], "out_channels", "levels"):
+            return
+        (_, _, channels), packed, _, _, (height, width, _) = function.shapes
+        _, kernel_height, kernel_width, _, block, _ = packed
+        out_channels, qmax = (int(function.attributes[n]) for n in ("out_channels", "levels"))
+        extents = (height, width, channels, kernel_height, kernel_width)
+        yield cls(*extents, out_channels, block, qmax)
 
     def prim_func(self) -> tirx.PrimFunc:
-        block, filled = self.block, self.blocks * self.block
-        rows, columns = self.height + self.kernel_height - 1, self.width + self.kernel_width - 1
-        data = te.placeholder((rows, columns, self.channels), dtype="uint8", name="data")
+        block, padded = self.block, self.padded_channels
+        data = te.placeholder(self.data_shape, dtype="uint8", name="data")
         packed = (
             *(self.blocks, self.kernel_height, self.kernel_width),
             *(self.channels // GROUP, block, GROUP),
         )
         weight = te.placeholder(packed, dtype="int8", name="weight")
-        bias = te.placeholder((filled,), dtype="int32", name="bias")
-        multiplier = te.placeholder((filled,), name="multiplier")
+        bias = te.placeholder((padded,), dtype="int32", name="bias")
+        multiplier = te.placeholder((padded,), name="multiplier")
         kh = te.reduce_axis((0, self.kernel_height), "kh")
         kw = te.reduce_axis((0, self.kernel_width), "kw")
         c = te.reduce_axis((0, self.channels // GROUP), "c")
@@ -88,11 +73,11 @@ class QuantizedConv2d:
         )
 
         def requantize(h: tirx.Var, w: tirx.Var, o: tirx.Var) -> tirx.Expr:
-            return to_levels(acc[o // block, h, w, o % block], multiplier[o], self.levels)
+            return requantized(acc[o // block, h, w, o % block], multiplier[o], self.qmax)
 
-        out = te.compute((self.height, self.width, filled), requantize, name="out")
+        out = te.compute((self.height, self.width, padded), requantize, name="out")
         function = te.create_prim_func([data, weight, bias, multiplier, out])
-        function = function.with_attrs({"out_channels": self.out_channels, "levels": self.levels})
+        function = function.with_attrs({"out_channels": self.out_channels, "levels": self.qmax})
         return _start_at_bias(function)
 
 
@@ -118,6 +103,16 @@ class DequantizedAveragePool:
     def name(self) -> str:
         kernel = "x".join(map(str, self.kernel))
         return f"qavgpool_{self.height}x{self.width}x{self.channels}_k{kernel}"
+
+    @classmethod
+    def candidates(cls, function: Signature) -> Iterator["DequantizedAveragePool"]:
+        """Every workload of this class that a function of this signature may compute."""
+        if function.fits([3, 3], "scale"):
+            scale = float(function.attributes["scale"])
+            data, out = function.shapes
+            height, width, channels = out
+            for kernel, stride in average_windows(data, out):
+                yield cls(height, width, channels, kernel, stride, scale)
 
     def prim_func(self) -> tirx.PrimFunc:
         rows, columns = (
@@ -160,6 +155,13 @@ class DequantizeWeight:
         shape = (self.blocks, self.kernel_height, self.kernel_width, self.channels, self.block)
         return f"dequantize_{'x'.join(map(str, shape))}"
 
+    @classmethod
+    def candidates(cls, function: Signature) -> Iterator["DequantizeWeight"]:
+        """Every workload of this class that a function of this signature may compute."""
+        if function.fits([5, 2, 5]):
+            blocks, kernel_height, kernel_width, channels, block = function.shapes[0]
+            yield cls(blocks, kernel_height, kernel_width, channels, block)
+
     def prim_func(self) -> tirx.PrimFunc:
         shape = (self.blocks, self.kernel_height, self.kernel_width, self.channels, self.block)
         weight = te.placeholder(shape, dtype="int8", name="weight")
@@ -174,7 +176,7 @@ class DequantizeWeight:
 
 @dataclass(frozen=True)
 class GroupChannels:
-    """The image with its channels filled up to whole groups of 4 by zeros, uint8."""
+    """The image with its channels padded with zeros to whole groups of 4, uint8."""
 
     family: ClassVar[str] = "group_channels"
     height: int
@@ -184,19 +186,26 @@ class GroupChannels:
     macs: ClassVar[int] = 0
 
     @property
-    def filled(self) -> int:
+    def padded(self) -> int:
         return -(-self.channels // GROUP) * GROUP
 
     @property
     def name(self) -> str:
         return f"group_{self.height}x{self.width}x{self.channels}"
 
+    @classmethod
+    def candidates(cls, function: Signature) -> Iterator["GroupChannels"]:
+        """Every workload of this class that a function of this signature may compute."""
+        if function.fits([3, 3]) and function.shapes[0][:2] == function.shapes[1][:2]:
+            height, width, channels = function.shapes[0]
+            yield cls(height, width, channels)
+
     def prim_func(self) -> tirx.PrimFunc:
         shape = (self.height, self.width, self.channels)
         pixels = te.placeholder(shape, dtype="uint8", name="pixels")
         zero = tirx.const(0, "uint8")
         out = te.compute(
-            (self.height, self.width, self.filled),
+            (self.height, self.width, self.padded),
             lambda h, w, c: tirx.if_then_else(c < self.channels, pixels[h, w, c], zero),
             name="out",
         )
@@ -204,12 +213,13 @@ class GroupChannels:
 
 
 def _start_at_bias(function: tirx.PrimFunc) -> tirx.PrimFunc:
-    """`function` with the block `acc`, which a tensor expression can only start at zero, started at
-    its channel's bias instead::
+    """`function` with the block `acc` initialised with the bias; a tensor expression can only
+    initialise it with zero::
 
         init: acc[o, h, w, v] = 0  =>  init: acc[o, h, w, v] = bias[o * block + v]
 
-    The block is not said to read `bias`: its sums, which instructions replace, do not.
+    `bias` is not added to what the block reads, because the sums, which `tensorize` replaces, do
+    not read it.
     """
     _, _, bias, *_ = function.params
 
@@ -229,20 +239,3 @@ def _start_at_bias(function: tirx.PrimFunc) -> tirx.PrimFunc:
         )
 
     return function.with_body(tvm_ffi.structural_map(function.body, (s_tir.SBlock, start)))
-
-
-def to_levels(total: tirx.Expr, multiplier: tirx.Expr, levels: int, lanes: int = 1) -> tirx.Expr:
-    """`clamp(rint(float32(total) * multiplier), 0, levels)` as uint8, `total` int32; the product
-    is exact. All have `lanes` lanes.
-
-    Between 2**23 and 2**24 float32 holds whole numbers only, so one fused multiplication and
-    addition of 2**23 rounds the product to nearest, ties to even, and leaves the integer in the low
-    bits. Clamping afterwards changes nothing, for both bounds are integers. The fusion is spelled
-    out, so that the result is not a compiler's choice.
-    """
-    vector = "" if lanes == 1 else f"x{lanes}"
-    real, integer = f"float32{vector}", f"int32{vector}"
-    zero, most = (tirx.const(float(2**23 + level), real) for level in (0, levels))
-    rounded = tirx.call_llvm_pure_intrin(real, "llvm.fma", total.astype(real), multiplier, zero)
-    clamped = te.max(te.min(rounded, most), zero)
-    return tirx.reinterpret(integer, clamped).astype(f"uint8{vector}")

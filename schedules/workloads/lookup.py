@@ -1,12 +1,15 @@
-"""`LookUp`: any function of a byte, as the table of its values."""
+"""`LookUp`: any function of uint8, as a table of its values."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar
 
 from tvm import s_tir, te, tirx
 
+from schedules.workloads.signature import Signature
+
 UNROLLED = 8
-"""Values at a time: loads one by one, so what bounds them is the load ports."""
+"""Values in an unrolled loop; each is loaded separately, so the load ports are the limit."""
 
 
 @dataclass(frozen=True)
@@ -15,7 +18,7 @@ class LookUp:
 
         out = table[data]
 
-    It requantizes: pixels or activations from their own grid to one that a network was given.
+    It requantizes pixels or activations to another scale and zero point.
     """
 
     family: ClassVar[str] = "look_up"
@@ -29,6 +32,13 @@ class LookUp:
     def name(self) -> str:
         return f"look_up_{self.height}x{self.width}x{self.channels}"
 
+    @classmethod
+    def candidates(cls, function: Signature) -> Iterator["LookUp"]:
+        """Every workload of this class that a function of this signature may compute."""
+        if function.fits([3, 1, 3]):
+            height, width, channels = function.shapes[0]
+            yield cls(height, width, channels)
+
     def prim_func(self) -> tirx.PrimFunc:
         shape = (self.height, self.width, self.channels)
         data = te.placeholder(shape, dtype="uint8", name="data")
@@ -38,7 +48,7 @@ class LookUp:
 
 
 def schedule_look_up(sch: s_tir.Schedule) -> None:
-    """Schedule a `LookUp`: some values at a time, those left over where they do not divide."""
+    """Schedule a `LookUp`: `UNROLLED` values at a time, then the rest."""
     value = sch.fuse(*sch.get_loops(sch.get_sblock("out")))
     _, several = sch.split(value, [None, UNROLLED])
     sch.unroll(several)

@@ -1,22 +1,27 @@
-"""Weights stored without their zeros: which of eight lanes are not zero, and the values that are.
+"""Weights stored without their zeros: a mask of the nonzero lanes, and the nonzero values.
 
-A pruned layer is computed by its dense kernel on weights expanded once a call. XNNPACK instead
-computes sparsely (Elsen, Dukhan, Gale, Simonyan, "Fast Sparse ConvNets", CVPR 2020, section 3):
-CHW activations, vectors of pixels, and for each nonzero weight one loaded activation vector and one
-FMA a vector. Two load ports thus feed two FMAs at best, less the loads of the weight itself, of its
-offset and of lines that vectors straddle where a window shifts them by a pixel; the dense kernels
-here run near 90 % of that peak, so a sparse kernel as good as theirs needs densities well below
-their ratio, and 1x1 layers as in their networks. Global L1 pruning of 90 % of this network's
-weights takes mostly channels that were dead; of what is left, in packed lanes, 61 % are not zero:
-87 to 91 % in the wide early layers that hold half of the time, 51 to 60 % in the large later ones,
-31 to 41 % only in three layers that have 4 % of the arithmetic together. A sparse kernel at peak
-would save 4.5 % of this network's time (depth-aware 1.8 %), more than a fifth of a layer's in two
-small layers only. A prototype in C for AVX-512 (pixels transposed on the way in and out, five or
-ten vectors of them in registers) ran the six layers that it suits best at 0.45 to 0.76 of the dense
-kernels' speed on Ice Lake; without the transposes it won in two of them, 4 us a plate. So here
-sparsity saves bytes, and channels that it empties save time.
+A pruned layer is computed by its dense kernel, on weights that are expanded once a call. So
+sparsity saves bytes; only channels that become empty save time. The reasons against a sparse
+kernel:
+
+XNNPACK computes sparsely (Elsen, Dukhan, Gale, Simonyan, "Fast Sparse ConvNets", CVPR 2020, section
+3): CHW activations, vectors of pixels, and for each nonzero weight one load of an activation vector
+and one FMA a vector. Two load ports feed at most two FMAs, less the loads of the weight, of its
+offset, and of second cache lines when a window shifts a vector by a pixel. The dense kernels of
+this package reach about 90 % of that peak, so a sparse kernel as good as XNNPACK's needs much lower
+densities, and 1x1 layers as in its networks.
+
+Global L1 pruning of 90 % of this network's weights removes mostly dead channels. Of the remaining
+packed lanes 61 % are nonzero: 87 to 91 % in the wide early layers, which take half of the time, 51
+to 60 % in the large later ones, and 31 to 41 % only in three layers with 4 % of the arithmetic. A
+sparse kernel at peak would save 4.5 % of this network's time (depth-aware 1.8 %), and more than a
+fifth of a layer's time in two small layers only. A prototype in C for AVX-512 (pixels transposed at
+the start and the end, five or ten vectors of them in registers) ran the six most suitable layers at
+0.45 to 0.76 of the dense kernels' speed on Ice Lake. Without the transposes it was faster in two of
+them, by 4 us a plate.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -25,20 +30,22 @@ from numpy.typing import NDArray
 from tvm import tirx
 from tvm.script import tirx as T
 
+from schedules.workloads.signature import Signature
+
 LANES = 8
-"""Weights that one byte of the mask stands for; divides every block."""
+"""Weights for each byte of the mask; divides every block."""
 
 
 @dataclass(frozen=True)
 class ExpandWeight:
     """Nonzero values and masks to `out (blocks, KH, KW, channels, block)` float32.
 
-    `values (nonzeros + 8,)` float32 are the weights that are not zero, in the order of `out`, and 8
-    that do not matter; bit `l` of `masks (blocks * KH * KW * channels * block / 8,)` uint8 says
-    whether lane `l` of eight has one. The BMI2 instruction `pdep` turns a mask into the lanes'
-    places among the values: it deposits 0, 1, 2, ... in the bytes that are set.
+    `values (nonzeros + 8,)` float32 are the nonzero weights in the order of `out`, then 8 arbitrary
+    values; bit `l` of `masks (blocks * KH * KW * channels * block / 8,)` uint8 says
+    whether lane `l` of eight is nonzero. The BMI2 instruction `pdep` turns a mask into the
+    lanes' indices into the values: it deposits 0, 1, 2, ... in the bytes that are set.
 
-    It comes scheduled: one loop over vectors of eight, no choice in it.
+    Its definition is its schedule: one loop over vectors of eight.
     """
 
     family: ClassVar[str] = "expand_weight"
@@ -53,12 +60,20 @@ class ExpandWeight:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of `out`."""
+        """Shape of `out`."""
         return (self.blocks, self.kernel_height, self.kernel_width, self.channels, self.block)
 
     @property
     def name(self) -> str:
         return f"expand_{'x'.join(map(str, self.shape))}_{self.nonzeros}"
+
+    @classmethod
+    def candidates(cls, function: Signature) -> Iterator["ExpandWeight"]:
+        """Every workload of this class that a function of this signature may compute."""
+        if function.fits([1, 1, 5]):
+            (values,), _, packed = function.shapes
+            blocks, kernel_height, kernel_width, channels, block = packed
+            yield cls(values - LANES, blocks, kernel_height, kernel_width, channels, block)
 
     def prim_func(self) -> tirx.PrimFunc:
         blocks, kernel_height, kernel_width, channels, block = self.shape

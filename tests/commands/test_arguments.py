@@ -10,7 +10,7 @@ from lprnet.commands.dispatch import VERBS, execute, verb_parser
 from lprnet.compiler.targets import PORTABLE, TARGET_NAMES
 from lprnet.measure.backends import BACKENDS
 from lprnet.runtime.image_io import MAX_PIXELS
-from lprnet.support.atomic_file import replacing
+from lprnet.support.atomic_file import atomic_write
 from lprnet.support.errors import UserError
 from lprnet.tuning.apply import ORIGINS
 
@@ -139,6 +139,6 @@ def test_a_folder_that_the_kernel_refuses_is_one_sentence() -> None:
     """Root may write almost anywhere, but not there: the first check passes, the next does not."""
     with (
         pytest.raises(UserError, match="cannot be written"),
-        replacing(Path("/proc/self/absent/file")) as partial,
+        atomic_write(Path("/proc/self/absent/file")) as partial,
     ):
         partial.write_text("")

@@ -1,4 +1,4 @@
-"""What the door of an artifact lets through to its codes, which believe their arguments."""
+"""CPU dispatch checks the arguments of an artifact, because its functions do not."""
 
 import ctypes
 import subprocess
@@ -49,7 +49,7 @@ Run = Callable[..., object]
 def artifact(tmp_path_factory: pytest.TempPathFactory) -> Path:
     function: tirx.PrimFunc = first_pixels
     function = function.with_attr("global_symbol", TARGET.function)
-    path = tmp_path_factory.mktemp("door") / "artifact.so"
+    path = tmp_path_factory.mktemp("dispatch") / "artifact.so"
     link({TARGET: Program(function, 4 * FLOATS, IMAGE, LOGITS)}, b"weights", path)
     return path
 

@@ -1,4 +1,4 @@
-"""What a kernel keeps for itself lies in the arena, and the stack holds next to nothing."""
+"""Scratch memory of kernels is in the arena, and stack frames are small."""
 
 import re
 import subprocess
@@ -10,9 +10,9 @@ import tvm
 from tvm import tirx
 from tvm.script import tirx as T
 
-from lprnet.compiler.aot_function import Weights
 from lprnet.compiler.codegen import generate, tvm_target
 from lprnet.compiler.compile import lower_network
+from lprnet.compiler.constant_pool import ConstantPool
 from lprnet.compiler.kernel_scratch import REGISTER_FILE, expose_scratch
 from lprnet.compiler.network import CompilerInput
 from lprnet.compiler.targets import PORTABLE_TARGETS, TARGET_NAMES, find_target
@@ -131,7 +131,7 @@ def test_the_stack_of_a_small_thread_is_enough(
     quantized: str | None, pruned: str | None, target: str, tmp_path: Path
 ) -> None:
     row = find_target(target)
-    program = lower_network(network(quantized, pruned), row, Weights()).program
+    program = lower_network(network(quantized, pruned), row, ConstantPool()).program
     code = generate(tvm.IRModule({row.function: program.function}), tvm_target(row))
     code.mod.write_to_file(str(tmp_path / "code.o"))
     assert max(frames(tmp_path / "code.o")) <= MAX_FRAME

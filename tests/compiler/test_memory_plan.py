@@ -1,4 +1,4 @@
-"""The memory plan, checked by lifetimes counted a second time and another way."""
+"""The memory plan, checked against an independent simulation of who writes each byte."""
 
 from collections.abc import Collection
 from math import prod
@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from tvm import relax
 from tvm.relax.op import add, concat, dequantize, nn, strided_slice
 
-from lprnet.compiler.memory_plan import ALIGNMENT, Arena, plan_arena
+from lprnet.compiler.memory_plan import MemoryPlan, plan_memory
+from lprnet.runtime.artifact import ALIGNMENT
 from relay_passes.dataflow import Dataflow, shape
 from relay_passes.lower_to_kernels import LowerToKernels
 from relay_passes.pipeline import lower_graph, reduce_graph
@@ -27,8 +28,8 @@ def reads(value: relax.Expr) -> list[relax.Expr]:
     return found
 
 
-SPOILT = -2
-"""Who wrote what lies in a kernel's scratch."""
+SCRATCH = -2
+"""Owner of the bytes of a kernel's scratch memory."""
 
 
 def is_kernel(value: relax.Expr) -> bool:
@@ -39,40 +40,40 @@ def is_max_pool(value: relax.Expr) -> bool:
     return bool(value.args[0].name_hint.startswith("maxpool"))
 
 
-def cells(arena: Arena, var: relax.Var, itemsize: int) -> np.ndarray:
-    """The arena bytes of each element of a tensor, its first byte each, as a set in an array."""
-    view = arena.views[var]
+def cells(plan: MemoryPlan, var: relax.Var, itemsize: int) -> np.ndarray:
+    """The plan bytes of each element of a tensor, its first byte each, as a set in an array."""
+    view = plan.views[var]
     grid = np.indices(view.shape).reshape(len(view.shape), -1)
     elements = view.offset + np.array(view.strides) @ grid
-    return arena.offsets[view.root] + elements * itemsize
+    return plan.offsets[view.root] + elements * itemsize
 
 
 def itemsize_of(var: relax.Var) -> int:
     return np.dtype(str(var.ty.dtype)).itemsize
 
 
-def check_plan(graph: Dataflow, in_place: Collection[relax.Var] = ()) -> Arena:
-    """Play the kernels one after another over a map of who wrote each byte: what a kernel reads
-    must still be what the tensor's producer wrote there, though each spoils its scratch. A kernel
-    of `in_place` may write over what it reads, element over element.
+def check_plan(graph: Dataflow, in_place: Collection[relax.Var] = ()) -> MemoryPlan:
+    """Simulate the kernels with an owner for each byte of the arena: what a kernel reads must still
+    be owned by the tensor's producer, although each kernel overwrites its scratch memory. A kernel
+    of `in_place` may overwrite its operand, element by element.
     """
     scratch = {
         var: 1 + 97 * step % 700
         for step, (var, value) in enumerate(graph.values.items())
         if is_kernel(value)
     }
-    arena = plan_arena(graph, scratch, in_place)
-    owner = np.full(arena.size, -1)
+    plan = plan_memory(graph, scratch, in_place)
+    owner = np.full(plan.size, -1)
     producers: dict[relax.Var, set[int]] = {}
-    outside = {*graph.parameters, arena.views[graph.result].root}
+    outside = {*graph.parameters, plan.views[graph.result].root}
 
     def sources(var: relax.Var, step: int) -> set[int]:
-        """The steps that fill `var`: one kernel, or those behind a placement; pads write zeros."""
+        """The steps that write `var`: a kernel, or the producers of its aliases."""
         value = graph.values.get(var)
         if value is None or is_kernel(value):
             return producers.get(var, set())
-        behind = {s for read in reads(value) if read in graph.users for s in sources(read, step)}
-        return behind | producers.get(var, set())
+        through = {s for read in reads(value) if read in graph.users for s in sources(read, step)}
+        return through | producers.get(var, set())
 
     steps = list(enumerate(graph.values.items()))
     # Two images; a kernel of constants runs before the first and never again.
@@ -80,51 +81,51 @@ def check_plan(graph: Dataflow, in_place: Collection[relax.Var] = ()) -> Arena:
     per_image = [step for step in steps if step not in constant]
     for step, (var, value) in [*constant, *per_image, *per_image]:
         if is_kernel(value):
-            start, end = arena.scratch[var], arena.scratch[var] + scratch[var]
+            start, end = plan.scratch[var], plan.scratch[var] + scratch[var]
             assert start % ALIGNMENT == 0
-            assert end <= arena.size
-            owner[start:end] = SPOILT
-            if arena.views[var].root not in outside:
-                mine = cells(arena, var, itemsize_of(var))
+            assert end <= plan.size
+            owner[start:end] = SCRATCH
+            if plan.views[var].root not in outside:
+                mine = cells(plan, var, itemsize_of(var))
                 assert not ((start <= mine) & (mine < end)).any()
             for read in reads(value):
-                if read in graph.users and arena.views[read].root not in outside:
-                    written_by = set(owner[cells(arena, read, itemsize_of(read))].tolist())
+                if read in graph.users and plan.views[read].root not in outside:
+                    written_by = set(owner[cells(plan, read, itemsize_of(read))].tolist())
                     assert written_by <= sources(read, step), f"{read} was overwritten before {var}"
-                    if arena.views[var].root not in outside:
-                        mine = cells(arena, var, itemsize_of(var))
-                        theirs = cells(arena, read, itemsize_of(read))
+                    if plan.views[var].root not in outside:
+                        mine = cells(plan, var, itemsize_of(var))
+                        theirs = cells(plan, read, itemsize_of(read))
                         if var in in_place and np.intersect1d(mine, theirs).size:
-                            assert lies_on(arena, var, read)
+                            assert lies_on(plan, var, read)
                         else:
                             assert not np.intersect1d(mine, theirs).size
         writes_halo = isinstance(value, relax.Call) and value.op.name == "relax.nn.pad"
-        if (is_kernel(value) or writes_halo) and arena.views[var].root not in outside:
-            first = cells(arena, var, itemsize_of(var))
+        if (is_kernel(value) or writes_halo) and plan.views[var].root not in outside:
+            first = cells(plan, var, itemsize_of(var))
             if writes_halo:  # the middle stays what the padded tensor's kernel wrote
-                first = np.setdiff1d(first, cells(arena, value.args[0], itemsize_of(var)))
+                first = np.setdiff1d(first, cells(plan, value.args[0], itemsize_of(var)))
             owner[(first[:, None] + np.arange(itemsize_of(var))).reshape(-1)] = step
             producers[var] = {step}
-    return arena
+    return plan
 
 
-def lies_on(arena: Arena, var: relax.Var, other: relax.Var) -> bool:
+def lies_on(plan: MemoryPlan, var: relax.Var, other: relax.Var) -> bool:
     """Whether elements of the same index have the same place."""
-    one, two = arena.views[var], arena.views[other]
+    one, two = plan.views[var], plan.views[other]
     return (one.root, one.offset, one.strides) == (two.root, two.offset, two.strides)
 
 
-def check_places(graph: Dataflow, arena: Arena) -> None:
+def check_places(graph: Dataflow, plan: MemoryPlan) -> None:
     """Bounds, alignment, and what must lie outside."""
-    result = arena.views[graph.result].root
-    assert result not in arena.offsets
+    result = plan.views[graph.result].root
+    assert result not in plan.offsets
     for parameter in graph.parameters:
-        assert arena.views[parameter].root not in arena.offsets
-    for root, offset in arena.offsets.items():
+        assert plan.views[parameter].root not in plan.offsets
+    for root, offset in plan.offsets.items():
         size = prod(int(extent) for extent in root.ty.shape) * itemsize_of(root)
         assert offset % ALIGNMENT == 0
-        assert 0 <= offset <= offset + size <= arena.size
-    for var, view in arena.views.items():
+        assert 0 <= offset <= offset + size <= plan.size
+    for var, view in plan.views.items():
         assert view.shape == tuple(int(extent) for extent in var.ty.shape)
         last = view.offset + sum((n - 1) * s for n, s in zip(view.shape, view.strides, strict=True))
         assert last < prod(int(extent) for extent in view.root.ty.shape)
@@ -143,11 +144,11 @@ def test_no_live_tensor_is_overwritten(
     network = miniature(np.random.default_rng(seed), Damage(norm=dead, inner=dead / 2), means)
     graph = Dataflow(lower_graph(reduce_graph(network), isa, *NORMALISATION)["main"])
     pools = [v for v, value in graph.values.items() if is_kernel(value) and is_max_pool(value)]
-    arena = check_plan(graph, pools)
-    check_places(graph, arena)
-    assert [lies_on(arena, var, graph.values[var].args[1].fields[0]) for var in pools] == [True] * 3
-    tensors = sum(prod(int(n) for n in root.ty.shape) * itemsize_of(root) for root in arena.offsets)
-    assert arena.size < tensors, "tensors that never live together share memory"
+    plan = check_plan(graph, pools)
+    check_places(graph, plan)
+    assert [lies_on(plan, var, graph.values[var].args[1].fields[0]) for var in pools] == [True] * 3
+    tensors = sum(prod(int(n) for n in root.ty.shape) * itemsize_of(root) for root in plan.offsets)
+    assert plan.size < tensors, "tensors that never live together share memory"
 
 
 def test_dequantized_weights_outlive_the_image() -> None:
@@ -165,8 +166,8 @@ def test_dequantized_weights_outlive_the_image() -> None:
     graph = Dataflow(
         apply(LowerToKernels(AVX2, *NORMALISATION), shared_module(network, (1, 3, 9, 9)))["main"]
     )
-    arena = check_plan(graph)
-    check_places(graph, arena)
+    plan = check_plan(graph)
+    check_places(graph, plan)
     constant = [v for v, value in graph.values.items() if is_kernel(value) and not reads(value)]
     assert len(constant) == 3
 
@@ -186,7 +187,7 @@ def test_a_padded_tensor_lies_in_the_middle_of_its_padding() -> None:
 
     graph = graph_of(network)
     y, padded, *_ = graph.values
-    view = plan_arena(graph, {}).views[y]
+    view = plan_memory(graph, {}).views[y]
     assert view.root.same_as(padded)
     assert view.strides == (10 * 8, 8, 1)
     assert view.offset == 1 * 80 + 2 * 8
@@ -201,7 +202,7 @@ def test_a_slice_is_a_window_and_parts_lie_side_by_side() -> None:
 
     graph = graph_of(network)
     y, window, a, b, joined, *_ = graph.values
-    views = plan_arena(graph, {}).views
+    views = plan_memory(graph, {}).views
     assert views[window].root.same_as(y)
     assert (views[window].strides, views[window].offset) == ((48, 8, 1), 0)
     assert views[a].root.same_as(joined)
@@ -218,11 +219,11 @@ def test_a_kernel_writes_over_what_nobody_needs_any_more() -> None:
 
     graph = graph_of(network)
     a, b, c, total, *_ = graph.values
-    arena = plan_arena(graph, {}, [a, b, c, total])
-    assert lies_on(arena, b, a), "only b reads a"
-    assert arena.views[a].root not in graph.parameters
-    assert not lies_on(arena, c, b), "b is read after c"
-    assert not lies_on(arena, total, c), "the result has a place of its own"
+    plan = plan_memory(graph, {}, [a, b, c, total])
+    assert lies_on(plan, b, a), "only b reads a"
+    assert plan.views[a].root not in graph.parameters
+    assert not lies_on(plan, c, b), "b is read after c"
+    assert not lies_on(plan, total, c), "the result has a place of its own"
 
 
 def test_memory_that_became_free_is_the_first_to_be_taken_again() -> None:
@@ -235,10 +236,10 @@ def test_memory_that_became_free_is_the_first_to_be_taken_again() -> None:
 
     graph = graph_of(network)
     first, second, third, fourth, *_ = graph.values
-    arena = plan_arena(graph, {})
-    assert arena.offsets[first] == arena.offsets[third] != arena.offsets[second]
-    assert arena.offsets[second] == arena.offsets[fourth]
-    assert arena.size == 2 * 4 * 6 * 8 * 4
+    plan = plan_memory(graph, {})
+    assert plan.offsets[first] == plan.offsets[third] != plan.offsets[second]
+    assert plan.offsets[second] == plan.offsets[fourth]
+    assert plan.size == 2 * 4 * 6 * 8 * 4
 
 
 def test_what_stays_lies_above_what_comes_and_goes() -> None:
@@ -252,9 +253,9 @@ def test_what_stays_lies_above_what_comes_and_goes() -> None:
         return concat([emit(nn.relu(narrow)), emit(nn.relu(wide))], 2)
 
     graph = graph_of(network)
-    arena = plan_arena(graph, {})
-    narrow = next(var for var in arena.offsets if shape(var)[2] == 2)
-    assert arena.offsets[narrow] == max(arena.offsets.values())
+    plan = plan_memory(graph, {})
+    narrow = next(var for var in plan.offsets if shape(var)[2] == 2)
+    assert plan.offsets[narrow] == max(plan.offsets.values())
 
 
 def test_a_tensor_needed_in_two_places_is_refused() -> None:
@@ -274,4 +275,4 @@ def test_a_tensor_needed_in_two_places_is_refused() -> None:
 
     for network in (padded_twice, joined_with_itself, padded_and_joined):
         with pytest.raises(ValueError, match="two places"):
-            plan_arena(graph_of(network), {})
+            plan_memory(graph_of(network), {})

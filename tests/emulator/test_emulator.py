@@ -11,8 +11,8 @@ import pytest
 import tvm
 from numpy.typing import NDArray
 
-from lprnet.compiler.aot_function import Weights
 from lprnet.compiler.compile import Lowered, lower_network
+from lprnet.compiler.constant_pool import ConstantPool
 from lprnet.compiler.link import compile_objects
 from lprnet.compiler.network import CompilerInput
 from lprnet.compiler.targets import TARGETS, Target, find_target
@@ -75,7 +75,7 @@ class Artifact:
 def artifact(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Artifact:
     folder = tmp_path_factory.mktemp("artifact")
     network, _, _ = prepare(DEFAULT_CHECKPOINT, None, request.param)
-    weights = Weights()
+    weights = ConstantPool()
     lowered = {target: lower_network(network, target, weights) for target in TARGETS}
     programs = {target: one.program for target, one in lowered.items()}
     objects = compile_objects(programs, bytes(weights.blob), folder)

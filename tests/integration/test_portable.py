@@ -35,7 +35,7 @@ def best(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_best_code_for_this_cpu_runs(portable: Path, best: Path) -> None:
     reader = Recognizer(portable)
-    assert reader.code.target == RUNNABLE[-1]
+    assert reader.target_version.target == RUNNABLE[-1]
     assert [code.target for code in reader.manifest.codes] == list(PORTABLE_TARGETS)
     images = rendered_images()[:5]
     np.testing.assert_array_equal(reader.logits(images), Recognizer(best).logits(images))
@@ -44,7 +44,7 @@ def test_the_best_code_for_this_cpu_runs(portable: Path, best: Path) -> None:
 @pytest.mark.parametrize("target", RUNNABLE)
 def test_every_code_can_be_asked_for_and_computes_the_same(portable: Path, target: str) -> None:
     reader, images = Recognizer(portable, target=target), rendered_images()[:5]
-    assert reader.code.target == target
+    assert reader.target_version.target == target
     expected = Recognizer(portable).logits(images)
     error = np.abs(reader.logits(images) - expected).max()
     assert error <= 1e-5 * np.abs(expected).max()

@@ -13,7 +13,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from lprnet.measure import accuracy as evaluation
+from lprnet.measure import accuracy
 from lprnet.measure.accuracy import Evaluation, correct_images, evaluate
 from lprnet.model.checkpoint import save_model
 from lprnet.model.lprnet import LPRNet
@@ -28,7 +28,7 @@ LABELS = ["皖A12345", "京B23456", "沪C34567", "粤D45678"]
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    """Four plain images; the grey value tells the fake network below which plate it is."""
+    """Four plain images; the fake network below reads the plate from the grey value."""
     directory = tmp_path / "data"
     directory.mkdir()
     for value, label in enumerate(LABELS):
@@ -78,8 +78,8 @@ def test_images_of_the_calibration_are_counted_apart(
 ) -> None:
     texts = [LABELS[0], "", LABELS[2], LABELS[3]]
     manifest = SimpleNamespace(calibration=(f"{LABELS[0]}-1.png", "elsewhere.png"))
-    monkeypatch.setattr(evaluation, "open_backend", lambda path, backend: network(texts))
-    monkeypatch.setattr(evaluation, "read_manifest", lambda path: manifest)
+    monkeypatch.setattr(accuracy, "open_backend", lambda path, backend: network(texts))
+    monkeypatch.setattr(accuracy, "read_manifest", lambda path: manifest)
     result = evaluate(Path("x.so"), data)
     assert result == Evaluation("x.so", "tvm", False, 3, 4, 2, 3)
     assert str(result).splitlines()[1:] == [

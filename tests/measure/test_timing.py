@@ -1,4 +1,4 @@
-"""Turns are fair: everyone once a round, nobody always behind the same one."""
+"""Each candidate is timed once a round, in a shuffled order."""
 
 from collections import Counter
 from functools import partial

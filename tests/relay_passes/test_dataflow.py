@@ -1,6 +1,6 @@
 import pytest
 import tvm
-from tvm import relax
+from tvm import relax, topi
 from tvm.relax.op import add, nn
 
 from relay_passes.dataflow import Dataflow, New, array, constant, is_call
@@ -50,3 +50,16 @@ def test_a_body_outside_a_dataflow_block_is_refused() -> None:
         builder.emit_func_output(builder.emit(nn.relu(x)))
     with pytest.raises(ValueError, match="one dataflow block"):
         Dataflow(builder.get()["main"])
+
+
+def test_kernel_calls_are_counted_by_name() -> None:
+    builder = relax.BlockBuilder()
+    x = relax.Var("x", relax.TensorType((2,), "float32"))
+    with builder.function("main", [x]):
+        with builder.dataflow():
+            once = builder.emit(builder.call_te(topi.nn.relu, x))
+            twice = builder.emit(builder.call_te(topi.nn.relu, once))
+            result = builder.emit_output(builder.call_te(topi.negative, twice))
+        builder.emit_func_output(result)
+    graph = Dataflow(builder.get()["main"])
+    assert graph.kernel_calls() == {"relu": 2, "negative": 1}

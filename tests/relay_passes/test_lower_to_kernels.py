@@ -85,7 +85,7 @@ def test_a_lowered_lprnet_computes_the_same(means: tuple[float, ...] | None) -> 
     got = run(lower_graph(reduced, AVX2, *NORMALISATION), pixels)
     assert got.shape[:2] == (1, 18)
     np.testing.assert_allclose(got[0, :, :10].T, expected, rtol=0, atol=2e-6 * abs(expected).max())
-    assert not got[0, :, 10:].any(), "filling channels must be zero"
+    assert not got[0, :, 10:].any(), "padding channels must be zero"
 
 
 def values(lowered: tvm.IRModule) -> list[relax.Call]:
@@ -117,7 +117,7 @@ def test_padding_slices_and_concatenation_are_places_not_kernels() -> None:
 
 
 def test_a_slice_is_a_view_of_whole_vectors() -> None:
-    """Of 40 channels in 40 lanes the pool reads the first 10, filled up to 16."""
+    """Of 40 channels in 40 lanes the pool reads the first 10, padded to 16."""
 
     def network(x: relax.Var) -> relax.Expr:
         y = nn.relu(add(nn.conv2d(x, weight(40, 3, 3, 3)), per_channel(*range(40))))

@@ -14,8 +14,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from lprnet.runtime import batch_reader as recognition
-from lprnet.runtime import progress_line
+from lprnet.runtime import batch_reader, progress_line
 from lprnet.runtime.alphabet import BLANK, INDEX
 from lprnet.runtime.batch_reader import default_artifact, recognize
 from lprnet.support.errors import UserError
@@ -42,7 +41,7 @@ def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "build").mkdir()
     (tmp_path / "build" / "lprnet-fp32-native.so").touch()
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(recognition, "Recognizer", lambda path: SimpleNamespace(logits=network))
+    monkeypatch.setattr(batch_reader, "Recognizer", lambda path: SimpleNamespace(logits=network))
     return tmp_path
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image as PillowImage
 
 from lprnet.model.architecture import LPRNET_CHINA
-from lprnet.runtime import image_io as images
+from lprnet.runtime import image_io
 from lprnet.runtime.alphabet import Alphabet
 from lprnet.runtime.files_left_out import report_files_left_out
 from lprnet.runtime.image_format import ImageFormat
@@ -189,7 +189,7 @@ def test_decompression_bombs_are_refused_unread(tmp_path: Path) -> None:
         read_image(write(tmp_path / "empty.png", png(0, 5, 8, 2, b"")))
     huge = tmp_path / "huge.jpg"
     with huge.open("wb") as file:
-        file.truncate(images.BYTES_A_PIXEL * images.MAX_PIXELS + 1)
+        file.truncate(image_io.BYTES_A_PIXEL * image_io.MAX_PIXELS + 1)
     with pytest.raises(UserError, match="has more than 64,000,000 bytes"):
         read_image(huge)
 
@@ -286,7 +286,7 @@ def test_resize_wants_bgr_bytes() -> None:
 
 
 def test_the_size_is_the_models() -> None:
-    assert (LPRNET_CHINA.height, LPRNET_CHINA.width) == (images.HEIGHT, images.WIDTH)
+    assert (LPRNET_CHINA.height, LPRNET_CHINA.width) == (image_io.HEIGHT, image_io.WIDTH)
 
 
 def test_list_images(tmp_path: Path) -> None:

@@ -12,9 +12,10 @@ from lprnet.compiler.codegen import generate, tvm_target
 from lprnet.compiler.targets import Target, find_target
 from schedules.apply import conv2d_tile, schedule
 from schedules.isa import Isa
-from schedules.workloads.float import Conv2d, Workload
+from schedules.workloads.float import Conv2d
 from schedules.workloads.integer import QuantizedConv2d
 from schedules.workloads.weights_only import WeightOnlyConv2d
+from schedules.workloads.workload import Workload
 
 Values = NDArray[np.generic]
 

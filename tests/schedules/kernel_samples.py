@@ -4,15 +4,7 @@ import tvm
 from tvm import te
 
 from schedules.isa import Isa
-from schedules.workloads.float import (
-    AveragePool,
-    Conv2d,
-    Divide,
-    MaxPool,
-    MeanSquare,
-    Normalise,
-    Workload,
-)
+from schedules.workloads.float import AveragePool, Conv2d, MaxPool
 from schedules.workloads.integer import (
     DequantizedAveragePool,
     DequantizeWeight,
@@ -20,7 +12,9 @@ from schedules.workloads.integer import (
     QuantizedConv2d,
 )
 from schedules.workloads.lookup import LookUp
+from schedules.workloads.normalisation import Divide, MeanSquare, Normalise
 from schedules.workloads.weights_only import WeightOnlyConv2d
+from schedules.workloads.workload import Workload
 from tests.schedules.kernel_runner import packed_for
 
 CONVOLUTION = Conv2d(4, 12, 8, 3, 1, 32, 16)

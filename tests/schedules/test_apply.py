@@ -8,9 +8,7 @@ import tvm_ffi
 
 from schedules.apply import UnscheduledKernel, apply, conv2d_tile, schedule
 from schedules.isa import AVX2, AVX512, AVX512_VNNI, Isa
-from schedules.workloads.float import (
-    Conv2d,
-)
+from schedules.workloads.float import Conv2d
 from schedules.workloads.integer import (
     QuantizedConv2d,
 )

@@ -8,7 +8,8 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from lprnet.compiler.targets import Target
-from schedules.workloads.float import AveragePool, Conv2d, Divide, MaxPool, MeanSquare, Normalise
+from schedules.workloads.float import AveragePool, Conv2d, MaxPool
+from schedules.workloads.normalisation import Divide, MeanSquare, Normalise
 from tests.schedules.kernel_runner import TARGETS, packed_for, run
 
 Floats = NDArray[np.float64]
@@ -41,13 +42,13 @@ def check_conv2d(workload: Conv2d, target: Target, seed: int) -> None:
     packed = packed_for(workload, target.isa)
     assert isinstance(packed, Conv2d)
 
-    filled = np.zeros((packed.blocks * packed.block, channels, *kernel), "float32")
-    filled[: workload.out_channels] = weight
+    padded = np.zeros((packed.blocks * packed.block, channels, *kernel), "float32")
+    padded[: workload.out_channels] = weight
     blocks = [
-        np.moveaxis(filled[start : start + packed.block], (0, 1), (3, 2))
-        for start in range(0, len(filled), packed.block)
+        np.moveaxis(padded[start : start + packed.block], (0, 1), (3, 2))
+        for start in range(0, len(padded), packed.block)
     ]
-    biases = np.zeros(len(filled), "float32")
+    biases = np.zeros(len(padded), "float32")
     biases[: workload.out_channels] = bias
     got = run(packed, target, data, np.ascontiguousarray(np.stack(blocks)), biases)
 
@@ -58,7 +59,7 @@ def check_conv2d(workload: Conv2d, target: Target, seed: int) -> None:
         exact = exact.clip(0)
     bound = (workload.window + 2) * ROUND_OFF * magnitude
     assert (abs(got[..., : workload.out_channels] - exact) <= bound).all()
-    assert not got[..., workload.out_channels :].any(), "filling channels must stay zero"
+    assert not got[..., workload.out_channels :].any(), "padding channels must stay zero"
     assert abs(got[..., : workload.out_channels] - exact).max() <= 1e-5 * abs(exact).max()
 
 

@@ -46,19 +46,19 @@ def run_conv2d(
     multiplier: NDArray[np.float32],
     levels: int,
 ) -> NDArray[np.uint8]:
-    """The kernel's output channels; the lanes that fill up the last vector must be zero."""
+    """The kernel's output channels; the lanes that pad the last vector must be zero."""
     out_channels, channels, kernel_height, kernel_width = weight.shape
     height, width = data.shape[0] - kernel_height + 1, data.shape[1] - kernel_width + 1
     shape = (height, width, channels, kernel_height, kernel_width, out_channels)
     workload = packed_for(QuantizedConv2d(*shape, 8, levels), target.isa)
     assert isinstance(workload, QuantizedConv2d)
-    block, filled = workload.block, workload.blocks * workload.block
+    block, padded = workload.block, workload.blocks * workload.block
     packed = np.zeros(
         (workload.blocks, kernel_height, kernel_width, channels // 4, block, 4), "int8"
     )
     for (o, c, i, j), value in np.ndenumerate(weight):
         packed[o // block, i, j, c // 4, o % block, c % 4] = value
-    biases, multipliers = np.zeros(filled, "int32"), np.zeros(filled, "float32")
+    biases, multipliers = np.zeros(padded, "int32"), np.zeros(padded, "float32")
     biases[:out_channels], multipliers[:out_channels] = bias, multiplier
     got = run(workload, target, data.astype("uint8"), packed, biases, multipliers)
     assert not got[..., out_channels:].any()

@@ -58,8 +58,8 @@ def test_terminated_halfway_leaves_nothing(tmp_path: Path) -> None:
     lines = (
         "import os, signal",
         "from pathlib import Path",
-        "from lprnet.support.atomic_file import replacing",
-        f"with replacing(Path({str(path)!r})) as partial:",
+        "from lprnet.support.atomic_file import atomic_write",
+        f"with atomic_write(Path({str(path)!r})) as partial:",
         "    partial.write_text('half')",
         "    os.kill(os.getpid(), signal.SIGTERM)",
         "    signal.pause()",
@@ -130,7 +130,7 @@ def test_a_full_disk_is_a_sentence(lines: int) -> None:
 
 
 def test_closed_streams() -> None:
-    """A closed stdout is refused before any work; without stderr the work is done in silence."""
+    """A closed stdout is refused before any work; without stderr the work is done."""
     result = shell('"$PYTHON" -c "$CODE" >&-', "raise RuntimeError")
     assert (result.returncode, result.stderr.count(b"\n")) == (2, 1)
     assert b"stdout is closed" in result.stderr
@@ -230,8 +230,8 @@ def test_a_failure_leaves_no_folder(tmp_path: Path, failure: str) -> None:
     place = tmp_path / "there" / "made" / "too" / "file"
     lines = (
         "from pathlib import Path",
-        "from lprnet.support.atomic_file import replacing",
-        f"with replacing(Path({str(place)!r})) as partial:",
+        "from lprnet.support.atomic_file import atomic_write",
+        f"with atomic_write(Path({str(place)!r})) as partial:",
         "    partial.write_text('half')",
         f"    {failure}",
     )

@@ -21,7 +21,6 @@ from lprnet.runtime.alphabet import INDEX
 from lprnet.runtime.ctc import label_probability, softmax
 from lprnet.support.errors import UserError
 from lprnet.synthetic.render import render
-from lprnet.training import state as train_state
 from lprnet.training.data import Plates, batches, collate, read_labelled
 from lprnet.training.network_slimming import (
     batch_norm,
@@ -32,6 +31,7 @@ from lprnet.training.network_slimming import (
     restore,
 )
 from lprnet.training.plot import plot_run
+from lprnet.training.state import load
 from lprnet.training.train import (
     LOG,
     STATE,
@@ -162,7 +162,7 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(tmp_path: Path) -> None
     command, output = [sys.executable, "-c", RUN, str(killed)], tmp_path / "output"
     with process_group(command, output, environment) as process:
         wait_until((killed / STATE).exists, process, output)
-    before = train_state.load(killed / STATE, 0.0).step
+    before = load(killed / STATE, 0.0).step
     assert 1 <= before < SMALL.steps
     train(SMALL, killed, resume=True)
     train(SMALL, tmp_path / "whole")

@@ -122,7 +122,7 @@ def test_killed_again_and_again(small: Small, tmp_path: Path) -> None:
 
 
 def test_a_run_that_finds_nothing_more_says_so(small: Small) -> None:
-    """Four schedules are all that this kernel has; its manifest tells a run that wanted more."""
+    """This kernel has only four schedules; the manifest says why the run has fewer trials."""
     tiny = shared_tasks([[Task("pool", AveragePool(1, 1, 8, (2, 2), (2, 2)), 1)]])
     with LocalMeasurer() as measurer:
         tuner = small.tuner(tiny)

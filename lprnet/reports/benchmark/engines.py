@@ -10,18 +10,19 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lprnet.measure.engines import Bind, Infer, open_onnxruntime, open_openvino
 from lprnet.model.preprocessing import normalise
 from lprnet.runtime.image_io import HEIGHT, WIDTH
 
-Infer = Callable[[], NDArray[np.float32]]
-"""Computes the logits `(N, 68, 18)` float32 of the images it was made for; this call is timed."""
 Engine = Callable[[NDArray[np.uint8]], Infer]
-"""Converts images `(N, 24, 94, 3)` uint8 BGR to the engine's input tensor; returns its `Infer`."""
+"""Converts images `(N, 24, 94, 3)` uint8 BGR to the engine's input tensor; returns its `Infer`, the
+call that is timed.
+"""
+Opener = Callable[[Path], Engine]
 
 Prepare = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 """Images `(N, 24, 94, 3)` uint8 BGR to the input tensor of an ONNX file."""
@@ -100,67 +101,25 @@ def _torch(file: Path, flush: bool = True, compiled: bool = False) -> Engine:
     return ready
 
 
-def _onnxruntime(file: Path, prepare: Prepare = normalise) -> Engine:
-    import onnxruntime
+def _onnx(open_file: Callable[[Path], Bind], prepare: Prepare = normalise) -> Opener:
+    """The engine of an ONNX file whose input tensor `prepare` makes."""
 
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
-    options.add_session_config_entry("session.set_denormal_as_zero", "1")
-    session = onnxruntime.InferenceSession(str(file), options, ["CPUExecutionProvider"])
+    def opened(file: Path) -> Engine:
+        bind = open_file(file)
+        return lambda images: bind(prepare(images))
 
-    def ready(images: NDArray[np.uint8]) -> Infer:
-        inputs = {"images": prepare(images)}
-        return lambda: session.run(None, inputs)[0]
-
-    return ready
+    return opened
 
 
-def _openvino(file: Path, prepare: Prepare = normalise) -> Engine:
-    """One compiled model a batch size, because OpenVINO optimises static shapes best."""
-    import openvino
-
-    core = openvino.Core()
-    settings = {
-        "INFERENCE_NUM_THREADS": 1,
-        "NUM_STREAMS": 1,
-        "INFERENCE_PRECISION_HINT": "f32",
-        "PERFORMANCE_HINT": "LATENCY",
-        "ENABLE_CPU_PINNING": False,
-        "CPU_DENORMALS_OPTIMIZATION": True,
-    }
-    requests: dict[int, Any] = {}
-
-    def ready(images: NDArray[np.uint8]) -> Infer:
-        x = prepare(images)
-        if len(x) not in requests:
-            model = core.read_model(str(file))
-            model.reshape(list(x.shape))
-            compiled = core.compile_model(model, "CPU", settings)
-            requests[len(x)] = compiled.create_infer_request()
-        request = requests[len(x)]
-        tensor = openvino.Tensor(x)
-
-        def infer() -> NDArray[np.float32]:
-            request.set_input_tensor(tensor)
-            request.infer()
-            logits: NDArray[np.float32] = request.get_output_tensor().data
-            return logits
-
-        return infer
-
-    return ready
-
-
-ENGINES: dict[str, Callable[[Path], Engine]] = {
+ENGINES: dict[str, Opener] = {
     "lprnet": _ours,
     "torch": _torch,
     "torch, subnormals kept": lambda file: _torch(file, flush=False),
     "torch.compile": lambda file: _torch(file, compiled=True),
-    "onnxruntime": _onnxruntime,
-    "openvino": _openvino,
-    "onnxruntime, pixels": lambda file: _onnxruntime(file, pixels),
-    "openvino, pixels": lambda file: _openvino(file, pixels),
+    "onnxruntime": _onnx(open_onnxruntime),
+    "openvino": _onnx(open_openvino),
+    "onnxruntime, pixels": _onnx(open_onnxruntime, pixels),
+    "openvino, pixels": _onnx(open_openvino, pixels),
 }
 
 

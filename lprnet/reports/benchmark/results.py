@@ -9,7 +9,7 @@ from typing import Any
 from lprnet.measure.timing import Accuracy, Record
 from lprnet.reports.benchmark.costs import ColdStart, Throughput
 from lprnet.reports.benchmark.variants import Missing
-from lprnet.support.atomic_file import replacing
+from lprnet.support.atomic_file import atomic_write
 from lprnet.support.errors import UserError
 from lprnet.support.file_names import utf8_json
 
@@ -154,5 +154,5 @@ def _line(content: dict[str, Any]) -> Line:
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Write a file, all or nothing. Raises `UserError` if it cannot be written."""
-    with replacing(path) as partial:
+    with atomic_write(path) as partial:
         partial.write_bytes(content)

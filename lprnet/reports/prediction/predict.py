@@ -38,7 +38,7 @@ from lprnet.reports.prediction.results import (
 )
 from lprnet.runtime.cpu import cpu_name
 from lprnet.tuning.measurement.kernel_timing import ENTRY, random_inputs
-from relay_passes.dataflow import Dataflow, is_call
+from relay_passes.dataflow import Dataflow
 from schedules.apply import apply
 
 CORES = {
@@ -110,11 +110,7 @@ def _compile(
     with weights_of(checkpoint):
         lowered = lower(network, target.isa)
     module, reports = apply(lowered, target.isa)
-    calls: dict[str, int] = {}
-    for value in Dataflow(module["main"]).values.values():
-        if is_call(value, "call_tir"):
-            name = value.args[0].name_hint
-            calls[name] = calls.get(name, 0) + 1
+    calls = Dataflow(module["main"]).kernel_calls()
     kernels = []
     title = f"{network.variant}, {target.name}"
     with tempfile.TemporaryDirectory() as folder:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from lprnet.reports.markdown import markdown_table
 from lprnet.reports.prediction.results import FMAS_A_CYCLE, Estimate, KernelEstimate, Prediction
-from lprnet.support.atomic_file import replacing
+from lprnet.support.atomic_file import atomic_write
 
 GHZ = 2.5
 """Clock that turns cycles into time, about what these CPUs sustain with wide vectors."""
@@ -16,7 +16,7 @@ def write(prediction: Prediction, folder: Path) -> None:
     """Write `xeon-predicted.json` and `.md` in `folder`. Raises `UserError` if it cannot."""
     text = json.dumps(dataclasses.asdict(prediction), indent=1) + "\n"
     for name, content in (("json", text), ("md", markdown(prediction))):
-        with replacing(folder / f"xeon-predicted.{name}") as partial:
+        with atomic_write(folder / f"xeon-predicted.{name}") as partial:
             partial.write_text(content, encoding="utf-8")
 
 

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from rich.table import Column, Table
 
 from lprnet.reports.schedule_comparison.compare import Comparison, KernelTimes
-from lprnet.support.atomic_file import replacing
+from lprnet.support.atomic_file import atomic_write
 from lprnet.support.palette import AMBER, BLUE, GREEN
 
 COLOURS = {"auto": AMBER, "manual": BLUE, "hybrid": GREEN}
@@ -106,7 +106,7 @@ def plot_shares(comparison: Comparison, picture: Path) -> None:
     axes.set_xlabel(f"% of one core's {_peaks(comparison)}")
     axes.set_title(f"{comparison.target} {comparison.variant}")
     axes.legend(loc="lower right")
-    with replacing(picture) as partial:
+    with atomic_write(picture) as partial:
         figure.savefig(partial, dpi=120, format=picture.suffix[1:])
 
 

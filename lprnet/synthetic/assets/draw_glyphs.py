@@ -1,7 +1,7 @@
 """Draw `glyphs.png`, the sprite that `lprnet/synthetic/glyphs.py` reads; needs Pillow and the font
 files.
 
-Only whoever changes the fonts runs this: `python lprnet/synthetic/assets/draw_glyphs.py FONT_ROOT`,
+Run this only to change the fonts: `python lprnet/synthetic/assets/draw_glyphs.py FONT_ROOT`,
 where FONT_ROOT holds the unpacked Debian packages named in `LICENSES.md`. One row per font, one
 32x64 cell per character, in the order of the alphabet. A glyph is cropped to its ink and stretched
 to fill its cell, as the plate standard GA 36 does with its 45x90 mm characters; only the `1` keeps

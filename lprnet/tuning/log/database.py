@@ -16,7 +16,7 @@ from tvm import s_tir, tirx
 from tvm.s_tir import meta_schedule as ms
 
 from lprnet.compiler.targets import Target, find_target
-from lprnet.support.atomic_file import replacing
+from lprnet.support.atomic_file import atomic_write
 from lprnet.support.errors import UserError
 from lprnet.tuning.log.manifest import LogManifest, read_manifest
 from lprnet.tuning.log.trials import Trial
@@ -137,7 +137,7 @@ def write_database(
         if list(workloads[: len(before)]) != before:
             (directory / RECORDS).unlink(missing_ok=True)
     for name, lines in ((WORKLOADS, workloads), (RECORDS, records)):
-        with replacing(directory / name) as partial:
+        with atomic_write(directory / name) as partial:
             partial.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
 

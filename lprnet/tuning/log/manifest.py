@@ -4,7 +4,7 @@ import json
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
-from lprnet.support.atomic_file import replacing
+from lprnet.support.atomic_file import atomic_write
 from lprnet.support.errors import UserError
 
 FORMAT = 3
@@ -52,7 +52,7 @@ _FREE = {"networks", "kernels", "trials", "valid", "seconds", "stopped_early"}
 
 def write_manifest(manifest: LogManifest, directory: Path) -> None:
     """Write `manifest.json`, all or nothing."""
-    with replacing(directory / FILE) as partial:
+    with atomic_write(directory / FILE) as partial:
         partial.write_text(json.dumps(asdict(manifest), indent=2) + "\n", encoding="utf-8")
 
 

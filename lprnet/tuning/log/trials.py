@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TextIO
 
+from lprnet.support.atomic_file import atomic_write
 from lprnet.support.errors import UserError
 
 
@@ -61,11 +62,10 @@ class TrialLog:
             kept.get((trial.kernel, trial.candidate), replace(trial, record=None))
             for trial in self.trials
         ]
-        partial = self._path.with_name(f".{self._path.name}.partial")
-        partial.write_text("".join(map(_line, self.trials)), encoding="utf-8")
-        held = partial.open("a", encoding="utf-8")
-        fcntl.flock(held, fcntl.LOCK_EX)
-        partial.replace(self._path)
+        with atomic_write(self._path) as partial:
+            partial.write_text("".join(map(_line, self.trials)), encoding="utf-8")
+            held = partial.open("a", encoding="utf-8")
+            fcntl.flock(held, fcntl.LOCK_EX)
         self._file.close()
         self._file = held
 

@@ -126,7 +126,7 @@ def count_servers(host: str, port: int, key: str) -> int:
 
 
 def _summary(host: str, port: int) -> dict[str, Any]:
-    """What a tracker tells of its servers, as `tvm.rpc.TrackerSession.summary` asks it.
+    """A tracker's list of its servers, as `tvm.rpc.TrackerSession.summary` asks it.
 
     TVM's client would try to connect for a minute and then wait for an answer without an end.
     Raises `OSError`, `ValueError` or `struct.error` for anything that does not answer as a tracker.

@@ -8,9 +8,9 @@ from tvm import tirx
 
 from schedules.isa import Isa
 from schedules.register_tiles import Tile
-from schedules.winograd.cook_toom import MOST_OUTPUTS
+from schedules.winograd.cook_toom import MAX_OUTPUTS
 from schedules.winograd.f32 import winograd_conv2d
-from schedules.winograd.f32_tiles import WinogradTile, legal_tiles_of
+from schedules.winograd.f32_tiles import WinogradTile, legal_winograd_tiles
 from schedules.workloads.float import AveragePool, Conv2d, MaxPool
 from schedules.workloads.integer import DequantizedAveragePool, QuantizedConv2d
 
@@ -37,7 +37,7 @@ class Winograd:
     def tiles(self) -> list[WinogradTile]:
         """Every legal tile."""
         packed = Tile(1, 1, self.convolution.block // self.isa.float_lanes)
-        return legal_tiles_of(self.convolution, packed, self.outputs, self.isa)
+        return legal_winograd_tiles(self.convolution, packed, self.outputs, self.isa)
 
     def prim_func(self) -> tirx.PrimFunc:
         return winograd_conv2d(self.convolution, self.outputs, self.isa)
@@ -51,7 +51,7 @@ def algorithms_of(workload: Tunable, isa: Isa) -> list[Tunable]:
     """`workload` itself, then the other algorithms that compute the same from the same buffers."""
     if not isinstance(workload, Conv2d):
         return [workload]
-    others = [Winograd(workload, outputs, isa) for outputs in range(2, MOST_OUTPUTS + 1)]
+    others = [Winograd(workload, outputs, isa) for outputs in range(2, MAX_OUTPUTS + 1)]
     return [workload, *(other for other in others if other.tiles)]
 
 

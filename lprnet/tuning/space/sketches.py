@@ -25,11 +25,12 @@ from schedules.pools import keep_maxima_in_registers, pool_lanes
 from schedules.register_tiles import divisors
 from schedules.winograd.f32 import schedule_winograd
 from schedules.winograd.f32_tiles import WinogradTile
-from schedules.workloads.float import AveragePool, Conv2d, MaxPool, Workload
+from schedules.workloads.float import AveragePool, Conv2d, MaxPool
 from schedules.workloads.integer import DequantizedAveragePool, QuantizedConv2d
+from schedules.workloads.workload import Workload
 
 TILE_ROWS = 3
-UNROLLED_CHANNELS = 8
+MAX_UNROLLED_CHANNELS = 8
 INNER_ROWS = 32
 
 
@@ -100,7 +101,7 @@ def _conv2d(
     below = sch.get_loops(acc)[len(sch.get_loops(out)) - 4 :]
     _, acc_row, acc_column, acc_channel, kh, kw, c, *_ = below
     c_outer, c_inner = sch.split(
-        c, sch.sample_perfect_tile(c, 2, max_innermost_factor=UNROLLED_CHANNELS)
+        c, sch.sample_perfect_tile(c, 2, max_innermost_factor=MAX_UNROLLED_CHANNELS)
     )
     acc_vector, acc_lane = sch.split(acc_channel, [vectors, lanes])
     window = [kh, kw, c_outer] if window_outside else [c_outer, kh, kw]

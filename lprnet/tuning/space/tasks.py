@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 import tvm
 import tvm_ffi
-from tvm import relax, tirx
+from tvm import tirx
 
 from lprnet.tuning.space.algorithms import Tunable, algorithms_of, canonical
 from lprnet.tuning.space.sketches import is_tunable
-from relay_passes.dataflow import Dataflow, is_call
+from relay_passes.dataflow import Dataflow
 from schedules.isa import Isa
 from schedules.workloads.match import match
 
@@ -25,11 +25,7 @@ class Task:
 
 def find_tasks(lowered: tvm.IRModule) -> list[Task]:
     """The tunable kernels of what `relay_passes.pipeline.lower_graph` returns, in its order."""
-    calls: dict[str, int] = {}
-    for value in Dataflow(lowered["main"]).values.values():
-        if isinstance(value, relax.Call) and is_call(value, "call_tir"):
-            name = value.args[0].name_hint
-            calls[name] = calls.get(name, 0) + 1
+    calls = Dataflow(lowered["main"]).kernel_calls()
     tasks = []
     for variable, function in lowered.functions.items():
         if not isinstance(function, tirx.PrimFunc):

@@ -7,8 +7,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from lprnet.compiler.aot_function import Weights
 from lprnet.compiler.compile import lower_network
+from lprnet.compiler.constant_pool import ConstantPool
 from lprnet.compiler.targets import find_target
 from lprnet.compression.calibration import calibration_files, read_images
 from lprnet.compression.compact import compact
@@ -144,7 +144,7 @@ def test_pairs_are_those_that_kernels_add(
     largest = max(np.abs(layer.weight.values).max() for layer in quantization.layers.values())
     assert largest > 64
     target = find_target(name)
-    lower_network(quantized_network(quantization), target, Weights())  # checks every pair
+    lower_network(quantized_network(quantization), target, ConstantPool())  # checks every pair
 
 
 @torch.no_grad()

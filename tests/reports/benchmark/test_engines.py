@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from lprnet.compression.calibration import calibrate
 from lprnet.compression.variants import static_network
+from lprnet.measure.engines import Infer
 from lprnet.model.checkpoint import load_model, save_model
 from lprnet.model.lprnet import LPRNet
 from lprnet.model.onnx_export import to_onnx
@@ -105,7 +106,7 @@ def test_an_engine_that_fails_on_one_core_fails(monkeypatch: pytest.MonkeyPatch)
     """No other thread waits for it."""
 
     def failing(_file: Path) -> Engine:
-        def ready(batch: NDArray[np.uint8]) -> engines.Infer:
+        def ready(batch: NDArray[np.uint8]) -> Infer:
             if batch.any():
                 raise RuntimeError("no such operator")
             return lambda: np.zeros((len(batch), 68, 18), np.float32)

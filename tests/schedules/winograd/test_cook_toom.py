@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schedules.winograd.cook_toom import MOST_OUTPUTS, Row, minimal_filter
+from schedules.winograd.cook_toom import MAX_OUTPUTS, Row, minimal_filter
 
 numbers = st.fractions(-9, 9, max_denominator=8)
 
@@ -18,9 +18,9 @@ def times(matrix: tuple[Row, ...], vector: list[Fraction]) -> list[Fraction]:
 
 @settings(max_examples=50)
 @given(
-    outputs=st.integers(1, MOST_OUTPUTS),
+    outputs=st.integers(1, MAX_OUTPUTS),
     taps=st.lists(numbers, min_size=3, max_size=3),
-    data=st.lists(numbers, min_size=MOST_OUTPUTS + 2, max_size=MOST_OUTPUTS + 2),
+    data=st.lists(numbers, min_size=MAX_OUTPUTS + 2, max_size=MAX_OUTPUTS + 2),
 )
 def test_it_filters(outputs: int, taps: list[Fraction], data: list[Fraction]) -> None:
     algorithm = minimal_filter(outputs)
@@ -30,7 +30,7 @@ def test_it_filters(outputs: int, taps: list[Fraction], data: list[Fraction]) ->
     assert filtered == [sum(data[i + k] * taps[k] for k in range(3)) for i in range(outputs)]
 
 
-@pytest.mark.parametrize("outputs", range(1, MOST_OUTPUTS + 1))
+@pytest.mark.parametrize("outputs", range(1, MAX_OUTPUTS + 1))
 def test_the_last_coefficient_of_an_input_row_is_positive(outputs: int) -> None:
     for row in minimal_filter(outputs).input:
         assert next(value for value in reversed(row) if value) > 0

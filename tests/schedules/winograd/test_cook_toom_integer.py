@@ -5,17 +5,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schedules.winograd.cook_toom import MOST_OUTPUTS
+from schedules.winograd.cook_toom import MAX_OUTPUTS
 from schedules.winograd.cook_toom_integer import integer_filter
 
-EVERY = range(1, MOST_OUTPUTS + 1)
+EVERY = range(1, MAX_OUTPUTS + 1)
 
 
 @settings(max_examples=60)
 @given(
-    outputs=st.integers(1, MOST_OUTPUTS),
+    outputs=st.integers(1, MAX_OUTPUTS),
     taps=st.lists(st.integers(-128, 127), min_size=3, max_size=3),
-    data=st.lists(st.integers(0, 255), min_size=MOST_OUTPUTS + 2, max_size=MOST_OUTPUTS + 2),
+    data=st.lists(st.integers(0, 255), min_size=MAX_OUTPUTS + 2, max_size=MAX_OUTPUTS + 2),
 )
 def test_it_filters(outputs: int, taps: list[int], data: list[int]) -> None:
     algorithm = integer_filter(outputs)

@@ -11,9 +11,9 @@ from tvm import s_tir
 
 from lprnet.compiler.targets import Target
 from schedules.apply import conv2d_tile, schedule
-from schedules.winograd.cook_toom import MOST_OUTPUTS
+from schedules.winograd.cook_toom import MAX_OUTPUTS
 from schedules.winograd.f32 import schedule_winograd, winograd_conv2d
-from schedules.winograd.f32_tiles import WinogradTile, choose_winograd, legal_tiles_of
+from schedules.winograd.f32_tiles import WinogradTile, choose_winograd, legal_winograd_tiles
 from schedules.workloads.float import Conv2d
 from tests.schedules.kernel_runner import TARGETS, call, packed_for
 
@@ -34,7 +34,7 @@ LAYERS = [
 
 
 def largest_error(workload: Conv2d, tile: WinogradTile, target: Target) -> float:
-    """Of random data, relative to the largest output; filling channels must come out zero."""
+    """Of random data, relative to the largest output; padding channels must come out zero."""
     height, width, channels = workload.height, workload.width, workload.channels
     kernel = (workload.kernel_height, workload.kernel_width)
     generator = np.random.default_rng(0)
@@ -43,8 +43,8 @@ def largest_error(workload: Conv2d, tile: WinogradTile, target: Target) -> float
         return generator.standard_normal(shape).astype("float32")
 
     data = random(height + kernel[0] - 1, width + kernel[1] - 1, channels)
-    filled = workload.blocks * workload.block
-    weight, bias = np.zeros((filled, channels, *kernel), "f4"), np.zeros(filled, "f4")
+    padded = workload.blocks * workload.block
+    weight, bias = np.zeros((padded, channels, *kernel), "f4"), np.zeros(padded, "f4")
     weight[: workload.out_channels] = random(workload.out_channels, channels, *kernel)
     bias[: workload.out_channels] = random(workload.out_channels)
     packed = weight.reshape(workload.blocks, workload.block, channels, *kernel)
@@ -79,7 +79,7 @@ def test_the_error_of_lprnets_kernels_is_as_stated(workload: Conv2d, target: Tar
 @given(data=st.data())
 def test_any_outputs_channels_and_tile(target: Target, data: st.DataObject) -> None:
     isa = target.isa
-    outputs = data.draw(st.integers(2, MOST_OUTPUTS), "outputs")
+    outputs = data.draw(st.integers(2, MAX_OUTPUTS), "outputs")
     runs, across = data.draw(st.integers(1, 3), "runs"), data.draw(st.integers(1, 4), "across")
     channels = data.draw(st.integers(isa.float_lanes, 40), "channels")
     out_channels = data.draw(st.integers(1, 40), "out_channels")
@@ -90,7 +90,7 @@ def test_any_outputs_channels_and_tile(target: Target, data: st.DataObject) -> N
     workload = packed_for(Conv2d(*extents, out_channels, 8, relu), isa)
     assert isinstance(workload, Conv2d)
     direct = conv2d_tile(workload, isa)
-    tiles = legal_tiles_of(workload, direct, outputs, isa)
+    tiles = legal_winograd_tiles(workload, direct, outputs, isa)
     tile = data.draw(st.sampled_from(tiles), "tile")
     assert largest_error(workload, tile, target) <= ERROR
 
@@ -101,9 +101,9 @@ def test_a_tile_must_fit_what_the_weights_are_packed_for(target: Target) -> None
     assert isinstance(workload, Conv2d)
     direct = conv2d_tile(workload, target.isa)
     for outputs in (2, 3, 6):
-        for tile in legal_tiles_of(workload, direct, outputs, target.isa):
+        for tile in legal_winograd_tiles(workload, direct, outputs, target.isa):
             assert direct.vectors % tile.runs.vectors == 0
             assert tile.outputs == outputs
-    assert legal_tiles_of(workload, direct, 4, target.isa) == [], "18 rows are no runs of 4"
+    assert legal_winograd_tiles(workload, direct, 4, target.isa) == [], "18 rows are no runs of 4"
     few_channels = replace(workload, channels=target.isa.float_lanes - 1)
     assert choose_winograd(few_channels, direct, target.isa) is None

@@ -8,16 +8,16 @@ from schedules.apply import conv2d_tile
 from schedules.isa import AVX2, AVX512, AVX512_VNNI, Isa
 from schedules.register_tiles import cycles, float_step
 from schedules.winograd import f32_tiles as winograd_tiles
-from schedules.winograd.cook_toom import MOST_OUTPUTS
+from schedules.winograd.cook_toom import MAX_OUTPUTS
 from schedules.winograd.f32_tiles import (
     choose_winograd,
-    legal_tiles_of,
+    legal_winograd_tiles,
     winograd_cycles,
 )
 from schedules.workloads.float import Conv2d
 from tests.schedules.kernel_runner import packed_for
 
-MEASURED = [
+MEASURED_TILES = [
     # height, width, channels, kernel, out_channels: µs direct, µs of the best Winograd tile
     (AVX512, (18, 44, 64, 3, 1, 64), 111.4, 64.9),
     (AVX512, (18, 44, 64, 1, 3, 63), 131.7, 85.8),
@@ -59,18 +59,18 @@ def test_a_measured_tile_goes_before_the_counted_one() -> None:
         "conv3x1_20x90_32to32": (20, 90, 32, 3, 1, 32),
         "conv3x1_18x44_32to16": (18, 44, 32, 3, 1, 16),
     }
-    assert {name for name, _ in winograd_tiles.MEASURED} == set(shapes)
-    for (name, lanes), tile in winograd_tiles.MEASURED.items():
+    assert {name for name, _ in winograd_tiles.MEASURED_TILES} == set(shapes)
+    for (name, lanes), tile in winograd_tiles.MEASURED_TILES.items():
         assert lanes == AVX512.float_lanes
         workload = packed(shapes[name], AVX512)
         direct = conv2d_tile(workload, AVX512)
-        legal = legal_tiles_of(workload, direct, tile.outputs, AVX512)
+        legal = legal_winograd_tiles(workload, direct, tile.outputs, AVX512)
         assert tile in legal
         assert choose_winograd(workload, direct, AVX512) == tile
         assert min(legal, key=lambda one: winograd_cycles(workload, one, AVX512)) != tile
 
 
-@pytest.mark.parametrize(("isa", "shape", "direct", "winograd"), MEASURED)
+@pytest.mark.parametrize(("isa", "shape", "direct", "winograd"), MEASURED_TILES)
 def test_the_rule_agrees_with_the_clock(
     isa: Isa, shape: tuple[int, ...], direct: float, winograd: float
 ) -> None:
@@ -100,8 +100,8 @@ def test_the_cheapest_wins(
     direct = conv2d_tile(workload, isa)
     tiles = [
         tile
-        for outputs in range(2, MOST_OUTPUTS + 1)
-        for tile in legal_tiles_of(workload, direct, outputs, isa)
+        for outputs in range(2, MAX_OUTPUTS + 1)
+        for tile in legal_winograd_tiles(workload, direct, outputs, isa)
     ]
     chosen = choose_winograd(workload, direct, isa)
     costs = {tile: winograd_cycles(workload, tile, isa) for tile in tiles}
@@ -121,7 +121,7 @@ def test_the_prediction_is_what_the_ports_need() -> None:
     workload = packed((4, 2, 16, 3, 1, 16), AVX512)
     (tile,) = (
         tile
-        for tile in legal_tiles_of(workload, conv2d_tile(workload, AVX512), 2, AVX512)
+        for tile in legal_winograd_tiles(workload, conv2d_tile(workload, AVX512), 2, AVX512)
         if tile.runs.pixels == 4
     )
     assert str(tile) == "F(2,3) on 2x2 runs x 1 vectors"
@@ -132,4 +132,4 @@ def test_the_prediction_is_what_the_ports_need() -> None:
 
 def test_other_kernels_have_no_tile() -> None:
     workload = packed((4, 18, 39, 13, 1, 48), AVX2)
-    assert legal_tiles_of(workload, conv2d_tile(workload, AVX2), 2, AVX2) == []
+    assert legal_winograd_tiles(workload, conv2d_tile(workload, AVX2), 2, AVX2) == []

@@ -17,7 +17,7 @@ from schedules.winograd.s16_tiles import (
     OUTPUTS,
     IntegerWinogradTile,
     choose_integer_winograd,
-    legal_tiles_of,
+    legal_integer_winograd_tiles,
 )
 from schedules.workloads.integer import QuantizedConv2d
 from schedules.workloads.match import match
@@ -54,17 +54,17 @@ def run(
     bias: Integers,
     multiplier: NDArray[np.float32],
 ) -> NDArray[np.uint8]:
-    """The output channels of `tile`'s kernel; the lanes that fill up the last vector must be zero.
+    """The output channels of `tile`'s kernel; the lanes that pad the last vector must be zero.
 
     `weight` is OIHW.
     """
     out_channels, channels, height, width = weight.shape
-    filled = workload.blocks * workload.block
-    rows = np.zeros((filled, channels, height, width), "int8")
+    padded = workload.blocks * workload.block
+    rows = np.zeros((padded, channels, height, width), "int8")
     rows[:out_channels] = weight
     groups = rows.reshape(workload.blocks, workload.block, channels // 4, 4, height, width)
     ordered = np.ascontiguousarray(groups.transpose(0, 4, 5, 2, 1, 3))
-    biases, multipliers = np.zeros(filled, "int32"), np.zeros(filled, "float32")
+    biases, multipliers = np.zeros(padded, "int32"), np.zeros(padded, "float32")
     biases[:out_channels], multipliers[:out_channels] = bias, multiplier
     function = integer_winograd_conv2d(workload, tile, target.isa)
     got = call(function, target, data.astype("uint8"), ordered, biases, multipliers)
@@ -83,10 +83,10 @@ def check_random(
     weight = rng.integers(-128, 128, (workload.out_channels, workload.channels, *kernel))
     bias = rng.integers(-20_000, 20_000, workload.out_channels)
     total = sums(data, weight) + bias
-    scale = rng.uniform(0.3, 2, workload.out_channels) * workload.levels / abs(total).max()
+    scale = rng.uniform(0.3, 2, workload.out_channels) * workload.qmax / abs(total).max()
     multiplier = scale.astype("float32")
     got = run(workload, tile, target, data, weight, bias, multiplier)
-    np.testing.assert_array_equal(got, requantized(total, multiplier, workload.levels))
+    np.testing.assert_array_equal(got, requantized(total, multiplier, workload.qmax))
 
 
 @pytest.mark.parametrize("target", WORDS)
@@ -98,7 +98,7 @@ def test_lprnets_layers(layer: QuantizedConv2d, target: Target) -> None:
     assert tile is not None
     function, words = schedule(workload, target.isa)
     assert words == str(tile)
-    assert function.attrs["levels"] == layer.levels
+    assert function.attrs["levels"] == layer.qmax
     assert match(workload.prim_func()) == workload
     check_random(workload, tile, target, 0)
 
@@ -116,7 +116,7 @@ def test_any_outputs_channels_and_tile(target: Target, data: st.DataObject) -> N
     if data.draw(st.booleans(), "horizontal"):
         extents = (across, runs * outputs, channels, 1, 3)
     workload = packed(QuantizedConv2d(*extents, out_channels, 8, levels), target)
-    tiles = list(legal_tiles_of(workload, outputs, target.isa))
+    tiles = list(legal_integer_winograd_tiles(workload, outputs, target.isa))
     tile = data.draw(st.sampled_from(tiles), "tile")
     check_random(workload, tile, target, data.draw(st.integers(0, 99), "seed"))
 
@@ -137,7 +137,7 @@ def test_extremes_are_exact(target: Target, outputs: int) -> None:
     ]
     weight = np.stack([np.broadcast_to(taps[:, None], (channels, 3, 1)) for taps in weights])
     workload = packed(QuantizedConv2d(outputs, 1, channels, 3, 1, len(weight), 8, 127), target)
-    tile = next(iter(legal_tiles_of(workload, outputs, target.isa)))
+    tile = next(iter(legal_integer_winograd_tiles(workload, outputs, target.isa)))
     ones = np.ones(len(weight), "float32")
     for row in algorithm.input:
         for sign in (1, -1):
@@ -153,7 +153,7 @@ def test_extremes_are_exact(target: Target, outputs: int) -> None:
 def test_large_biases_stay_exact(target: Target) -> None:
     """They are added after the division, which would not leave them their upper bits."""
     workload = packed(QuantizedConv2d(4, 2, 4, 3, 1, 3, 8, 255), target)
-    tile = next(iter(legal_tiles_of(workload, 4, target.isa)))
+    tile = next(iter(legal_integer_winograd_tiles(workload, 4, target.isa)))
     data, weight = np.full((6, 2, 4), 255), np.full((3, 4, 3, 1), 127)
     bias = np.array([2**30, -(2**30), 2**30 - 1])
     multiplier = np.full(3, 200 / 2**30, "float32")
@@ -165,10 +165,12 @@ def test_large_biases_stay_exact(target: Target) -> None:
 def test_what_has_no_tile(target: Target) -> None:
     layer = packed(LAYERS[2], target)
     exact = target.isa.dot4 is Dot4.AVX512_VNNI
-    assert any(legal_tiles_of(layer, 6, target.isa)) != exact, "VNNI has no use for it"
+    assert any(legal_integer_winograd_tiles(layer, 6, target.isa)) != exact, (
+        "VNNI has no use for it"
+    )
     for reason, workload, outputs in (
         ("18 rows are no runs of 4", layer, 4),
         ("five taps", replace(layer, kernel_height=5), 6),
         ("eight times a sum may leave int32", replace(layer, channels=4096), 6),
     ):
-        assert not any(legal_tiles_of(workload, outputs, target.isa)), reason
+        assert not any(legal_integer_winograd_tiles(workload, outputs, target.isa)), reason

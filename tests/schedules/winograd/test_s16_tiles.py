@@ -12,12 +12,12 @@ from schedules.winograd.s16_tiles import (
     choose_integer_winograd,
     direct_cycles,
     integer_winograd_cycles,
-    legal_tiles_of,
+    legal_integer_winograd_tiles,
 )
 from schedules.workloads.integer import QuantizedConv2d
 from tests.schedules.kernel_runner import packed_for
 
-MEASURED = [
+MEASURED_TILES = [
     # height, width, channels, kernel, out_channels: µs direct, µs of the best Winograd tile
     (AVX2, (18, 44, 64, 3, 1, 64), 104.5, 76.6),
     (AVX2, (18, 44, 64, 1, 3, 64), 104.7, 80.1),
@@ -43,7 +43,7 @@ def packed(shape: tuple[int, ...], isa: Isa) -> QuantizedConv2d:
     return workload
 
 
-@pytest.mark.parametrize(("isa", "shape", "direct", "winograd"), MEASURED)
+@pytest.mark.parametrize(("isa", "shape", "direct", "winograd"), MEASURED_TILES)
 def test_the_rule_agrees_with_the_clock(
     isa: Isa, shape: tuple[int, ...], direct: float, winograd: float
 ) -> None:
@@ -71,7 +71,9 @@ def test_the_cheapest_wins(
 ) -> None:
     workload = packed((height, width, 4 * groups, *kernel, out_channels), isa)
     direct = conv2d_tile(workload, isa)
-    tiles = [tile for outputs in OUTPUTS for tile in legal_tiles_of(workload, outputs, isa)]
+    tiles = [
+        tile for outputs in OUTPUTS for tile in legal_integer_winograd_tiles(workload, outputs, isa)
+    ]
     chosen = choose_integer_winograd(workload, direct, isa)
     costs = {tile: integer_winograd_cycles(workload, tile, isa) for tile in tiles}
     least = min(costs.values(), default=float("inf"))
@@ -90,7 +92,7 @@ def test_the_prediction_is_what_the_ports_need() -> None:
     """
     workload = packed((4, 2, 16, 3, 1, 16), AVX512)
     tile = IntegerWinogradTile(2, 2, 1)
-    assert tile in legal_tiles_of(workload, 2, AVX512)
+    assert tile in legal_integer_winograd_tiles(workload, 2, AVX512)
     assert str(tile) == "F(2,3) on 2 runs x 1 vectors"
     tiles = 2 * (8 * (0.85 * 2 * 2 / 2 + 0.1 * 3) + 12)
     transforms = (8 + 4) * 0.35 + 4 * 0.75
@@ -105,6 +107,6 @@ def test_every_tile_fits_the_registers(isa: Isa) -> None:
     used = [
         tile.runs * tile.vectors + tile.vectors + 2
         for outputs in OUTPUTS
-        for tile in legal_tiles_of(workload, outputs, isa)
+        for tile in legal_integer_winograd_tiles(workload, outputs, isa)
     ]
     assert max(used) == isa.registers

@@ -8,15 +8,7 @@ from hypothesis import strategies as st
 from tvm import te, tirx
 from tvm.script import tirx as T
 
-from schedules.workloads.float import (
-    AveragePool,
-    Conv2d,
-    Divide,
-    MaxPool,
-    MeanSquare,
-    Normalise,
-    Workload,
-)
+from schedules.workloads.float import AveragePool, Conv2d, MaxPool
 from schedules.workloads.integer import (
     DequantizedAveragePool,
     DequantizeWeight,
@@ -25,7 +17,9 @@ from schedules.workloads.integer import (
 )
 from schedules.workloads.lookup import LookUp
 from schedules.workloads.match import match
+from schedules.workloads.normalisation import Divide, MeanSquare, Normalise
 from schedules.workloads.weights_only import WeightOnlyConv2d
+from schedules.workloads.workload import Workload
 
 extents = st.integers(1, 40)
 kernels = st.integers(1, 4)

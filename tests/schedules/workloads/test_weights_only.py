@@ -35,12 +35,12 @@ def test_any_convolution(
     shape = (height, width, channels, *kernel, out_channels)
     workload = packed_for(WeightOnlyConv2d(*shape, 8), target.isa)
     assert isinstance(workload, WeightOnlyConv2d)
-    filled = workload.blocks * workload.block
+    padded = workload.blocks * workload.block
     data = rng.normal(0, 1, (height + kernel[0] - 1, width + kernel[1] - 1, channels))
     data = data.astype("float32")
     weight = rng.integers(-127, 128, (*kernel, channels, out_channels)).astype("int8")
-    scale = np.zeros(filled, "float32")
-    bias = np.zeros(filled, "float32")
+    scale = np.zeros(padded, "float32")
+    bias = np.zeros(padded, "float32")
     scale[:out_channels] = rng.uniform(1e-3, 1, out_channels)
     bias[:out_channels] = rng.normal(0, 1, out_channels)
     stored = np.zeros(workload.elements, "int8")
@@ -54,7 +54,7 @@ def test_any_convolution(
     assert not got[..., out_channels:].any()
 
 
-def test_no_weight_is_stored_for_a_lane_that_fills_up() -> None:
+def test_no_weight_is_stored_for_a_padding_lane() -> None:
     """But for the last vector's: 192 rows of 80 would be 2292 more."""
     assert WeightOnlyConv2d(1, 18, 192, 1, 1, 68, 16).elements == 192 * 68 + 12
     assert WeightOnlyConv2d(1, 18, 192, 1, 1, 64, 16).elements == 192 * 64

@@ -22,8 +22,9 @@ from lprnet.tuning.space.algorithms import Tunable, Winograd, reference_of
 from lprnet.tuning.space.sketches import is_tunable, sketches, space_generator
 from lprnet.tuning.space.tasks import kernel_module
 from schedules.isa import Isa
-from schedules.workloads.float import AveragePool, Conv2d, MaxPool, Normalise
+from schedules.workloads.float import AveragePool, Conv2d, MaxPool
 from schedules.workloads.integer import DequantizedAveragePool, QuantizedConv2d
+from schedules.workloads.normalisation import Normalise
 
 RUNNABLE = [
     target
@@ -57,7 +58,7 @@ def reference(algorithm: Tunable, inputs: tuple[NDArray[np.float32], ...]) -> ND
             out += torch.from_numpy(bias.astype("float64"))[:, None, None]
             if isinstance(workload, QuantizedConv2d):
                 scaled = hwc(out).astype("float32").astype("float64") * inputs[3]
-                return np.clip(np.rint(scaled), 0, workload.levels)
+                return np.clip(np.rint(scaled), 0, workload.qmax)
             return hwc(F.relu(out) if workload.relu else out)
         case MaxPool():
             return hwc(F.max_pool2d(image(inputs[0]), 3, (1, workload.stride)))

@@ -1,0 +1,32 @@
+"""All workloads, as a type and as a list."""
+
+from typing import get_args
+
+from schedules.workloads.float import AveragePool, Conv2d, MaxPool
+from schedules.workloads.integer import (
+    DequantizedAveragePool,
+    DequantizeWeight,
+    GroupChannels,
+    QuantizedConv2d,
+)
+from schedules.workloads.lookup import LookUp
+from schedules.workloads.normalisation import Divide, MeanSquare, Normalise
+from schedules.workloads.sparse_weights import ExpandWeight
+from schedules.workloads.weights_only import WeightOnlyConv2d
+
+Workload = (
+    Conv2d
+    | MaxPool
+    | AveragePool
+    | Normalise
+    | MeanSquare
+    | Divide
+    | QuantizedConv2d
+    | DequantizedAveragePool
+    | GroupChannels
+    | LookUp
+    | DequantizeWeight
+    | WeightOnlyConv2d
+    | ExpandWeight
+)
+WORKLOADS: tuple[type[Workload], ...] = get_args(Workload)
