@@ -1,7 +1,8 @@
 """How many channels structured pruning keeps where the user does not search for widths.
 
 `lprnet/weights/structured_widths.json` lists them by architecture: the output channels of every
-convolution before pruning, then for `float32` and `int8` arithmetic how many stay.
+convolution before pruning but the last, whose channels are the classes of whatever alphabet, then
+for `float32` and `int8` arithmetic how many stay.
 
 Those of the public checkpoint's architecture are what `width_search.py` picks for that checkpoint
 at a budget of 28 million multiply-accumulates, without labels: the cheapest cuts to multiples of 8,
@@ -15,7 +16,6 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from lprnet.model.conv_graph import NAMES, convolution
 from lprnet.model.lprnet import LPRNet
 from lprnet.support.errors import UserError
 from lprnet.weights import STRUCTURED_WIDTHS
@@ -26,12 +26,13 @@ def preset_widths(model: LPRNet, checkpoint: Path, arithmetic: str) -> Mapping[s
 
     Raises `UserError` naming `checkpoint`, where `model` is from, for an architecture without any.
     """
-    channels = {name: convolution(model, name).out_channels for name in NAMES}
+    *before, _classes = model.architecture.backbone
+    channels = {conv.name: conv.out_channels for conv in before}
     for entry in json.loads(STRUCTURED_WIDTHS.read_text(encoding="utf-8")):
         if entry["channels"] == channels:
             widths: dict[str, int] = entry[arithmetic]
             return widths
     raise UserError(
-        f"{checkpoint}: no widths are known for an LPRNet of its layers; search for some with "
-        "scripts/sweep.py, or build with --pruned=unstructured"
+        f"{checkpoint}: nothing says how many channels structured pruning should keep of an LPRNet "
+        "with its layers; build it with --pruned=unstructured"
     )
