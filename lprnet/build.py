@@ -1,4 +1,4 @@
-"""`scripts/build.py`'s work: from a checkpoint to a verified, timed artifact."""
+"""`lprnet build`'s work: from a checkpoint to a verified, timed artifact."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -79,7 +79,7 @@ def link(programs: Mapping[Target, Program], weights: bytes, path: Path) -> None
         if HEAP.encode() in linked.read_bytes():
             raise UserError(
                 f"{path}: kernels without a schedule keep buffers on a heap that only TVM's own "
-                "runtime has, so no artifact can hold them; scripts/compare.py times them instead."
+                "runtime has, so no artifact can hold them; lprnet compare times them instead."
             )
         with atomic_write(path) as partial:
             shutil.copyfile(linked, partial)

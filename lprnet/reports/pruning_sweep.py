@@ -1,4 +1,4 @@
-"""The work of `scripts/sweep.py`: structured pruning at several budgets, built, read and timed."""
+"""The work of `lprnet sweep`: structured pruning at several budgets, built, read and timed."""
 
 import math
 import tempfile

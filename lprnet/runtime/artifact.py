@@ -95,7 +95,7 @@ def write_manifest(manifest: Manifest, path: Path) -> None:
 def read_manifest(artifact: Path) -> Manifest:
     """The manifest beside `artifact`, checked for form. Raises `UserError`."""
     path = manifest_path(artifact)
-    rebuild = "build the artifact again with scripts/build.py"
+    rebuild = "build the artifact again with lprnet build"
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
@@ -143,12 +143,12 @@ def missing_flags(version: TargetVersion) -> list[str]:
 def verify(artifact: Path) -> Manifest:
     """The manifest of an artifact that is unaltered and runs on this CPU. Raises `UserError`."""
     if not artifact.is_file():
-        raise UserError(f"{artifact}: there is no such artifact; build one with scripts/build.py.")
+        raise UserError(f"{artifact}: there is no such artifact; build one with lprnet build.")
     manifest = read_manifest(artifact)
     if digest(artifact) != manifest.sha256:
         raise UserError(
             f"{artifact}: is not the file its manifest describes (cut short or altered); build it "
-            "again with scripts/build.py."
+            "again with lprnet build."
         )
     _require(artifact, manifest.codes[0])
     return manifest
@@ -172,6 +172,6 @@ def _require(artifact: Path, version: TargetVersion) -> None:
     if missing:
         raise UserError(
             f"{artifact}: needs a CPU at least like {version.target} and this one lacks "
-            f"{', '.join(missing)}; build it here with scripts/build.py --target native, which "
+            f"{', '.join(missing)}; build it here with lprnet build --target native, which "
             "asks for no more than AVX2."
         )

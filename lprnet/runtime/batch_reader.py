@@ -42,7 +42,7 @@ def default_artifact(directory: Path = BUILDS) -> Path:
     artifacts = sorted(directory.glob("*.so"), key=lambda path: path.stat().st_mtime)
     if not artifacts:
         raise UserError(
-            f"there is no artifact in {directory}/; make one with scripts/build.py, or name one "
+            f"there is no artifact in {directory}/; make one with lprnet build, or name one "
             "with --artifact"
         )
     return artifacts[-1]
@@ -116,7 +116,7 @@ def recognize(
     paths = list_images(images)
     artifact = artifact or default_artifact()
     if artifact.suffix != ".so":
-        raise UserError(f"{artifact} is no artifact (.so); build one with scripts/build.py")
+        raise UserError(f"{artifact} is no artifact (.so); build one with lprnet build")
     reader = Recognizer(artifact)
     print(f"artifact: {printable(str(artifact))}", file=sys.stderr)
     if form == "csv":

@@ -1,1 +1,1 @@
-"""`scripts/train.py`'s work."""
+"""`lprnet train`'s work."""

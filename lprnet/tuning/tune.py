@@ -1,4 +1,4 @@
-"""`scripts/tune.py`'s work: from checkpoints to a tuning log."""
+"""`lprnet tune`'s work: from checkpoints to a tuning log."""
 
 import contextlib
 import math

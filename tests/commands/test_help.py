@@ -105,3 +105,11 @@ def test_a_package_that_is_not_installed_is_named_with_its_remedy(
     (tmp_path / "a.so").touch()
     with pytest.raises(UserError, match=r"needs tqdm, .*lprnet-tvm\[compiler\]"):
         execute(["evaluate", str(tmp_path / "a.so"), f"--data={tmp_path}"])
+
+
+def test_no_sentence_names_a_file_that_an_installation_lacks() -> None:
+    """`scripts/` is not in the wheel; its verbs are."""
+    for package in ("lprnet", "relay_passes", "schedules"):
+        for path in sorted((PROJECT / package).rglob("*.py")):
+            if path.parent.name != "commands":
+                assert "scripts/" not in path.read_text(encoding="utf-8"), path

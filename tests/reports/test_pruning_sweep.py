@@ -1,4 +1,4 @@
-"""A sweep as `scripts/sweep.py` runs it, with one candidate."""
+"""A sweep as `lprnet sweep` runs it, with one candidate."""
 
 import json
 import math

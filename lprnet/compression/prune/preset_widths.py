@@ -9,7 +9,7 @@ at a budget of 28 million multiply-accumulates, without labels: the cheapest cut
 by the squared change of the logits of 32 calibration images per work saved. For float32, whole
 vectors were counted; for int8 the work without padding, as whole vectors made static int8 no
 faster. Other checkpoints of that architecture get the same widths, their own channels chosen and
-refitted; `scripts/sweep.py` finds widths of their own.
+refitted; `lprnet sweep` finds widths of their own.
 """
 
 import json

@@ -1,1 +1,1 @@
-"""The work of `scripts/report.py`: all variants and baselines measured in one run."""
+"""The work of `lprnet report`: all variants and baselines measured in one run."""

@@ -138,7 +138,7 @@ def read_report(path: Path) -> Report:
             proportion=None if proportion is None else Proportion(**proportion),
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{path} is no report; make one with scripts/report.py") from error
+        raise UserError(f"{path} is no report; make one with lprnet report") from error
 
 
 def _line(content: dict[str, Any]) -> Line:

@@ -1,1 +1,1 @@
-"""The work of `scripts/predict.py`: estimated cycles on other CPUs."""
+"""The work of `lprnet predict`: estimated cycles on other CPUs."""

@@ -25,7 +25,7 @@ def markdown(prediction: Prediction) -> str:
     head = f"""\
 # Predicted speed on Xeons: an estimate
 
-Made by `python scripts/predict.py`, which overwrites it. Nothing was measured on the CPUs in the
+Made by `lprnet predict`, which overwrites it. Nothing was measured on the CPUs in the
 table. llvm-mca ({prediction.mca}) gives the cycles of each basic block of the generated code on its
 model of a core; running the code with counters gives how often each block runs. The model has no
 caches, no branch predictor and no instruction fetch, so the estimate assumes that the core never

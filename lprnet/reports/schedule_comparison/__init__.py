@@ -1,1 +1,1 @@
-"""`scripts/compare.py`'s work: schedules against each other, kernel by kernel."""
+"""`lprnet compare`'s work: schedules against each other, kernel by kernel."""

@@ -1,4 +1,4 @@
-"""`scripts/compare.py`'s work: every schedule of every kernel against the machine's peak."""
+"""`lprnet compare`'s work: every schedule of every kernel against the machine's peak."""
 
 import tempfile
 from dataclasses import dataclass

@@ -62,7 +62,7 @@ class TuningLog:
         made = self.manifest
         raise UserError(
             f"{self.directory}: has no record for the kernel {kernel}; the log was tuned for "
-            f"{', '.join(made.networks)}, so add yours with scripts/tune.py --checkpoint or build "
+            f"{', '.join(made.networks)}, so add yours with lprnet tune --checkpoint or build "
             "with --schedule manual."
         )
 
@@ -94,14 +94,14 @@ def open_log(directory: Path) -> TuningLog:
     if manifest.tvm != tvm.__version__:
         raise UserError(
             f"{directory}: was tuned with TVM {manifest.tvm}, this is {tvm.__version__}; tune "
-            "again with scripts/tune.py --fresh."
+            "again with lprnet tune --fresh."
         )
     dot4(find_target(manifest.target).isa)  # traces of integer kernels name it
     try:
         database = ms.database.JSONDatabase(work_dir=str(directory), allow_missing=False)
     except Exception as error:  # TVM's reader raises various errors for damaged files
         raise UserError(
-            f"{directory}: its database cannot be read; tune again with scripts/tune.py --fresh."
+            f"{directory}: its database cannot be read; tune again with lprnet tune --fresh."
         ) from error
     return TuningLog(directory, manifest, database)
 

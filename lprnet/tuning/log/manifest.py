@@ -59,7 +59,7 @@ def write_manifest(manifest: LogManifest, directory: Path) -> None:
 def read_manifest(directory: Path) -> LogManifest:
     """The manifest of the log in `directory`. Raises `UserError` if there is no such log."""
     path = directory / FILE
-    tune = "tune with scripts/tune.py"
+    tune = "tune with lprnet tune"
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:

@@ -61,5 +61,5 @@ def test_damaged(tmp_path: Path, content: str) -> None:
 
 
 def test_missing(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="holds no tuning log; tune with scripts/tune.py first"):
+    with pytest.raises(UserError, match="holds no tuning log; tune with lprnet tune first"):
         read_manifest(tmp_path / "nowhere")
