@@ -12,6 +12,7 @@ from lprnet.compiler.network import LayerSummary
 from lprnet.compiler.targets import find_targets
 from lprnet.compression.variants import prepare
 from lprnet.measure.timing import Record, interleaved_timings, on_one_core, record
+from lprnet.model.checkpoint import Stated
 from lprnet.model.subnormals import subnormals_as_zero
 from lprnet.runtime.recognizer import Recognizer
 from lprnet.tuning.apply import scheduler
@@ -36,6 +37,8 @@ class Request:
     schedule: str
     calibration: Path | None
     output: Path
+    stated: Stated | None = None
+    """What is known of the network beside its tensors."""
 
 
 @subnormals_as_zero()
@@ -46,7 +49,7 @@ def build(request: Request) -> tuple[Build, Record | None]:
     """
     targets = find_targets(request.target)
     network, images, files = prepare(
-        request.checkpoint, request.calibration, request.quantized, request.pruned
+        request.checkpoint, request.calibration, request.quantized, request.pruned, request.stated
     )
     source = Source(request.checkpoint, tuple(file.name for file in files))
     artifact = request.output / f"lprnet-{network.variant}-{request.target}.so"
@@ -80,6 +83,9 @@ def build_tables(built: Build, timing: Record | None) -> list[Table]:
     """
     facts = Table(title=str(built.artifact), show_header=False)
     facts.add_row("size", f"{built.artifact.stat().st_size / 1024:.0f} KiB")
+    alphabet, image = built.manifest.alphabet, built.manifest.image
+    facts.add_row("alphabet", f"{alphabet.name}, {alphabet.classes} classes with the blank")
+    facts.add_row("image", f"{image.width}x{image.height}, {image.colours}")
     facts.add_row("work", f"{built.manifest.macs / 1e6:.1f} MMAC a plate")
     tables = [facts]
     for one in built.compiled:

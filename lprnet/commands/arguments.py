@@ -5,12 +5,16 @@ work is done: inputs are there, outputs can be written, numbers make sense. Noth
 """
 
 import os
-from argparse import ArgumentParser, ArgumentTypeError
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from lprnet.support.atomic_file import why_not_writable
 from lprnet.weights import DEFAULT_CHECKPOINT
+
+if TYPE_CHECKING:
+    from lprnet.model.checkpoint import Stated
 
 TARGETS = (
     "native",
@@ -124,6 +128,47 @@ def add_checkpoint(parser: ArgumentParser, help_text: str) -> None:
         metavar="FILE",
         help=f"{help_text} (default: the weights that ship)",
     )
+
+
+def add_network(parser: ArgumentParser) -> None:
+    """Let `parser` take what a checkpoint's tensors do not say of its network."""
+    group = parser.add_argument_group("what the tensors of another LPRNet do not say")
+    group.add_argument(
+        "--alphabet",
+        metavar="NAME|FILE",
+        help="china, china-no-io, latin, russia, digits, or a UTF-8 file with one symbol a line "
+        "and <blank> for the blank (default: the known one with as many classes)",
+    )
+    group.add_argument(
+        "--size", type=size, metavar="WxH", help="of the images it reads (default: 94x24)"
+    )
+    group.add_argument(
+        "--channels",
+        choices=("bgr", "rgb"),
+        help="the order of colours that it was trained on (default: bgr, OpenCV's)",
+    )
+    group.add_argument(
+        "--architecture",
+        type=input_file,
+        metavar="FILE",
+        help="JSON with all of this, pools and normalisation, described in "
+        "lprnet/model/architecture_json.py (default: FILE.json beside the checkpoint)",
+    )
+
+
+def stated(options: Namespace) -> "Stated":
+    """What `add_network`'s flags say."""
+    from lprnet.model.checkpoint import Stated
+
+    return Stated(options.architecture, options.alphabet, options.size, options.channels)
+
+
+def size(text: str) -> tuple[int, int]:
+    """The type of an image's width and height."""
+    width, cross, height = text.partition("x")
+    if not (cross and width.isascii() and height.isascii()):
+        raise ArgumentTypeError(f"{text!r} is no size; give width and height, as 94x24")
+    return integer(1, 4096)(width), integer(1, 4096)(height)
 
 
 def add_calibration(parser: ArgumentParser) -> None:

@@ -7,10 +7,13 @@ from lprnet.commands.arguments import (
     TARGETS,
     add_calibration,
     add_checkpoint,
+    add_network,
     add_variant,
     output_folder,
+    stated,
 )
 from lprnet.support.cli import note
+from lprnet.weights import DEFAULT_CHECKPOINT
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -19,6 +22,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         parser,
         "a state dict (.pth, .safetensors), or ONNX: float32, or static int8 in QDQ form",
     )
+    add_network(parser)
     add_variant(parser)
     add_calibration(parser)
     parser.add_argument(
@@ -60,9 +64,13 @@ def run(options: Namespace) -> None:
         schedule=options.schedule,
         calibration=options.calibration,
         output=options.output,
+        stated=stated(options),
     )
     with Console(stderr=True).status("building"):
         built, timing = build(request)
+    alphabet = built.manifest.alphabet
+    if options.alphabet is None and options.checkpoint != DEFAULT_CHECKPOINT:
+        note(f"alphabet: {alphabet.name}; --alphabet names another")
     print_tables(build_tables(built, timing))
     for sentence in log_substitutions(built):
         note(sentence)

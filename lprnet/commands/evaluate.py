@@ -2,7 +2,7 @@
 
 from argparse import ArgumentParser, Namespace
 
-from lprnet.commands.arguments import input_file, input_folder
+from lprnet.commands.arguments import add_network, input_file, input_folder, stated
 
 BACKENDS = ("tvm", "torch", "onnxruntime", "openvino")
 
@@ -22,6 +22,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--backend", choices=BACKENDS, help="what runs it (default: by the ending of the file)"
     )
+    add_network(parser)
     parser.add_argument("--grammar", action="store_true", help="prefer texts that are plates")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of text")
 
@@ -35,7 +36,9 @@ def run(options: Namespace) -> None:
     from lprnet.runtime.files_left_out import report_files_left_out
     from lprnet.support.file_names import printable, utf8_json
 
-    result = evaluate(options.file, options.data, options.backend, grammar=options.grammar)
+    result = evaluate(
+        options.file, options.data, options.backend, grammar=options.grammar, stated=stated(options)
+    )
     if options.json:
         print(utf8_json(json.dumps(asdict(result), ensure_ascii=False)))
     else:

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from lprnet.model.lprnet import LPRNet, calibrate_context_means
 from lprnet.model.preprocessing import normalise
-from lprnet.runtime.image_io import images_in, read_image
+from lprnet.runtime.image_format import PUBLISHED, ImageFormat
+from lprnet.runtime.image_io import images_in, read_image, resize
 from lprnet.support.errors import UserError
 from lprnet.synthetic.render import sample_plates
 
@@ -25,14 +26,14 @@ def calibration_files(directory: Path) -> list[Path]:
     return sorted(files[index] for index in chosen)
 
 
-def rendered_images() -> NDArray[np.uint8]:
-    """As many rendered plates `(N, 24, 94, 3)`, for a user who gives no images."""
-    return np.stack([image for image, _ in sample_plates(MOST_IMAGES)])
+def rendered_images(image_format: ImageFormat = PUBLISHED) -> NDArray[np.uint8]:
+    """As many rendered plates `(N, *image_format.shape)` of China, for a user who gives none."""
+    return np.stack([resize(image, image_format) for image, _ in sample_plates(MOST_IMAGES)])
 
 
-def read_images(files: list[Path]) -> NDArray[np.uint8]:
-    """`(N, 24, 94, 3)` uint8 BGR. Raises `UserError` at the first bad file."""
-    return np.stack([read_image(file) for file in files])
+def read_images(files: list[Path], image_format: ImageFormat = PUBLISHED) -> NDArray[np.uint8]:
+    """`(N, *image_format.shape)` uint8. Raises `UserError` at the first bad file."""
+    return np.stack([read_image(file, image_format=image_format) for file in files])
 
 
 def calibrate(model: LPRNet, images: NDArray[np.uint8]) -> LPRNet:

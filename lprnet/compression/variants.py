@@ -18,12 +18,14 @@ from lprnet.compression.prune.preset_widths import preset_widths
 from lprnet.compression.prune.prune import depth_aware, structured, unstructured
 from lprnet.compression.quantize.integer_reference import integer_network
 from lprnet.compression.quantize.post_training import static, weights_only
-from lprnet.model.checkpoint import load_model
+from lprnet.model.checkpoint import Stated, load_model
 from lprnet.model.conv_graph import CONTAINER, LAYERS
 from lprnet.model.lprnet import LPRNet
 from lprnet.model.preprocessing import normalise
 from lprnet.model.quantized import IMAGE_SCALE, Quantization, QuantizedWeight
 from lprnet.onnx_import.load import load_onnx
+from lprnet.runtime.alphabet import Alphabet
+from lprnet.runtime.plate_grammar import PROVINCES
 from lprnet.support.errors import UserError
 from relay_passes.insert_quantize import Grid, LayerScales
 
@@ -36,22 +38,28 @@ def prepare(
     calibration: Path | None,
     quantized: str | None,
     pruned: str | None = None,
+    stated: Stated | None = None,
 ) -> tuple[CompilerInput, NDArray[np.uint8], list[Path]]:
     """The network to compile, images to compare it on, and the files it was calibrated on.
 
-    Raises `UserError` for a bad checkpoint or image.
+    `stated` is what is known of a checkpoint's network beside its tensors. Raises `UserError` for a
+    bad checkpoint or image.
     """
-    model, images, files = _reduced(checkpoint, calibration, quantized, pruned)
+    model, images, files = _reduced(checkpoint, calibration, quantized, pruned, stated)
     return _network(model, images, quantized, pruned), images, files
 
 
 def _reduced(
-    checkpoint: Path, calibration: Path | None, quantized: str | None, pruned: str | None
+    checkpoint: Path,
+    calibration: Path | None,
+    quantized: str | None,
+    pruned: str | None,
+    stated: Stated | None,
 ) -> tuple[LPRNet | Quantization, NDArray[np.uint8], list[Path]]:
     """The calibrated and pruned model, in float32 unless the checkpoint is in integers; the rest as
     `prepare`.
     """
-    model = load_onnx(checkpoint) if checkpoint.suffix == ".onnx" else load_model(checkpoint)
+    model = _load(checkpoint, stated)
     if isinstance(model, Quantization):
         if calibration is not None or pruned or quantized == "weights":
             raise UserError(
@@ -60,13 +68,36 @@ def _reduced(
             )
         return model, rendered_images(), []
     files = [] if calibration is None else calibration_files(calibration)
-    images = read_images(files) if files else rendered_images()
+    image_format = model.architecture.image_format
+    images = read_images(files, image_format) if files else rendered_images(image_format)
+    if (quantized or pruned) and not files:
+        _check_rendered(checkpoint, model.architecture.alphabet)
     if files or ((quantized or pruned) and model.context_means is None):
         calibrate(model, images)
     if pruned:
         arithmetic = "int8" if quantized == "static" else "float32"
         model = _prune(model, images, pruned, checkpoint, arithmetic)
     return model, images, files
+
+
+def _load(checkpoint: Path, stated: Stated | None) -> LPRNet | Quantization:
+    if checkpoint.suffix != ".onnx":
+        return load_model(checkpoint, stated)
+    if stated is not None and stated != Stated():
+        raise UserError(
+            f"{checkpoint} is ONNX, of which the published network alone is read; leave out "
+            "--architecture, --alphabet, --size and --channels, or give a state dict"
+        )
+    return load_onnx(checkpoint)
+
+
+def _check_rendered(checkpoint: Path, alphabet: Alphabet) -> None:
+    """Raise `UserError` where rendered plates are none of those that a network reads."""
+    if not set(PROVINCES) <= set(alphabet.symbols):
+        raise UserError(
+            f"{checkpoint} reads the alphabet {alphabet.name}, and plates are rendered of China's "
+            "alone; give images to calibrate on with --calibration"
+        )
 
 
 def _prune(

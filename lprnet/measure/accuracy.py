@@ -1,15 +1,23 @@
 """Accuracy: how many images are read exactly as they are named, one image at a time."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
-from lprnet.measure.backends import default_backend, open_backend
+from lprnet.measure.backends import default_backend, open_backend, reads_and_means
+from lprnet.runtime.alphabet import CHINA, Alphabet
 from lprnet.runtime.artifact import read_manifest
 from lprnet.runtime.decode import Logits, decode
+from lprnet.runtime.image_format import PUBLISHED, ImageFormat
 from lprnet.runtime.image_io import images_in, label_of, read_image
+
+if TYPE_CHECKING:  # it loads torch, which artifacts do without
+    from lprnet.model.checkpoint import Stated
 
 
 @dataclass(frozen=True)
@@ -39,19 +47,26 @@ class Evaluation:
 
 
 def evaluate(
-    path: Path, data: Path, backend: str | None = None, *, grammar: bool = False
+    path: Path,
+    data: Path,
+    backend: str | None = None,
+    *,
+    grammar: bool = False,
+    stated: Stated | None = None,
 ) -> Evaluation:
     """Read every image of the directory `data` with the artifact, checkpoint or ONNX file `path`.
 
-    `backend` is a key of `BACKENDS`, by default the one for the ending of `path`. Raises
-    `UserError` if anything cannot be read, or if an image is not named after its plate.
+    `backend` is a key of `BACKENDS`, by default the one for the ending of `path`. `stated` is what
+    is known of a checkpoint's network beside its tensors. Raises `UserError` if anything cannot be
+    read, or if an image is not named after its plate.
     """
     paths = images_in(data)
-    labels = [label_of(image) for image in paths]
     backend = backend or default_backend(path)
-    logits = open_backend(path, backend)
+    logits = open_backend(path, backend, stated)
+    image_format, alphabet = reads_and_means(path, stated)
+    labels = [label_of(image, alphabet) for image in paths]
     calibrated = set(read_manifest(path).calibration) if backend == "tvm" else set()
-    right = correct_images(logits, paths, labels, grammar=grammar)
+    right = correct_images(logits, paths, labels, image_format, alphabet, grammar=grammar)
     fresh = {image for image in paths if image.name not in calibrated}
     return Evaluation(
         str(path), backend, grammar, len(right), len(paths), len(right & fresh), len(fresh)
@@ -59,13 +74,20 @@ def evaluate(
 
 
 def correct_images(
-    logits: Logits, paths: Sequence[Path], labels: Sequence[str], *, grammar: bool = False
+    logits: Logits,
+    paths: Sequence[Path],
+    labels: Sequence[str],
+    image_format: ImageFormat = PUBLISHED,
+    alphabet: Alphabet = CHINA,
+    *,
+    grammar: bool = False,
 ) -> set[Path]:
     """Those of `paths` whose text, read at batch 1, equals their label."""
     right = set()
     bar = tqdm(zip(paths, labels, strict=True), total=len(paths), delay=3, disable=None)
     for path, label in bar:
-        ((plate,),) = decode(logits(read_image(path)[None]), grammar=grammar)
+        image = read_image(path, image_format=image_format)
+        ((plate,),) = decode(logits(image[None]), grammar=grammar, alphabet=alphabet)
         if plate.text == label:
             right.add(path)
     return right

@@ -4,16 +4,25 @@
 `openvino` ONNX files, or checkpoints exported to ONNX on the way. All but `tvm` use one thread.
 """
 
+from __future__ import annotations
+
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lprnet.measure.engines import Bind, open_onnxruntime, open_openvino
 from lprnet.model.preprocessing import normalise
+from lprnet.runtime.alphabet import CHINA, Alphabet
+from lprnet.runtime.artifact import read_manifest
 from lprnet.runtime.decode import Logits
+from lprnet.runtime.image_format import PUBLISHED, ImageFormat
 from lprnet.support.errors import UserError
+
+if TYPE_CHECKING:  # it loads torch, which artifacts do without
+    from lprnet.model.checkpoint import Stated
 
 CHECKPOINTS = (".pth", ".safetensors")
 BACKENDS = {
@@ -36,8 +45,24 @@ def default_backend(path: Path) -> str:
     )
 
 
-def open_backend(path: Path, backend: str) -> Logits:
-    """Load `path` into `backend`, a key of `BACKENDS`.
+def reads_and_means(path: Path, stated: Stated | None = None) -> tuple[ImageFormat, Alphabet]:
+    """The images that the network in `path` reads and what its logits mean; `stated` as in
+    `open_backend`. Raises as that does.
+    """
+    if path.suffix == ".so":
+        manifest = read_manifest(path)
+        return manifest.image, manifest.alphabet
+    if path.suffix == ".onnx":
+        return PUBLISHED, CHINA
+    from lprnet.model.checkpoint import load_model
+
+    architecture = load_model(path, stated).architecture
+    return architecture.image_format, architecture.alphabet
+
+
+def open_backend(path: Path, backend: str, stated: Stated | None = None) -> Logits:
+    """Load `path` into `backend`, a key of `BACKENDS`. `stated` is what is known of a checkpoint's
+    network beside its tensors.
 
     A checkpoint runs with the context norm of each image. Raises `UserError` for a file that the
     backend does not run or that is missing or damaged, and for a backend that is not installed.
@@ -54,7 +79,7 @@ def open_backend(path: Path, backend: str) -> Logits:
 
         return Recognizer(path).logits
     if backend == "torch":
-        return _open_torch(path)
+        return _open_torch(path, stated)
     open_onnx = open_onnxruntime if backend == "onnxruntime" else open_openvino
     if path.suffix == ".onnx":
         return _one_by_one(open_onnx(path))
@@ -63,16 +88,16 @@ def open_backend(path: Path, backend: str) -> Logits:
 
     with tempfile.TemporaryDirectory() as directory:
         exported = Path(directory) / "lprnet.onnx"
-        to_onnx(load_model(path), exported)
+        to_onnx(load_model(path, stated), exported)
         return _one_by_one(open_onnx(exported))
 
 
-def _open_torch(path: Path) -> Logits:
+def _open_torch(path: Path, stated: Stated | None) -> Logits:
     import torch
 
     from lprnet.model.checkpoint import load_model
 
-    model = load_model(path)
+    model = load_model(path, stated)
     torch.set_num_threads(1)
 
     def logits(images: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -62,19 +62,22 @@ def read_files(
     All cores share the work, a chunk of images a thread at a time.
     """
 
+    image_format, alphabet = reader.manifest.image, reader.manifest.alphabet
+
     def read(chunk: Sequence[Path]) -> tuple[list[Reading], float]:
         began = time.thread_time()
         pixels, errors = {}, {}
         for path in chunk:
             try:
-                pixels[path] = read_image(path, max_pixels)
+                pixels[path] = read_image(path, max_pixels, image_format)
             except UserError as error:
                 errors[path] = str(error)
         decoding = time.thread_time() - began
         plates = dict[Path, list[Plate]]()
         if pixels:
             images = np.stack(list(pixels.values()))
-            plates = dict(zip(pixels, decode(reader.logits(images), top, grammar), strict=True))
+            texts = decode(reader.logits(images), top, grammar, alphabet)
+            plates = dict(zip(pixels, texts, strict=True))
         readings = [
             Reading(str(path), tuple(plates.get(path, ())), errors.get(path)) for path in chunk
         ]
@@ -118,6 +121,11 @@ def recognize(
     if artifact.suffix != ".so":
         raise UserError(f"{artifact} is no artifact (.so); build one with lprnet build")
     reader = Recognizer(artifact)
+    if grammar and reader.manifest.alphabet.grammar is None:
+        raise UserError(
+            f"{artifact} reads the alphabet {reader.manifest.alphabet.name}, which has no grammar; "
+            "leave out --grammar"
+        )
     print(f"artifact: {printable(str(artifact))}", file=sys.stderr)
     if form == "csv":
         print(",".join(CSV_HEADER))

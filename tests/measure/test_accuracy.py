@@ -18,9 +18,11 @@ from lprnet.measure.accuracy import Evaluation, correct_images, evaluate
 from lprnet.model.checkpoint import save_model
 from lprnet.model.lprnet import LPRNet
 from lprnet.model.subnormals import subnormals_as_zero
-from lprnet.runtime.alphabet import BLANK, INDEX
+from lprnet.runtime.alphabet import BLANK, CHINA, INDEX
+from lprnet.runtime.image_format import PUBLISHED
 from lprnet.runtime.image_io import list_images
 from lprnet.support.errors import UserError
+from lprnet.weights import DEFAULT_CHECKPOINT
 from tests.conftest import PROJECT, RealData
 
 LABELS = ["皖A12345", "京B23456", "沪C34567", "粤D45678"]
@@ -78,7 +80,8 @@ def test_images_of_the_calibration_are_counted_apart(
 ) -> None:
     texts = [LABELS[0], "", LABELS[2], LABELS[3]]
     manifest = SimpleNamespace(calibration=(f"{LABELS[0]}-1.png", "elsewhere.png"))
-    monkeypatch.setattr(accuracy, "open_backend", lambda path, backend: network(texts))
+    monkeypatch.setattr(accuracy, "open_backend", lambda path, backend, stated: network(texts))
+    monkeypatch.setattr(accuracy, "reads_and_means", lambda path, stated: (PUBLISHED, CHINA))
     monkeypatch.setattr(accuracy, "read_manifest", lambda path: manifest)
     result = evaluate(Path("x.so"), data)
     assert result == Evaluation("x.so", "tvm", False, 3, 4, 2, 3)
@@ -93,7 +96,7 @@ def test_user_errors(data: Path, tmp_path: Path) -> None:
         evaluate(Path("m.pth"), tmp_path / "absent")
     (data / "photo.png").touch()
     with pytest.raises(UserError, match="not named after its plate"):
-        evaluate(Path("m.pth"), data)
+        evaluate(DEFAULT_CHECKPOINT, data)
 
 
 def script(*arguments: str | Path) -> subprocess.CompletedProcess[str]:

@@ -15,8 +15,9 @@ import pytest
 from numpy.typing import NDArray
 
 from lprnet.runtime import batch_reader, progress_line
-from lprnet.runtime.alphabet import BLANK, INDEX
+from lprnet.runtime.alphabet import BLANK, CHINA, INDEX
 from lprnet.runtime.batch_reader import default_artifact, recognize
+from lprnet.runtime.image_format import PUBLISHED
 from lprnet.support.errors import UserError
 from tests.conftest import PROJECT
 
@@ -41,7 +42,9 @@ def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "build").mkdir()
     (tmp_path / "build" / "lprnet-fp32-native.so").touch()
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(batch_reader, "Recognizer", lambda path: SimpleNamespace(logits=network))
+    manifest = SimpleNamespace(image=PUBLISHED, alphabet=CHINA)
+    reader = SimpleNamespace(logits=network, manifest=manifest)
+    monkeypatch.setattr(batch_reader, "Recognizer", lambda path: reader)
     return tmp_path
 
 
