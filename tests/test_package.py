@@ -41,14 +41,18 @@ def test_data_files_lie_where_the_wheel_takes_them_from(tmp_path: Path) -> None:
     shipped = [DISPATCH, DEFAULT_CHECKPOINT, *LOGS.rglob("*.json"), *LOGS.rglob("*.jsonl")]
     assert len(shipped) >= 2 + 4 * 4
     content = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))
-    patterns = content["tool"]["setuptools"]["package-data"]["lprnet"]
-    package = PROJECT / "lprnet"
-    matched = {file for pattern in patterns for file in package.glob(pattern)}
-    matched |= set(package.rglob("*.py")) | {package / "py.typed"}
+    data = content["tool"]["setuptools"]["package-data"]
+    packages = [PROJECT / name for name in ("lprnet", "tuning_logs")]
+    matched = {file for one in packages for pattern in data[one.name] for file in one.glob(pattern)}
+    for package in packages:
+        matched |= {*package.rglob("*.py"), package / "py.typed"}
     for file in shipped:
         assert file in matched, file
     tracked = subprocess.run(
-        ["git", "ls-files", "-z", "lprnet"], cwd=PROJECT, capture_output=True, check=True
+        ["git", "ls-files", "-z", "lprnet", "tuning_logs"],
+        cwd=PROJECT,
+        capture_output=True,
+        check=True,
     )
     for name in filter(None, tracked.stdout.decode().split("\0")):
         assert PROJECT / name in matched, f"{name} is not in the wheel"

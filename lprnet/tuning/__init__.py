@@ -7,7 +7,7 @@ space ─ tuner ─┬─ measurement: builder ─ worker_pool
 
 from pathlib import Path
 
-LOGS = Path(__file__).resolve().parents[1] / "tuning_logs"
+LOGS = Path(__file__).resolve().parents[2] / "tuning_logs"
 """The logs that ship; `<target>/<variant>/` below it is one log."""
 USER_LOGS = Path("tuning_logs")
 """Where `tune` writes and builds look first: the user's, never a folder of an installed package."""
