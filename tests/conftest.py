@@ -44,6 +44,12 @@ def pytest_configure(config: pytest.Config) -> None:
     """
     config.addinivalue_line("markers", "isa(target): runs machine code compiled for this target")
     config.addinivalue_line("markers", "emulator: runs in Bochs, for minutes (.ci/emulate)")
+    processes = getattr(config.option, "numprocesses", None)
+    if processes:
+        # Their share of the cores each: threads that wait for a core spin, which trebles the CPU
+        # time of quantization. Set before any process imports torch.
+        share = len(os.sched_getaffinity(0)) // processes
+        os.environ.setdefault("OMP_NUM_THREADS", str(max(1, share)))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
