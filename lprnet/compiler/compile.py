@@ -3,7 +3,7 @@
 A portable one is the same compile for several targets, each a function of its own name.
 """
 
-import os
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
@@ -19,16 +19,16 @@ from lprnet.compiler.constant_pool import ConstantPool
 from lprnet.compiler.link import link
 from lprnet.compiler.lower import lower_reduced, reduce, weights_of
 from lprnet.compiler.network import CompilerInput, LayerSummary
-from lprnet.compiler.parity import Parity, compare_logits
+from lprnet.compiler.parity import compare_logits
 from lprnet.compiler.targets import PORTABLE, Target
 from lprnet.model.preprocessing import OFFSET, SCALE
-from lprnet.runtime.artifact import (
+from lprnet.runtime.artifact import Artifact, digest, missing_flags, write_artifact
+from lprnet.runtime.manifest import (
+    KernelRecord,
     Manifest,
+    Parity,
     TargetVersion,
-    digest,
-    manifest_path,
-    missing_flags,
-    write_manifest,
+    contract,
 )
 from lprnet.runtime.recognizer import Recognizer
 from lprnet.support.atomic_file import made_folder
@@ -53,7 +53,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Compiled:
-    """What was learnt of the code for one target."""
+    """What was learnt of one target version."""
 
     target: Target
     kernels: tuple[KernelReport, ...]
@@ -69,11 +69,11 @@ class Build:
     artifact: Path
     manifest: Manifest
     compiled: tuple[Compiled, ...]
-    """One a code of the manifest."""
+    """One a target version of the manifest."""
 
     @property
     def parity(self) -> Parity | None:
-        """Of the best code that this CPU can run."""
+        """Of the best version that this CPU can run."""
         return next((one.parity for one in reversed(self.compiled) if one.parity), None)
 
 
@@ -117,45 +117,42 @@ def _compile(
     weights = ConstantPool()
     with weights_of(source.checkpoint):
         lowered = {target: lower_network(network, target, weights, schedule) for target in targets}
-    # 4. One shared object, one function a target in it.
-    unverified = artifact.with_name(f"{artifact.stem}.{os.getpid()}.partial.so")
-    try:
-        programs = {target: one.program for target, one in lowered.items()}
-        link(programs, bytes(weights.blob), unverified)
-        manifest = Manifest(
-            variant=network.variant,
-            target=PORTABLE if len(targets) > 1 else targets[0].name,
-            codes=tuple(_target_version(target, one) for target, one in lowered.items()),
-            sha256=digest(unverified),
-            image=network.model.architecture.image_format,
-            alphabet=network.model.architecture.alphabet,
-            checkpoint=source.checkpoint.name,
-            checkpoint_sha256=digest(source.checkpoint),
-            context_means=network.model.context_means,
-            calibration=source.calibration,
-            macs=next(iter(lowered.values())).macs,
-            versions={name: version(name) for name in DISTRIBUTIONS},
-        )
-        write_manifest(manifest, manifest_path(unverified))
-        # 5. It gets its name when every code that this CPU can run computes what torch computes.
-        expected = network.expected(images)
-        compiled = []
-        for code, (target, one) in zip(manifest.codes, lowered.items(), strict=True):
-            parity = None
-            if not missing_flags(code):
-                found = Recognizer(unverified, target=target.name).logits(images)
-                parity = compare_logits(expected, found, manifest.alphabet)
-            compiled.append(Compiled(target, one.kernels, network.layers, parity))
-        codes = tuple(
-            replace(code, parity=None if one.parity is None else asdict(one.parity))
-            for code, one in zip(manifest.codes, compiled, strict=True)
-        )
-        manifest = replace(manifest, codes=codes)
-        write_manifest(manifest, manifest_path(artifact))
-        unverified.replace(artifact)
-    finally:
-        unverified.unlink(missing_ok=True)
-        manifest_path(unverified).unlink(missing_ok=True)
+    # 4. One shared object, one function a target in it; and the manifest that describes it.
+    architecture = network.model.architecture
+    image, alphabet = architecture.image_format, architecture.alphabet
+    versions = tuple(_target_version(target, one) for target, one in lowered.items())
+    content = link(
+        {target: one.program for target, one in lowered.items()},
+        bytes(weights.blob),
+        contract(image, alphabet, versions),
+    )
+    manifest = Manifest(
+        variant=network.variant,
+        target=PORTABLE if len(targets) > 1 else targets[0].name,
+        target_versions=versions,
+        artifact_sha256=hashlib.sha256(content).hexdigest(),
+        image=image,
+        alphabet=alphabet,
+        checkpoint=source.checkpoint.name,
+        checkpoint_sha256=digest(source.checkpoint),
+        context_means=network.model.context_means,
+        calibration=source.calibration,
+        macs=next(iter(lowered.values())).macs,
+        built_with={name: version(name) for name in DISTRIBUTIONS},
+    )
+    # 5. It is written when every version that this CPU can run computes what torch computes.
+    unverified = Artifact(artifact, content, manifest)
+    expected = network.expected(images)
+    compiled = []
+    for made, (target, one) in zip(versions, lowered.items(), strict=True):
+        parity = None
+        if not missing_flags(made):
+            found = Recognizer(unverified, target=target.name).logits(images)
+            parity = compare_logits(expected, found, alphabet)
+        compiled.append(Compiled(target, one.kernels, network.layers, parity))
+    verified = (replace(v, parity=c.parity) for v, c in zip(versions, compiled, strict=True))
+    manifest = replace(manifest, target_versions=tuple(verified))
+    write_artifact(Artifact(artifact, content, manifest))
     return Build(artifact, manifest, tuple(compiled))
 
 
@@ -195,6 +192,6 @@ def _target_version(target: Target, lowered: Lowered) -> TargetVersion:
         arena_bytes=lowered.program.arena_bytes,
         logits_shape=lowered.program.logits_shape,
         passes=lowered.passes,
-        kernels=tuple(asdict(kernel) for kernel in lowered.kernels),
+        kernels=tuple(KernelRecord(**asdict(kernel)) for kernel in lowered.kernels),
         parity=None,
     )

@@ -4,8 +4,8 @@
 
    `versions.h` (written by link.py) lists the versions from the least to the most demanding as
    VERSION(function, extents of one image's logits, floats of the arena, masks of cpuid bits). It
-   also defines the extents of an IMAGE and CANNOT_RUN, the message for a CPU that can run none. This
-   file needs no libc and no instruction beyond SSE2, so that it can refuse on any x86-64. */
+   also defines the extents of an IMAGE, the CONTRACT with the manifest (manifest.py), and CANNOT_RUN,
+   the message for a CPU that can run none. This file needs no libc and no instruction beyond SSE2, so that it can refuse on any x86-64. */
 #include <cpuid.h>
 #include <tvm/ffi/c_api.h>
 
@@ -127,15 +127,24 @@ static int call(Version* version, const int64_t logits_extents[3], int64_t float
 VERSIONS
 #undef VERSION
 
+static int integer(int64_t value, TVMFFIAny* result) {
+  result->type_index = kTVMFFIInt;
+  result->zero_padding = 0;
+  result->v_int64 = value;
+  return 0;
+}
+
 /* code() -> the index of the version that `run` calls. */
 int __tvm_ffi_code(void* self, const TVMFFIAny* args, int32_t count, TVMFFIAny* result) {
   (void)self, (void)args, (void)count;
   int number = chosen();
-  if (number < 0) return refuse("RuntimeError", CANNOT_RUN);
-  result->type_index = kTVMFFIInt;
-  result->zero_padding = 0;
-  result->v_int64 = number;
-  return 0;
+  return number < 0 ? refuse("RuntimeError", CANNOT_RUN) : integer(number, result);
+}
+
+/* contract() -> CONTRACT, on any CPU. */
+int __tvm_ffi_contract(void* self, const TVMFFIAny* args, int32_t count, TVMFFIAny* result) {
+  (void)self, (void)args, (void)count;
+  return integer(CONTRACT, result);
 }
 
 int __tvm_ffi_run(void* self, const TVMFFIAny* args, int32_t count, TVMFFIAny* result) {

@@ -2,7 +2,6 @@
 (`dispatch.c`) that chooses among them, and the weights as read-only data.
 """
 
-import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +15,6 @@ from lprnet.compiler.cpuid import masks
 from lprnet.compiler.targets import Target
 from lprnet.compiler.toolchain import run_compiler
 from lprnet.runtime.artifact import ALIGNMENT
-from lprnet.support.atomic_file import atomic_write
 from lprnet.support.errors import UserError
 
 _WEIGHTS_ASSEMBLY = """\
@@ -42,14 +40,17 @@ SHARED = (
     *("-shared", "-fPIC", "-s", "-nostartfiles"),
     *(
         f"-Wl,{option}"
-        for option in ("--gc-sections", "--build-id=none", "-z,noseparate-code", "-z,norelro")
+        for option in (
+            "--gc-sections", "--build-id=none", "-z,noseparate-code", "-z,norelro", "-Bsymbolic"
+        )
     ),
-)
+)  # fmt: skip
 """A shared object without what an artifact does not use: no pages of padding between code,
-constants and tables, and no constructors.
+constants and tables, and no constructors. It calls its own functions, also if another artifact,
+whose functions have the same names, was opened with RTLD_GLOBAL before.
 """
 
-EXPORTS = "{ global: __tvm_ffi_run*; __tvm_ffi_code; local: *; };"
+EXPORTS = "{ global: __tvm_ffi_run*; __tvm_ffi_code; __tvm_ffi_contract; local: *; };"
 """The exported functions; unused others are dropped."""
 
 DROPPED = "SECTIONS { /DISCARD/ : { *(.eh_frame) *(.comment) } } INSERT AFTER .data;"
@@ -61,32 +62,32 @@ HEAP = "TVMBackendAllocWorkspace"
 """A function of libtvm_runtime that an artifact does not have; calling it would end the process."""
 
 
-def link(programs: Mapping[Target, Program], weights: bytes, path: Path) -> None:
-    """Compile `programs` and write them as the shared object `path`, all or nothing.
+def link(programs: Mapping[Target, Program], weights: bytes, contract: int = 0) -> bytes:
+    """Compile `programs` and return a shared object of them.
 
     They are ordered from the least demanding target to the most; all of them read `weights`.
-    Raises `UserError` if no C compiler works, if `path` cannot be written, or if a kernel needs
-    TVM's runtime.
+    `contract` is what its manifest states (`Manifest.contract`). Raises `UserError` if no C
+    compiler works, or if a kernel needs TVM's runtime.
     """
     with tempfile.TemporaryDirectory() as scratch:
-        objects = compile_objects(programs, weights, Path(scratch))
+        objects = compile_objects(programs, weights, Path(scratch), contract)
         linked = Path(scratch, "linked.so")
         Path(scratch, "exports").write_text(EXPORTS)
         Path(scratch, "dropped").write_text(DROPPED)
         scripts = ("-Wl,--version-script=exports", "-Wl,--script=dropped")
         names = [file.name for file in objects]
         run_compiler([*SHARED, *scripts, "-o", linked.name, *names], linked.parent)
-        if HEAP.encode() in linked.read_bytes():
-            raise UserError(
-                f"{path}: kernels without a schedule keep buffers on a heap that only TVM's own "
-                "runtime has, so no artifact can hold them; lprnet compare times them instead."
-            )
-        with atomic_write(path) as partial:
-            shutil.copyfile(linked, partial)
+        content = linked.read_bytes()
+    if HEAP.encode() in content:
+        raise UserError(
+            "kernels without a schedule keep buffers on a heap that only TVM's own runtime has, so "
+            "no artifact can hold them; lprnet compare times them instead."
+        )
+    return content
 
 
 def compile_objects(
-    programs: Mapping[Target, Program], weights: bytes, folder: Path
+    programs: Mapping[Target, Program], weights: bytes, folder: Path, contract: int = 0
 ) -> tuple[Path, ...]:
     """Compile the object files of an artifact into `folder`.
 
@@ -104,14 +105,14 @@ def compile_objects(
         _WEIGHTS_ASSEMBLY.format(alignment=ALIGNMENT, symbol=WEIGHTS_SYMBOL, blob=blob.name)
     )
     run_compiler(["-c", source.name, "-o", data.name], folder)
-    (folder / "versions.h").write_text(_versions_header(programs))
+    (folder / "versions.h").write_text(_versions_header(programs, contract))
     dispatch = folder / "dispatch.o"
     includes = ["-I.", *(f"-I{directory}" for directory in libinfo.include_paths())]
     run_compiler(["-c", "-fPIC", *NO_LIBC, *includes, DISPATCH, "-o", dispatch.name], folder)
     return (*objects, data, dispatch)
 
 
-def _versions_header(programs: Mapping[Target, Program]) -> str:
+def _versions_header(programs: Mapping[Target, Program], contract: int) -> str:
     """The header `versions.h`, which tells `dispatch.c` about the target versions."""
     rows = []
     for target, program in programs.items():
@@ -122,4 +123,7 @@ def _versions_header(programs: Mapping[Target, Program]) -> str:
     least, program = next(iter(programs.items()))
     image = ", ".join(map(str, program.image_shape))
     refusal = f"This CPU cannot run the artifact, which needs {', '.join(least.flags)}."
-    return f'{listed}\n#define IMAGE {{{image}}}\n#define CANNOT_RUN "{refusal}"\n'
+    return (
+        f"{listed}\n#define IMAGE {{{image}}}\n#define CONTRACT {contract}\n"
+        f'#define CANNOT_RUN "{refusal}"\n'
+    )

@@ -1,12 +1,11 @@
 """The last step of a build: compares the artifact's logits with torch's."""
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
 from lprnet.runtime.alphabet import Alphabet
 from lprnet.runtime.decode import greedy
+from lprnet.runtime.manifest import Parity
 from lprnet.support.errors import UserError
 
 MAX_RELATIVE_ERROR = 1e-4
@@ -15,16 +14,6 @@ MAX_RELATIVE_ERROR = 1e-4
 
 class ParityError(Exception):
     """The artifact does not compute what the model computes: a defect of the compiler."""
-
-
-@dataclass(frozen=True)
-class Parity:
-    """The comparison of two sets of logits of the same images."""
-
-    images: int
-    relative_error: float
-    """Largest difference of two logits divided by the largest logit."""
-    same_plates: int
 
 
 def compare_logits(

@@ -1,5 +1,6 @@
 """Writes files atomically; a failure leaves no partial file and no empty folder."""
 
+import glob
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -11,12 +12,13 @@ from lprnet.support.errors import UserError
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
     """A temporary name beside `path` to write to. It is renamed to `path` at the end, or removed if
-    the block fails.
+    the block fails. What a killed process has left of the same file is removed too.
 
     Makes the folder. Raises `UserError` for errors of the operating system.
     """
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     with made_folder(path.parent):
+        _remove_leftovers(path)
         try:
             yield partial
             partial.replace(path)
@@ -25,6 +27,15 @@ def atomic_write(path: Path) -> Iterator[Path]:
                 f"{path}: cannot be written ({error.strerror or error}); choose another place."
             ) from error
         finally:
+            with suppress(OSError):
+                partial.unlink()
+
+
+def _remove_leftovers(path: Path) -> None:
+    """Remove temporary names of `path` whose process has ended without doing so itself."""
+    for partial in path.parent.glob(f".{glob.escape(path.name)}.*.partial"):
+        number = partial.name.removeprefix(f".{path.name}.").removesuffix(".partial")
+        if number.isdecimal() and not Path("/proc", number).exists():
             with suppress(OSError):
                 partial.unlink()
 

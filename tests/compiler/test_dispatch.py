@@ -50,7 +50,7 @@ def artifact(tmp_path_factory: pytest.TempPathFactory) -> Path:
     function: tirx.PrimFunc = first_pixels
     function = function.with_attr("global_symbol", TARGET.function)
     path = tmp_path_factory.mktemp("dispatch") / "artifact.so"
-    link({TARGET: Program(function, 4 * FLOATS, IMAGE, LOGITS)}, b"weights", path)
+    path.write_bytes(link({TARGET: Program(function, 4 * FLOATS, IMAGE, LOGITS)}, b"weights"))
     return path
 
 
@@ -68,7 +68,9 @@ def test_nothing_lies_in_an_artifact_that_no_call_needs(artifact: Path) -> None:
         return ran.stdout.split()
 
     functions = {name for name in printed("nm", "-D", "--defined-only") if name.startswith("_")}
-    assert functions == {f"__tvm_ffi_{name}" for name in ("code", "run", TARGET.function)}
+    assert functions == {
+        f"__tvm_ffi_{name}" for name in ("code", "contract", "run", TARGET.function)
+    }
     sections = printed("readelf", "-SW")
     assert ".text" in sections
     assert not {".eh_frame", ".comment", ".symtab", ".text.tvm.fp16.conv"} & set(sections)

@@ -14,7 +14,7 @@ from tests.compiler.test_dispatch import FLOATS, IMAGE, LOGITS, TARGET, first_pi
 
 def linked(path: Path) -> bytes:
     function = first_pixels.with_attr("global_symbol", TARGET.function)
-    link({TARGET: Program(function, 4 * FLOATS, IMAGE, LOGITS)}, b"weights", path)
+    path.write_bytes(link({TARGET: Program(function, 4 * FLOATS, IMAGE, LOGITS)}, b"weights"))
     return path.read_bytes()
 
 

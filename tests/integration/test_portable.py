@@ -36,7 +36,7 @@ def best(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_best_code_for_this_cpu_runs(portable: Path, best: Path) -> None:
     reader = Recognizer(portable)
     assert reader.target_version.target == RUNNABLE[-1]
-    assert [code.target for code in reader.manifest.codes] == list(PORTABLE_TARGETS)
+    assert [code.target for code in reader.manifest.target_versions] == list(PORTABLE_TARGETS)
     images = rendered_images()[:5]
     np.testing.assert_array_equal(reader.logits(images), Recognizer(best).logits(images))
 
@@ -51,7 +51,7 @@ def test_every_code_can_be_asked_for_and_computes_the_same(portable: Path, targe
 
 
 def test_every_code_that_runs_here_was_verified(portable: Path) -> None:
-    for code in Recognizer(portable).manifest.codes:
+    for code in Recognizer(portable).manifest.target_versions:
         assert (code.parity is not None) == (code.target in RUNNABLE)
 
 

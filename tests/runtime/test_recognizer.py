@@ -18,14 +18,18 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from lprnet.compiler import compile as compile_module
 from lprnet.compiler.compile import Build, Source, compile_network
+from lprnet.compiler.parity import compare_logits
 from lprnet.compiler.targets import find_target
 from lprnet.compression.variants import float_network
 from lprnet.model.checkpoint import save_model
 from lprnet.model.lprnet import LPRNet
+from lprnet.runtime import manifest
 from lprnet.runtime.alphabet import CHINA
-from lprnet.runtime.artifact import manifest_path, verify
+from lprnet.runtime.artifact import manifest_path, read_artifact
 from lprnet.runtime.image_format import PUBLISHED
+from lprnet.runtime.manifest import Parity
 from lprnet.runtime.recognizer import Recognizer
 from lprnet.support.errors import UserError
 from tests.conftest import PROJECT
@@ -117,10 +121,21 @@ def test_the_artifact_computes_what_torch_computes(constant: Compiled, reader: R
     assert_equals_torch(constant.model, reader)
 
 
-def test_so_does_one_with_the_context_norm_of_each_image(tmp_path: Path) -> None:
+def test_so_does_one_with_the_context_norm_of_each_image(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is written before it is verified: a build killed meanwhile leaves no `*.so`."""
+    meanwhile = []
+
+    def noted(*arguments: Any) -> Parity:
+        meanwhile.append(sorted(path.name for path in tmp_path.iterdir()))
+        return compare_logits(*arguments)
+
+    monkeypatch.setattr(compile_module, "compare_logits", noted)
     per_image = compiled(random_model(None), tmp_path)
     assert_equals_torch(per_image.model, Recognizer(per_image.artifact))
     assert per_image.built.manifest.context_means is None
+    assert meanwhile == [["random.safetensors"]]
 
 
 @pytest.mark.parametrize("batch", [1, 2, 63, 64, 65, 130])
@@ -252,19 +267,23 @@ def manifest_of_a_list(artifact: Path) -> None:
 
 
 def change(**fields: object) -> Callable[[Path], None]:
+    """Other fields, under a digest of them."""
+
     def damage(artifact: Path) -> None:
         path = manifest_path(artifact)
-        path.write_text(json.dumps({**json.loads(path.read_text()), **fields}))
+        content = {**json.loads(path.read_text()), **fields}
+        del content["digest"]
+        path.write_text(json.dumps({**content, "digest": manifest._digest(content)}))
 
     return damage
 
 
 def need_another_cpu(artifact: Path) -> None:
-    """Each of its codes, an instruction set that no CPU has."""
-    path = manifest_path(artifact)
-    manifest = json.loads(path.read_text())
-    codes = [{**code, "cpu_flags": ["avx2", "amx_int512"]} for code in manifest["codes"]]
-    path.write_text(json.dumps({**manifest, "codes": codes}))
+    """Each of its versions, an instruction set that no CPU has."""
+    versions = json.loads(manifest_path(artifact).read_text())["target_versions"]
+    change(target_versions=[{**one, "cpu_flags": ["avx2", "amx_int512"]} for one in versions])(
+        artifact
+    )
 
 
 DAMAGES = {
@@ -275,9 +294,9 @@ DAMAGES = {
     "no manifest": (drop_manifest, "manifest beside the artifact is missing"),
     "manifest cut short": (break_manifest, "not a manifest"),
     "manifest of bytes": (binary_manifest, "not a manifest"),
-    "manifest of a list": (manifest_of_a_list, "another version"),
+    "manifest of a list": (manifest_of_a_list, "not a manifest"),
     "another format": (change(format=99), "another version"),
-    "an unknown field": (change(unheard=1), "another version"),
+    "a field of another type": (change(macs="many"), "damaged .macs is no int."),
     "another CPU": (need_another_cpu, "amx_int512"),
 }
 damages = pytest.mark.parametrize(("damage", "complaint"), DAMAGES.values(), ids=DAMAGES)
@@ -287,7 +306,7 @@ damages = pytest.mark.parametrize(("damage", "complaint"), DAMAGES.values(), ids
 def test_a_damaged_artifact_is_named_in_one_sentence(
     copied: Path, damage: Callable[[Path], None], complaint: str
 ) -> None:
-    verify(copied)
+    read_artifact(copied)
     damage(copied)
     with pytest.raises(UserError, match=complaint) as caught:
         Recognizer(copied)
@@ -318,20 +337,20 @@ def test_scripts_exit_with_2_and_that_sentence(copied: Path, tmp_path: Path, nam
 
 
 def test_the_manifest_tells_what_the_artifact_is(constant: Compiled) -> None:
-    manifest = verify(constant.artifact)
-    assert manifest == constant.built.manifest
-    assert manifest.sha256 != manifest.checkpoint_sha256
-    assert manifest.checkpoint == "random.safetensors"
-    assert manifest.context_means == (0.7, 0.4, 0.9, 0.5)
-    (code,) = manifest.codes
+    found = read_artifact(constant.artifact).manifest
+    assert found == constant.built.manifest
+    assert found.artifact_sha256 != found.checkpoint_sha256
+    assert found.checkpoint == "random.safetensors"
+    assert found.context_means == (0.7, 0.4, 0.9, 0.5)
+    (code,) = found.target_versions
     assert code.parity is not None
-    assert code.parity["images"] == code.parity["same_plates"] == 5
-    assert manifest.alphabet == CHINA
-    assert manifest.image == PUBLISHED
-    assert {kernel["origin"] for kernel in code.kernels} == {"manual"}
-    assert sum(kernel["macs"] > 0 for kernel in code.kernels) >= 10
+    assert code.parity.images == code.parity.same_plates == 5
+    assert found.alphabet == CHINA
+    assert found.image == PUBLISHED
+    assert {kernel.origin for kernel in code.kernels} == {"manual"}
+    assert sum(kernel.macs > 0 for kernel in code.kernels) >= 10
     assert code.passes[0] == "CanonicalizeExport"
-    assert set(manifest.versions) == {"lprnet-tvm", "apache-tvm", "apache-tvm-ffi"}
+    assert set(found.built_with) == {"lprnet-tvm", "apache-tvm", "apache-tvm-ffi"}
 
 
 def test_nothing_else_is_left_beside_an_artifact(constant: Compiled) -> None:

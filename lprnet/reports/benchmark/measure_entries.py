@@ -17,7 +17,7 @@ from lprnet.reports.benchmark.costs import (
 from lprnet.reports.benchmark.engines import Entry
 from lprnet.reports.benchmark.results import Proportion
 from lprnet.reports.benchmark.variants import Missing
-from lprnet.runtime.artifact import verify
+from lprnet.runtime.artifact import read_artifact
 
 PAIR_ROUNDS = 3000
 """Rounds for two artifacts alone; they take some seconds."""
@@ -70,7 +70,7 @@ def proportion(
     `image` `(24, 94, 3)` uint8 BGR.
     """
     times = [float(one.min()) for one in latencies([whole, pruned], image, rounds)]
-    macs = [verify(one.file).macs for one in (whole, pruned)]
+    macs = [read_artifact(one.file).manifest.macs for one in (whole, pruned)]
     return Proportion(whole.name, pruned.name, *macs, *times)
 
 

@@ -72,8 +72,11 @@ def test_a_pair_is_timed_alone(entries: list[Entry], monkeypatch: pytest.MonkeyP
         seen.append((two, image.shape, rounds))
         return [np.array([0.5, 0.4]), np.array([0.2, 0.3])]
 
+    def of_length(file: Path) -> SimpleNamespace:
+        return SimpleNamespace(manifest=SimpleNamespace(macs=len(file.name) + 7))
+
     monkeypatch.setattr(f"{MODULE}.latencies", latencies)
-    monkeypatch.setattr(f"{MODULE}.verify", lambda file: SimpleNamespace(macs=len(file.name) + 7))
+    monkeypatch.setattr(f"{MODULE}.read_artifact", of_length)
     found = proportion(a, b, IMAGES[0], 9)
     assert seen == [([a, b], (24, 94, 3), 9)]
     assert found == Proportion("a", "b", 8, 8, 0.4, 0.2)
