@@ -1,8 +1,8 @@
-"""The reduced Relax graph as ONNX, in float32 or as QDQ, so that other runtimes can run it too."""
+"""Writes the reduced Relax graph as ONNX, in float32 or in QDQ form, for other runtimes."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import onnx
@@ -17,14 +17,14 @@ from relay_passes.dataflow import Dataflow, array, pair, shape
 from relay_passes.pipeline import quantize
 
 OPSET, IR_VERSION = 17, 8
-"""Old enough for every runtime in use, new enough for all operators here."""
+"""Old enough for all current runtimes, new enough for all operators of a reduced graph."""
 
 
 def quantized_to_onnx(network: CompilerInput, path: Path) -> None:
     """Write a quantized `network` as standard QDQ ONNX, integers and scales those of its artifact.
 
     Its input `images` `(batch, 3, 24, 94)` float32 holds pixels as they are, 0 to 255, BGR: the
-    zero point of normalised ones, 127.5, is no integer. ConstantPool are int8 with a scale a
+    zero point of normalised ones, 127.5, is no integer. Weights are int8 with a scale a
     channel, activations uint8 with zero point 0, biases int32. Without VNNI, ONNX Runtime's
     products saturate unless the network was quantized for such a CPU.
     """
@@ -41,104 +41,154 @@ def reduced_to_onnx(module: tvm.IRModule, path: Path) -> None:
     calibrated context constants does not hold. `quantize` and `dequantize` become QDQ nodes, and
     the bias of a convolution between them the int32 that its accumulator starts from.
     """
-    graph = Dataflow(module["main"])
-    names = {graph.parameters[0]: "images"}
-    result: relax.Expr = graph.result
-    while result in graph.values and not isinstance(graph.values[result], relax.Call):
-        result = graph.values[result]
-    names[result] = "logits"
-    nodes: list[onnx.NodeProto] = []
-    constants: list[onnx.TensorProto] = []
+    writer = _Writer(Dataflow(module["main"]))
+    for var, value in writer.graph.values.items():
+        writer.write(var, value)
+    onnx.save(writer.model(), str(path))
 
-    def name(expression: relax.Expr) -> str:
-        if expression not in names:
-            names[expression] = f"t{len(names)}"
+
+class _Writer:
+    """Collects the nodes and constants of the ONNX graph."""
+
+    def __init__(self, graph: Dataflow) -> None:
+        self.graph = graph
+        self.nodes: list[onnx.NodeProto] = []
+        self.constants: list[onnx.TensorProto] = []
+        self.biases: set[relax.Var] = set()
+        """Additions that are part of their convolution's node."""
+        result: relax.Expr = graph.result
+        while result in graph.values and not isinstance(graph.values[result], relax.Call):
+            result = graph.values[result]
+        self.names: dict[relax.Expr, str] = {graph.parameters[0]: "images", result: "logits"}
+
+    def write(self, var: relax.Var, value: relax.Expr) -> None:
+        """Add the node of a binding. Raises `ValueError` for an unknown operator."""
+        if var in self.biases:
+            return
+        if not isinstance(value, relax.Call):
+            self.names[var] = self._name(value)
+            return
+        operator = value.op.name.removeprefix("relax.")
+        if operator not in self.OPERATORS:
+            raise ValueError(f"a reduced graph holds no {operator}")
+        self.OPERATORS[operator](self, var, value)
+
+    def model(self) -> onnx.ModelProto:
+        """The checked model."""
+        images, logits = (
+            helper.make_tensor_value_info(label, TensorProto.FLOAT, ["batch", *shape(tensor)[1:]])
+            for label, tensor in (
+                ("images", self.graph.parameters[0]),
+                ("logits", self.graph.result),
+            )
+        )
+        model = helper.make_model(
+            helper.make_graph(self.nodes, "lprnet", [images], [logits], self.constants),
+            opset_imports=[helper.make_opsetid("", OPSET)],
+            ir_version=IR_VERSION,
+        )
+        onnx.checker.check_model(model)
+        return model
+
+    def _name(self, expression: relax.Expr) -> str:
+        """The ONNX name of an expression; a constant is added at its first use."""
+        if expression not in self.names:
+            self.names[expression] = f"t{len(self.names)}"
             values = array(expression)
             if values is not None:
-                constants.append(numpy_helper.from_array(values, names[expression]))
-        return names[expression]
+                self.constants.append(numpy_helper.from_array(values, self.names[expression]))
+        return self.names[expression]
 
-    def integers(values: list[int]) -> str:
-        return name(relax.const(values, "int64"))
+    def _node(self, operator: str, var: relax.Var, inputs: list[str], **attributes: Any) -> None:
+        name = self._name(var)
+        self.nodes.append(helper.make_node(operator, inputs, [name], name, **attributes))
 
-    def emit(operator: str, var: relax.Var, inputs: list[str], **attributes: Any) -> None:
-        nodes.append(helper.make_node(operator, inputs, [name(var)], name(var), **attributes))
+    def _new_constant(self, values: Any, label: str) -> str:
+        self.constants.append(numpy_helper.from_array(values, f"{label}{len(self.constants)}"))
+        return str(self.constants[-1].name)
 
-    def unit(convolution: relax.Call) -> Any:
-        """What one step of an integer accumulator is worth, `(O,)`; None of a float one."""
-        data, weight = (graph.match(argument, "dequantize") for argument in convolution.args)
+    def _integers(self, values: list[int]) -> str:
+        return self._name(relax.const(values, "int64"))
+
+    def _convolution(self, var: relax.Var, value: relax.Call) -> None:
+        user = self.graph.single_user(var)
+        added = self.graph.match(user, "add") if user is not None else None
+        inputs, out = [self._name(value.args[0]), self._name(value.args[1])], var
+        if added is not None and (bias := array(added.args[1])) is not None:
+            inputs.append(self._bias(bias.reshape(-1), self._accumulator_scale(value)))
+            self.biases.add(out := user)
+        attrs = value.attrs
+        self._node("Conv", out, inputs, pads=_ints(attrs.padding), strides=pair(attrs.strides))
+
+    def _accumulator_scale(self, convolution: relax.Call) -> Any:
+        """The scales `(O,)` of an integer convolution's int32 sums; None for a float one."""
+        data, weight = (self.graph.match(argument, "dequantize") for argument in convolution.args)
         if data is None or weight is None:
             return None
-        steps = (np.asarray(array(side.args[1]), "float64") for side in (data, weight))
-        return np.multiply(*steps)
+        scales = (np.asarray(array(side.args[1]), "float64") for side in (data, weight))
+        return np.multiply(*scales)
 
-    def constant(values: Any, label: str) -> str:
-        constants.append(numpy_helper.from_array(values, f"{label}{len(constants)}"))
-        return str(constants[-1].name)
-
-    def bias_input(bias: Any, step: Any) -> str:
-        if step is None:
-            return constant(bias, "bias")
-        step = np.broadcast_to(step, bias.shape)
-        quantized = constant(np.rint(bias.astype("float64") / step).astype("int32"), "bias")
-        operands, real = [quantized, constant(step.astype("float32"), "scale")], f"{quantized}_real"
-        nodes.append(helper.make_node("DequantizeLinear", operands, [real], real, axis=0))
+    def _bias(self, bias: Any, scale: Any) -> str:
+        """A float32 constant, or int32 with `scale` and a node that dequantizes it."""
+        if scale is None:
+            return self._new_constant(bias, "bias")
+        scale = np.broadcast_to(scale, bias.shape)
+        integers = np.rint(bias.astype("float64") / scale).astype("int32")
+        quantized = self._new_constant(integers, "bias")
+        inputs = [quantized, self._new_constant(scale.astype("float32"), "scale")]
+        real = f"{quantized}_real"
+        self.nodes.append(helper.make_node("DequantizeLinear", inputs, [real], real, axis=0))
         return real
 
-    biased: set[relax.Var] = set()
-    for var, value in graph.values.items():
-        if var in biased:
-            continue
-        if not isinstance(value, relax.Call):
-            names[var] = name(value)
-            continue
-        data, attrs = value.args[0], value.attrs
-        match value.op.name.removeprefix("relax."):
-            case "nn.conv2d":
-                user = graph.single_user(var)
-                added = graph.match(user, "add") if user is not None else None
-                inputs = [name(data), name(value.args[1])]
-                out = var
-                if added is not None and (bias := array(added.args[1])) is not None:
-                    inputs.append(bias_input(bias.reshape(-1), unit(value)))
-                    biased.add(out := user)
-                emit("Conv", out, inputs, pads=_ints(attrs.padding), strides=pair(attrs.strides))
-            case "nn.max_pool2d":
-                emit("MaxPool", var, [name(data)], **_pool(attrs))
-            case "nn.avg_pool2d":
-                emit("AveragePool", var, [name(data)], **_pool(attrs))
-            case "quantize":
-                emit("QuantizeLinear", var, [name(argument) for argument in value.args])
-            case "dequantize":
-                # One scale for the whole tensor has no axis.
-                axis = {"axis": int(attrs.axis)} if shape(value.args[1]) else {}
-                emit("DequantizeLinear", var, [name(a) for a in value.args], **axis)
-            case "nn.relu":
-                emit("Relu", var, [name(data)])
-            case "add":
-                emit("Add", var, [name(argument) for argument in value.args])
-            case "strided_slice":
-                axes, begin, end, step = (_ints(fields) for fields in value.args[1:5])
-                ends = [min(e, shape(data)[axis]) for axis, e in zip(axes, end, strict=True)]
-                bounds = [integers(entries) for entries in (begin, ends, axes, step)]
-                emit("Slice", var, [name(data), *bounds])
-            case "concat":
-                emit("Concat", var, [name(field) for field in data.fields], axis=int(attrs.axis))
-            case "squeeze":
-                emit("Squeeze", var, [name(data), integers(_ints(attrs.axis))])
-            case other:
-                raise ValueError(f"a reduced graph holds no {other}")
-    images, logits = (
-        helper.make_tensor_value_info(label, TensorProto.FLOAT, ["batch", *shape(tensor)[1:]])
-        for label, tensor in (("images", graph.parameters[0]), ("logits", graph.result))
-    )
-    model = helper.make_model(
-        helper.make_graph(nodes, "lprnet", [images], [logits], constants),
-        opset_imports=[helper.make_opsetid("", OPSET)],
-        ir_version=IR_VERSION,
-    )
-    onnx.checker.check_model(model)
-    onnx.save(model, str(path))
+    def _max_pool(self, var: relax.Var, value: relax.Call) -> None:
+        self._node("MaxPool", var, [self._name(value.args[0])], **_pool(value.attrs))
+
+    def _average_pool(self, var: relax.Var, value: relax.Call) -> None:
+        self._node("AveragePool", var, [self._name(value.args[0])], **_pool(value.attrs))
+
+    def _quantize(self, var: relax.Var, value: relax.Call) -> None:
+        self._node("QuantizeLinear", var, [self._name(argument) for argument in value.args])
+
+    def _dequantize(self, var: relax.Var, value: relax.Call) -> None:
+        # One scale for the whole tensor has no axis.
+        axis = {"axis": int(value.attrs.axis)} if shape(value.args[1]) else {}
+        self._node("DequantizeLinear", var, [self._name(a) for a in value.args], **axis)
+
+    def _relu(self, var: relax.Var, value: relax.Call) -> None:
+        self._node("Relu", var, [self._name(value.args[0])])
+
+    def _add(self, var: relax.Var, value: relax.Call) -> None:
+        self._node("Add", var, [self._name(argument) for argument in value.args])
+
+    def _slice(self, var: relax.Var, value: relax.Call) -> None:
+        data = value.args[0]
+        axes, begin, end, step = (_ints(fields) for fields in value.args[1:5])
+        ends = [min(e, shape(data)[axis]) for axis, e in zip(axes, end, strict=True)]
+        bounds = [self._integers(entries) for entries in (begin, ends, axes, step)]
+        self._node("Slice", var, [self._name(data), *bounds])
+
+    def _concat(self, var: relax.Var, value: relax.Call) -> None:
+        fields = value.args[0].fields
+        axis = int(value.attrs.axis)
+        self._node("Concat", var, [self._name(field) for field in fields], axis=axis)
+
+    def _squeeze(self, var: relax.Var, value: relax.Call) -> None:
+        inputs = [self._name(value.args[0]), self._integers(_ints(value.attrs.axis))]
+        self._node("Squeeze", var, inputs)
+
+    OPERATORS: ClassVar[dict[str, Callable[["_Writer", relax.Var, relax.Call], None]]] = {
+        "nn.conv2d": _convolution,
+        "nn.max_pool2d": _max_pool,
+        "nn.avg_pool2d": _average_pool,
+        "quantize": _quantize,
+        "dequantize": _dequantize,
+        "nn.relu": _relu,
+        "add": _add,
+        "strided_slice": _slice,
+        "concat": _concat,
+        "squeeze": _squeeze,
+    }
+    """Relax operator to the method that writes its node."""
 
 
 def _ints(values: Iterable[Any]) -> list[int]:
