@@ -19,6 +19,7 @@ VERBS = (
     "train",
     "sweep",
     "predict",
+    "inspect",
 )
 OURS = ("lprnet", "relay_passes", "schedules")
 
@@ -44,7 +45,7 @@ def execute(arguments: Sequence[str], verb: str | None = None) -> int | None:
             raise
         raise UserError(
             f"{program} needs {error.name}, which is not installed; "
-            "pip install 'lprnet-tvm[compiler]' brings what every verb but recognize needs"
+            "pip install 'lprnet-tvm[compiler]' has what every verb needs but recognize and inspect"
         ) from error
     return status
 
