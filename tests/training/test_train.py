@@ -186,6 +186,17 @@ def test_resuming_nothing_or_garbage_is_the_users_mistake(tmp_path: Path) -> Non
         plot_run(tmp_path / "absent.csv", tmp_path / "run.png")
 
 
+@pytest.mark.parametrize(
+    ("name", "start"), [("run.png", b"\x89PNG"), ("run.svg", b"<?xml"), ("run.pdf", b"%PDF")]
+)
+def test_a_run_is_drawn_in_the_format_that_the_file_name_says(
+    name: str, start: bytes, tmp_path: Path
+) -> None:
+    (tmp_path / LOG).write_text("step,loss,accuracy\n1,2.0,0.1\n2,1.0,0.2\n")
+    plot_run(tmp_path / LOG, tmp_path / name)
+    assert (tmp_path / name).read_bytes().startswith(start)
+
+
 def test_a_run_is_not_replaced_unasked(tmp_path: Path) -> None:
     """Weights, state and log of hours; each of them alone is enough to ask first."""
     for name in (STATE, WEIGHTS, LOG):

@@ -3,13 +3,14 @@
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
 from lprnet.reports.benchmark.html import page
-from lprnet.reports.benchmark.plots import draw_all, pareto
+from lprnet.reports.benchmark.plots import draw_all, pareto, write_pareto
 from tests.reports.benchmark.reports import report
 
 
@@ -24,6 +25,14 @@ def test_every_picture_is_large_enough_to_be_halved(pictures: dict[str, bytes]) 
         image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
         assert image is not None
         assert image.shape[1] >= 1200
+
+
+@pytest.mark.parametrize(
+    ("name", "start"), [("a.png", b"\x89PNG"), ("a.svg", b"<?xml"), ("a.PDF", b"%PDF")]
+)
+def test_the_ending_of_a_file_names_its_format(name: str, start: bytes, tmp_path: Path) -> None:
+    write_pareto(report(), tmp_path / name)
+    assert (tmp_path / name).read_bytes().startswith(start)
 
 
 def test_the_same_report_gives_the_same_files(pictures: dict[str, bytes]) -> None:
