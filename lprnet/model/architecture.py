@@ -7,6 +7,7 @@ convolutions, the columns of the container. Does not import torch.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from lprnet.model.pixel_format import Preprocessing
 from lprnet.runtime.alphabet import CHINA, Alphabet
 from lprnet.runtime.image_format import ImageFormat
 
@@ -15,35 +16,6 @@ Pair = tuple[int, int]
 
 CONTAINER = "container.0"
 """The last convolution, 1x1: it reads all contexts and computes the classes."""
-
-
-@dataclass(frozen=True)
-class Preprocessing:
-    """What the network reads of an image: pixels p as `(p - offset) * scale`, one number for all
-    channels or one a channel, in `order`.
-    """
-
-    order: str = "bgr"
-    """`bgr` or `rgb`: of the channels of a colour image, and of `offset` and `scale`."""
-    offset: tuple[float, ...] = (127.5,)
-    scale: tuple[float, ...] = (1 / 128,)
-    fit: str = "stretch"
-    """How an image of another size is made to fit: `stretch`, or `letterbox`, which keeps its
-    proportions and fills the rest.
-    """
-    border: int = 0
-    """The value, 0 to 255, of the pixels around a letterboxed image."""
-
-    def __post_init__(self) -> None:
-        """Raises `ValueError` for a value that means nothing."""
-        if self.order not in ("bgr", "rgb"):
-            raise ValueError(f"the order of channels is {self.order!r}, neither bgr nor rgb")
-        if self.fit not in ("stretch", "letterbox"):
-            raise ValueError(f"the fit is {self.fit!r}, neither stretch nor letterbox")
-        if not 0 <= self.border <= 255:
-            raise ValueError(f"the border is {self.border}, no pixel from 0 to 255")
-        if not {len(self.offset), len(self.scale)} <= {1, 3} or not all(self.scale):
-            raise ValueError("offset and scale are one number, or three, and no scale is 0")
 
 
 @dataclass(frozen=True)

@@ -21,14 +21,8 @@ import json
 from dataclasses import MISSING, asdict, fields
 from typing import Any, TypeVar
 
-from lprnet.model.architecture import (
-    LPRNET_CHINA,
-    Architecture,
-    Context,
-    Conv,
-    MaxPool,
-    Preprocessing,
-)
+from lprnet.model.architecture import LPRNET_CHINA, Architecture, Context, Conv, MaxPool
+from lprnet.model.pixel_format import Preprocessing
 from lprnet.runtime.alphabet import Alphabet
 
 MAX_EXTENT = 4096

@@ -10,9 +10,9 @@ from dataclasses import replace
 
 import torch
 
-from lprnet.model.architecture import Preprocessing
 from lprnet.model.conv_graph import weight_and_bias
 from lprnet.model.lprnet import LPRNet
+from lprnet.model.pixel_format import Preprocessing
 
 OWN = Preprocessing()
 

@@ -1,0 +1,95 @@
+"""Other LPRNets from checkpoint to plates: pairs of classes, widths, colours, sizes and targets.
+
+Each goes through the whole build, whose artifact must compute what the network's own torch class
+computes.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from lprnet.build import Request, build
+from lprnet.model.architecture import Context, lprnet
+from lprnet.model.checkpoint import Stated
+from lprnet.model.preprocessing import normalise
+from lprnet.runtime.alphabet import CHINA
+from lprnet.runtime.artifact import missing_flags
+from lprnet.runtime.recognizer import Recognizer
+from tests.third_party_lprnet import ThirdPartyLPRNet, seeded, state_of
+
+CLOSE = 1e-4
+"""Of the largest logit, in float32."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One network, and what is built of it."""
+
+    alphabet: str
+    classes: int
+    widths: tuple[int, int, int, int, int] = (64, 128, 256, 256, 256)
+    channels: int = 3
+    size: tuple[int, int] = (94, 24)
+    quantized: str | None = None
+    target: str = "native"
+
+
+ROWS = (
+    Row("latin", 37, (48, 96, 192, 192, 192), 1, (128, 32), None, "broadwell"),
+    Row("china-no-io", 66, (80, 160, 320, 320, 320), 3, (96, 48), None, "icelake-server"),
+)
+
+
+def contexts_of(row: Row) -> list[Context]:
+    return list(lprnet(CHINA, row.size[1], row.size[0]).contexts)
+
+
+def architecture_file(row: Row, folder: Path) -> Path:
+    """What the tensors do not say."""
+    contexts = [vars(context) for context in contexts_of(row)]
+    file = folder / "architecture.json"
+    file.write_text(json.dumps({"width": row.size[0], "height": row.size[1], "contexts": contexts}))
+    return file
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row.alphabet}-{row.size}-{row.quantized}")
+def test_a_network_is_built_and_read_as_torch_does(row: Row, tmp_path: Path) -> None:
+    pools = [(context.kernel, context.stride) for context in contexts_of(row)[:3]]
+    theirs = seeded(ThirdPartyLPRNet(row.classes, row.widths, row.channels, pools))
+    checkpoint = tmp_path / "theirs.pth"
+    torch.save(state_of(theirs), checkpoint)
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    rng = np.random.default_rng(0)
+    for index in range(4):
+        cv2.imwrite(str(photos / f"{index}.png"), rng.integers(0, 256, (40, 150, 3), np.uint8))
+    stated = Stated(architecture=architecture_file(row, tmp_path))
+    calibration = photos if row.quantized else None
+    request = Request(
+        checkpoint, row.quantized, None, row.target, "manual", calibration, tmp_path, stated
+    )
+    built, _ = build(request)
+    manifest = built.manifest
+    assert (manifest.alphabet.name, manifest.alphabet.classes) == (row.alphabet, row.classes)
+    assert manifest.image.shape == (row.size[1], row.size[0], row.channels)
+    if missing_flags(manifest.target_versions[0]):
+        assert built.parity is None
+        return
+    assert built.parity is not None
+    reader = Recognizer(built.artifact)
+    pixels = rng.integers(0, 256, (3, *manifest.image.shape), np.uint8)
+    found = reader.logits(pixels)
+    if row.quantized is None:
+        with torch.no_grad():
+            inputs = torch.from_numpy(normalise(pixels))
+            expected = torch.cat([theirs(one[None]) for one in inputs]).numpy()
+        assert np.abs(found - expected).max() < CLOSE * np.abs(expected).max()
+    assert found.shape == (3, row.classes, lprnet(CHINA, row.size[1], row.size[0]).positions)
+    plates = reader.read_many([str(path) for path in sorted(photos.iterdir())])
+    known = set(manifest.alphabet.characters)
+    assert all(one.text in known for plate in plates for one in plate.characters)
