@@ -4,7 +4,9 @@ from collections.abc import Sequence
 
 import tvm
 
+from relay_passes.bind_convolutions import BindConvolutions, Convolution
 from relay_passes.canonicalize_export import CanonicalizeExport
+from relay_passes.channels.numbers import has_numbers, number_channels
 from relay_passes.compress_sparse_weights import CompressSparseWeights
 from relay_passes.drop_dead_channels import DropDeadChannels
 from relay_passes.flush_subnormals import FlushSubnormals
@@ -34,17 +36,24 @@ REDUCE: tuple[tvm.transform.Pass, ...] = (
 )
 
 
+def bind(convolutions: Sequence[Convolution]) -> tuple[tvm.transform.Pass, ...]:
+    """From the reduced graph to the same with compressed convolutions, and without what they make
+    superfluous.
+    """
+    return (BindConvolutions(convolutions), DropDeadChannels(), FlushSubnormals())
+
+
 def quantize(
     layers: Sequence[LayerScales | None], offset: float, scale: float
 ) -> tuple[tvm.transform.Pass, ...]:
     """From the reduced graph of weights that lie on integer grids to integers.
 
-    Only a first layer that computes in integers reads pixels as they are, unless it has a grid of
-    its own to read on.
+    Only a first layer that computes in integers reads pixels as they are, unless it rounds them
+    first (`LayerScales.input_qparams`).
     """
     insert = (InsertQuantize(layers), SinkDequantize(), FoldQuantize())
     first = layers[0]
-    if first is None or first.activation_scale is None or first.read_on is not None:
+    if first is None or first.activation_scale is None or first.input_qparams is not None:
         return insert
     return (FoldNormalise(offset, scale), *insert)
 
@@ -54,13 +63,17 @@ def lower(isa: Isa, offset: float, scale: float) -> tuple[tvm.transform.Pass, ..
     return (HoistContextPools(), LowerToKernels(isa, offset, scale), CompressSparseWeights())
 
 
-def pass_names(
+def pass_names(passes: Sequence[tvm.transform.Pass]) -> tuple[str, ...]:
+    """What a manifest records of `passes`."""
+    return tuple(str(step.info.name) for step in passes)
+
+
+def lowering_passes(
     isa: Isa, layers: Sequence[LayerScales | None], offset: float, scale: float
 ) -> tuple[str, ...]:
-    """Every pass in order, by name: what a manifest and a tuning log record."""
+    """The names of the passes from the reduced graph to kernels."""
     quantizing = quantize(layers, offset, scale) if layers else ()
-    passes = (*REDUCE, *quantizing, *lower(isa, offset, scale))
-    return tuple(str(step.info.name) for step in passes)
+    return pass_names((*quantizing, *lower(isa, offset, scale)))
 
 
 def reduce_graph(module: tvm.IRModule) -> tvm.IRModule:
@@ -71,9 +84,19 @@ def reduce_graph(module: tvm.IRModule) -> tvm.IRModule:
     of a `(1, C, 1, 1)` constant, `nn.relu`, `nn.max_pool2d`, `nn.avg_pool2d` (the mean over height
     included), one `concat`, one `squeeze`, and before a max pool that reads only some channels a
     `strided_slice` of the first k. Without calibrated context constants also `square`, `mean`,
-    `multiply` and `divide`.
+    `multiply` and `divide`. Channels are numbered as in `module` (`channels/numbers.py`).
     """
+    if not has_numbers(module["main"]):
+        module = tvm.IRModule(dict(module.functions.items()))
+        module["main"] = number_channels(module["main"])
     return tvm.transform.Sequential(REDUCE, name="reduce_graph")(module)
+
+
+def bind_graph(module: tvm.IRModule, convolutions: Sequence[Convolution]) -> tvm.IRModule:
+    """The reduced module with other convolutions, whose channels are numbered anew, without those
+    that no output needs any more.
+    """
+    return tvm.transform.Sequential(bind(convolutions), name="bind_graph")(module)
 
 
 def quantize_graph(

@@ -17,11 +17,10 @@ from lprnet.compiler.aot_function import Program, build_aot_function
 from lprnet.compiler.complexity import count_macs
 from lprnet.compiler.constant_pool import ConstantPool
 from lprnet.compiler.link import link
-from lprnet.compiler.lower import lower_reduced, reduce, weights_of
+from lprnet.compiler.lower import lower, passes_of, weights_of
 from lprnet.compiler.network import CompilerInput, LayerSummary
 from lprnet.compiler.parity import compare_logits
 from lprnet.compiler.targets import PORTABLE, Target
-from lprnet.model.preprocessing import OFFSET, SCALE
 from lprnet.runtime.artifact import Artifact, digest, missing_flags, write_artifact
 from lprnet.runtime.manifest import (
     KernelRecord,
@@ -32,7 +31,6 @@ from lprnet.runtime.manifest import (
 )
 from lprnet.runtime.recognizer import Recognizer
 from lprnet.support.atomic_file import made_folder
-from relay_passes.pipeline import pass_names
 from schedules.apply import KernelReport, apply
 
 DISTRIBUTIONS = ("lprnet-tvm", "apache-tvm", "apache-tvm-ffi")
@@ -118,7 +116,7 @@ def _compile(
     with weights_of(source.checkpoint):
         lowered = {target: lower_network(network, target, weights, schedule) for target in targets}
     # 4. One shared object, one function a target in it; and the manifest that describes it.
-    architecture = network.model.architecture
+    architecture = network.architecture
     image, alphabet = architecture.image_format, architecture.alphabet
     versions = tuple(_target_version(target, one) for target, one in lowered.items())
     content = link(
@@ -135,7 +133,7 @@ def _compile(
         alphabet=alphabet,
         checkpoint=source.checkpoint.name,
         checkpoint_sha256=digest(source.checkpoint),
-        context_means=network.model.context_means,
+        context_means=network.context_means,
         calibration=source.calibration,
         macs=next(iter(lowered.values())).macs,
         built_with={name: version(name) for name in DISTRIBUTIONS},
@@ -173,15 +171,14 @@ def lower_network(
     schedule: Scheduler = schedule_by_hand,
 ) -> Lowered:
     """The part of `compile_network` for one target; its constants are added to `weights`."""
-    # 1. Torch to Relax, the single crossing; then the passes, in the order of pipeline.py.
-    reduced = reduce(network.model)
-    kernels = lower_reduced(reduced, network, target.isa)
+    # 1. The reduced graph to kernels, by the passes of pipeline.py.
+    kernels = lower(network, target.isa)
     # 2. One schedule a kernel.
     scheduled, reports = schedule(kernels, target)
     # 3. One function over one arena.
     program = build_aot_function(scheduled, target.function, weights)
-    passes = pass_names(target.isa, network.scales, OFFSET, SCALE)
-    return Lowered(program, tuple(reports), passes, count_macs(reduced))
+    passes = passes_of(network, target.isa)
+    return Lowered(program, tuple(reports), passes, count_macs(network.module))
 
 
 def _target_version(target: Target, lowered: Lowered) -> TargetVersion:

@@ -6,25 +6,12 @@ from pathlib import Path
 
 import tvm
 
-from lprnet.compiler.frontend import to_relax
 from lprnet.compiler.network import CompilerInput
-from lprnet.model.lprnet import LPRNet
 from lprnet.model.preprocessing import OFFSET, SCALE
 from lprnet.support.errors import UserError
 from relay_passes.lowering.check_pair_sums import PairSumError
-from relay_passes.pipeline import lower_graph, quantize_graph, reduce_graph
+from relay_passes.pipeline import lower_graph, lowering_passes, quantize_graph
 from schedules.isa import Isa
-
-
-def reduce(model: LPRNet) -> tvm.IRModule:
-    """`model` in Relax, without what no output needs (`relay_passes.pipeline.reduce_graph`)."""
-    return reduce_graph(to_relax(model))
-
-
-def lower_reduced(reduced: tvm.IRModule, network: CompilerInput, isa: Isa) -> tvm.IRModule:
-    """`reduced`, which is `reduce(network.model)`, as what `lower` returns."""
-    quantized = quantize_graph(reduced, network.scales, OFFSET, SCALE)
-    return lower_graph(quantized, isa, OFFSET, SCALE)
 
 
 def lower(network: CompilerInput, isa: Isa) -> tvm.IRModule:
@@ -32,7 +19,13 @@ def lower(network: CompilerInput, isa: Isa) -> tvm.IRModule:
 
     Raises `PairSumError` where `isa` cannot multiply its int8 weights exactly.
     """
-    return lower_reduced(reduce(network.model), network, isa)
+    quantized = quantize_graph(network.module, network.scales, OFFSET, SCALE)
+    return lower_graph(quantized, isa, OFFSET, SCALE)
+
+
+def passes_of(network: CompilerInput, isa: Isa) -> tuple[str, ...]:
+    """The names of all passes from the model to its kernels, in order."""
+    return (*network.passes, *lowering_passes(isa, network.scales, OFFSET, SCALE))
 
 
 @contextmanager

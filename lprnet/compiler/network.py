@@ -1,11 +1,13 @@
-"""What the compiler is given: a torch model, the scales of its integers, what it must compute."""
+"""What the compiler is given: a reduced graph, the scales of its integers, what it must compute."""
 
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+import tvm
 from numpy.typing import NDArray
 
+from lprnet.model.architecture import Architecture
 from lprnet.model.lprnet import LPRNet
 from lprnet.model.preprocessing import normalise
 from lprnet.runtime.decode import Logits
@@ -30,8 +32,15 @@ class CompilerInput:
     """One variant of the network, ready to be compiled."""
 
     variant: str
-    model: LPRNet
-    """What is exported; of a quantized network the weights lie on their integer grids."""
+    module: tvm.IRModule
+    """The reduced graph (`relay_passes.pipeline.reduce_graph`); of a quantized network the weights
+    are whole multiples of their scales."""
+    passes: tuple[str, ...]
+    """The names of those that made `module`."""
+    architecture: Architecture
+    """Of the model that was reduced."""
+    context_means: tuple[float, ...] | None
+    """The constants of its context norm; None: each image's own."""
     scales: tuple[LayerScales | None, ...]
     """Of its convolutions in order, none for a float network (`relay_passes/pipeline.py`)."""
     expected: Logits

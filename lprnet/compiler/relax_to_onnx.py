@@ -10,7 +10,6 @@ import tvm
 from onnx import TensorProto, helper, numpy_helper
 from tvm import relax
 
-from lprnet.compiler.lower import reduce
 from lprnet.compiler.network import CompilerInput
 from lprnet.model.preprocessing import OFFSET, SCALE
 from relay_passes.dataflow import Dataflow, array, pair, shape
@@ -29,8 +28,7 @@ def quantized_to_onnx(network: CompilerInput, path: Path) -> None:
     products saturate unless the network was quantized for such a CPU.
     """
     *qdq, _fold = quantize(network.scales, OFFSET, SCALE)
-    module = reduce(network.model)
-    reduced_to_onnx(tvm.transform.Sequential(qdq, name="qdq")(module), path)
+    reduced_to_onnx(tvm.transform.Sequential(qdq, name="qdq")(network.module), path)
 
 
 def reduced_to_onnx(module: tvm.IRModule, path: Path) -> None:

@@ -1,1 +1,1 @@
-"""A model and images to a smaller network: calibrated, folded, pruned, quantized."""
+"""A model and images to a smaller network: calibrated, reduced, pruned, quantized."""

@@ -1,136 +1,126 @@
-"""A folded LPRNet cut to its living channels: what calibration, refits and fine-tuning run.
+"""The convolutions of a reduced LPRNet as torch runs them: what calibration, refits, pruning and
+quantization work on.
 
-Less than half the arithmetic of the full shapes on the public checkpoint, and far less after
-pruning; `expand` writes the tensors back where they came from.
+`reduced.py` reads them from the reduced graph, without the channels that the compiler drops, and
+binds what has become of them back into it.
 """
 
-import copy
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lprnet.compression.fold_constants import input_channels, living_channels
-from lprnet.model.conv_graph import CONTAINER, LAYERS, Layer, context_columns, weight_and_bias
-from lprnet.model.lprnet import CONTEXT_POOLS, LPRNet
+from lprnet.model.architecture import CONTAINER, Architecture, Conv
 
-Compute = Callable[[Layer, Tensor], Tensor]
+ConvRelu = Callable[[Conv, Tensor], Tensor]
 """A convolution with its ReLU: `(N, C, H, W)` to `(N, O, H', W')`."""
 
 
 @dataclass(frozen=True)
-class Compact:
-    """Weights (OIHW) and biases (O,) of the living channels, by convolution name."""
+class CompactNetwork:
+    """Weights (OIHW) and biases (O,) by convolution name, in the order of execution.
 
+    A convolution reads the first channels of its producer's output, as many as its weights have
+    inputs. The container reads all channels of the contexts, one context after another; the
+    constants of the context norm are part of its weights.
+    """
+
+    architecture: Architecture
+    """Of the network it was reduced from, whose channels may be more."""
     weights: dict[str, Tensor]
     biases: dict[str, Tensor]
-    takes: dict[str, Tensor]
-    """Convolution name to the channels of its (cut) source that it reads, int64."""
 
-    def compute(self, layer: Layer, x: Tensor) -> Tensor:
+    def conv(self, conv: Conv, x: Tensor) -> Tensor:
+        """The float convolution with its bias."""
+        return F.conv2d(x, self.weights[conv.name], self.biases[conv.name], padding=conv.padding)
+
+    def conv_relu(self, conv: Conv, x: Tensor) -> Tensor:
         """The float convolution and its ReLU."""
-        weight, bias = self.weights[layer.name], self.biases[layer.name]
-        return F.conv2d(x, weight, bias, padding=padding(weight)).relu()
+        return self.conv(conv, x).relu()
 
-    def activations(self, x: Tensor, compute: Compute | None = None) -> dict[str, Tensor]:
+    def activations(self, x: Tensor, conv_relu: ConvRelu | None = None) -> dict[str, Tensor]:
         """What every convolution of the backbone puts out, after ReLU, by name.
 
-        `x` is whatever the first `compute` reads, `(N, 3, 24, 94)`; `compute` defaults to this
+        `x` is whatever the first `conv_relu` reads, `(N, 3, 24, 94)`; `conv_relu` defaults to this
         network's own float convolutions.
         """
         outputs: dict[str, Tensor] = {}
-        for layer in LAYERS:
-            x = x if layer.source is None else self.input(layer, outputs[layer.source])
-            outputs[layer.name] = (compute or self.compute)(layer, x)
+        for conv in self.architecture.backbone:
+            x = (conv_relu or self.conv_relu)(conv, self.input(conv, x))
+            outputs[conv.name] = x
         return outputs
 
-    def input(self, layer: Layer, source: Tensor) -> Tensor:
-        """What `layer` reads of its source's output: channels taken, then max-pooled."""
-        take = self.takes[layer.name]
-        x = source if len(take) == source.shape[1] else source[:, take]
-        return x if layer.pool is None else F.max_pool2d(x, 3, (1, layer.pool[1]))
+    def pre_activations(self, x: Tensor) -> dict[str, Tensor]:
+        """What every convolution of the backbone puts out before its ReLU, by name, for images
+        `(N, 3, 24, 94)`.
+        """
+        outputs: dict[str, Tensor] = {}
 
-    def logits(self, x: Tensor, compute: Compute | None = None) -> Tensor:
-        """`(N, 3, 24, 94)` to `(N, 68, 18)`."""
-        pooled = context_means(self.activations(x, compute))
-        weight, bias = self.weights[CONTAINER], self.biases[CONTAINER]
-        return F.conv1d(torch.cat(pooled, dim=1), weight[..., 0], bias)
+        def record(conv: Conv, x: Tensor) -> Tensor:
+            outputs[conv.name] = self.conv(conv, x)
+            return outputs[conv.name].relu()
 
+        self.activations(x, record)
+        return outputs
 
-def before_relu(small: Compact, x: Tensor) -> dict[str, Tensor]:
-    """What every convolution of the backbone puts out before its ReLU, by name."""
-    outputs = {}
+    def input(self, conv: Conv, source: Tensor) -> Tensor:
+        """What `conv` reads of its producer's output (or the image): the first channels, pooled."""
+        x = source[:, : self.weights[conv.name].shape[1]]
+        return x if conv.pool is None else F.max_pool2d(x, conv.pool.kernel, conv.pool.stride)
 
-    def record(layer: Layer, x: Tensor) -> Tensor:
-        weight = small.weights[layer.name]
-        y = F.conv2d(x, weight, small.biases[layer.name], padding=padding(weight))
-        outputs[layer.name] = y
-        return y.relu()
-
-    small.activations(x, record)
-    return outputs
-
-
-def padding(weight: Tensor) -> tuple[int, int]:
-    """LPRNet pads its 3x1 and 1x3 convolutions to keep the size, and no other one."""
-    kernel = (weight.shape[2], weight.shape[3])
-    return (kernel[0] // 2, kernel[1] // 2) if kernel in ((3, 1), (1, 3)) else (0, 0)
-
-
-def context_means(outputs: dict[str, Tensor]) -> list[Tensor]:
-    """The four context maps `(N, C, 18)`, averaged over their pool window and over height."""
-    maps = []
-    for layer in LAYERS:
-        if layer.context is not None:
-            pool = CONTEXT_POOLS[layer.context]
-            x = outputs[layer.name]
-            maps.append((x if pool is None else F.avg_pool2d(x, *pool)).mean(dim=2))
-    return maps
-
-
-@torch.no_grad()
-def compact(model: LPRNet) -> Compact:
-    """The living channels of a folded `model`; its tensors are copies, of the model's dtype."""
-    living = living_channels(model)
-    weights, biases, takes = {}, {}, {}
-    for layer in LAYERS:
-        weight, bias = weight_and_bias(model, layer.name)
-        rows, columns = living[layer.name], input_channels(living, layer)
-        weights[layer.name] = weight[rows][:, columns].clone()
-        biases[layer.name] = bias[rows].clone()
-        if layer.source is not None:
-            alive = living[layer.source]
-            takes[layer.name] = (alive % layer.stride == 0).nonzero().flatten()
-    weight, bias = weight_and_bias(model, CONTAINER)
-    weights[CONTAINER] = weight[:, _container_columns(model, living)].clone()
-    biases[CONTAINER] = bias.clone()
-    return Compact(weights, biases, takes)
-
-
-@torch.no_grad()
-def expand(small: Compact, model: LPRNet) -> LPRNet:
-    """A copy of `model`, which `small` was cut from, with `small`'s tensors in their places."""
-    living = living_channels(model)
-    full = copy.deepcopy(model)
-    for layer in LAYERS:
-        weight, bias = weight_and_bias(full, layer.name)
-        rows, columns = living[layer.name], input_channels(living, layer)
-        weight[rows[:, None], columns] = small.weights[layer.name]
-        bias[rows] = small.biases[layer.name]
-    weight, bias = weight_and_bias(full, CONTAINER)
-    weight[:, _container_columns(model, living)] = small.weights[CONTAINER]
-    bias.copy_(small.biases[CONTAINER])
-    return full
-
-
-def _container_columns(model: LPRNet, living: dict[str, Tensor]) -> Tensor:
-    """The container's living input channels, in order."""
-    names = [layer.name for layer in LAYERS if layer.context is not None]
-    return torch.cat(
-        [
-            columns.start + living[name]
-            for name, columns in zip(names, context_columns(model), strict=True)
+    def context_means(self, outputs: Mapping[str, Tensor]) -> Tensor:
+        """Of the backbone's `outputs`, all contexts `(N, C, 18)`, averaged over their windows and
+        over height.
+        """
+        means = [
+            F.avg_pool2d(outputs[context.of], context.kernel, context.stride).mean(dim=2)
+            for context in self.architecture.contexts
         ]
-    )
+        return torch.cat(means, dim=1)
+
+    def logits(self, x: Tensor) -> Tensor:
+        """`(N, 3, 24, 94)` to `(N, 68, 18)`."""
+        contexts = self.context_means(self.activations(x))
+        return F.conv1d(contexts, self.weights[CONTAINER][..., 0], self.biases[CONTAINER])
+
+    def select_channels(self, kept: Mapping[str, Tensor]) -> "CompactNetwork":
+        """The network with the output channels `kept`, sorted, of each convolution named there.
+
+        What their consumers made of the others is left out. Precondition: every convolution keeps
+        a channel that its consumer reads.
+        """
+        weights, biases = dict(self.weights), dict(self.biases)
+        for name, rows in kept.items():
+            weights[name], biases[name] = weights[name][rows], biases[name][rows]
+            consumer = self.architecture.consumer(self.architecture.conv(name))
+            if consumer is not None:
+                columns = rows[rows < self.weights[consumer.name].shape[1]]
+                weights[consumer.name] = weights[consumer.name][:, columns]
+        columns = torch.cat(
+            [
+                columns.start + kept.get(name, torch.arange(len(self.biases[name])))
+                for name, columns in self.container_columns().items()
+            ]
+        )
+        weights[CONTAINER] = weights[CONTAINER][:, columns]
+        return CompactNetwork(self.architecture, weights, biases)
+
+    def container_columns(self) -> dict[str, slice]:
+        """By name of the convolution that feeds a context, the container's inputs that are its."""
+        columns, start = {}, 0
+        for context in self.architecture.contexts:
+            stop = start + len(self.biases[context.of])
+            columns[context.of] = slice(start, stop)
+            start = stop
+        return columns
+
+
+def compact_network(
+    architecture: Architecture, tensors: Mapping[str, tuple[Tensor, Tensor]]
+) -> CompactNetwork:
+    """Of the weight and the bias of each convolution."""
+    weights = {name: weight for name, (weight, _) in tensors.items()}
+    biases = {name: bias for name, (_, bias) in tensors.items()}
+    return CompactNetwork(architecture, weights, biases)

@@ -1,6 +1,8 @@
 """From a checkpoint and the flags of a build to what the compiler is given."""
 
+from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,20 +16,24 @@ from lprnet.compression.calibration import (
     read_images,
     rendered_images,
 )
+from lprnet.compression.compact import CompactNetwork, compact_network
 from lprnet.compression.prune.preset_widths import preset_widths
 from lprnet.compression.prune.prune import depth_aware, structured, unstructured
-from lprnet.compression.quantize.integer_reference import integer_network
-from lprnet.compression.quantize.post_training import static, weights_only
+from lprnet.compression.quantize.integer_reference import integer_reference
+from lprnet.compression.quantize.post_training import quantize_static, quantize_weights
+from lprnet.compression.quantize.quantized_network import QuantizedNetwork, arranged
+from lprnet.compression.reduced import ReducedNetwork, reduce
+from lprnet.model.architecture import CONTAINER
 from lprnet.model.checkpoint import Stated, load_model
-from lprnet.model.conv_graph import CONTAINER, LAYERS
 from lprnet.model.lprnet import LPRNet
 from lprnet.model.preprocessing import normalise
-from lprnet.model.quantized import IMAGE_SCALE, Quantization, QuantizedWeight
+from lprnet.model.quantized import IMAGE_SCALE, QuantizedLayer, QuantizedLPRNet, QuantizedWeight
 from lprnet.onnx_import.load import load_onnx
 from lprnet.runtime.alphabet import Alphabet
+from lprnet.runtime.decode import Logits
 from lprnet.runtime.plate_grammar import PROVINCES
 from lprnet.support.errors import UserError
-from relay_passes.insert_quantize import Grid, LayerScales
+from relay_passes.insert_quantize import LayerScales
 
 UNSTRUCTURED_RATIO = 0.9
 """Of all weights, set to zero by their size; many channels lose all of theirs and go."""
@@ -45,28 +51,14 @@ def prepare(
     `stated` is what is known of a checkpoint's network beside its tensors. Raises `UserError` for a
     bad checkpoint or image.
     """
-    model, images, files = _reduced(checkpoint, calibration, quantized, pruned, stated)
-    return _network(model, images, quantized, pruned), images, files
-
-
-def _reduced(
-    checkpoint: Path,
-    calibration: Path | None,
-    quantized: str | None,
-    pruned: str | None,
-    stated: Stated | None,
-) -> tuple[LPRNet | Quantization, NDArray[np.uint8], list[Path]]:
-    """The calibrated and pruned model, in float32 unless the checkpoint is in integers; the rest as
-    `prepare`.
-    """
     model = _load(checkpoint, stated)
-    if isinstance(model, Quantization):
+    if isinstance(model, QuantizedLPRNet):
         if calibration is not None or pruned or quantized == "weights":
             raise UserError(
                 f"{checkpoint} is quantized already and built as it is; leave out --calibration, "
                 "--pruned and --quantized=weights, or give the float network it was made from"
             )
-        return model, rendered_images(), []
+        return imported_network(model), rendered_images(), []
     files = [] if calibration is None else calibration_files(calibration)
     image_format = model.architecture.image_format
     images = read_images(files, image_format) if files else rendered_images(image_format)
@@ -74,13 +66,25 @@ def _reduced(
         _check_rendered(checkpoint, model.architecture.alphabet)
     if files or ((quantized or pruned) and model.context_means is None):
         calibrate(model, images)
-    if pruned:
+    match pruned:
+        case "unstructured":
+            model = unstructured(model, UNSTRUCTURED_RATIO)
+        case "depth-aware":
+            model = depth_aware(model)
+    if not quantized and pruned != "structured":
+        network = float_network(model)
+    elif pruned == "structured":
         arithmetic = "int8" if quantized == "static" else "float32"
-        model = _prune(model, images, pruned, checkpoint, arithmetic)
-    return model, images, files
+        widths, reduced = preset_widths(model, checkpoint, arithmetic), reduce(model)
+        narrow = structured(reduced.compact, torch.from_numpy(normalise(images)), widths)
+        network = _compressed(reduced.bind(narrow), images, quantized)
+    else:
+        network = _compressed(reduce(model), images, quantized)
+    variant = f"{network.variant}-{pruned}" if pruned else network.variant
+    return replace(network, variant=variant), images, files
 
 
-def _load(checkpoint: Path, stated: Stated | None) -> LPRNet | Quantization:
+def _load(checkpoint: Path, stated: Stated | None) -> LPRNet | QuantizedLPRNet:
     if checkpoint.suffix != ".onnx":
         return load_model(checkpoint, stated)
     if stated is not None and stated != Stated():
@@ -100,88 +104,116 @@ def _check_rendered(checkpoint: Path, alphabet: Alphabet) -> None:
         )
 
 
-def _prune(
-    model: LPRNet, images: NDArray[np.uint8], how: str, checkpoint: Path, arithmetic: str
-) -> LPRNet:
-    match how:
-        case "unstructured":
-            return unstructured(model, UNSTRUCTURED_RATIO)
-        case "depth-aware":
-            return depth_aware(model)
-        case _:
-            widths = preset_widths(model, checkpoint, arithmetic)
-            return structured(model, torch.from_numpy(normalise(images)), widths)
-
-
-def _network(
-    model: LPRNet | Quantization,
-    images: NDArray[np.uint8],
-    quantized: str | None,
-    pruned: str | None,
+def _compressed(
+    reduced: ReducedNetwork, images: NDArray[np.uint8], quantized: str | None
 ) -> CompilerInput:
-    """The variant to compile."""
-    if isinstance(model, Quantization):
-        return quantized_network(model)
     match quantized:
         case "static":
-            network = static_network(model, images)
+            return static_network(reduced, images)
         case "weights":
-            network = weights_only_network(model, images)
+            return weights_only_network(reduced, images)
         case _:
-            network = float_network(model)
-    return replace(network, variant=f"{network.variant}-{pruned}") if pruned else network
+            return pruned_network(reduced)
 
 
 def float_network(model: LPRNet) -> CompilerInput:
-    """`model` as it is, in float32."""
-    return CompilerInput("fp32", model, (), lambda images: torch_logits(model, images))
+    """`model` as it is, in float32; what the artifact must compute is torch's own evaluation."""
+    return _input("fp32", reduce(model), lambda images: torch_logits(model, images))
 
 
-def static_network(model: LPRNet, images: NDArray[np.uint8]) -> CompilerInput:
-    """`model` in integers, calibrated on `images` `(N, 24, 94, 3)` uint8 BGR."""
-    return quantized_network(static(model, torch.from_numpy(normalise(images))))
+def pruned_network(reduced: ReducedNetwork) -> CompilerInput:
+    """A pruned network in float32."""
+    return _input("fp32", reduced, partial(compact_logits, reduced.compact))
 
 
-def quantized_network(quantization: Quantization) -> CompilerInput:
-    """The network of `quantization`, and its exact evaluation as what an artifact must compute."""
+def static_network(reduced: ReducedNetwork, images: NDArray[np.uint8]) -> CompilerInput:
+    """`reduced` in integers, calibrated on `images` `(N, 24, 94, 3)` uint8 BGR."""
+    inputs = torch.from_numpy(normalise(images))
+    return quantized_network(reduced, quantize_static(reduced, inputs))
+
+
+def quantized_network(reduced: ReducedNetwork, quantized: QuantizedNetwork) -> CompilerInput:
+    """`reduced` with the integers of `quantized`, which `reduced.compact` has become."""
+    bound = reduced.bind(quantized.dequantized())
+    return _integer_input(bound, quantized.layers, quantized)
+
+
+def imported_network(imported: QuantizedLPRNet) -> CompilerInput:
+    """The integers of a QDQ file. What the artifact must compute is said by all of them, also by
+    those of channels that it drops.
+    """
+    return _integer_input(reduce(imported.model), imported.layers, arranged(imported))
+
+
+def _integer_input(
+    reduced: ReducedNetwork, layers: Mapping[str, QuantizedLayer], quantized: QuantizedNetwork
+) -> CompilerInput:
+    """`reduced` in integers: `layers` by the numbers of its channels, and what it must compute."""
     scales: list[LayerScales | None] = []
     summaries = []
-    for layer in LAYERS:
-        integers, grid = quantization.layers[layer.name], quantization.read_on(layer)
-        steps = _grid(integers.weight)
-        if layer.source is None and grid is None:
+    for conv in reduced.architecture.backbone:
+        layer, qparams = layers[conv.name], quantized.input_qparams(conv)
+        steps = layer.weight.scale[reduced.channels[conv.name].numpy()].astype(np.float64)
+        if reduced.architecture.producer(conv) is None and qparams is None:
             steps = steps * IMAGE_SCALE  # it goes into the weights that read pixels as they are
-        read_on = None if grid is None else Grid(*grid)
-        scales.append(LayerScales(steps, integers.output_scale, quantization.levels, read_on))
-        used = _range(integers.weight)
-        summaries.append(LayerSummary(layer.name, used, integers.output_scale, integers.sqnr))
-    container = quantization.container
-    scales.append(None if container is None else LayerScales(_grid(container), None))
-    float_or_range = None if container is None else _range(container)
-    summaries.append(LayerSummary(CONTAINER, float_or_range, None, None))
-    expected = integer_network(quantization).logits
-    return CompilerInput("int8", quantization.model, tuple(scales), expected, tuple(summaries))
+        scales.append(LayerScales(steps, layer.output_scale, quantized.qmax, qparams))
+        used = _range(layer.weight)
+        summaries.append(LayerSummary(conv.name, used, layer.output_scale, layer.sqnr))
+    container = quantized.container
+    if isinstance(container, QuantizedWeight):
+        scales.append(LayerScales(container.scale.astype(np.float64), None))
+        summaries.append(LayerSummary(CONTAINER, _range(container), None, None))
+    else:
+        scales.append(None)
+        summaries.append(LayerSummary(CONTAINER, None, None, None))
+    expected = integer_reference(quantized).logits
+    return _input("int8", reduced, expected, tuple(scales), tuple(summaries))
 
 
-def weights_only_network(model: LPRNet, images: NDArray[np.uint8]) -> CompilerInput:
-    """`model` with int8 weights, computed in float32; `images` as in `static_network`."""
-    weights, rounded = weights_only(model, torch.from_numpy(normalise(images)))
-    names = [*(layer.name for layer in LAYERS), CONTAINER]
-    scales = tuple(LayerScales(_grid(weights[name]), None) for name in names)
-    summaries = tuple(LayerSummary(name, _range(weights[name]), None, None) for name in names)
+def weights_only_network(reduced: ReducedNetwork, images: NDArray[np.uint8]) -> CompilerInput:
+    """`reduced` with int8 weights, computed in float32; `images` as in `static_network`."""
+    rounded = quantize_weights(reduced.compact, torch.from_numpy(normalise(images)))
+    tensors = {name: weight.tensors() for name, weight in rounded.items()}
+    real = compact_network(reduced.architecture, tensors)
+    bound = reduced.bind(real)
+    scales, summaries = [], []
+    for name, weight in rounded.items():
+        steps = weight.scale.astype(np.float64)
+        if name in bound.channels:
+            steps = steps[bound.channels[name].numpy()]
+        scales.append(LayerScales(steps, None))
+        summaries.append(LayerSummary(name, _range(weight), None, None))
+    expected = partial(compact_logits, real)
+    return _input("int8-weights", bound, expected, tuple(scales), tuple(summaries))
 
-    def expected(pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        return torch_logits(rounded, pixels)
 
-    return CompilerInput("int8-weights", rounded, scales, expected, summaries)
+def compact_logits(network: CompactNetwork, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """`(N, 24, 94, 3)` uint8 BGR to `(N, 68, 18)` float32, by torch."""
+    with torch.inference_mode():
+        logits: NDArray[np.float32] = network.logits(torch.from_numpy(normalise(images))).numpy()
+    return logits
 
 
-def _grid(weight: QuantizedWeight) -> NDArray[np.float64]:
-    """The scales that occur in a layer."""
-    return np.unique(weight.scale).astype(np.float64)
+def _input(
+    variant: str,
+    reduced: ReducedNetwork,
+    expected: Logits,
+    scales: tuple[LayerScales | None, ...] = (),
+    summaries: tuple[LayerSummary, ...] = (),
+) -> CompilerInput:
+    return CompilerInput(
+        variant,
+        reduced.module,
+        reduced.passes,
+        reduced.architecture,
+        reduced.context_means,
+        scales,
+        expected,
+        summaries,
+    )
 
 
 def _range(weight: QuantizedWeight) -> tuple[float, float]:
-    """The smallest and the largest scale of a layer's living channels."""
-    living = weight.scale[weight.values.any(axis=(1, 2, 3))]
-    return (float(living.min()), float(living.max())) if living.size else (0.0, 0.0)
+    """The smallest and the largest scale of a layer's channels that have weights."""
+    used = weight.scale[weight.values.any(axis=(1, 2, 3))]
+    return (float(used.min()), float(used.max())) if used.size else (0.0, 0.0)

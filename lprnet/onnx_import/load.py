@@ -1,4 +1,4 @@
-"""An ONNX LPRNet as our own: float32 as a model, static int8 (QDQ) as a `Quantization`."""
+"""An ONNX LPRNet as our own: float32 as a model, static int8 (QDQ) as a `QuantizedLPRNet`."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from torch import nn
 
 from lprnet.model.conv_graph import CONTAINER, LAYERS, weight_and_bias
 from lprnet.model.lprnet import LPRNet
-from lprnet.model.quantized import Quantization, QuantizedWeight
+from lprnet.model.quantized import QuantizedLPRNet, QuantizedWeight
 from lprnet.onnx_import.convolution import Convolution
 from lprnet.onnx_import.edge import REMEDY_QUANTIZE_STATIC
 from lprnet.onnx_import.graph import read_graph
@@ -18,7 +18,7 @@ from lprnet.onnx_import.restore_channels import in_full_shape
 
 
 @torch.no_grad()
-def load_onnx(path: Path) -> LPRNet | Quantization:
+def load_onnx(path: Path) -> LPRNet | QuantizedLPRNet:
     """The network of the ONNX file `path`, in evaluation mode and LPRNet's shapes.
 
     Raises `UserError` where it is no LPRNet, or a quantized one whose integers mean anything that
@@ -40,7 +40,7 @@ def load_onnx(path: Path) -> LPRNet | Quantization:
         scale = layer.weight.scale[:, None, None, None]
         weight.copy_(torch.from_numpy(layer.weight.values * scale))
         bias.copy_(torch.from_numpy(layer.weight.bias))
-    return Quantization(layers, _container(found, model, convolutions[CONTAINER]), levels, model)
+    return QuantizedLPRNet(layers, _container(found, model, convolutions[CONTAINER]), levels, model)
 
 
 def _write(found: OnnxLPRNet, model: LPRNet, name: str, one: Convolution) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lprnet.model.conv_graph import Layer, reader
-from lprnet.model.quantized import UNSEEN, QuantizedLayer, QuantizedWeight
+from lprnet.model.quantized import QuantizedLayer, QuantizedWeight
 from schedules.requantize_table import requantization
 
 PIXEL_LEVELS = 255
@@ -57,14 +57,15 @@ class IntegerLayer:
         """Their weights become zero; but a context map sums one that has weights and is not 0 in
         its place, for float32 sums depend on their order.
 
-        Rows of zeros get the coarsest scale of the others, as `InsertQuantize` finds for them.
+        With output scale over input scale, one step of a constant's accumulator is one of its
+        output.
         """
         used = self.values.any(axis=(1, 2, 3))
         if in_context:
             self.constant[used & (self.constant > 0)] = NOT_CONSTANT
         used &= self.constant == NOT_CONSTANT
         self.values[~used] = 0
-        self.scale[~used] = self.scale[used].max() if used.any() else UNSEEN
+        self.scale[~used] = self.output_scale / self.input_scale
 
     def quantized(self) -> QuantizedLayer:
         """In the form that networks are built from; a constant channel has its value as bias."""

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from rich.table import Table
 
 from lprnet.compiler.compile import Source, compile_network
+from lprnet.compiler.complexity import count_macs
 from lprnet.compiler.targets import find_target
 from lprnet.compression.calibration import (
     calibrate,
@@ -22,14 +23,18 @@ from lprnet.compression.calibration import (
     read_images,
     rendered_images,
 )
-from lprnet.compression.fold_constants import fold, macs
-from lprnet.compression.prune.width_search import Point, price_cuts, smallest_within, sweep
-from lprnet.compression.variants import float_network
+from lprnet.compression.prune.width_search import (
+    Point,
+    layer_sensitivity,
+    smallest_within,
+    sweep,
+)
+from lprnet.compression.reduced import ReducedNetwork, reduce
+from lprnet.compression.variants import pruned_network
 from lprnet.measure.accuracy import correct_images
 from lprnet.measure.backends import open_backend
 from lprnet.measure.timing import Accuracy, Record, interleaved_timings, on_one_core, record
 from lprnet.model.checkpoint import load_model
-from lprnet.model.lprnet import LPRNet
 from lprnet.model.preprocessing import normalise
 from lprnet.model.subnormals import subnormals_as_zero
 from lprnet.runtime.image_io import images_in, label_of
@@ -100,7 +105,8 @@ def run_sweep(request: SweepOptions) -> SweepResult:
     images = read_images(files) if files else rendered_images()
     calibrate(model, images)
     pixels = torch.from_numpy(normalise(images))
-    whole = macs(fold(model))
+    reduced = reduce(model)
+    whole = count_macs(reduced.module)
     budgets = [int(1e6 * budget) for budget in request.budgets or ()]
     budgets = budgets or [int(part * whole) for part in BUDGETS]
     source = Source(request.checkpoint, tuple(file.name for file in files))
@@ -109,15 +115,16 @@ def run_sweep(request: SweepOptions) -> SweepResult:
         artifacts: list[Path] = []
         read: list[int] = []
 
-        def evaluate(pruned: LPRNet) -> float:
+        def evaluate(pruned: ReducedNetwork) -> float:
             artifacts.append(Path(folder, f"{len(artifacts)}.so"))
-            compile_network(float_network(pruned), (target,), source, images, artifacts[-1])
+            compile_network(pruned_network(pruned), (target,), source, images, artifacts[-1])
             logits = open_backend(artifacts[-1], "tvm")
             read.append(len(correct_images(logits, paths, labels)))
             return read[-1] / len(paths)
 
-        points = [Point({}, whole, evaluate(model), model)]
-        points += sweep(model, pixels, price_cuts(model, pixels, request.step), budgets, evaluate)
+        points = [Point({}, whole, evaluate(reduced), reduced)]
+        candidates = layer_sensitivity(reduced.compact, pixels, request.step)
+        points += sweep(reduced, pixels, candidates, budgets, evaluate)
         accuracies = [Accuracy(correct, len(paths)) for correct in read]
         latencies = time_artifacts(artifacts, accuracies, images[:1])
         sizes = [artifact.stat().st_size for artifact in artifacts]

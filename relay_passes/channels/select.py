@@ -6,6 +6,7 @@ import numpy as np
 from tvm import relax
 
 from relay_passes.channels.flow import ChannelFlow, Floats
+from relay_passes.channels.numbers import convolutions, has_numbers, select_numbers
 from relay_passes.channels.op_kind import Indices, OpKind
 from relay_passes.channels.sensitivity import sink_constants
 from relay_passes.dataflow import New, channel_constant, constant, conv2d_like, float64, is_call
@@ -17,7 +18,8 @@ def select_channels(flow: ChannelFlow, orders: Mapping[relax.Var, Indices]) -> r
     A convolution that is not in `orders` keeps its channels. All consumers are adapted: weights
     lose or permute their input channels, gathers and concatenations are renumbered. A dropped
     channel is replaced by its constant of `sink_constants`: in an unpadded convolution it is added
-    to the bias, elsewhere it is 0. Precondition: no pinned channel is dropped or moved.
+    to the bias, elsewhere it is 0. The numbers of channels (`numbers.py`) are selected too.
+    Precondition: no pinned channel is dropped or moved.
     """
     graph = flow.graph
     kept: dict[relax.Var, Indices] = {}
@@ -56,7 +58,10 @@ def select_channels(flow: ChannelFlow, orders: Mapping[relax.Var, Indices]) -> r
             return relax.op.multiply(mean, constant(left / total)) if left < total else None
         return None
 
-    return graph.rebuild(rewrite)
+    selected = graph.rebuild(rewrite)
+    if not has_numbers(selected):
+        return selected
+    return select_numbers(selected, [kept[var] for var in convolutions(graph)])
 
 
 def _kept(

@@ -11,6 +11,7 @@ from onnx import numpy_helper
 from lprnet.compiler.network import CompilerInput
 from lprnet.compiler.relax_to_onnx import quantized_to_onnx
 from lprnet.compression.calibration import calibrate
+from lprnet.compression.reduced import reduce
 from lprnet.compression.variants import static_network
 from lprnet.model.checkpoint import load_model
 from lprnet.runtime.decode import greedy
@@ -27,7 +28,7 @@ def images() -> NDArray[np.uint8]:
 def network(images: NDArray[np.uint8]) -> CompilerInput:
     """Pairs of weights that ONNX Runtime, too, sums exactly on any CPU."""
     few = images[:10]
-    return static_network(calibrate(load_model(DEFAULT_CHECKPOINT), few), few)
+    return static_network(reduce(calibrate(load_model(DEFAULT_CHECKPOINT), few)), few)
 
 
 @pytest.fixture(scope="module")

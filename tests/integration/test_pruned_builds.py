@@ -1,6 +1,7 @@
 """Pruning at its edges, built: nothing gone, everything, all but one weight, a whole layer."""
 
-from collections.abc import Callable
+import copy
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -12,14 +13,20 @@ from lprnet.compiler.compile import Source, compile_network
 from lprnet.compiler.network import CompilerInput
 from lprnet.compiler.targets import find_target
 from lprnet.compression.prune.prune import depth_aware, inner_widths, structured, unstructured
-from lprnet.compression.variants import float_network, static_network, weights_only_network
+from lprnet.compression.reduced import ReducedNetwork, reduce
+from lprnet.compression.variants import (
+    float_network,
+    pruned_network,
+    static_network,
+    weights_only_network,
+)
 from lprnet.model.conv_graph import CONTAINER, LAYERS, NAMES, weight_and_bias
 from lprnet.model.lprnet import LPRNet
 from lprnet.model.preprocessing import normalise
 from lprnet.runtime.recognizer import Recognizer
 
 Pixels = NDArray[np.uint8]
-Prune = Callable[[LPRNet, Pixels], LPRNet]
+Prune = Callable[[LPRNet, Pixels], LPRNet | ReducedNetwork]
 TARGET = find_target("native")
 
 
@@ -48,14 +55,19 @@ def count_weights(model: LPRNet) -> int:
     return sum(weight_and_bias(model, name)[0].numel() for name in (*NAMES, CONTAINER))
 
 
-def without(model: LPRNet, images: Pixels, layer: str) -> LPRNet:
+def narrowed(model: LPRNet, images: Pixels, widths: Mapping[str, int]) -> ReducedNetwork:
+    reduced = reduce(model)
+    inputs = torch.from_numpy(normalise(images))
+    return reduced.bind(structured(reduced.compact, inputs, widths))
+
+
+def without(model: LPRNet, images: Pixels, layer: str) -> ReducedNetwork:
     """`model` with a layer of zeros, whose channels nothing else makes up for."""
-    emptied = unstructured(model, 0.0)
+    emptied = copy.deepcopy(model)
     with torch.no_grad():
         for tensor in weight_and_bias(emptied, layer):
             tensor.zero_()
-    widths = dict.fromkeys(inner_widths(2, 2, 2), 2)
-    return structured(emptied, torch.from_numpy(normalise(images)), widths)
+    return narrowed(emptied, images, dict.fromkeys(inner_widths(2, 2, 2), 2))
 
 
 EDGES: dict[str, Prune] = {
@@ -63,21 +75,28 @@ EDGES: dict[str, Prune] = {
     "everything": lambda model, _: unstructured(model, 1.0),
     "all but one weight": lambda model, _: unstructured(model, 1 - 1 / count_weights(model)),
     "the whole middle": lambda model, _: depth_aware(model, (0.2, 1.0, 0.9)),
-    "one channel everywhere": lambda model, images: structured(
-        model, torch.from_numpy(normalise(images)), dict.fromkeys(NAMES, 1)
+    "one channel everywhere": lambda model, images: narrowed(
+        model, images, dict.fromkeys(NAMES, 1)
     ),
-    "no channel": lambda model, images: structured(
-        model, torch.from_numpy(normalise(images)), dict.fromkeys(NAMES, 1000)
-    ),
+    "no channel": lambda model, images: narrowed(model, images, dict.fromkeys(NAMES, 1000)),
     "an empty first layer": lambda model, images: without(model, images, "backbone.0"),
     "an empty layer inside": lambda model, images: without(model, images, "backbone.8.block.2"),
     "an empty container": lambda model, images: without(model, images, CONTAINER),
 }
-QUANTIZED: dict[str, Callable[[LPRNet, Pixels], CompilerInput]] = {
-    "float32": lambda model, _: float_network(model),
-    "static": static_network,
-    "weights": weights_only_network,
-}
+
+
+def network_of(pruned: LPRNet | ReducedNetwork, quantized: str, images: Pixels) -> CompilerInput:
+    """What a build would compile; of a float model, compared with torch's own evaluation of it."""
+    if isinstance(pruned, LPRNet) and quantized == "float32":
+        return float_network(pruned)
+    reduced = reduce(pruned) if isinstance(pruned, LPRNet) else pruned
+    match quantized:
+        case "static":
+            return static_network(reduced, images)
+        case "weights":
+            return weights_only_network(reduced, images)
+        case _:
+            return pruned_network(reduced)
 
 
 @pytest.mark.parametrize(
@@ -102,7 +121,7 @@ def test_an_edge_is_a_program_that_computes_it(
     """`compile_network` compares with torch on these images; here on others."""
     checkpoint = tmp_path / "checkpoint.pth"
     torch.save(model.state_dict(), checkpoint)
-    network = QUANTIZED[quantized](EDGES[edge](model, images), images)
+    network = network_of(EDGES[edge](model, images), quantized, images)
     built = compile_network(
         network, (TARGET,), Source(checkpoint, ()), images, tmp_path / "edge.so"
     )

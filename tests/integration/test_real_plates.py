@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from lprnet.compiler.compile import Build, Source, compile_network
 from lprnet.compiler.targets import find_target
 from lprnet.compression.calibration import calibrate, calibration_files, read_images
-from lprnet.compression.quantize.integer_reference import integer_network
-from lprnet.compression.quantize.post_training import static
+from lprnet.compression.quantize.integer_reference import integer_reference
+from lprnet.compression.quantize.post_training import quantize_static
+from lprnet.compression.reduced import reduce
 from lprnet.compression.variants import float_network
 from lprnet.model.checkpoint import load_model
 from lprnet.model.preprocessing import normalise
@@ -86,7 +87,8 @@ def test_static_int8_reads_as_float_does(plates: Plates, real_data: RealData) ->
     """By the integers' specification, which an artifact equals (`test_real_integers.py`)."""
     images = read_images(calibration_files(real_data.images))
     model = calibrate(load_model(real_data.checkpoint), images)
-    network = integer_network(static(model, torch.from_numpy(normalise(images))))
+    inputs = torch.from_numpy(normalise(images))
+    network = integer_reference(quantize_static(reduce(model), inputs))
     pixels = read_images(list_images([str(real_data.images)]))
     read = [plate.text for some in np.split(pixels, 20) for plate in greedy(network.logits(some))]
     assert sum(a == b for a, b in zip(read, plates.compiled, strict=True)) >= 990

@@ -22,14 +22,15 @@ from lprnet.compiler.network import CompilerInput, torch_logits
 from lprnet.compiler.relax_to_onnx import quantized_to_onnx
 from lprnet.compiler.targets import find_target
 from lprnet.compression.calibration import calibrate
-from lprnet.compression.quantize.post_training import static
-from lprnet.compression.variants import quantized_network, static_network
+from lprnet.compression.quantize.post_training import quantize_static
+from lprnet.compression.reduced import reduce
+from lprnet.compression.variants import imported_network, quantized_network, static_network
 from lprnet.model.checkpoint import load_model
 from lprnet.model.conv_graph import weight_and_bias
 from lprnet.model.lprnet import LPRNet
 from lprnet.model.onnx_export import to_onnx
 from lprnet.model.preprocessing import normalise
-from lprnet.model.quantized import Quantization
+from lprnet.model.quantized import QuantizedLPRNet
 from lprnet.onnx_import.load import load_onnx
 from lprnet.runtime.recognizer import Recognizer
 from lprnet.support.errors import UserError
@@ -48,7 +49,7 @@ def images() -> NDArray[np.uint8]:
 def network(images: NDArray[np.uint8]) -> CompilerInput:
     """Of weights that every CPU sums exactly."""
     few = images[:5]
-    return static_network(calibrate(load_model(DEFAULT_CHECKPOINT), few), few)
+    return static_network(reduce(calibrate(load_model(DEFAULT_CHECKPOINT), few)), few)
 
 
 @pytest.fixture(scope="module")
@@ -59,9 +60,9 @@ def file(network: CompilerInput, tmp_path_factory: pytest.TempPathFactory) -> Pa
 
 
 def imported(path: Path) -> CompilerInput:
-    quantization = load_onnx(path)
-    assert isinstance(quantization, Quantization)
-    return quantized_network(quantization)
+    quantized = load_onnx(path)
+    assert isinstance(quantized, QuantizedLPRNet)
+    return imported_network(quantized)
 
 
 def request(checkpoint: Path, output: Path, **options: str | Path | None) -> Request:
@@ -85,18 +86,18 @@ def test_the_artifact_of_an_export_is_that_of_its_network(
     )
 
 
-@pytest.mark.parametrize(("levels", "without"), [(127, 0), (255, 63), (255, 64)])
+@pytest.mark.parametrize(("qmax", "without"), [(127, 0), (255, 63), (255, 64)])
 def test_the_integers_of_an_export_come_back(
-    levels: int, without: int, images: NDArray[np.uint8], tmp_path: Path
+    qmax: int, without: int, images: NDArray[np.uint8], tmp_path: Path
 ) -> None:
     """With activations of int8, with all but one channel of a layer gone, and with a dead layer."""
     model = load_model(DEFAULT_CHECKPOINT)
     with torch.no_grad():
         for parameter in weight_and_bias(model, "backbone.8.block.2"):
             parameter[:without] = 0.0
-    calibrated = calibrate(model, images[:5])
-    quantization = static(calibrated, torch.from_numpy(normalise(images[:5])))
-    network = quantized_network(replace(quantization, levels=levels))
+    reduced = reduce(calibrate(model, images[:5]))
+    quantized = quantize_static(reduced, torch.from_numpy(normalise(images[:5])))
+    network = quantized_network(reduced, replace(quantized, qmax=qmax))
     quantized_to_onnx(network, tmp_path / "m.onnx")
     expected = network.expected(images)
     found = imported(tmp_path / "m.onnx").expected(images)

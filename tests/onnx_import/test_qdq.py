@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from lprnet.build import Request, build
-from lprnet.compression.variants import quantized_network
+from lprnet.compression.variants import imported_network
 from lprnet.measure.backends import open_backend
 from lprnet.model.checkpoint import load_model
 from lprnet.model.lprnet import LPRNet
 from lprnet.model.onnx_export import to_onnx
 from lprnet.model.preprocessing import normalise
-from lprnet.model.quantized import Quantization
+from lprnet.model.quantized import QuantizedLPRNet
 from lprnet.onnx_import.load import load_onnx
 from lprnet.reports.prediction import predict
 from lprnet.reports.schedule_comparison import compare
@@ -132,9 +132,9 @@ def test_integers_are_those_of_the_file(
 ) -> None:
     path = quantize(**options)
     imported = load_onnx(path)
-    assert isinstance(imported, Quantization)
+    assert isinstance(imported, QuantizedLPRNet)
     assert imported.model.context_means is None
-    found = quantized_network(imported).expected(images)
+    found = imported_network(imported).expected(images)
     assert_alike(found, onnxruntime_logits(path, images))
 
 

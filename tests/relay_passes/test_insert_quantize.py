@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from tvm import relax
 from tvm.relax.op import add, dequantize, nn, quantize
 
-from relay_passes.insert_quantize import Grid, InsertQuantize, LayerScales, on_grid
+from relay_passes.insert_quantize import InsertQuantize, LayerScales, QParams
 from tests.quantized_reference import evaluate
 from tests.relax_networks import apply, const, module
 
@@ -16,15 +16,15 @@ SHAPE = (1, 3, 6, 7)
 RNG = np.random.default_rng(0)
 
 
-def grid(out: int, into: int, kernel: int) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+def some_weights(out: int, into: int, kernel: int) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
     """Integers that use each row's whole range, and one scale a row."""
     integers = RNG.integers(-126, 127, (out, into, kernel, kernel)).astype("int8")
     integers[:, 0, 0, 0] = 127
     return integers, RNG.uniform(0.001, 0.01, out).astype("float32")
 
 
-FIRST, FIRST_SCALES = grid(4, 3, 3)
-SECOND, SECOND_SCALES = grid(5, 4, 1)
+FIRST, FIRST_SCALES = some_weights(4, 3, 3)
+SECOND, SECOND_SCALES = some_weights(5, 4, 1)
 BIASES = [const(RNG.normal(size=(1, channels, 1, 1))) for channels in (4, 5)]
 
 
@@ -37,8 +37,8 @@ def two_layers(x: relax.Var) -> relax.Expr:
     return nn.relu(add(nn.conv2d(y, weight(SECOND, SECOND_SCALES)), BIASES[1]))
 
 
-def scales_of(values: NDArray[np.float32], step: float | None, levels: int = 255) -> LayerScales:
-    return LayerScales(np.unique(values).astype("float64"), step, levels)
+def scales_of(values: NDArray[np.float32], step: float | None, qmax: int = 255) -> LayerScales:
+    return LayerScales(values.astype("float64"), step, qmax)
 
 
 def insert(layers: Sequence[LayerScales | None]) -> tvm.IRModule:
@@ -83,8 +83,8 @@ def test_a_layer_without_scales_stays_as_it_is() -> None:
     tvm.ir.assert_structural_equal(insert([None, None]), before)
 
 
-@pytest.mark.parametrize(("levels", "dtype"), [(127, "int8"), (255, "uint8")])
-def test_a_layer_reads_on_a_grid_of_its_own(levels: int, dtype: str) -> None:
+@pytest.mark.parametrize(("qmax", "dtype"), [(127, "int8"), (255, "uint8")])
+def test_a_layer_rounds_its_input_first(qmax: int, dtype: str) -> None:
     """The image has 8 bits in any case."""
 
     def expected(x: relax.Var) -> relax.Expr:
@@ -95,8 +95,8 @@ def test_a_layer_reads_on_a_grid_of_its_own(levels: int, dtype: str) -> None:
         return round_trip(z, 0.25, dtype)
 
     layers = [
-        replace(scales_of(FIRST_SCALES, 0.5, levels), read_on=Grid(0.01, 128)),
-        replace(scales_of(SECOND_SCALES, 0.25, levels), read_on=Grid(0.3)),
+        replace(scales_of(FIRST_SCALES, 0.5, qmax), input_qparams=QParams(0.01, 128)),
+        replace(scales_of(SECOND_SCALES, 0.25, qmax), input_qparams=QParams(0.3)),
     ]
     tvm.ir.assert_structural_equal(insert(layers), module(expected, SHAPE))
 
@@ -110,41 +110,33 @@ def test_each_value_moves_by_at_most_half_a_step() -> None:
     assert abs(got - exact).max() > 0
 
 
-def test_rows_that_were_dropped_and_permuted_find_their_scales() -> None:
-    rows = [3, 0, 2]
-    real = FIRST[rows] * FIRST_SCALES.astype("float64")[rows, None, None, None]
-    integers, scales = on_grid(real, np.sort(FIRST_SCALES).astype("float64"))
-    np.testing.assert_array_equal(integers, FIRST[rows])
-    np.testing.assert_array_equal(scales, FIRST_SCALES[rows])
-
-
-def test_a_row_of_zeros_takes_the_coarsest_scale() -> None:
-    """Its bias may be large, and is counted in units of that scale."""
-    integers, scales = on_grid(np.zeros((2, 3, 1, 1)), np.array([1e-12, 0.2, 0.1]))
-    assert not integers.any()
-    np.testing.assert_array_equal(scales, np.array([0.2, 0.2], "float32"))
-
-
 @pytest.mark.parametrize("step", [1e-3, 1e-8, 1e-30])
-def test_tiny_weights_are_not_zeros_of_a_coarse_grid(step: float) -> None:
-    values = np.array([[[[127]], [[-3]]], [[[0]], [[1]]]])
-    real = (values * np.float32(step)).astype("float32").astype("float64")
-    integers, scales = on_grid(real, np.array([1.0, 0.1, np.float32(step)], "float64"))
-    np.testing.assert_array_equal(integers, values)
-    np.testing.assert_array_equal(scales, np.array([step, step], "float32"))
+def test_tiny_weights_are_whole_multiples_of_tiny_scales(step: float) -> None:
+    scales = np.full(4, step, "float32")
+    before = module(lambda x: nn.conv2d(x, weight(FIRST, scales)), SHAPE)
+    after = apply(InsertQuantize([scales_of(scales, None)]), before)
+    expected = module(lambda x: nn.conv2d(x, integer_weight(FIRST, scales)), SHAPE)
+    tvm.ir.assert_structural_equal(after, expected)
 
 
 @pytest.mark.parametrize("damage", [0.3, 0.02])
-def test_a_weight_off_its_grid_is_refused(damage: float) -> None:
-    real = FIRST * FIRST_SCALES.astype("float64")[:, None, None, None]
+def test_weights_between_two_multiples_are_refused(damage: float) -> None:
+    real = FIRST * FIRST_SCALES[:, None, None, None]
     real[2, 1, 1, 1] += damage * FIRST_SCALES[2]
+    before = module(lambda x: nn.conv2d(x, const(real)), SHAPE)
     with pytest.raises(ValueError, match="whole multiples"):
-        on_grid(real, FIRST_SCALES.astype("float64"))
+        apply(InsertQuantize([scales_of(FIRST_SCALES, None)]), before)
 
 
-def test_a_weight_beyond_eight_bits_is_refused() -> None:
+def test_weights_beyond_eight_bits_are_refused() -> None:
+    before = module(lambda x: nn.conv2d(x, weight(FIRST, FIRST_SCALES)), SHAPE)
     with pytest.raises(ValueError, match="whole multiples"):
-        on_grid(np.full((1, 1, 1, 1), 12.9), np.array([0.1]))
+        apply(InsertQuantize([scales_of(FIRST_SCALES / np.float32(2), None)]), before)
+
+
+def test_scales_for_another_number_of_channels_are_refused() -> None:
+    with pytest.raises(ValueError, match="5 scales for 4 output channels"):
+        insert([scales_of(SECOND_SCALES, None), None])
 
 
 def test_an_activation_scale_without_a_relu_is_refused() -> None:

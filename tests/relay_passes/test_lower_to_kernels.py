@@ -22,7 +22,7 @@ from tvm.relax.op import (
 
 from lprnet.compiler.codegen import tvm_target
 from lprnet.compiler.targets import find_target
-from relay_passes.insert_quantize import Grid, LayerScales
+from relay_passes.insert_quantize import LayerScales, QParams
 from relay_passes.lower_to_kernels import LowerToKernels
 from relay_passes.lowering.layout import PackedTensor, pack_weight
 from relay_passes.pipeline import lower_graph, quantize_graph, reduce_graph
@@ -219,7 +219,7 @@ def test_what_no_kernel_covers_is_refused(network: Network) -> None:
         lowered_network(network)
 
 
-def on_grid(out: int, into: int, *kernel: int) -> tuple[relax.Expr, NDArray[np.float64]]:
+def whole_multiples(out: int, into: int, *kernel: int) -> tuple[relax.Expr, NDArray[np.float64]]:
     integers = RNG.integers(-63, 64, (out, into, *kernel))
     scales = RNG.uniform(0.5, 2, out).astype("float32") / 100
     return const(integers * scales[:, None, None, None].astype("float64")), scales.astype("float64")
@@ -231,7 +231,12 @@ def test_a_lowered_integer_network_computes_the_integers(isa: Isa, levels: int) 
     """Image, padded convolution, sliced and pooled integers, a context pool, a float container
     with int8 weights: what NumPy computes from the graph before lowering.
     """
-    layers = [on_grid(6, 3, 3, 3), on_grid(5, 6, 3, 1), on_grid(7, 4, 1, 1), on_grid(10, 7, 1, 1)]
+    layers = [
+        whole_multiples(6, 3, 3, 3),
+        whole_multiples(5, 6, 3, 1),
+        whole_multiples(7, 4, 1, 1),
+        whole_multiples(10, 7, 1, 1),
+    ]
     biases = [RNG.normal(0, 0.5, (1, len(scales), 1, 1)) for _, scales in layers]
 
     def network(x: relax.Var) -> relax.Expr:
@@ -265,11 +270,15 @@ def test_a_lowered_integer_network_computes_the_integers(isa: Isa, levels: int) 
 
 
 @ISAS
-def test_grids_of_their_own_and_a_norm_of_integers(isa: Isa) -> None:
-    """What only the networks of others hold: an image and a map that are rounded to another grid
-    before they are read, and integers divided by their mean square.
+def test_inputs_rounded_first_and_a_norm_of_integers(isa: Isa) -> None:
+    """What only imported networks hold: an image and a map that are rounded to other scales before
+    they are read, and integers divided by their mean square.
     """
-    layers = [on_grid(6, 3, 3, 3), on_grid(9, 6, 1, 1), on_grid(10, 9, 1, 1)]
+    layers = [
+        whole_multiples(6, 3, 3, 3),
+        whole_multiples(9, 6, 1, 1),
+        whole_multiples(10, 9, 1, 1),
+    ]
     biases = [const(RNG.normal(0.5, 0.2, (1, len(scales), 1, 1))) for _, scales in layers]
 
     def network(x: relax.Var, emit: Emit) -> relax.Expr:
@@ -280,8 +289,8 @@ def test_grids_of_their_own_and_a_norm_of_integers(isa: Isa) -> None:
         return squeeze(add(nn.conv2d(pooled, layers[2][0]), biases[2]), [2])
 
     scales = [
-        LayerScales(layers[0][1], 0.011, 255, Grid(0.0079, 120)),
-        LayerScales(layers[1][1], 0.008, 255, Grid(0.007)),
+        LayerScales(layers[0][1], 0.011, 255, QParams(0.0079, 120)),
+        LayerScales(layers[1][1], 0.008, 255, QParams(0.007)),
         None,
     ]
     quantized = quantize_graph(shared_module(network, SHAPE), scales, *NORMALISATION)

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from lprnet.compression.prune.width_search import Cut
+from lprnet.compression.prune.width_search import Candidate
 from lprnet.measure.timing import Accuracy, Record, record
 from lprnet.reports.pruning_sweep import (
     MeasuredPoint,
@@ -50,13 +50,13 @@ def plates(tmp_path: Path) -> Path:
 
 
 def test_every_point_is_built_read_and_timed(plates: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pricing takes minutes and has its own tests; here one cut is on offer."""
-    cut = Cut("backbone.4.block.4", 16, 1.0)
-    monkeypatch.setattr("lprnet.reports.pruning_sweep.price_cuts", lambda *_: [cut])
+    """Sensitivities take minutes and have their own tests; here there is one candidate."""
+    candidate = Candidate("backbone.4.block.4", 16, 1.0)
+    monkeypatch.setattr("lprnet.reports.pruning_sweep.layer_sensitivity", lambda *_: [candidate])
     result = run_sweep(SweepOptions(DEFAULT_CHECKPOINT, None, plates, (84.0,), 8, 100.0))
     unpruned, pruned = result.measured
     assert not unpruned.widths
-    assert pruned.widths == {cut.name: cut.width}
+    assert pruned.widths == {candidate.name: candidate.width}
     assert pruned.macs <= 84e6 < unpruned.macs
     assert unpruned.accuracy.total == pruned.accuracy.total == 4
     assert 0 < pruned.artifact_bytes < unpruned.artifact_bytes

@@ -1,9 +1,8 @@
 """Which channels of a convolution can go: backward elimination by exact least squares.
 
 The optimal brain surgeon's saliency for groups (Hassibi and Stork, NIPS 1992; in this form Frantar
-and Alistarh, "Optimal Brain Compression", arXiv:2208.11580): with `H` the second moments of a
-layer's inputs, removing a group `g` of its weights and refitting the others costs
-`w_g' (H^-1_gg)^-1 w_g`.
+and Alistarh, "Optimal Brain Compression", arXiv:2208.11580): with `H = X'X` of a layer's inputs,
+removing a group `g` of its weights and refitting the others costs `w_g' (H^-1_gg)^-1 w_g`.
 """
 
 from dataclasses import dataclass
@@ -11,18 +10,18 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from lprnet.compression.least_squares import Gram, ridge
+from lprnet.compression.least_squares import NormalEquations, ridge
 
 DAMPING = 1e-5
-"""Added to the diagonal of the moments, relative to its mean."""
+"""Added to the diagonal of `H`, relative to its mean."""
 NOT_READ = -1
 
 
 @dataclass(frozen=True)
-class Reading:
-    """A layer that reads the channels in question, among others perhaps."""
+class Consumer:
+    """A layer that reads the channels in question, and maybe others."""
 
-    moments: Gram
+    equations: NormalEquations
     prior: Tensor
     """Its solution now, `(K + 1, O)`."""
     taps: int
@@ -31,35 +30,35 @@ class Reading:
     """Channel in question to this layer's input channel, or `NOT_READ`."""
 
 
-def keep_channels(readings: list[Reading], count: int) -> list[int]:
-    """The `count` channels whose loss costs their readers most, sorted.
+def select_channels_obs(consumers: list[Consumer], count: int) -> Tensor:
+    """The `count` channels whose loss costs their consumers most, sorted, int64.
 
-    One channel after the other goes, the cheapest first, and the rest is refitted in between. Every
-    reader counts its squared error in parts of the power of the outputs it should have.
+    One channel after the other goes, the cheapest first, and the rest is refitted in between. The
+    squared error of every consumer counts relative to the power of its target outputs.
     """
-    states = [_Elimination(reading) for reading in readings]
-    left = list(range(len(readings[0].columns)))
+    states = [_Elimination(consumer) for consumer in consumers]
+    left = list(range(len(consumers[0].columns)))
     while len(left) > count:
         costs = sum(state.costs(left) for state in states)
         assert isinstance(costs, Tensor)
         gone = left.pop(int(costs.argmin()))
         for state in states:
             state.remove(gone)
-    return left
+    return torch.tensor(left)
 
 
 class _Elimination:
-    """The inverse moments and the refitted weights of one reader while its inputs go."""
+    """The inverse of `H` and the refitted weights of one consumer while its inputs go."""
 
-    def __init__(self, reading: Reading) -> None:
-        hessian = reading.moments.inputs.clone()
+    def __init__(self, consumer: Consumer) -> None:
+        hessian = consumer.equations.xtx.clone()
         damping = DAMPING * max(float(hessian.diagonal()[:-1].mean()), 1e-12)
         self.inverse = torch.linalg.inv(
             hessian + damping * torch.eye(len(hessian), dtype=hessian.dtype)
         )
-        self.weights = ridge(reading.moments, reading.prior)
-        self.power = max(float(reading.moments.power.sum()), 1e-12)
-        self.columns, self.taps = reading.columns, reading.taps
+        self.weights = ridge(consumer.equations, consumer.prior)
+        self.power = max(float(consumer.equations.yty.sum()), 1e-12)
+        self.columns, self.taps = consumer.columns, consumer.taps
 
     def _rows(self, channels: Tensor) -> Tensor:
         return self.columns[channels][:, None] * self.taps + torch.arange(self.taps)

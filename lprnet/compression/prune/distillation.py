@@ -1,10 +1,10 @@
-"""Fine-tune a small network to answer like a large one, on images nobody has labelled.
+"""Fine-tune a small network to answer like a large one, on images without labels.
 
 Hinton et al., "Distilling the Knowledge in a Neural Network", arXiv:1503.02531, at temperature 1,
-with the squared error of the logits beside it. At most a hundred plates would soon be known by
-heart, so every step sees new ones: two plates cut at a random column and joined (CutMix, Yun et
-al., arXiv:1905.04899), shifted, with other brightness and contrast and some noise. The large
-network says what each of them should read.
+with the squared error of the logits added. A network would overfit to a hundred plates, so every
+step makes new ones: two plates cut at a random column and joined (CutMix, Yun et al.,
+arXiv:1905.04899), shifted, with other brightness and contrast and some noise. The large network's
+logits are the targets.
 """
 
 import math
@@ -16,9 +16,9 @@ from torch import Tensor
 from torch.nn import functional as F
 from tqdm import trange
 
-from lprnet.compression.compact import Compact
+from lprnet.compression.compact import CompactNetwork
 
-Logits = Callable[[Compact, Tensor], Tensor]
+Logits = Callable[[CompactNetwork, Tensor], Tensor]
 """How the student is run: `(N, 3, 24, 94)` to `(N, 68, 18)`."""
 
 BATCH = 16
@@ -46,14 +46,14 @@ def mixed_plates(images: Tensor, count: int, generator: torch.Generator) -> Tens
 
 
 def distill(
-    student: Compact,
-    teacher: Compact,
+    student: CompactNetwork,
+    teacher: CompactNetwork,
     images: Tensor,
     steps: int,
     learning_rate: float = 1e-2,
     masks: dict[str, Tensor] | None = None,
-    logits: Logits = Compact.logits,
-) -> Compact:
+    logits: Logits = CompactNetwork.logits,
+) -> CompactNetwork:
     """`student` after `steps` of Adam towards `teacher`'s logits; both are left as they are.
 
     `images` `(N, 3, 24, 94)` need no labels. `masks` (OIHW, by convolution name) say which weights
@@ -78,12 +78,12 @@ def distill(
     for _ in trange(steps, desc="distilling", leave=False, disable=None):
         batch = mixed_plates(images, BATCH, generator)
         with torch.no_grad():
-            wanted = teacher.logits(batch)
+            target = teacher.logits(batch)
         answer = logits(network, batch)
         divergence = F.kl_div(
-            answer.log_softmax(dim=1), wanted.log_softmax(dim=1), log_target=True, reduction="sum"
+            answer.log_softmax(dim=1), target.log_softmax(dim=1), log_target=True, reduction="sum"
         )
-        loss = divergence / (BATCH * answer.shape[2]) + SQUARED_ERROR * F.mse_loss(answer, wanted)
+        loss = divergence / (BATCH * answer.shape[2]) + SQUARED_ERROR * F.mse_loss(answer, target)
         adam.zero_grad()
         torch.autograd.backward(loss)
         adam.step()

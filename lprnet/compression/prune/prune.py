@@ -1,8 +1,8 @@
 """Pruning: masks on single weights, or whole channels with the rest refitted.
 
-Every function returns an LPRNet in LPRNet's own shapes, where what is pruned is zero; folding
-(`lprnet/compression/fold_constants.py`) or the compiler's dead-channel pass then makes it small. No
-function reads a label.
+Masks are of the model as it was trained, by the size of its weights; the reduction
+(`lprnet/compression/reduced.py`) then drops the channels that they empty. Whole channels are taken
+out of the reduced network. No function reads a label.
 """
 
 import copy
@@ -11,8 +11,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
-from lprnet.compression.compact import compact, expand
-from lprnet.compression.fold_constants import fold
+from lprnet.compression.compact import CompactNetwork
 from lprnet.compression.prune.distillation import distill
 from lprnet.compression.prune.reconstruction import reconstruct
 from lprnet.model.conv_graph import CONTAINER, LAYERS, NAMES, check_finite, weight_and_bias
@@ -63,22 +62,23 @@ def _masked(model: LPRNet, groups: Sequence[tuple[Sequence[str], float]]) -> LPR
     return pruned
 
 
-@torch.no_grad()
-def structured(model: LPRNet, images: Tensor, widths: Mapping[str, int]) -> LPRNet:
-    """A folded copy that keeps `widths[name]` output channels of each convolution in `widths`.
+def structured(
+    network: CompactNetwork, images: Tensor, widths: Mapping[str, int]
+) -> CompactNetwork:
+    """`network` with at most `widths[name]` output channels of each convolution in `widths`.
 
-    From the first layer to the last, the channels go that their readers miss least, and the readers
-    are refitted (`reconstruction.py`). `images` `(N, 3, 24, 94)` need no labels.
+    From the first layer to the last, the channels go that their consumers miss least, and the
+    consumers are refitted (`reconstruction.py`). `images` `(N, 3, 24, 94)` need no labels.
 
-    Raises `UserError` for an unknown convolution, a width below 1, and as `fold`.
+    Raises `UserError` for an unknown convolution and a width below 1.
     """
+    names = [conv.name for conv in network.architecture.backbone]
     for name, width in widths.items():
-        if name not in NAMES:
-            raise UserError(f"{name} cannot be pruned; only {', '.join(NAMES)} can")
+        if name not in names:
+            raise UserError(f"{name} cannot be pruned; only {', '.join(names)} can")
         if width < 1:
             raise UserError(f"{name} must keep at least one channel, not {width}")
-    folded = fold(model)
-    return fold(expand(reconstruct(compact(folded), images, widths), folded))
+    return reconstruct(network, images, widths)
 
 
 def inner_widths(first: int, second: int, third: int) -> dict[str, int]:
@@ -87,13 +87,12 @@ def inner_widths(first: int, second: int, third: int) -> dict[str, int]:
     return dict(zip(inner, [first] * 3 + [second] * 3 + [third] * 3, strict=True))
 
 
-def refine(pruned: LPRNet, model: LPRNet, images: Tensor, steps: int) -> LPRNet:
-    """`pruned`, folded and fine-tuned for `steps` towards the logits of `model`.
+def refine(
+    pruned: CompactNetwork, network: CompactNetwork, images: Tensor, steps: int
+) -> CompactNetwork:
+    """`pruned` fine-tuned for `steps` towards the logits of `network`; what is zero stays zero.
 
-    What is zero stays zero. `images` `(N, 3, 24, 94)` need no labels (`distillation.py`). Raises as
-    `fold`.
+    `images` `(N, 3, 24, 94)` need no labels (`distillation.py`).
     """
-    folded = fold(pruned)
-    student, teacher = compact(folded), compact(fold(model))
-    masks = {name: (weight != 0).float() for name, weight in student.weights.items()}
-    return expand(distill(student, teacher, images, steps, masks=masks), folded)
+    masks = {name: (weight != 0).float() for name, weight in pruned.weights.items()}
+    return distill(pruned, network, images, steps, masks=masks)

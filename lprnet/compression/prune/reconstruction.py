@@ -1,102 +1,106 @@
-"""Take channels out of a network and let every layer behind make up for them.
+"""Take channels out of a network and let every later layer make up for them.
 
 He et al., "Channel Pruning for Accelerating Very Deep Neural Networks", arXiv:1707.06168, section
 3, with the selection of `channel_selection.py`: each layer is refitted by least squares from what
-it reads of the pruned network to what it put out in the original one.
+it reads of the pruned network to its outputs in the original one.
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from lprnet.compression.compact import Compact, before_relu, context_means
-from lprnet.compression.least_squares import as_solution, gram, ridge
-from lprnet.compression.prune.channel_selection import NOT_READ, Reading, keep_channels
-from lprnet.model.conv_graph import CONTAINER, LAYERS, Layer, reader
+from lprnet.compression.compact import CompactNetwork
+from lprnet.compression.least_squares import (
+    NormalEquations,
+    as_solution,
+    as_weight,
+    normal_equations,
+    ridge,
+)
+from lprnet.compression.prune.channel_selection import NOT_READ, Consumer, select_channels_obs
+from lprnet.model.architecture import CONTAINER, Conv
 
 
 @torch.no_grad()
-def reconstruct(real: Compact, images: Tensor, widths: Mapping[str, int]) -> Compact:
-    """`real` with only `widths[name]` channels of the convolutions in `widths` not zero.
+def reconstruct(
+    network: CompactNetwork, images: Tensor, widths: Mapping[str, int]
+) -> CompactNetwork:
+    """`network` with `widths[name]` channels of the convolutions in `widths`.
 
-    `images` `(N, 3, 24, 94)`; the shapes stay `real`'s.
+    `images` `(N, 3, 24, 94)`. One channel more stays where the next convolution would read none.
     """
-    state = _Reconstruction(real, images)
-    for layer in LAYERS:
-        state.refit(layer)
-        if layer.name in widths:
-            state.cut(layer, widths[layer.name])
+    state = _Reconstruction(network, images)
+    for conv in network.architecture.backbone:
+        state.refit(conv)
+        if conv.name in widths:
+            state.select_channels(conv, widths[conv.name])
     state.refit_container()
-    return state.small
+    return state.network
 
 
 class _Reconstruction:
     """A network that is pruned and refitted up to some layer, and original from there on."""
 
-    def __init__(self, real: Compact, images: Tensor) -> None:
-        self.small = replace(real, weights=dict(real.weights), biases=dict(real.biases))
+    def __init__(self, network: CompactNetwork, images: Tensor) -> None:
+        self.network = CompactNetwork(
+            network.architecture, dict(network.weights), dict(network.biases)
+        )
         self.images = images
-        self.wanted = before_relu(real, images)
-        self.outputs = {name: output.relu() for name, output in self.wanted.items()}
-        self.logits = real.logits(images)[:, :, None]
+        self.targets = network.pre_activations(images)
+        self.outputs = {name: output.relu() for name, output in self.targets.items()}
+        self.logits = network.logits(images)[:, :, None]
 
-    def refit(self, layer: Layer) -> None:
-        """Fit `layer` to its wanted outputs from what it reads now."""
-        x = self._input(layer)
-        self._solve(layer.name, x, self.wanted[layer.name])
-        self.outputs[layer.name] = self.small.compute(layer, x)
+    def refit(self, conv: Conv) -> None:
+        """Fit `conv` to its target outputs from what it reads now."""
+        self._solve(conv.name, self._conv_equations(conv))
+        self.outputs[conv.name] = self.network.conv_relu(conv, self._input(conv))
 
     def refit_container(self) -> None:
         """Fit the container to the original logits."""
-        self._solve(CONTAINER, self._contexts(), self.logits)
+        self._solve(CONTAINER, self._container_equations())
 
-    def cut(self, layer: Layer, width: int) -> None:
-        """Keep `width` channels of `layer`, the ones its readers can make up for least."""
-        channels = len(self.small.biases[layer.name])
-        behind = reader(layer)
-        readings: dict[str, Reading] = {}
-        if behind is not None:
-            columns = torch.full((channels,), NOT_READ)
-            take = self.small.takes[behind.name]
-            columns[take] = torch.arange(len(take))
-            wanted = self.wanted[behind.name]
-            x = self._input(behind)
-            readings[behind.name] = self._reading(behind.name, x, wanted, columns)
-        if layer.context is not None:
-            before = [other for other in LAYERS[: LAYERS.index(layer)] if other.context is not None]
-            start = sum(len(self.small.biases[other.name]) for other in before)
-            columns = start + torch.arange(channels)
-            x = self._contexts()
-            readings[CONTAINER] = self._reading(CONTAINER, x, self.logits, columns)
-        mask = torch.zeros(channels)
-        mask[keep_channels(list(readings.values()), width)] = 1.0
-        self.small.weights[layer.name] = self.small.weights[layer.name] * mask[:, None, None, None]
-        self.small.biases[layer.name] = self.small.biases[layer.name] * mask
-        for name, reading in readings.items():
-            read = reading.columns != NOT_READ
-            weight = self.small.weights[name].clone()
-            weight[:, reading.columns[read]] *= mask[read][:, None, None]
-            self.small.weights[name] = weight
-        self.outputs[layer.name] = self.outputs[layer.name] * mask[:, None, None]
+    def select_channels(self, conv: Conv, width: int) -> None:
+        """Keep `width` channels of `conv`, those that its consumers can make up for least."""
+        channels = torch.arange(len(self.network.biases[conv.name]))
+        consumer, read = self.network.architecture.consumer(conv), len(channels)
+        consumers = []
+        if consumer is not None:
+            read = self.network.weights[consumer.name].shape[1]
+            columns = torch.where(channels < read, channels, NOT_READ)
+            equations = self._conv_equations(consumer)
+            consumers.append(self._consumer(consumer.name, equations, columns))
+        container = self.network.container_columns().get(conv.name)
+        if container is not None:
+            columns = container.start + channels
+            consumers.append(self._consumer(CONTAINER, self._container_equations(), columns))
+        kept = select_channels_obs(consumers, width)
+        if not (kept < read).any():
+            kept = torch.cat([channels[:1], kept])
+        self.network = self.network.select_channels({conv.name: kept})
+        self.outputs[conv.name] = self.outputs[conv.name][:, kept]
 
-    def _input(self, layer: Layer) -> Tensor:
-        if layer.source is None:
-            return self.images
-        return self.small.input(layer, self.outputs[layer.source])
+    def _input(self, conv: Conv) -> Tensor:
+        producer = self.network.architecture.producer(conv)
+        source = self.images if producer is None else self.outputs[producer.name]
+        return self.network.input(conv, source)
 
-    def _contexts(self) -> Tensor:
-        return torch.cat(context_means(self.outputs), dim=1)[:, :, None]
+    def _conv_equations(self, conv: Conv) -> NormalEquations:
+        target = self.targets[conv.name]
+        return normal_equations(self._input(conv), target, conv.kernel, conv.padding)
 
-    def _reading(self, name: str, x: Tensor, wanted: Tensor, columns: Tensor) -> Reading:
-        weight = self.small.weights[name]
-        prior = as_solution(weight, self.small.biases[name])
-        return Reading(gram(weight, x, wanted), prior, weight[0, 0].numel(), columns)
+    def _container_equations(self) -> NormalEquations:
+        contexts = self.network.context_means(self.outputs)[:, :, None]
+        return normal_equations(contexts, self.logits)
 
-    def _solve(self, name: str, x: Tensor, wanted: Tensor) -> None:
-        weight = self.small.weights[name]
-        moments = gram(weight, x, wanted)
-        solution = ridge(moments, as_solution(weight, self.small.biases[name]))
-        self.small.weights[name] = solution[:-1].T.reshape(weight.shape).float()
-        self.small.biases[name] = solution[-1].float()
+    def _consumer(self, name: str, equations: NormalEquations, columns: Tensor) -> Consumer:
+        taps = self.network.weights[name][0, 0].numel()
+        return Consumer(equations, self._solution(name), taps, columns)
+
+    def _solution(self, name: str) -> Tensor:
+        return as_solution(self.network.weights[name], self.network.biases[name])
+
+    def _solve(self, name: str, equations: NormalEquations) -> None:
+        solution = ridge(equations, self._solution(name))
+        shape = self.network.weights[name].shape
+        self.network.weights[name], self.network.biases[name] = as_weight(solution, shape)

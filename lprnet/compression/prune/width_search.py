@@ -1,4 +1,4 @@
-"""How narrow each layer may be: what every cut costs alone, and the cheapest cuts for a budget."""
+"""How narrow each layer may be: its sensitivity alone, and the cheapest widths for a budget."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,23 +9,21 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from lprnet.compression.compact import compact
-from lprnet.compression.fold_constants import fold, input_channels, living_channels, macs
+from lprnet.compiler.complexity import count_macs
+from lprnet.compression.compact import CompactNetwork
 from lprnet.compression.prune.prune import structured
-from lprnet.model.conv_graph import LAYERS, NAMES, weight_and_bias
-from lprnet.model.lprnet import POSITIONS, LPRNet
-from lprnet.runtime.alphabet import CLASSES
+from lprnet.compression.reduced import ReducedNetwork
 from lprnet.support.errors import UserError
 
-PRICING_IMAGES = 32
-"""Prices rank cuts; a third of the calibration images ranks them like all of them."""
+SENSITIVITY_IMAGES = 32
+"""Errors rank candidates; a third of the calibration images ranks them like all of them."""
 LANES = 16
 """Output channels of an AVX-512 vector: a kernel takes as long for 24 of them as for 32."""
 
 
 @dataclass(frozen=True)
-class Cut:
-    """One layer alone narrowed to `width` channels, everything behind refitted."""
+class Candidate:
+    """One layer alone narrowed to `width` channels, everything after it refitted."""
 
     name: str
     width: int
@@ -40,76 +38,82 @@ class Point:
     widths: Mapping[str, int]
     macs: int
     accuracy: float
-    model: LPRNet
+    network: ReducedNetwork
 
 
-def price_cuts(model: LPRNet, images: Tensor, step: int = 8) -> list[Cut]:
-    """Every layer of `model` alone at every narrower multiple of `step` channels.
+def layer_sensitivity(network: CompactNetwork, images: Tensor, step: int = 8) -> list[Candidate]:
+    """Every layer of `network` alone at every narrower multiple of `step` channels.
 
     Multiples of 8 or 16 fill the vectors of AVX2 or AVX-512. `images` `(N, 3, 24, 94)` need no
-    labels. Raises as `prune.structured`.
+    labels.
     """
-    folded, images = fold(model), images[:PRICING_IMAGES]
-    widths = {name: len(alive) for name, alive in living_channels(folded).items()}
-    options = [(name, w) for name in NAMES for w in range(step, widths[name], step)]
+    images = images[:SENSITIVITY_IMAGES]
+    options = [
+        (conv.name, width)
+        for conv in network.architecture.backbone
+        for width in range(step, len(network.biases[conv.name]), step)
+    ]
     with torch.no_grad():
-        wanted = compact(folded).logits(images)
-        cuts = []
-        for name, width in tqdm(options, desc="pricing cuts", leave=False, disable=None):
-            pruned = structured(folded, images, {name: width})
-            error = float((compact(pruned).logits(images) - wanted).square().mean())
-            cuts.append(Cut(name, width, error))
-    return cuts
+        target = network.logits(images)
+        candidates = []
+        for name, width in tqdm(options, desc="measuring sensitivity", leave=False, disable=None):
+            pruned = structured(network, images, {name: width})
+            error = float((pruned.logits(images) - target).square().mean())
+            candidates.append(Candidate(name, width, error))
+    return candidates
 
 
-def planned_macs(folded: LPRNet, widths: Mapping[str, int], lanes: int = 1) -> float:
-    """Multiply-accumulates that `folded` would have with `widths`, output channels filled up to
-    whole vectors of `lanes`.
+def planned_macs(network: CompactNetwork, widths: Mapping[str, int], lanes: int = 1) -> float:
+    """Multiply-accumulates per image that `network` would have with `widths`, output channels
+    padded to whole vectors of `lanes`.
 
-    Exact but for a layer of which a reader takes every second or fourth channel: that one is
-    assumed to keep its share.
+    Exact but for a layer that reads some channels of its producer only: it is assumed to keep its
+    share.
     """
-    living = living_channels(folded)
-    kept = {name: min(widths.get(name, len(alive)), len(alive)) for name, alive in living.items()}
+    architecture, shapes = network.architecture, network.architecture.shapes()
+    counts = {name: len(bias) for name, bias in network.biases.items()}
+    kept = {name: min(widths.get(name, count), count) for name, count in counts.items()}
     total = 0.0
-    for layer in LAYERS:
-        inputs = float(len(input_channels(living, layer)))
-        if layer.source is not None:
-            inputs *= kept[layer.source] / len(living[layer.source])
-        taps = weight_and_bias(folded, layer.name)[0][0, 0].numel()
-        outputs = ceil(kept[layer.name] / lanes) * lanes
-        total += layer.pixels * inputs * outputs * taps
-    contexts = sum(kept[layer.name] for layer in LAYERS if layer.context is not None)
-    return total + POSITIONS * CLASSES * contexts
+    for conv in architecture.backbone:
+        _, height, width = shapes[conv.name]
+        inputs = float(network.weights[conv.name].shape[1])
+        producer = architecture.producer(conv)
+        if producer is not None:
+            inputs *= kept[producer.name] / counts[producer.name]
+        outputs = ceil(kept[conv.name] / lanes) * lanes
+        total += height * width * inputs * outputs * conv.kernel[0] * conv.kernel[1]
+    contexts = sum(kept[context.of] for context in architecture.contexts)
+    return total + architecture.positions * architecture.classes * contexts
 
 
-def cheapest_widths(
-    cuts: Iterable[Cut],
+def greedy_widths(
+    candidates: Iterable[Candidate],
     work: Callable[[Mapping[str, int]], float],
     cost: Callable[[Mapping[str, int]], float],
     target: float,
 ) -> dict[str, int]:
-    """Widths whose `work` is at most `target`, as if the errors of cuts added up.
+    """Widths whose `work` is at most `target`, as if the errors of candidates added up.
 
     Again and again the step down that costs least error per `cost` saved, among all layers and all
-    their narrower widths. Raises `UserError` if all cuts together do not save enough.
+    their narrower widths. Raises `UserError` if all candidates together do not save enough.
     """
-    options = list(cuts)
-    chosen: dict[str, Cut] = {}
+    options = list(candidates)
+    chosen: dict[str, Candidate] = {}
     widths: dict[str, int] = {}
     while work(widths) > target:
         now = cost(widths)
-        best: tuple[float, Cut] | None = None
-        for cut in options:
-            before = chosen.get(cut.name)
-            saved = now - cost({**widths, cut.name: cut.width})
+        best: tuple[float, Candidate] | None = None
+        for candidate in options:
+            before = chosen.get(candidate.name)
+            saved = now - cost({**widths, candidate.name: candidate.width})
             if saved > 0:
-                price = max(cut.error - (before.error if before else 0.0), 0.0) / saved
+                price = max(candidate.error - (before.error if before else 0.0), 0.0) / saved
                 if best is None or price < best[0]:
-                    best = (price, cut)
+                    best = (price, candidate)
         if best is None:
             raise UserError(
-                f"no cuts lead to {target / 1e6:.1f} million multiply-accumulates; allow more"
+                f"no narrower layers lead to {target / 1e6:.1f} million multiply-accumulates; "
+                "allow more"
             )
         chosen[best[1].name] = best[1]
         widths[best[1].name] = best[1].width
@@ -117,37 +121,38 @@ def cheapest_widths(
 
 
 def sweep(
-    model: LPRNet,
+    reduced: ReducedNetwork,
     images: Tensor,
-    cuts: Iterable[Cut],
+    candidates: Iterable[Candidate],
     targets: Iterable[int],
-    evaluate: Callable[[LPRNet], float],
+    evaluate: Callable[[ReducedNetwork], float],
 ) -> list[Point]:
-    """`model` pruned to at most each of `targets` multiply-accumulates, and what `evaluate` says.
+    """`reduced` pruned to at most each of `targets` multiply-accumulates, and its accuracy by
+    `evaluate`.
 
-    What a cut saves is counted in whole vectors, for these take the time. `cuts` are `price_cuts`'
-    of the same model; `images` `(N, 3, 24, 94)` need no labels. Raises as `prune.structured` and
-    `cheapest_widths`.
+    What a candidate saves is counted in whole vectors, for these take the time. `candidates` are
+    `layer_sensitivity`'s of the same network; `images` `(N, 3, 24, 94)` need no labels. Raises as
+    `greedy_widths`.
     """
-    folded = fold(model)
     points = []
-    priced = list(cuts)
+    measured = list(candidates)
     for target in tqdm(list(targets), desc="sweeping", leave=False, disable=None):
-        widths, pruned = _within(folded, images, priced, target)
-        points.append(Point(widths, macs(pruned), evaluate(pruned), pruned))
+        widths, pruned = _within(reduced, images, measured, target)
+        points.append(Point(widths, count_macs(pruned.module), evaluate(pruned), pruned))
     return points
 
 
 def _within(
-    folded: LPRNet, images: Tensor, cuts: Sequence[Cut], target: int
-) -> tuple[dict[str, int], LPRNet]:
-    """The cheapest widths that keep to `target`, and `folded` pruned to them."""
-    work, cost = partial(planned_macs, folded), partial(planned_macs, folded, lanes=LANES)
+    reduced: ReducedNetwork, images: Tensor, candidates: Sequence[Candidate], target: int
+) -> tuple[dict[str, int], ReducedNetwork]:
+    """The cheapest widths that keep to `target`, and `reduced` pruned to them."""
+    network = reduced.compact
+    work, cost = partial(planned_macs, network), partial(planned_macs, network, lanes=LANES)
     planned: float = target
     while True:
-        widths = cheapest_widths(cuts, work, cost, planned)
-        pruned = structured(folded, images, widths)
-        over = macs(pruned) - target
+        widths = greedy_widths(candidates, work, cost, planned)
+        pruned = reduced.bind(structured(network, images, widths))
+        over = count_macs(pruned.module) - target
         if over <= 0:
             return widths, pruned
         planned = work(widths) - over

@@ -3,40 +3,37 @@
 Nagel et al., "Data-Free Quantization Through Weight Equalization and Bias Correction",
 arXiv:1906.04721, section 4.1, with ranges measured on images. A ReLU, a max pool and an average
 pool commute with a positive factor, so a channel may leave its convolution divided by one as long
-as its readers multiply. One scale per tensor then serves channels that differ a hundredfold: of the
-third block's output on the public checkpoint, one reaches 297 and the median one 3.
+as its consumers multiply. One scale per tensor then serves channels that differ a hundredfold: of
+the third block's output on the public checkpoint, one reaches 297 and the median one 3.
 """
-
-from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from lprnet.compression.compact import Compact
-from lprnet.model.conv_graph import CONTAINER, LAYERS
+from lprnet.compression.compact import CompactNetwork
+from lprnet.model.architecture import CONTAINER
 
-SMALLEST = 1e-3
-"""No channel is stretched further than to a thousandth of its layer's range."""
+MIN_RANGE = 1e-3
+"""Of a layer's largest: channels of a smaller range are stretched as if they had this one."""
 
 
 @torch.no_grad()
-def equalize(small: Compact, images: Tensor) -> Compact:
+def equalize_cross_layer(network: CompactNetwork, images: Tensor) -> CompactNetwork:
     """The same function of the input, up to rounding; `images` `(N, 3, 24, 94)` give the ranges."""
-    outputs = small.activations(images)
-    weights = {name: weight.clone() for name, weight in small.weights.items()}
-    biases = {name: bias.clone() for name, bias in small.biases.items()}
-    start = 0
-    for layer in LAYERS:
-        highest = outputs[layer.name].amax(dim=(0, 2, 3))
+    outputs = network.activations(images)
+    weights = {name: weight.clone() for name, weight in network.weights.items()}
+    biases = {name: bias.clone() for name, bias in network.biases.items()}
+    columns = network.container_columns()
+    for conv in network.architecture.backbone:
+        highest = outputs[conv.name].amax(dim=(0, 2, 3))
         top = float(highest.max())
-        factor = (highest / top).clamp(min=SMALLEST) if top > 0 else torch.ones_like(highest)
-        weights[layer.name] /= factor[:, None, None, None]
-        biases[layer.name] /= factor
-        for behind in LAYERS:
-            if behind.source == layer.name:
-                weights[behind.name] *= factor[small.takes[behind.name], None, None]
-        if layer.context is not None:
-            stop = start + len(factor)
-            weights[CONTAINER][:, start:stop] *= factor[:, None, None]
-            start = stop
-    return replace(small, weights=weights, biases=biases)
+        factor = (highest / top).clamp(min=MIN_RANGE) if top > 0 else torch.ones_like(highest)
+        weights[conv.name] /= factor[:, None, None, None]
+        biases[conv.name] /= factor
+        consumer = network.architecture.consumer(conv)
+        if consumer is not None:
+            read = weights[consumer.name].shape[1]
+            weights[consumer.name] *= factor[:read, None, None]
+        if conv.name in columns:
+            weights[CONTAINER][:, columns[conv.name]] *= factor[:, None, None]
+    return CompactNetwork(network.architecture, weights, biases)

@@ -1,4 +1,4 @@
-"""Static and weights-only int8: from a float LPRNet to integers that read the same plates.
+"""Static and weights-only int8: from a float network to integers that read the same plates.
 
 Every convolution of the backbone gets int8 weights with one scale per output channel and an
 unsigned activation with one scale, zero point 0 (a ReLU precedes it); the image goes in as the
@@ -6,190 +6,181 @@ uint8 pixels it came as. The container computes in float32, on int8 weights: it 
 percent of the arithmetic, and reads exact integer sums over pool windows. `integer_reference.py`
 says what the integers compute.
 
-The integers are the same for every CPU, and so is what it reads. Without VNNI products take part
-in saturating 16-bit pair sums (`vpmaddubsw`), so weights have 8 bits and a pair of them a limit
-(`int16_pairs.py`). Channels that such weights would not hear are left out
-(`zero_rounded_channels.py`). Every image counts a second time, a little aside, so that refits
-follow the noise of the calibration images less: of 1200 warped ones the public checkpoint's logits
-are read 0.2 dB nearer to the float network's.
+The integers are the same for every CPU. Without VNNI, products are summed in saturating 16-bit
+pairs (`vpmaddubsw`), so weights have 8 bits and each pair of them a limit (`int16_pairs.py`).
+Channels whose consumers would round them away are left out (`zero_rounded_channels.py`). Every
+calibration image counts a second time, shifted by two pixels, so that refits follow the noise of
+the images less: of 1200 warped ones the public checkpoint's logits come 0.2 dB nearer to the float
+network's.
 """
-
-from dataclasses import dataclass, replace
-from math import inf
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lprnet.compression.compact import Compact, before_relu, compact, context_means, expand, padding
-from lprnet.compression.fold_constants import fold, living_channels
-from lprnet.compression.least_squares import Gram, as_solution, gram, ridge
-from lprnet.compression.quantize.equalization import equalize
-from lprnet.compression.quantize.gptq import round_weights, to_levels
+from lprnet.compression.compact import CompactNetwork
+from lprnet.compression.least_squares import (
+    NormalEquations,
+    as_solution,
+    as_weight,
+    normal_equations,
+    ridge,
+)
+from lprnet.compression.quantize.equalization import equalize_cross_layer
+from lprnet.compression.quantize.gptq import Rounding, gptq_quantize, to_nearest
 from lprnet.compression.quantize.int16_pairs import PairRounding, pair_scales
+from lprnet.compression.quantize.quantized_network import QuantizedNetwork
 from lprnet.compression.quantize.scale_search import activation_scale, weight_scales
-from lprnet.compression.quantize.zero_rounded_channels import audible_channels, cut, silence
-from lprnet.model.conv_graph import CONTAINER, LAYERS, Layer, weight_and_bias
-from lprnet.model.lprnet import LPRNet
+from lprnet.compression.quantize.zero_rounded_channels import channels_surviving_rounding
+from lprnet.compression.reduced import ReducedNetwork
+from lprnet.model.architecture import CONTAINER, Conv
 from lprnet.model.quantized import (
     IMAGE_SCALE,
     IMAGE_ZERO_POINT,
-    LARGEST_BIAS,
-    UNSEEN,
-    Quantization,
+    MAX_BIAS,
     QuantizedLayer,
     QuantizedWeight,
-    WeightsOnly,
 )
-from lprnet.runtime.alphabet import CLASSES
 from lprnet.support.errors import UserError
 
-ACTIVATION_LEVELS = 255
-WEIGHT_LEVELS = 127
+ACTIVATION_QMAX = 255
+WEIGHT_QMAX = 127
 """Of weights that meet float32 activations, so that no pair sum limits them."""
-ASIDE = 2
-"""Pixels."""
+SHIFT_PIXELS = 2
 
 
 @torch.no_grad()
-def static(model: LPRNet, images: Tensor) -> Quantization:
-    """Quantize weights and activations of `model`, calibrated on `images` `(N, 3, 24, 94)`.
+def quantize_static(reduced: ReducedNetwork, images: Tensor) -> QuantizedNetwork:
+    """Quantize weights and activations, calibrated on `images` `(N, 3, 24, 94)`.
 
     Layer by layer, from inputs that already carry the noise of all layers before, the weights are
     refitted to the float network's outputs (`least_squares.ridge`) and rounded (`gptq`). Labels are
-    not needed. Raises `UserError` for a model that holds NaN or no constant context means, for no
-    images, and for images that are not finite.
+    not needed. Raises `UserError` for a model that holds no constant context means, for no images,
+    and for images that are not finite.
     """
     _check(images)
-    aside = F.pad(images, (ASIDE, 0, 0, 0), mode="replicate")[..., :-ASIDE]
-    images, folded = torch.cat([images, aside]), fold(model)
-    return _static(expand(equalize(compact(folded), images), folded), images)
+    shifted = F.pad(images, (SHIFT_PIXELS, 0, 0, 0), mode="replicate")[..., :-SHIFT_PIXELS]
+    images = torch.cat([images, shifted])
+    network = equalize_cross_layer(reduced.compact, images)
+    targets, logits = network.pre_activations(images), network.logits(images)
+    kept = channels_surviving_rounding(network)
+    while True:
+        network = network.select_channels(kept)
+        targets = {name: target[:, kept[name]] for name, target in targets.items()}
+        quantized = _quantize_layers(network, targets, logits, images)
+        kept = reduced.bind(quantized.dequantized()).channels
+        if all(len(kept[name]) == len(network.biases[name]) for name in kept):
+            return quantized
+        # Without what rounding emptied, the channels beside it get other partners.
 
 
-def _static(folded: LPRNet, images: Tensor) -> Quantization:
-    """Of an equalized model. Equalizing goes before, for it must not be repeated: it would stretch
-    channels that no image reaches a thousandfold each time.
-    """
-    real = compact(folded)
-    wanted, logits = before_relu(real, images), real.logits(images)
-    audible = audible_channels(real)
-    real, folded = cut(real, audible), silence(folded, real, audible)
-    wanted = {name: outputs[:, audible[name]] for name, outputs in wanted.items()}
-    rounded = _Rounded({}, {}, {})
-    steps: dict[str, float] = {}
-    sqnr: dict[str, float] = {}
+def _quantize_layers(
+    network: CompactNetwork, targets: dict[str, Tensor], logits: Tensor, images: Tensor
+) -> QuantizedNetwork:
+    """Round every convolution of an equalized network, from the first to the last."""
+    layers: dict[str, QuantizedLayer] = {}
 
-    def quantize_layer(layer: Layer, x: Tensor) -> Tensor:
-        name = layer.name
-        before = IMAGE_SCALE if layer.source is None else steps[layer.source]
-        moments = gram(real.weights[name], x, wanted[name])
-        rounded.add(name, real, moments, None, before)
-        weight = rounded.weights[name]
-        y = F.conv2d(x, weight, rounded.biases[name], padding=padding(weight)).relu()
-        steps[name] = activation_scale(y, ACTIVATION_LEVELS)
-        y = (y / steps[name]).round().clamp(0, ACTIVATION_LEVELS) * steps[name]
-        sqnr[name] = _sqnr(wanted[name].relu(), y)
+    def conv_relu(conv: Conv, x: Tensor) -> Tensor:
+        producer = network.architecture.producer(conv)
+        scale, zero_point = (
+            (IMAGE_SCALE, IMAGE_ZERO_POINT)
+            if producer is None
+            else (layers[producer.name].output_scale, 0.0)
+        )
+        target = targets[conv.name]
+        equations = normal_equations(x, target, conv.kernel, conv.padding)
+        weight = _round_in_pairs(network, conv.name, equations, scale)
+        y = F.conv2d(x, *weight.tensors(), padding=conv.padding).relu()
+        step = activation_scale(y, ACTIVATION_QMAX)
+        y = (y / step).round().clamp(0, ACTIVATION_QMAX) * step
+        layers[conv.name] = QuantizedLayer(
+            _with_constants(weight, step / scale), scale, zero_point, step, _sqnr(target.relu(), y)
+        )
         return y
 
-    rounded.add_container(real, real.activations(images, quantize_layer), logits)
-    quantized = rounded.model(real, folded)
-    living = living_channels(folded)
-    left = living_channels(fold(quantized))
-    kept = {name: torch.isin(living[name], left[name]).nonzero().flatten() for name in living}
-    if any(len(kept[name]) < len(living[name]) for name in living):
-        # Without them their neighbours meet in other pairs.
-        return _static(fold(silence(folded, real, kept)), images)
-    layers = {
-        layer.name: QuantizedLayer(
-            weight=rounded.integers(quantized, living[layer.name], layer.name),
-            input_scale=IMAGE_SCALE if layer.source is None else steps[layer.source],
-            input_zero_point=IMAGE_ZERO_POINT if layer.source is None else 0.0,
-            output_scale=steps[layer.name],
-            sqnr=sqnr[layer.name],
-        )
-        for layer in LAYERS
-    }
-    container = rounded.integers(quantized, torch.arange(CLASSES), CONTAINER)
-    return Quantization(layers, container, ACTIVATION_LEVELS, quantized)
+    outputs = network.activations(images, conv_relu)
+    container = _round_container(network, outputs, logits)
+    means = (1.0,) * len(network.architecture.contexts)  # they are part of the container
+    return QuantizedNetwork(network.architecture, layers, container, ACTIVATION_QMAX, means)
 
 
 @torch.no_grad()
-def weights_only(model: LPRNet, images: Tensor) -> WeightsOnly:
-    """Quantize the weights of `model`, the container's too; arithmetic stays float32.
+def quantize_weights(network: CompactNetwork, images: Tensor) -> dict[str, QuantizedWeight]:
+    """Quantize the weights alone, the container's too, by name; arithmetic stays float32.
 
-    `images` `(N, 3, 24, 94)` say which rounding errors its outputs notice. Raises as `static`.
+    `images` `(N, 3, 24, 94)` say which rounding errors the outputs notice. Raises `UserError` for
+    no images, and for images that are not finite.
     """
     _check(images)
-    folded = fold(model)
-    real = equalize(compact(folded), images)
-    wanted = before_relu(real, images)
-    rounded = _Rounded({}, {}, {})
+    network = equalize_cross_layer(network, images)
+    targets = network.pre_activations(images)
+    rounded: dict[str, QuantizedWeight] = {}
 
-    def quantize_layer(layer: Layer, x: Tensor) -> Tensor:
-        moments = gram(real.weights[layer.name], x, wanted[layer.name])
-        rounded.add(layer.name, real, moments, WEIGHT_LEVELS)
-        weight = rounded.weights[layer.name]
-        return F.conv2d(x, weight, rounded.biases[layer.name], padding=padding(weight)).relu()
+    def conv_relu(conv: Conv, x: Tensor) -> Tensor:
+        equations = normal_equations(x, targets[conv.name], conv.kernel, conv.padding)
+        rounded[conv.name] = _round_to_nearest(network, conv.name, equations)
+        return F.conv2d(x, *rounded[conv.name].tensors(), padding=conv.padding).relu()
 
-    rounded.add_container(real, real.activations(images, quantize_layer), real.logits(images))
-    quantized = rounded.model(real, folded)
-    living = {**living_channels(folded), CONTAINER: torch.arange(CLASSES)}
-    weights = {name: rounded.integers(quantized, rows, name) for name, rows in living.items()}
-    return WeightsOnly(weights, quantized)
+    outputs = network.activations(images, conv_relu)
+    rounded[CONTAINER] = _round_container(network, outputs, network.logits(images))
+    return rounded
 
 
-@dataclass(frozen=True)
-class _Rounded:
-    """What has been rounded so far, in the compact network's shapes, by convolution name."""
+def _round_in_pairs(
+    network: CompactNetwork, name: str, equations: NormalEquations, input_scale: float
+) -> QuantizedWeight:
+    """Refit one layer that reads integers of `input_scale`, and round it so that pairs of products
+    fit 16 bits and its bias an int32 accumulator.
+    """
+    shape, solution = network.weights[name].shape, _refit(network, name, equations)
+    min_scales = solution[-1].abs() * (1 / (input_scale * MAX_BIAS))
+    scales = torch.maximum(pair_scales(solution[:-1].T.reshape(shape)), min_scales)
+    return _round(shape, equations, solution, scales, PairRounding(shape))
 
-    weights: dict[str, Tensor]
-    biases: dict[str, Tensor]
-    scales: dict[str, Tensor]
 
-    def add(
-        self, name: str, real: Compact, moments: Gram, levels: int | None, input_scale: float = inf
-    ) -> None:
-        """Refit and round one layer, to `levels` or in pairs; the bias of one that reads integers
-        of `input_scale` fits its accumulators.
-        """
-        shape = real.weights[name].shape
-        solution = ridge(moments, as_solution(real.weights[name], real.biases[name]))
-        weight = solution[:-1].T.reshape(shape)
-        scales = pair_scales(weight) if levels is None else weight_scales(weight, levels)
-        smallest = solution[-1].abs() * (1 / (input_scale * LARGEST_BIAS))
-        self.scales[name] = torch.maximum(scales, smallest).float()
-        rounding = PairRounding(shape) if levels is None else to_levels(levels)
-        solution = round_weights(moments, solution, self.scales[name].double(), rounding)
-        self.weights[name] = solution[:-1].T.reshape(shape).float()
-        self.biases[name] = solution[-1].float()
+def _round_to_nearest(
+    network: CompactNetwork, name: str, equations: NormalEquations
+) -> QuantizedWeight:
+    """Refit one layer that reads float32, and round it."""
+    shape, solution = network.weights[name].shape, _refit(network, name, equations)
+    scales = weight_scales(solution[:-1].T.reshape(shape), WEIGHT_QMAX)
+    return _round(shape, equations, solution, scales, to_nearest(WEIGHT_QMAX))
 
-    def add_container(self, real: Compact, outputs: dict[str, Tensor], logits: Tensor) -> None:
-        """Refit and round the container, which reads the contexts of the quantized `outputs`, to
-        the `logits` wanted.
-        """
-        contexts = torch.cat(context_means(outputs), dim=1)
-        moments = gram(real.weights[CONTAINER], contexts[:, :, None], logits[:, :, None])
-        self.add(CONTAINER, real, moments, WEIGHT_LEVELS)
 
-    def model(self, real: Compact, folded: LPRNet) -> LPRNet:
-        """`folded` with the rounded values of `real`'s layers in their places."""
-        weights, biases = {**real.weights, **self.weights}, {**real.biases, **self.biases}
-        return expand(replace(real, weights=weights, biases=biases), folded)
+def _round_container(
+    network: CompactNetwork, outputs: dict[str, Tensor], logits: Tensor
+) -> QuantizedWeight:
+    """Refit the container from the rounded network's `outputs` to the `logits`, and round it."""
+    contexts = network.context_means(outputs)[:, :, None]
+    return _round_to_nearest(network, CONTAINER, normal_equations(contexts, logits[:, :, None]))
 
-    def integers(self, model: LPRNet, rows: Tensor, name: str) -> QuantizedWeight:
-        """One layer of `model` on its grid; channels outside `rows` are zero.
 
-        Rows of zeros get the coarsest scale of the others, which is what `InsertQuantize` finds for
-        them: it sees values alone.
-        """
-        weight, bias = weight_and_bias(model, name)
-        scale = torch.full((len(bias),), UNSEEN)
-        scale[rows] = self.scales[name]
-        values = (weight / scale[:, None, None, None]).round().to(torch.int8)
-        used = values.flatten(1).any(dim=1)
-        scale[~used] = scale[used].max() if bool(used.any()) else UNSEEN
-        return QuantizedWeight(values.numpy(), scale.numpy(), bias.detach().clone().numpy())
+def _refit(network: CompactNetwork, name: str, equations: NormalEquations) -> Tensor:
+    return ridge(equations, as_solution(network.weights[name], network.biases[name]))
+
+
+def _round(
+    shape: torch.Size,
+    equations: NormalEquations,
+    solution: Tensor,
+    scales: Tensor,
+    rounding: Rounding,
+) -> QuantizedWeight:
+    scales = scales.float()
+    rounded = gptq_quantize(equations, solution, scales.double(), rounding)
+    weight, bias = as_weight(rounded, shape)
+    values = (weight / scales[:, None, None, None]).round().to(torch.int8)
+    return QuantizedWeight(values.numpy(), scales.numpy(), bias.numpy())
+
+
+def _with_constants(weight: QuantizedWeight, scale: float) -> QuantizedWeight:
+    """`weight`, its channels of zeros as the constants they are: with `scale`, output scale over
+    input scale, one step of the accumulator is one of the output.
+    """
+    used = weight.values.any(axis=(1, 2, 3))
+    scales = np.where(used, weight.scale, np.float32(scale))
+    return QuantizedWeight(weight.values, scales, np.where(used, weight.bias, weight.bias.clip(0)))
 
 
 def _check(images: Tensor) -> None:

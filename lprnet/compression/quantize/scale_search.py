@@ -8,7 +8,7 @@ arXiv:2106.08295, section 3.1.
 import torch
 from torch import Tensor
 
-from lprnet.model.quantized import UNSEEN
+from lprnet.model.quantized import SCALE_OF_ZEROS
 
 FRACTIONS = torch.linspace(0.5, 1.0, 26)
 """Of the largest magnitude, tried as the end of the range."""
@@ -16,32 +16,32 @@ SAMPLES = 2**18
 """Activations are judged on this many of their values, evenly spaced."""
 
 
-def activation_scale(values: Tensor, levels: int) -> float:
-    """One scale for unsigned `values` (after ReLU): `q = clamp(rint(v / scale), 0, levels)`."""
+def activation_scale(values: Tensor, qmax: int) -> float:
+    """One scale for unsigned `values` (after ReLU): `q = clamp(rint(v / scale), 0, qmax)`."""
     highest = float(values.max())
     if highest <= 0:
-        return UNSEEN
+        return SCALE_OF_ZEROS
     flat = values.flatten()
     sample = flat[:: max(1, len(flat) // SAMPLES)]
-    scales = FRACTIONS * highest / levels
+    scales = FRACTIONS * highest / qmax
     errors = [
-        float(((sample / s).round().clamp(0, levels) * s - sample).square().mean()) for s in scales
+        float(((sample / s).round().clamp(0, qmax) * s - sample).square().mean()) for s in scales
     ]
     return float(scales[int(torch.tensor(errors).argmin())])
 
 
-def weight_scales(weight: Tensor, levels: int) -> Tensor:
+def weight_scales(weight: Tensor, qmax: int) -> Tensor:
     """One scale per output channel of an OIHW `weight`, `(O,)` of its dtype, all positive.
 
-    `q = clamp(rint(w / scale), -levels, levels)`.
+    `q = clamp(rint(w / scale), -qmax, qmax)`.
     """
     rows = weight.flatten(1)
     highest = rows.abs().amax(dim=1)
-    highest = torch.where(highest > 0, highest, torch.full_like(highest, UNSEEN * levels))
-    best, scales = torch.full_like(highest, torch.inf), highest / levels
+    highest = torch.where(highest > 0, highest, torch.full_like(highest, SCALE_OF_ZEROS * qmax))
+    best, scales = torch.full_like(highest, torch.inf), highest / qmax
     for fraction in FRACTIONS.to(weight.dtype):
-        tried = (fraction * highest / levels)[:, None]
-        error = ((rows / tried).round().clamp(-levels, levels) * tried - rows).square().sum(dim=1)
+        tried = (fraction * highest / qmax)[:, None]
+        error = ((rows / tried).round().clamp(-qmax, qmax) * tried - rows).square().sum(dim=1)
         better = error < best
         best, scales = torch.where(better, error, best), torch.where(better, tried[:, 0], scales)
     return scales

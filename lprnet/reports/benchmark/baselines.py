@@ -18,9 +18,9 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from lprnet.compiler.lower import reduce
 from lprnet.compiler.relax_to_onnx import quantized_to_onnx, reduced_to_onnx
 from lprnet.compression.calibration import calibrate
+from lprnet.compression.reduced import reduce
 from lprnet.compression.variants import static_network
 from lprnet.model.checkpoint import load_model
 from lprnet.model.lprnet import LPRNet
@@ -56,7 +56,7 @@ def baselines(checkpoint: Path, images: NDArray[np.uint8], isa: Isa, folder: Pat
     files = {graph: folder / f"{graph}.onnx" for graph in GRAPHS}
     to_onnx(model, files["original"], batch=None)
     calibrated = calibrate(model, images)
-    reduced_to_onnx(reduce(calibrated), files["reduced"])
+    reduced_to_onnx(reduce(calibrated).module, files["reduced"])
 
     found = []
     for graph in ("original", "reduced"):
@@ -78,7 +78,7 @@ def baselines(checkpoint: Path, images: NDArray[np.uint8], isa: Isa, folder: Pat
 
 def quantized_baselines(calibrated: LPRNet, images: NDArray[np.uint8], file: Path) -> list[Entry]:
     """The baselines that run our quantized network, written to `file` as QDQ ONNX."""
-    quantized_to_onnx(static_network(calibrated, images), file)
+    quantized_to_onnx(static_network(reduce(calibrated), images), file)
     return [
         Entry("ONNX Runtime int8", "onnxruntime, pixels", file, "quantized", ONNXRUNTIME),
         Entry("OpenVINO int8", "openvino, pixels", file, "quantized", OPENVINO),

@@ -8,11 +8,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lprnet.compiler.complexity import count_macs
 from lprnet.compression.calibration import calibrate, calibration_files, read_images
-from lprnet.compression.compact import compact
-from lprnet.compression.fold_constants import fold, living_channels, macs
-from lprnet.compression.least_squares import as_solution, gram, ridge
-from lprnet.compression.prune.channel_selection import NOT_READ, Reading, keep_channels
+from lprnet.compression.compact import CompactNetwork
+from lprnet.compression.least_squares import as_solution, normal_equations, ridge
+from lprnet.compression.prune.channel_selection import NOT_READ, Consumer, select_channels_obs
 from lprnet.compression.prune.prune import (
     DEPTHS,
     depth_aware,
@@ -21,6 +21,7 @@ from lprnet.compression.prune.prune import (
     structured,
     unstructured,
 )
+from lprnet.compression.reduced import ReducedNetwork, reduce
 from lprnet.model.checkpoint import load_model
 from lprnet.model.conv_graph import CONTAINER, LAYERS, NAMES, convolution
 from lprnet.model.lprnet import LPRNet
@@ -38,6 +39,11 @@ def model() -> LPRNet:
             torch.nn.init.kaiming_normal_(convolution(model, layer.name).weight)
             convolution(model, layer.name).weight[8::2] = 0.0  # channels that cost no time here
     return model
+
+
+@pytest.fixture(scope="module")
+def reduced(model: LPRNet) -> ReducedNetwork:
+    return reduce(model)
 
 
 @pytest.fixture(scope="module")
@@ -68,16 +74,18 @@ def test_the_largest_weights_stay(model: LPRNet, ratio: float) -> None:
 
 
 @torch.no_grad()
-def test_nothing_and_everything(model: LPRNet, images: torch.Tensor) -> None:
+def test_nothing_and_everything(
+    model: LPRNet, reduced: ReducedNetwork, images: torch.Tensor
+) -> None:
     same = unstructured(model, 0.0)
     assert torch.equal(same(images), model(images))
     constant = unstructured(model, 1.0)
     answers = constant(images)
     assert answers.isfinite().all()
     assert torch.equal(answers[0], answers[1])
-    small = compact(fold(constant))
-    assert torch.allclose(small.logits(images), answers, atol=1e-5)
-    assert macs(fold(constant)) < macs(fold(model)) / 100
+    empty = reduce(constant)
+    assert torch.allclose(empty.compact.logits(images), answers, atol=1e-5)
+    assert count_macs(empty.module) < count_macs(reduced.module) / 100
 
 
 @torch.no_grad()
@@ -85,7 +93,7 @@ def test_one_weight_left(model: LPRNet, images: torch.Tensor) -> None:
     _, total = count_weights(model, (*NAMES, CONTAINER))
     lonely = unstructured(model, 1 - 1 / total)
     assert count_weights(lonely, (*NAMES, CONTAINER))[0] == 1
-    assert torch.allclose(compact(fold(lonely)).logits(images), lonely(images), atol=1e-5)
+    assert torch.allclose(reduce(lonely).compact.logits(images), lonely(images), atol=1e-5)
 
 
 def test_depth_aware_prunes_each_group_by_its_ratio(model: LPRNet) -> None:
@@ -104,13 +112,15 @@ def test_impossible_ratios_are_refused(model: LPRNet, ratio: float) -> None:
         depth_aware(model, (0.1, ratio, 0.1))
 
 
-def test_impossible_requests_are_refused(model: LPRNet, images: torch.Tensor) -> None:
+def test_impossible_requests_are_refused(
+    model: LPRNet, reduced: ReducedNetwork, images: torch.Tensor
+) -> None:
     with pytest.raises(UserError, match="3 ratios, not 2"):
         depth_aware(model, (0.1, 0.2))
     with pytest.raises(UserError, match=r"container\.0 cannot be pruned"):
-        structured(model, images, {"container.0": 8})
+        structured(reduced.compact, images, {"container.0": 8})
     with pytest.raises(UserError, match="at least one channel, not 0"):
-        structured(model, images, {"backbone.8.block.0": 0})
+        structured(reduced.compact, images, {"backbone.8.block.0": 0})
     broken = copy.deepcopy(model)
     with torch.no_grad():
         convolution(broken, "backbone.0").weight[0] = float("nan")
@@ -125,10 +135,11 @@ def test_channels_that_repeat_others_go_for_free(model: LPRNet, images: torch.Te
     first.weight[24:] = first.weight[torch.arange(24, 64) % 24]
     assert first.bias is not None
     first.bias[24:] = first.bias[torch.arange(24, 64) % 24]
-    pruned = structured(doubled, images, {"backbone.8.block.0": 24})
-    assert len(living_channels(pruned)["backbone.8.block.0"]) == 24
-    wanted = doubled(images)
-    assert float((pruned(images) - wanted).abs().max()) < 0.02 * float(wanted.abs().max())
+    pruned = structured(reduce(doubled).compact, images, {"backbone.8.block.0": 24})
+    assert len(pruned.biases["backbone.8.block.0"]) == 24
+    expected = doubled(images)
+    error = pruned.logits(images) - expected
+    assert float(error.abs().max()) < 0.02 * float(expected.abs().max())
 
 
 @torch.no_grad()
@@ -138,60 +149,73 @@ def test_elimination_beats_the_smallest_norm_and_matches_brute_force() -> None:
     x = torch.einsum("ij,njhw->nihw", mixing, torch.randn(4, 6, 8, 8, generator=generator))
     weight = torch.randn(5, 6, 1, 1, generator=generator)
     y = torch.nn.functional.conv2d(x, weight)
-    moments = gram(weight, x, y)
+    equations = normal_equations(x, y)
     prior = as_solution(weight, torch.zeros(5))
 
     def loss(kept: list[int]) -> float:
-        cut = gram(weight[:, kept], x[:, kept], y)
+        selected = normal_equations(x[:, kept], y)
         start = torch.cat([prior[kept], prior[-1:]])
-        return float(cut.error(ridge(cut, start, 1e-9)).sum())
+        return float(selected.error(ridge(selected, start, 1e-9)).sum())
 
-    reading = Reading(moments, prior, 1, torch.arange(6))
-    single = keep_channels([reading], 5)
+    consumer = Consumer(equations, prior, 1, torch.arange(6))
+    single = select_channels_obs([consumer], 5).tolist()
     assert loss(single) == min(loss([c for c in range(6) if c != gone]) for gone in range(6))
-    kept = keep_channels([reading], 3)
+    kept = select_channels_obs([consumer], 3).tolist()
     smallest_norm = weight.flatten(1).norm(dim=0).argsort(descending=True)[:3].sort()[0]
     assert loss(kept) <= loss(smallest_norm.tolist())
-    unread = Reading(moments, prior, 1, torch.tensor([*range(6), NOT_READ]))
-    assert keep_channels([unread, unread], 6) == list(range(6))
+    unread = Consumer(equations, prior, 1, torch.tensor([*range(6), NOT_READ]))
+    assert select_channels_obs([unread, unread], 6).tolist() == list(range(6))
 
 
 @torch.no_grad()
-def test_channels_with_two_readers_go_too(model: LPRNet, images: torch.Tensor) -> None:
+def test_channels_with_two_consumers_go_too(reduced: ReducedNetwork, images: torch.Tensor) -> None:
     widths = {
         "backbone.0": 16,
         "backbone.4.block.6": 40,
         "backbone.11.block.6": 30,
         "backbone.20": 20,
     }
-    pruned = structured(model, images, widths)
-    living = living_channels(pruned)
-    assert {name: len(living[name]) for name in widths} == widths
-    wanted = model(images)
-    assert float((pruned(images) - wanted).square().mean()) < 0.2 * float(wanted.var())
+    pruned = structured(reduced.compact, images, widths)
+    assert {name: len(pruned.biases[name]) for name in widths} == widths
+    expected = reduced.compact.logits(images)
+    error = (pruned.logits(images) - expected).square().mean()
+    assert float(error) < 0.2 * float(expected.var())
 
 
 @torch.no_grad()
 def test_a_single_channel_in_every_block_is_still_a_network(
-    model: LPRNet, images: torch.Tensor
+    reduced: ReducedNetwork, images: torch.Tensor
 ) -> None:
-    pruned = structured(model, images, inner_widths(1, 1, 1))
-    living = living_channels(pruned)
-    assert all(len(living[name]) == 1 for name in inner_widths(1, 1, 1))
-    assert pruned(images).isfinite().all()
+    pruned = structured(reduced.compact, images, inner_widths(1, 1, 1))
+    assert all(len(pruned.biases[name]) == 1 for name in inner_widths(1, 1, 1))
+    assert pruned.logits(images).isfinite().all()
 
 
-def test_refining_comes_closer_and_keeps_zeros(model: LPRNet, images: torch.Tensor) -> None:
-    pruned = unstructured(model, 0.8)
-    refined = refine(pruned, model, images, steps=12)
+@torch.no_grad()
+def test_a_layer_is_never_left_without_input(reduced: ReducedNetwork, images: torch.Tensor) -> None:
+    """Of a layer that feeds a context too, the one channel that stays may be read there alone."""
+    network = reduced.compact
+    name, consumer = "backbone.4.block.6", "backbone.8.block.0"
+    weights = {**network.weights, consumer: torch.zeros_like(network.weights[consumer])}
+    ignoring = CompactNetwork(network.architecture, weights, network.biases)
+    pruned = structured(ignoring, images, {name: 1})
+    assert 1 <= len(pruned.biases[name]) <= 2
+    assert pruned.weights[consumer].shape[1] == 1
+    assert pruned.logits(images).isfinite().all()
+
+
+def test_refining_comes_closer_and_keeps_zeros(
+    model: LPRNet, reduced: ReducedNetwork, images: torch.Tensor
+) -> None:
+    pruned = reduce(unstructured(model, 0.8)).compact
+    refined = refine(pruned, reduced.compact, images, steps=12)
     with torch.no_grad():
-        wanted = model(images)
-        before = float((pruned(images) - wanted).square().mean())
-        after = float((refined(images) - wanted).square().mean())
+        expected = reduced.compact.logits(images)
+        before = float((pruned.logits(images) - expected).square().mean())
+        after = float((refined.logits(images) - expected).square().mean())
     assert after < before
-    for name in NAMES:
-        zero = convolution(fold(pruned), name).weight == 0
-        assert not convolution(refined, name).weight[zero].any()
+    for name, weight in pruned.weights.items():
+        assert not refined.weights[name][weight == 0].any()
 
 
 @torch.no_grad()
@@ -199,7 +223,8 @@ def test_real_plates_survive_half_the_weights_of_two_blocks(real_data: RealData)
     pixels = read_images(calibration_files(real_data.images)[:24])
     model = calibrate(load_model(real_data.checkpoint), pixels)
     images = torch.from_numpy(normalise(pixels))
-    pruned = structured(model, images, inner_widths(32, 32, 16))
-    assert macs(pruned) < 32e6
-    same = pruned(images).argmax(dim=1) == model(images).argmax(dim=1)
+    reduced = reduce(model)
+    pruned = reduced.bind(structured(reduced.compact, images, inner_widths(32, 32, 16)))
+    assert count_macs(pruned.module) < 32e6
+    same = pruned.compact.logits(images).argmax(dim=1) == model(images).argmax(dim=1)
     assert float(same.float().mean()) > 0.97

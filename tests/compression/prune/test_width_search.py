@@ -1,27 +1,36 @@
-"""Budgets: prices add up, the cheapest cuts win, and impossible budgets are refused."""
+"""Budgets: errors add up, the cheapest widths win, and impossible budgets are refused."""
 
 from collections.abc import Mapping
 
 import pytest
 import torch
+import tvm
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lprnet.compression.fold_constants import fold, living_channels, macs
+from lprnet.compiler.complexity import count_macs
+from lprnet.compression.compact import CompactNetwork
 from lprnet.compression.prune.width_search import (
-    Cut,
+    Candidate,
     Point,
-    cheapest_widths,
+    greedy_widths,
+    layer_sensitivity,
     planned_macs,
-    price_cuts,
     smallest_within,
     sweep,
 )
+from lprnet.compression.reduced import ReducedNetwork, reduce
+from lprnet.model.architecture import LPRNET_CHINA
 from lprnet.model.conv_graph import LAYERS, weight_and_bias
 from lprnet.model.lprnet import LPRNet
 from lprnet.support.errors import UserError
 
-CUTS = [Cut("a", 16, 0.1), Cut("a", 8, 5.0), Cut("b", 16, 1.0), Cut("b", 8, 1.2)]
+CANDIDATES = [
+    Candidate("a", 16, 0.1),
+    Candidate("a", 8, 5.0),
+    Candidate("b", 16, 1.0),
+    Candidate("b", 8, 1.2),
+]
 
 
 def work(widths: Mapping[str, int]) -> float:
@@ -29,19 +38,19 @@ def work(widths: Mapping[str, int]) -> float:
     return widths.get("a", 24) * widths.get("b", 24)
 
 
-def test_the_cheapest_cuts_win() -> None:
-    assert cheapest_widths(CUTS, work, work, 600) == {}
-    assert cheapest_widths(CUTS, work, work, 400) == {"a": 16}
-    assert cheapest_widths(CUTS, work, work, 300) == {
+def test_the_cheapest_widths_win() -> None:
+    assert greedy_widths(CANDIDATES, work, work, 600) == {}
+    assert greedy_widths(CANDIDATES, work, work, 400) == {"a": 16}
+    assert greedy_widths(CANDIDATES, work, work, 300) == {
         "a": 16,
         "b": 8,
     }  # past b's dearer half-way stop
-    assert cheapest_widths(CUTS, work, work, 64) == {"a": 8, "b": 8}
-    with pytest.raises(UserError, match="no cuts lead to"):
-        cheapest_widths(CUTS, work, work, 63)
+    assert greedy_widths(CANDIDATES, work, work, 64) == {"a": 8, "b": 8}
+    with pytest.raises(UserError, match="no narrower layers lead to"):
+        greedy_widths(CANDIDATES, work, work, 63)
 
 
-def test_cuts_that_save_no_vector_are_dear() -> None:
+def test_widths_that_save_no_vector_are_dear() -> None:
     """Nine channels take two vectors of eight as twelve do; eight take one."""
 
     def vectors(widths: Mapping[str, int]) -> float:
@@ -50,19 +59,20 @@ def test_cuts_that_save_no_vector_are_dear() -> None:
     def channels(widths: Mapping[str, int]) -> float:
         return float(sum(widths.get(name, 12) for name in "ab"))
 
-    cuts = [Cut("a", 9, 0.1), Cut("b", 8, 0.2)]
-    assert cheapest_widths(cuts, channels, channels, 22) == {"a": 9}
-    assert cheapest_widths(cuts, channels, vectors, 22) == {"b": 8}
+    candidates = [Candidate("a", 9, 0.1), Candidate("b", 8, 0.2)]
+    assert greedy_widths(candidates, channels, channels, 22) == {"a": 9}
+    assert greedy_widths(candidates, channels, vectors, 22) == {"b": 8}
 
 
 @given(st.integers(64, 700))
 def test_budgets_are_met(target: int) -> None:
-    assert work(cheapest_widths(CUTS, work, work, target)) <= target
+    assert work(greedy_widths(CANDIDATES, work, work, target)) <= target
 
 
 def test_the_smallest_that_is_good_enough() -> None:
-    model = LPRNet()
-    points = [Point({}, 30, 0.90, model), Point({}, 20, 0.89, model), Point({}, 10, 0.7, model)]
+    reduced = ReducedNetwork(tvm.IRModule({}), (), LPRNET_CHINA, None)
+    sizes = ((30, 0.90), (20, 0.89), (10, 0.7))
+    points = [Point({}, macs, accuracy, reduced) for macs, accuracy in sizes]
     assert smallest_within(points, 0.89).macs == 20
     with pytest.raises(UserError, match="no pruned network"):
         smallest_within(points, 0.95)
@@ -74,8 +84,8 @@ def images() -> torch.Tensor:
 
 
 @pytest.fixture(scope="module")
-def model() -> LPRNet:
-    """Four channels a layer, so that one cut of each is to be priced."""
+def reduced() -> ReducedNetwork:
+    """Four channels a layer, so that each has one candidate."""
     torch.manual_seed(0)
     model = LPRNet(context_means=(1.0,) * 4).eval()
     with torch.no_grad():
@@ -85,35 +95,39 @@ def model() -> LPRNet:
             bias.zero_()
             weight[torch.arange(len(weight)) % 4 != 0] = 0.0
             weight[16:] = 0.0
-    return model
+    return reduce(model)
 
 
 @pytest.fixture(scope="module")
-def cuts(model: LPRNet, images: torch.Tensor) -> list[Cut]:
-    return price_cuts(model, images, step=2)
+def candidates(reduced: ReducedNetwork, images: torch.Tensor) -> list[Candidate]:
+    return layer_sensitivity(reduced.compact, images, step=2)
 
 
-def test_a_sweep_meets_its_targets(model: LPRNet, images: torch.Tensor, cuts: list[Cut]) -> None:
-    whole = macs(fold(model))
-    assert {cut.name for cut in cuts} == {layer.name for layer in LAYERS}
-    assert planned_macs(fold(model), {}) == whole
-    assert planned_macs(fold(model), {}, lanes=16) > 3 * whole
-    (point,) = sweep(model, images, cuts, [whole * 4 // 5], lambda pruned: 1.0)
-    assert point.macs <= whole * 4 // 5
-    assert all(
-        len(living_channels(point.model)[name]) <= width for name, width in point.widths.items()
-    )
+def test_a_sweep_meets_its_targets(
+    reduced: ReducedNetwork, images: torch.Tensor, candidates: list[Candidate]
+) -> None:
+    whole = count_macs(reduced.module)
+    assert {candidate.name for candidate in candidates} == {layer.name for layer in LAYERS}
+    assert planned_macs(reduced.compact, {}) == whole
+    assert planned_macs(reduced.compact, {}, lanes=16) > 3 * whole
+    (point,) = sweep(reduced, images, candidates, [whole * 4 // 5], lambda pruned: 1.0)
+    assert point.macs == count_macs(point.network.module) <= whole * 4 // 5
+    biases = point.network.compact.biases
+    assert all(len(biases[name]) <= width for name, width in point.widths.items())
 
 
 def test_budgets_hold_where_plans_do_not(
-    model: LPRNet, images: torch.Tensor, cuts: list[Cut], monkeypatch: pytest.MonkeyPatch
+    reduced: ReducedNetwork,
+    images: torch.Tensor,
+    candidates: list[Candidate],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """What readers of every second channel lose is only known after pruning."""
 
-    def hopeful(folded: LPRNet, widths: Mapping[str, int], lanes: int = 1) -> float:
-        return planned_macs(folded, widths, lanes) * 0.9
+    def hopeful(network: CompactNetwork, widths: Mapping[str, int], lanes: int = 1) -> float:
+        return planned_macs(network, widths, lanes) * 0.9
 
     monkeypatch.setattr("lprnet.compression.prune.width_search.planned_macs", hopeful)
-    target = macs(fold(model)) * 4 // 5
-    (point,) = sweep(model, images, cuts, [target], lambda pruned: 1.0)
+    target = count_macs(reduced.module) * 4 // 5
+    (point,) = sweep(reduced, images, candidates, [target], lambda pruned: 1.0)
     assert point.macs <= target

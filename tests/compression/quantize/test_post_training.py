@@ -9,19 +9,23 @@ from numpy.typing import NDArray
 
 from lprnet.compiler.compile import lower_network
 from lprnet.compiler.constant_pool import ConstantPool
+from lprnet.compiler.network import CompilerInput
 from lprnet.compiler.targets import find_target
 from lprnet.compression.calibration import calibration_files, read_images
-from lprnet.compression.compact import compact
-from lprnet.compression.quantize.integer_reference import integer_network
-from lprnet.compression.quantize.post_training import static, weights_only
+from lprnet.compression.compact import compact_network
+from lprnet.compression.quantize.integer_reference import integer_reference
+from lprnet.compression.quantize.post_training import quantize_static, quantize_weights
+from lprnet.compression.quantize.quantized_network import QuantizedNetwork
 from lprnet.compression.quantize.scale_search import activation_scale, weight_scales
+from lprnet.compression.reduced import ReducedNetwork, reduce
 from lprnet.compression.variants import quantized_network
+from lprnet.model.architecture import Pair
 from lprnet.model.checkpoint import load_model
 from lprnet.model.conv_graph import LAYERS, convolution
-from lprnet.model.lprnet import CONTEXT_POOLS, LPRNet, calibrate_context_means
+from lprnet.model.lprnet import LPRNet, calibrate_context_means
 from lprnet.model.preprocessing import normalise
-from lprnet.model.quantized import Quantization
 from lprnet.support.errors import UserError
+from relay_passes.bind_convolutions import read_convolutions
 from tests.conftest import RealData
 
 Integers = NDArray[np.int64]
@@ -36,6 +40,11 @@ def model() -> LPRNet:
             torch.nn.init.kaiming_normal_(convolution(model, layer.name).weight)
             convolution(model, layer.name).weight[8::2] = 0.0  # and the tests quick
     return model
+
+
+@pytest.fixture(scope="module")
+def reduced(model: LPRNet) -> ReducedNetwork:
+    return reduce(model)
 
 
 @pytest.fixture(scope="module")
@@ -59,8 +68,7 @@ def naive_convolution(x: Integers, weight: Integers, bias: Integers) -> Integers
     return acc
 
 
-def naive_max_pool(x: Integers, channel_stride: int, width_stride: int) -> Integers:
-    x = x[::channel_stride]
+def naive_max_pool(x: Integers, width_stride: int) -> Integers:
     height, width = x.shape[1] - 2, (x.shape[2] - 3) // width_stride + 1
     windows = [
         x[:, i : i + height, j : j + (width - 1) * width_stride + 1 : width_stride]
@@ -71,55 +79,50 @@ def naive_max_pool(x: Integers, channel_stride: int, width_stride: int) -> Integ
     return highest
 
 
-def naive_sums(quantization: Quantization, image: NDArray[np.uint8]) -> list[Integers]:
-    """Written from the formula alone: NumPy, int64, full shapes, no code of the package."""
+def naive_average_sums(x: Integers, kernel: Pair, stride: Pair) -> Integers:
+    (rows, columns), (down, right) = kernel, stride
+    sums = [
+        [
+            x[:, h * down : h * down + rows, w * right : w * right + columns].sum(axis=(1, 2))
+            for w in range(18)
+        ]
+        for h in range(4)
+    ]
+    stacked: Integers = np.array(sums).transpose(2, 0, 1)
+    return stacked
+
+
+def naive_sums(quantized: QuantizedNetwork, image: NDArray[np.uint8]) -> dict[str, Integers]:
+    """Written from the formula alone: NumPy, int64, no code of the package."""
     outputs: dict[str, Integers] = {}
-    sums = []
-    for layer in LAYERS:
-        if layer.source is None:
-            x = image.transpose(2, 0, 1).astype(np.int64)
-        else:
-            x = outputs[layer.source]
-        if layer.pool is not None:
-            x = naive_max_pool(x, *layer.pool)
-        quantized = quantization.layers[layer.name]
-        acc = naive_convolution(
-            x, quantized.weight.values.astype(np.int64), quantized.bias.astype(np.int64)
-        )
-        scaled = acc.astype(np.float32).astype(np.float64) * quantized.multiplier[:, None, None]
-        outputs[layer.name] = np.clip(np.rint(scaled), 0, quantization.levels).astype(np.int64)
-        if layer.context is not None:
-            pool = CONTEXT_POOLS[layer.context]
-            y = outputs[layer.name]
-            if pool is not None:
-                (rows, columns), (down, right) = pool
-                y = np.array(
-                    [
-                        [
-                            y[:, h * down : h * down + rows, w * right : w * right + columns].sum(
-                                axis=(1, 2)
-                            )
-                            for w in range(18)
-                        ]
-                        for h in range(4)
-                    ]
-                ).transpose(2, 0, 1)
-            sums.append(y)
-    return sums
+    x = image.transpose(2, 0, 1).astype(np.int64)
+    for conv in quantized.architecture.backbone:
+        layer = quantized.layers[conv.name]
+        weight = layer.weight.values.astype(np.int64)
+        x = x[: weight.shape[1]]
+        if conv.pool is not None:
+            x = naive_max_pool(x, conv.pool.stride[1])
+        acc = naive_convolution(x, weight, layer.bias.astype(np.int64))
+        scaled = acc.astype(np.float32).astype(np.float64) * layer.multiplier[:, None, None]
+        x = outputs[conv.name] = np.clip(np.rint(scaled), 0, quantized.qmax).astype(np.int64)
+    return {
+        context.of: naive_average_sums(outputs[context.of], context.kernel, context.stride)
+        for context in quantized.architecture.contexts
+    }
 
 
 @torch.no_grad()
-def test_integers_are_exact(model: LPRNet, pixels: NDArray[np.uint8]) -> None:
+def test_integers_are_exact(
+    model: LPRNet, reduced: ReducedNetwork, pixels: NDArray[np.uint8]
+) -> None:
     images = torch.from_numpy(normalise(pixels))
-    quantization = static(model, images)
-    network = integer_network(quantization)
-    for ours, naive in zip(
-        network.context_sums(pixels[:1]), naive_sums(quantization, pixels[0]), strict=True
-    ):
-        kept = naive[np.any(naive != 0, axis=(1, 2))]
-        mine = ours[0].numpy()[np.any(ours[0].numpy() != 0, axis=(1, 2))]
-        assert np.array_equal(mine, kept)
-    for layer in quantization.layers.values():
+    quantized = quantize_static(reduced, images)
+    network = integer_reference(quantized)
+    found, expected = network.context_sums(pixels[:1]), naive_sums(quantized, pixels[0])
+    assert found.keys() == expected.keys()
+    for name, sums in found.items():
+        np.testing.assert_array_equal(sums[0].numpy(), expected[name])
+    for layer in quantized.layers.values():
         assert np.abs(layer.weight.values).max() <= 127
         assert (layer.weight.scale > 0).all()
         assert layer.output_scale > 0
@@ -128,7 +131,7 @@ def test_integers_are_exact(model: LPRNet, pixels: NDArray[np.uint8]) -> None:
 
 
 @pytest.fixture(scope="module")
-def quantized_hostile(model: LPRNet, pixels: NDArray[np.uint8]) -> Quantization:
+def quantized_hostile(model: LPRNet, pixels: NDArray[np.uint8]) -> CompilerInput:
     """Rounding makes some of its channels constant, which the compiler then drops."""
     hostile = copy.deepcopy(model)
     with torch.no_grad():
@@ -137,36 +140,45 @@ def quantized_hostile(model: LPRNet, pixels: NDArray[np.uint8]) -> Quantization:
         assert bias is not None
         bias[:3] = 1.0
         convolution(hostile, "backbone.16").weight[:, 1] *= 1e-6
-        return static(hostile, torch.from_numpy(normalise(pixels)))
+        reduced = reduce(hostile)
+        return quantized_network(
+            reduced, quantize_static(reduced, torch.from_numpy(normalise(pixels)))
+        )
 
 
 @torch.no_grad()
 @pytest.mark.parametrize("name", ["broadwell", "skylake-avx512"])
-def test_pairs_are_those_that_kernels_add(quantized_hostile: Quantization, name: str) -> None:
+def test_pairs_are_those_that_kernels_add(quantized_hostile: CompilerInput, name: str) -> None:
     """Also where rounding makes channels constant."""
-    layers = quantized_hostile.layers.values()
-    assert max(np.abs(layer.weight.values).max() for layer in layers) > 64
-    target = find_target(name)
-    pool = ConstantPool()
-    lower_network(quantized_network(quantized_hostile), target, pool)  # checks every pair
+    conv, layer = (
+        read_convolutions(quantized_hostile.module["main"])[4],
+        quantized_hostile.scales[4],
+    )
+    assert layer is not None
+    assert np.abs(conv.weight / layer.weight_scales[:, None, None, None]).max() > 64
+    lower_network(quantized_hostile, find_target(name), ConstantPool())  # checks every pair
 
 
 @torch.no_grad()
-def test_weights_only_keeps_the_logits(model: LPRNet, pixels: NDArray[np.uint8]) -> None:
+def test_weights_only_keeps_the_logits(
+    model: LPRNet, reduced: ReducedNetwork, pixels: NDArray[np.uint8]
+) -> None:
     images = torch.from_numpy(normalise(pixels))
-    quantized = weights_only(model, images)
-    error = compact(quantized.model).logits(images) - model(images)
+    rounded = quantize_weights(reduced.compact, images)
+    tensors = {name: weight.tensors() for name, weight in rounded.items()}
+    real = compact_network(reduced.architecture, tensors)
+    error = real.logits(images) - model(images)
     assert float(error.abs().max()) < 0.03 * float(model(images).abs().max())
-    for name, weight in quantized.weights.items():
-        on_grid = weight.values * weight.scale[:, None, None, None]
-        assert np.allclose(on_grid, convolution(quantized.model, name).weight, atol=1e-6)
+    for weight in rounded.values():
+        assert np.abs(weight.values).max() <= 127
+        assert (weight.scale > 0).all()
 
 
 @pytest.mark.parametrize("value", [0, 128, 255])
-def test_one_constant_image_calibrates(model: LPRNet, value: int) -> None:
+def test_one_constant_image_calibrates(reduced: ReducedNetwork, value: int) -> None:
     pixels = np.full((1, 24, 94, 3), value, np.uint8)
-    quantization = static(model, torch.from_numpy(normalise(pixels)))
-    assert np.isfinite(integer_network(quantization).logits(pixels)).all()
+    quantized = quantize_static(reduced, torch.from_numpy(normalise(pixels)))
+    assert np.isfinite(integer_reference(quantized).logits(pixels)).all()
 
 
 def test_zero_channels_and_huge_biases_stay_finite(
@@ -181,37 +193,33 @@ def test_zero_channels_and_huge_biases_stay_finite(
         bias[3] = 1e6
         convolution(hostile, "backbone.16").weight.zero_()
     images = torch.from_numpy(normalise(pixels))
-    quantization = static(hostile, images)
-    logits = integer_network(quantization).logits(pixels)
+    quantized = quantize_static(reduce(hostile), images)
+    logits = integer_reference(quantized).logits(pixels)
     assert np.isfinite(logits).all()
-    wanted = hostile(images).detach().numpy()
-    assert np.abs(logits - wanted).max() < 0.05 * np.abs(wanted).max()
+    expected = hostile(images).detach().numpy()
+    assert np.abs(logits - expected).max() < 0.05 * np.abs(expected).max()
 
 
 @torch.no_grad()
-def test_a_layer_that_says_nothing_leaves_the_others_in_range(
+def test_a_layer_of_zeros_leaves_the_others_in_range(
     model: LPRNet, pixels: NDArray[np.uint8]
 ) -> None:
-    """Behind it all is constant, and what rounding drops there makes quantization start again."""
+    """After it all is constant, and what rounding empties there makes quantization start again."""
     hostile = copy.deepcopy(model)
     for parameter in convolution(hostile, "backbone.8.block.2").parameters():
         parameter.zero_()
-    quantization = static(hostile, torch.from_numpy(normalise(pixels)))
+    quantized = quantize_static(reduce(hostile), torch.from_numpy(normalise(pixels)))
     largest = max(float(convolution(hostile, layer.name).weight.abs().max()) for layer in LAYERS)
-    scales = [layer.weight.scale.max() * 127 for layer in quantization.layers.values()]
-    assert max(scales) < 1e4 * largest
+    for weight in (layer.weight for layer in quantized.layers.values()):
+        used = weight.values.any(axis=(1, 2, 3))
+        assert (weight.scale[used] * 127 < 1e4 * largest).all()
 
 
-def test_what_cannot_be_calibrated_is_refused(model: LPRNet) -> None:
+def test_what_cannot_be_calibrated_is_refused(reduced: ReducedNetwork) -> None:
     with pytest.raises(UserError, match="at least one calibration image"):
-        static(model, torch.zeros(0, 3, 24, 94))
+        quantize_static(reduced, torch.zeros(0, 3, 24, 94))
     with pytest.raises(UserError, match="NaN"):
-        weights_only(model, torch.full((1, 3, 24, 94), float("nan")))
-    broken = copy.deepcopy(model)
-    with torch.no_grad():
-        convolution(broken, "backbone.0").weight[0] = float("nan")
-    with pytest.raises(UserError, match="NaN"):
-        static(broken, torch.zeros(1, 3, 24, 94))
+        quantize_weights(reduced.compact, torch.full((1, 3, 24, 94), float("nan")))
 
 
 def test_scales_of_nothing_are_positive() -> None:
@@ -232,6 +240,6 @@ def test_real_plates_read_the_same_in_integers(real_data: RealData) -> None:
     images = torch.from_numpy(normalise(pixels))
     model = load_model(real_data.checkpoint)
     model.context_means = calibrate_context_means(model, images)
-    network = integer_network(static(model, images[:8]))
+    network = integer_reference(quantize_static(reduce(model), images[:8]))
     same = (network.logits(pixels).argmax(axis=1) == model(images).numpy().argmax(axis=1)).mean()
     assert same > 0.98

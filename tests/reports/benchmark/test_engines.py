@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 
 from lprnet.compression.calibration import calibrate
+from lprnet.compression.reduced import reduce
 from lprnet.compression.variants import static_network
 from lprnet.measure.engines import Infer
 from lprnet.model.checkpoint import load_model, save_model
@@ -50,7 +51,7 @@ def test_our_integers_on_baselines(tmp_path: Path) -> None:
         "ONNX Runtime int8, our integers",
         "OpenVINO int8, our integers",
     ]
-    expected = static_network(model, plates).expected(plates)
+    expected = static_network(reduce(model), plates).expected(plates)
     readings = [plate.text for plate in greedy(expected)]
     for one in found:
         texts = [plate.text for plate in greedy(one.open()(plates)())]
