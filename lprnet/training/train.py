@@ -191,7 +191,8 @@ def train(
 
 
 def _refuse_to_replace(directory: Path) -> None:
-    there = [name for name in (STATE, WEIGHTS, LOG) if (directory / name).exists()]
+    # A log alone is what a run leaves that ended before its first save.
+    there = [name for name in (STATE, WEIGHTS) if (directory / name).exists()]
     if there:
         raise UserError(
             f"{directory} holds a training run ({', '.join(there)}); go on with it with --resume, "

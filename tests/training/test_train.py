@@ -198,8 +198,8 @@ def test_a_run_is_drawn_in_the_format_that_the_file_name_says(
 
 
 def test_a_run_is_not_replaced_unasked(tmp_path: Path) -> None:
-    """Weights, state and log of hours; each of them alone is enough to ask first."""
-    for name in (STATE, WEIGHTS, LOG):
+    """Weights and state of hours; each of them alone is enough to ask first."""
+    for name in (STATE, WEIGHTS):
         directory = tmp_path / name
         directory.mkdir()
         (directory / name).write_bytes(b"hours")
@@ -211,6 +211,9 @@ def test_a_run_is_not_replaced_unasked(tmp_path: Path) -> None:
     assert load_model(tmp_path / STATE / WEIGHTS)
     with pytest.raises(UserError, match=WEIGHTS):
         train(one_step, tmp_path / STATE)
+    (tmp_path / "early").mkdir()
+    (tmp_path / "early" / LOG).write_text("step\n")
+    train(one_step, tmp_path / "early")
 
 
 def test_what_cannot_begin_leaves_nothing(tmp_path: Path) -> None:
