@@ -65,7 +65,7 @@ def run(options: Namespace) -> None:
         from lprnet.synthetic.contact_sheet import write_contact_sheet
 
         return write_contact_sheet(options.contact_sheet, options.seed)
-    from lprnet.model.checkpoint import load_model
+    from lprnet.model.checkpoint import load_china
     from lprnet.runtime.files_left_out import report_files_left_out
     from lprnet.support.file_names import printable
     from lprnet.training.data import read_labelled
@@ -77,7 +77,7 @@ def run(options: Namespace) -> None:
         options.output,
         resume=options.resume,
         overwrite=options.overwrite,
-        checkpoint=options.from_checkpoint and load_model(options.from_checkpoint),
+        checkpoint=options.from_checkpoint and load_china(options.from_checkpoint),
         own=read_labelled(options.data) if options.data else [],
     )
     if options.plot:

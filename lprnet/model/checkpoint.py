@@ -14,7 +14,8 @@ from lprnet.model.checkpoint_content import MAX_BYTES, METADATA, read_content
 from lprnet.model.fold_preprocessing import fold_preprocessing
 from lprnet.model.infer_architecture import OPTIONAL, check_names, classes_of, infer_architecture
 from lprnet.model.lprnet import LPRNet
-from lprnet.runtime.alphabet import Alphabet
+from lprnet.runtime.alphabet import CHINA, Alphabet
+from lprnet.runtime.image_format import PUBLISHED
 from lprnet.support.atomic_file import atomic_write
 from lprnet.support.errors import UserError
 
@@ -61,6 +62,22 @@ def load_model(path: Path, stated: Stated | None = None) -> LPRNet:
         return fold_preprocessing(model).eval()
     except ValueError as error:
         raise UserError(f"{path} is no LPRNet checkpoint: {error}") from error
+
+
+def load_china(path: Path) -> LPRNet:
+    """`load_model` for what works on rendered plates, which are of China and 94x24.
+
+    Raises `UserError` for a network of another alphabet or of other images too.
+    """
+    model = load_model(path)
+    image, alphabet = model.architecture.image_format, model.architecture.alphabet
+    if image != PUBLISHED or alphabet.symbols != CHINA.symbols:
+        raise UserError(
+            f"{path} reads {image.width}x{image.height} {image.colours} images in the alphabet "
+            f"{alphabet.name}; training, sweeps and reports take networks that read 94x24 BGR "
+            "images in the alphabet china alone"
+        )
+    return model
 
 
 def save_model(model: LPRNet, path: Path) -> None:

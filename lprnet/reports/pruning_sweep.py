@@ -34,7 +34,7 @@ from lprnet.compression.variants import pruned_network
 from lprnet.measure.accuracy import correct_images
 from lprnet.measure.backends import open_backend
 from lprnet.measure.timing import Accuracy, Record, interleaved_timings, on_one_core, record
-from lprnet.model.checkpoint import load_model
+from lprnet.model.checkpoint import load_china
 from lprnet.model.preprocessing import normalise
 from lprnet.model.subnormals import subnormals_as_zero
 from lprnet.runtime.image_io import images_in, label_of
@@ -100,7 +100,7 @@ def run_sweep(request: SweepOptions) -> SweepResult:
     _check(request)
     paths = images_in(request.data)
     labels = [label_of(path) for path in paths]
-    model = load_model(request.checkpoint)
+    model = load_china(request.checkpoint)
     files = [] if request.calibration is None else calibration_files(request.calibration)
     images = read_images(files) if files else rendered_images()
     calibrate(model, images)

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lprnet.model.architecture import LPRNET_CHINA, Architecture
+from lprnet.model.architecture import Architecture
+from lprnet.model.architecture_json import from_json, to_json
 from lprnet.model.lprnet import LPRNet
 from lprnet.support.atomic_file import atomic_write
 from lprnet.support.errors import UserError
@@ -75,6 +76,7 @@ def _assemble(
 def save(state: TrainState, path: Path) -> None:
     """Write `state`; a kill at any moment leaves the previous file or the new one."""
     content = {
+        "architecture": to_json(state.architecture),
         "live": state.live,
         "model": state.model.state_dict(),
         "average": state.average,
@@ -92,10 +94,10 @@ def load(path: Path, weight_decay: float) -> TrainState:
     """The state that `save` wrote. Raises `UserError` where `path` is missing or damaged."""
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-        live = content["live"]
-        model = narrow(restore(content["model"], live, LPRNET_CHINA), live)
+        architecture, live = from_json(content["architecture"]), content["live"]
+        model = narrow(restore(content["model"], live, architecture), live)
         model.load_state_dict(content["model"])
-        state = _assemble(LPRNET_CHINA, model, live, content["seed"], weight_decay)
+        state = _assemble(architecture, model, live, content["seed"], weight_decay)
         state.average = content["average"]
         state.optimizer.load_state_dict(content["optimizer"])
         state.step = content["step"]

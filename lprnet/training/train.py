@@ -19,9 +19,9 @@ from tqdm import tqdm
 
 from lprnet.model.checkpoint import save_model
 from lprnet.model.conv_graph import weight_and_bias
-from lprnet.model.lprnet import POSITIONS, LPRNet, calibrate_context_means
+from lprnet.model.lprnet import LPRNet, calibrate_context_means
 from lprnet.model.subnormals import subnormals_as_zero
-from lprnet.runtime.alphabet import BLANK
+from lprnet.runtime.alphabet import CHINA
 from lprnet.runtime.decode import greedy
 from lprnet.support.atomic_file import made_folder
 from lprnet.support.errors import UserError
@@ -80,10 +80,12 @@ def initialise(model: LPRNet) -> None:
 
 
 def ctc_loss(logits: Tensor, batch: Batch) -> Tensor:
-    """Mean CTC loss per character of `(N, 68, 18)` logits."""
-    positions = torch.full((len(batch.lengths),), POSITIONS)
+    """Mean CTC loss per character of `(N, classes, positions)` logits in China's alphabet."""
+    positions = torch.full((len(batch.lengths),), logits.shape[2])
     rows = logits.permute(2, 0, 1).log_softmax(2)
-    return F.ctc_loss(rows, batch.targets, positions, batch.lengths, BLANK, zero_infinity=True)
+    return F.ctc_loss(
+        rows, batch.targets, positions, batch.lengths, CHINA.blank, zero_infinity=True
+    )
 
 
 def logits_of(model: LPRNet, images: Tensor, whole_batch: bool) -> Tensor:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from lprnet.model.architecture import lprnet
 from lprnet.model.architecture_json import from_json, to_json
-from lprnet.model.checkpoint import Stated, load_model, save_model
+from lprnet.model.checkpoint import Stated, load_china, load_model, save_model
 from lprnet.model.preprocessing import OFFSET, SCALE
 from lprnet.runtime.alphabet import CHINA
 from lprnet.support.errors import UserError
@@ -324,3 +324,11 @@ def test_json_round_trip() -> None:
         narrowed = architecture.narrowed({"backbone.0": (0, 3)})
         for one in (architecture, narrowed):
             assert from_json(to_json(one)) == one
+
+
+def test_what_works_on_rendered_plates_takes_chinas_networks_alone(tmp_path: Path) -> None:
+    path = saved(tmp_path / "m.pth", state_of(seeded(ThirdPartyLPRNet(37, channels=1))))
+    with pytest.raises(UserError, match="reads 94x24 grey images in the alphabet latin; training"):
+        load_china(path)
+    narrow = state_of(seeded(ThirdPartyLPRNet(68, (48, 96, 192, 192, 192))))
+    assert load_china(saved(path, narrow)).architecture.alphabet == CHINA

@@ -22,7 +22,7 @@ from lprnet.compiler.relax_to_onnx import quantized_to_onnx, reduced_to_onnx
 from lprnet.compression.calibration import calibrate
 from lprnet.compression.reduced import reduce
 from lprnet.compression.variants import static_network
-from lprnet.model.checkpoint import load_model
+from lprnet.model.checkpoint import load_china
 from lprnet.model.lprnet import LPRNet
 from lprnet.model.onnx_export import to_onnx
 from lprnet.model.preprocessing import normalise
@@ -52,7 +52,7 @@ def baselines(checkpoint: Path, images: NDArray[np.uint8], isa: Isa, folder: Pat
             f"{error.name} is not installed; pip install -e '.[peers]' or leave out --peers"
         ) from error
     folder.mkdir(parents=True, exist_ok=True)
-    model = load_model(checkpoint)
+    model = load_china(checkpoint)
     files = {graph: folder / f"{graph}.onnx" for graph in GRAPHS}
     to_onnx(model, files["original"], batch=None)
     calibrated = calibrate(model, images)

@@ -80,9 +80,9 @@ def _torch(file: Path, flush: bool = True, compiled: bool = False) -> Engine:
 
         model: torch.nn.Module = OnnxModule(file)
     else:
-        from lprnet.model.checkpoint import load_model
+        from lprnet.model.checkpoint import load_china
 
-        model = load_model(file)
+        model = load_china(file)
     model.eval()
     if compiled:
         model.compile()
