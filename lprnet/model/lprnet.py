@@ -15,12 +15,6 @@ from torch.nn import functional as F
 
 from lprnet.model.architecture import CONTAINER, LPRNET_CHINA, Architecture, MaxPool
 
-HEIGHT, WIDTH, POSITIONS = LPRNET_CHINA.height, LPRNET_CHINA.width, LPRNET_CHINA.positions
-CONTEXT_POOLS = tuple(
-    None if context.window == 1 else (context.kernel, context.stride)
-    for context in LPRNET_CHINA.contexts
-)
-
 
 class LPRNet(nn.Module):
     """The network. `context_means` chooses how the global context is normalised.
