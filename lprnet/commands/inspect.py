@@ -2,12 +2,15 @@
 
 import json
 from argparse import ArgumentParser, Namespace
-from pathlib import Path
+
+from lprnet.commands.arguments import input_file
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Let `parser` take the flags."""
-    parser.add_argument("artifact", type=Path, metavar="ARTIFACT", help="a .so that `build` made")
+    parser.add_argument(
+        "artifact", type=input_file, metavar="ARTIFACT", help="a .so that `build` made"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of text")
 
 

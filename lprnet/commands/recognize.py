@@ -1,9 +1,8 @@
 """Read the plates on images. Exits with 1 if some of them could not be read, with 2 if none."""
 
 from argparse import ArgumentParser, Namespace
-from pathlib import Path
 
-from lprnet.commands.arguments import integer
+from lprnet.commands.arguments import input_file, integer
 
 MAX_PIXELS = 16_000_000
 """As in `lprnet/runtime/image_io.py`, which loads OpenCV."""
@@ -16,7 +15,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("images", nargs="+", metavar="IMAGE|DIR|GLOB", help="what to read")
     parser.add_argument(
         "--artifact",
-        type=Path,
+        type=input_file,
         metavar="FILE",
         help="what `build` made (default: build/lprnet-int8-native.so or the newest in build/)",
     )

@@ -39,14 +39,24 @@ class _Output(io.FileIO):
             raise OutputError(*error.args) from error
 
 
+class _Messages(io.FileIO):
+    """The file of stderr. What it does not take is dropped: no message is worth the results."""
+
+    def write(self, data: bytes) -> int | None:  # type: ignore[override]
+        try:
+            return super().write(data)
+        except OSError:
+            return len(data)
+
+
 def run(main: Callable[[], int | None]) -> NoReturn:
     """Call `main` and exit with what it returns (`None` is 0).
 
     A `UserError` becomes one line on stderr and exit code 2, and so does a stdout that is closed
     or cannot be written (a full disk). Ctrl-C gives exit code 130, `kill` 143, and a reader of our
     output who leaves early (`| head`) 141. Anything else is a defect and keeps its traceback.
-    Whichever it is, what was half-written is removed. Output is UTF-8 whatever the locale. A closed
-    stderr is replaced by /dev/null.
+    Whichever it is, what was half-written is removed. Output is UTF-8 whatever the locale. A
+    stderr that is closed or cannot be written is as good as /dev/null.
     """
     received: list[int] = []
     """Signals: code that they interrupt, such as TVM's, may turn their exceptions into others."""
@@ -107,16 +117,21 @@ def _prepare_streams() -> None:
     if sys.stdout is None:
         raise UserError("stdout is closed; send it to a file or to /dev/null")
     if type(sys.stderr) is io.TextIOWrapper:  # a notebook's is not
-        sys.stderr.reconfigure(encoding="utf-8", errors="surrogateescape")
+        sys.stderr = _rewrapped(sys.stderr, _Messages)
     if type(sys.stdout) is io.TextIOWrapper:
-        sys.stdout.flush()
-        sys.stdout = io.TextIOWrapper(
-            io.BufferedWriter(_Output(sys.stdout.fileno(), "w", closefd=False)),
-            encoding="utf-8",
-            errors="surrogateescape",
-            line_buffering=sys.stdout.line_buffering,
-            write_through=sys.stdout.write_through,
-        )
+        sys.stdout = _rewrapped(sys.stdout, _Output)
+
+
+def _rewrapped(stream: io.TextIOWrapper, kind: type[io.FileIO]) -> io.TextIOWrapper:
+    """A UTF-8 stream on the descriptor of `stream`, by way of `kind`."""
+    stream.flush()
+    return io.TextIOWrapper(
+        io.BufferedWriter(kind(stream.fileno(), "w", closefd=False)),
+        encoding="utf-8",
+        errors="surrogateescape",
+        line_buffering=stream.line_buffering,
+        write_through=stream.write_through,
+    )
 
 
 def _status_of(error: BaseException, received: list[int]) -> int | None:

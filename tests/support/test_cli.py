@@ -129,6 +129,25 @@ def test_a_full_disk_is_a_sentence(lines: int) -> None:
     )
 
 
+def test_messages_that_cannot_be_written_stop_nothing() -> None:
+    """A full disk, or a reader that has left, where stderr goes."""
+    body = """for number in range(1000): print("message " * 10, file=sys.stderr)
+    print("plate")
+    print("an unfinished line", end="", file=sys.stderr)"""
+    full = shell('"$PYTHON" -c "$CODE" 2> /dev/full', body)
+    assert (full.returncode, full.stdout) == (0, b"plate\n")
+    failed = shell('"$PYTHON" -c "$CODE" 2> /dev/full', 'raise UserError("no plate")')
+    assert (failed.returncode, failed.stdout) == (2, b"")
+    reading, writing = os.pipe()
+    os.close(reading)
+    with open(writing, "wb") as gone:
+        left = subprocess.run(
+            [sys.executable, "-c", PRELUDE.format(body=body)],
+            stdout=subprocess.PIPE, stderr=gone, check=False, timeout=60,
+        )  # fmt: skip
+    assert (left.returncode, left.stdout) == (0, b"plate\n")
+
+
 def test_closed_streams() -> None:
     """A closed stdout is refused before any work; without stderr the work is done."""
     result = shell('"$PYTHON" -c "$CODE" >&-', "raise RuntimeError")
