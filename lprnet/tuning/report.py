@@ -1,5 +1,6 @@
 """A tuning log for a reader: a table of kernels, and how the search converged."""
 
+import math
 from pathlib import Path
 
 import matplotlib
@@ -25,7 +26,10 @@ def summary(result: TuningResult) -> Table:
         title=f"{result.directory}: {made.trials} trials, {made.valid / made.trials:.1%} valid, "
         f"{made.seconds / 60:.1f} min, {result.peak_bytes / 2**20:.0f} MiB",
         caption=", ".join(
-            f"{name}: {1e3 * seconds:.3f} ms a plate" for name, seconds in result.plates.items()
+            f"{name}: {1e3 * seconds:.3f} ms a plate"
+            if seconds < math.inf
+            else f"{name}: some kernels have no valid trial yet"
+            for name, seconds in result.plates.items()
         ),
     )
     for task in result.tasks:
