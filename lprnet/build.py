@@ -1,5 +1,6 @@
 """`lprnet build`'s work: from a checkpoint to a verified, timed artifact."""
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from numpy.typing import NDArray
 from rich.table import Table
 
 from lprnet.compiler.compile import Build, Source, compile_network
+from lprnet.compiler.dump import dump_phases
 from lprnet.compiler.network import LayerSummary
 from lprnet.compiler.targets import find_targets
 from lprnet.compression.variants import prepare
@@ -39,6 +41,8 @@ class Request:
     output: Path
     stated: Stated | None = None
     """What is known of the network beside its tensors."""
+    dump: Path | None = None
+    """An empty folder for the network after every phase (`lprnet/compiler/dump.py`)."""
 
 
 @subnormals_as_zero()
@@ -47,6 +51,13 @@ def build(request: Request) -> tuple[Build, Record | None]:
 
     Raises `UserError` for every user error.
     """
+    with nullcontext() if request.dump is None else dump_phases(request.dump):
+        built, image = _built(request)
+    return built, None if built.parity is None else latency(built, image)
+
+
+def _built(request: Request) -> tuple[Build, NDArray[np.uint8]]:
+    """The artifact, and an image `(1, 24, 94, 3)` to time it on."""
     targets = find_targets(request.target)
     network, images, files = prepare(
         request.checkpoint, request.calibration, request.quantized, request.pruned, request.stated
@@ -58,7 +69,7 @@ def build(request: Request) -> tuple[Build, Record | None]:
         built = compile_fastest(*what)
     else:
         built = compile_network(*what, scheduler(request.schedule, network.variant))
-    return built, None if built.parity is None else latency(built, images[:1])
+    return built, images[:1]
 
 
 def latency(built: Build, image: NDArray[np.uint8]) -> Record:

@@ -1,6 +1,7 @@
 """Build an artifact: a checkpoint becomes one small shared object, verified and timed."""
 
 from argparse import ArgumentParser, Namespace
+from pathlib import Path
 
 from lprnet.commands.arguments import (
     SCHEDULES,
@@ -46,6 +47,13 @@ def add_arguments(parser: ArgumentParser) -> None:
         metavar="DIR",
         help="the artifact and its manifest go here",
     )
+    parser.add_argument(
+        "--dump",
+        type=Path,
+        metavar="DIR",
+        help="keep the network after every phase here, as numbered TVMScript files, and the "
+        "assembly (default: nowhere)",
+    )
 
 
 def run(options: Namespace) -> None:
@@ -65,6 +73,7 @@ def run(options: Namespace) -> None:
         calibration=options.calibration,
         output=options.output,
         stated=stated(options),
+        dump=options.dump,
     )
     with Console(stderr=True).status("building"):
         built, timing = build(request)

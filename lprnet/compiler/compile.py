@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from lprnet.compiler.aot_function import Program, build_aot_function
 from lprnet.compiler.complexity import count_macs
 from lprnet.compiler.constant_pool import ConstantPool
+from lprnet.compiler.dump import dump_phase, script
 from lprnet.compiler.link import link
 from lprnet.compiler.lower import lower, passes_of, weights_of
 from lprnet.compiler.network import CompilerInput, LayerSummary
@@ -175,8 +176,10 @@ def lower_network(
     kernels = lower(network, target.isa)
     # 2. One schedule a kernel.
     scheduled, reports = schedule(kernels, target)
+    dump_phase(f"{target.name}-scheduled.py", lambda: script(scheduled))
     # 3. One function over one arena.
     program = build_aot_function(scheduled, target.function, weights)
+    dump_phase(f"{target.name}-one-function.py", program.function.script)
     passes = passes_of(network, target.isa)
     return Lowered(program, tuple(reports), passes, count_macs(network.module))
 

@@ -4,6 +4,7 @@
 
 import tempfile
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import tvm
@@ -12,6 +13,7 @@ from tvm_ffi import libinfo
 from lprnet.compiler.aot_function import WEIGHTS_SYMBOL, Program
 from lprnet.compiler.codegen import generate, tvm_target
 from lprnet.compiler.cpuid import masks
+from lprnet.compiler.dump import dump_phase
 from lprnet.compiler.targets import Target
 from lprnet.compiler.toolchain import run_compiler
 from lprnet.runtime.artifact import ALIGNMENT
@@ -99,6 +101,7 @@ def compile_objects(
         code = generate(tvm.IRModule({target.function: program.function}), tvm_target(target))
         objects.append(folder / f"{target.name}.o")
         code.mod.write_to_file(str(objects[-1]))
+        dump_phase(f"{target.name}-assembly.s", partial(code.mod.inspect_source, "asm"))
     blob, source, data = (folder / name for name in ("weights.bin", "weights.s", "weights.o"))
     blob.write_bytes(weights)
     source.write_text(
