@@ -1,4 +1,8 @@
-"""`LowerToKernels`: NCHW operators become fused HWC kernels on packed weights."""
+"""`LowerToKernels`: NCHW operators become fused HWC kernels on packed weights.
+
+Longer than other modules: it has a method for each operator, and they all read and write one table
+of lowered tensors and one of their scales.
+"""
 
 from collections.abc import Callable
 from dataclasses import replace

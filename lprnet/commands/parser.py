@@ -8,7 +8,7 @@ from lprnet.support.errors import UserError
 
 
 class _HelpFormatter(argparse.RawDescriptionHelpFormatter):
-    """Adds the default of an option to its help, unless that speaks of it or it is a switch."""
+    """Adds the default of an option to its help, unless that states it or it is a switch."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
         text = action.help

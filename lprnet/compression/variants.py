@@ -36,7 +36,7 @@ from lprnet.support.errors import UserError
 from relay_passes.insert_quantize import LayerScales
 
 UNSTRUCTURED_RATIO = 0.9
-"""Of all weights, set to zero by their size; many channels lose all of theirs and go."""
+"""Of all weights, the smallest are set to zero; many channels lose all their weights and go."""
 
 
 def prepare(

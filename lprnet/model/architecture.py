@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from lprnet.model.pixel_format import Preprocessing
-from lprnet.runtime.alphabet import CHINA, Alphabet
+from lprnet.runtime.alphabet import Alphabet
 from lprnet.runtime.image_format import ImageFormat
 
 Pair = tuple[int, int]
@@ -217,65 +217,3 @@ def _windows(size: Pair, kernel: Pair, stride: Pair) -> Pair:
     """How many whole windows lie on a map of `size`."""
     rows, columns = ((size[axis] - kernel[axis]) // stride[axis] + 1 for axis in (0, 1))
     return rows, columns
-
-
-def _block(index: int, out_channels: int, pool: MaxPool | None) -> tuple[Conv, ...]:
-    """1x1 reduce, 3x1, 1x3, 1x1 expand; the inner width is a quarter (table 1 of the paper)."""
-    inner, name = out_channels // 4, f"backbone.{index}.block"
-    return (
-        Conv(f"{name}.0", inner, (1, 1), pool=pool),
-        Conv(f"{name}.2", inner, (3, 1), padding=(1, 0)),
-        Conv(f"{name}.4", inner, (1, 3), padding=(0, 1)),
-        Conv(f"{name}.6", out_channels, (1, 1), norm=f"backbone.{index + 1}"),
-    )
-
-
-def lprnet(
-    alphabet: Alphabet,
-    height: int = 24,
-    width: int = 94,
-    channels: int = 3,
-    widths: tuple[int, int, int, int, int] = (64, 128, 256, 256, 256),
-) -> Architecture:
-    """The network of Zherzdev and Gruzdev, arXiv:1806.10447, table 2, as the public
-    `LPRNet_Pytorch` has it, for any image size.
-
-    `widths` are the output channels of the first convolution, of the three blocks, and of the
-    convolution before the last. Raises `ValueError` where the image is too small.
-    """
-    first, second, third, fourth, fifth = widths
-    backbone = (
-        Conv("backbone.0", first, (3, 3), norm="backbone.1"),
-        *_block(4, second, MaxPool()),
-        *_block(8, third, MaxPool(2, stride=(1, 2))),
-        *_block(11, fourth, None),
-        Conv("backbone.16", fifth, (1, 4), norm="backbone.17", pool=MaxPool(4, stride=(1, 2))),
-        Conv("backbone.20", alphabet.classes, (13, 1), norm="backbone.21"),
-    )
-    last = Context("backbone.20")
-    small = Architecture(
-        alphabet, height, width, channels, Preprocessing(), backbone, contexts=(last,)
-    )
-    shapes, grid = small.shapes(), small.grid
-    pooled = (
-        _context(name, shapes[name][1:], grid)
-        for name in ("backbone.0", "backbone.4.block.6", "backbone.11.block.6")
-    )
-    return replace(small, contexts=(*pooled, last))
-
-
-def _context(name: str, size: Pair, grid: Pair) -> Context:
-    """The average pool that brings a map of `size` to `grid`: the largest stride that does, and
-    windows side by side, or the largest where those would be too many.
-    """
-    kernel, stride = [], []
-    for extent, count in zip(size, grid, strict=True):
-        step = extent // count
-        side_by_side = (extent - step) // step + 1 == count
-        kernel.append(step if side_by_side else extent - (count - 1) * step)
-        stride.append(step)
-    return Context(name, (kernel[0], kernel[1]), (stride[0], stride[1]))
-
-
-LPRNET_CHINA = lprnet(CHINA)
-"""The public checkpoint's: 446,976 learnt parameters, 24x94 images, 68 classes, 18 positions."""

@@ -21,8 +21,9 @@ import json
 from dataclasses import MISSING, asdict, fields
 from typing import Any, TypeVar
 
-from lprnet.model.architecture import LPRNET_CHINA, Architecture, Context, Conv, MaxPool
+from lprnet.model.architecture import Architecture, Context, Conv, MaxPool
 from lprnet.model.pixel_format import Preprocessing
+from lprnet.model.published_lprnet import LPRNET_CHINA
 from lprnet.runtime.alphabet import Alphabet
 
 MAX_EXTENT = 4096

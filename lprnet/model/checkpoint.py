@@ -8,12 +8,13 @@ from safetensors.torch import save
 from torch import Tensor
 
 from lprnet.model.alphabets import alphabet_for, find_alphabet
-from lprnet.model.architecture import LPRNET_CHINA, Architecture
+from lprnet.model.architecture import Architecture
 from lprnet.model.architecture_json import from_json, states_alphabet, to_json
 from lprnet.model.checkpoint_content import MAX_BYTES, METADATA, read_content
 from lprnet.model.fold_preprocessing import fold_preprocessing
 from lprnet.model.infer_architecture import OPTIONAL, check_names, classes_of, infer_architecture
 from lprnet.model.lprnet import LPRNet
+from lprnet.model.published_lprnet import LPRNET_CHINA
 from lprnet.runtime.alphabet import CHINA, Alphabet
 from lprnet.runtime.image_format import PUBLISHED
 from lprnet.support.atomic_file import atomic_write

@@ -1,6 +1,6 @@
 """What a checkpoint file holds: named values, free of the wrappers that training scripts add.
 
-Pickles are read without running any code of theirs (`weights_only`).
+Pickles are read without running any code that they hold (`weights_only`).
 """
 
 import pickle

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
-from lprnet.model.architecture import CONTAINER, LPRNET_CHINA, Architecture, Conv, Pair
+from lprnet.model.architecture import CONTAINER, Architecture, Conv, Pair
 from lprnet.model.lprnet import LPRNet
+from lprnet.model.published_lprnet import LPRNET_CHINA
 from lprnet.support.errors import UserError
 
 __all__ = ["CONTAINER"]

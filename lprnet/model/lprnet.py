@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lprnet.model.architecture import CONTAINER, LPRNET_CHINA, Architecture, MaxPool
+from lprnet.model.architecture import CONTAINER, Architecture, MaxPool
+from lprnet.model.published_lprnet import LPRNET_CHINA
 
 
 class LPRNet(nn.Module):

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from onnx import NodeProto
 
-from lprnet.model.architecture import CONTAINER, LPRNET_CHINA, Architecture, Conv
+from lprnet.model.architecture import CONTAINER, Architecture, Conv
 from lprnet.model.lprnet import LPRNet
+from lprnet.model.published_lprnet import LPRNET_CHINA
 from lprnet.onnx_import.convolution import Convolution, read_convolution
 from lprnet.onnx_import.edge import REMEDY_OTHER_FILE, Edge, edge_to, producer
 from lprnet.onnx_import.graph import OnnxGraph

@@ -1,8 +1,8 @@
 """File names of the Chinese City Parking Dataset, which hold a plate as indices.
 
 Xu et al., "Towards End-to-End License Plate Detection and Recognition: A Large Dataset and
-Baseline", ECCV 2018; https://github.com/detectRecog/CCPD tells the form. A name has seven fields
-between `-`: area, tilt, box, corners, plate, brightness, blur. The plate is one index into
+Baseline", ECCV 2018; https://github.com/detectRecog/CCPD documents the form. A name has seven
+fields between `-`: area, tilt, box, corners, plate, brightness, blur. The plate is one index into
 provinces, one into letters, and five (new-energy plates: six) into letters and digits.
 """
 

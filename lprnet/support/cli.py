@@ -76,7 +76,7 @@ def run(main: Callable[[], int | None]) -> NoReturn:
             raise
         status = expected
     for number, handler in before.items():
-        # No traceback out of Python's own exit; a notebook lives on and gets its handlers back.
+        # No traceback out of Python's own exit; a notebook goes on and gets its handlers back.
         _set_handler(number, handler if hasattr(sys, "ps1") else signal.SIG_DFL)
     sys.exit(status)
 

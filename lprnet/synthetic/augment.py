@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from lprnet.model.architecture import LPRNET_CHINA
+from lprnet.model.published_lprnet import LPRNET_CHINA
 
 Image = NDArray[np.uint8]
 Float = NDArray[np.float32]

@@ -211,7 +211,7 @@ def test_a_slice_is_a_window_and_parts_lie_side_by_side() -> None:
     assert views[a].strides == views[b].strides == (6 * 11, 11, 1)
 
 
-def test_a_kernel_writes_over_what_nobody_needs_any_more() -> None:
+def test_a_kernel_writes_over_what_is_not_read_any_more() -> None:
     def network(x: relax.Var, emit: Emit) -> relax.Expr:
         a = emit(nn.relu(x))
         b = emit(nn.relu(a))

@@ -26,7 +26,7 @@ _BLOCK = re.compile(r"^```.*?^```$|^(?: {4}[^\n]*\n)+", re.MULTILINE | re.DOTALL
 _SPAN = re.compile(r"`([^`]+)`")
 PLACEHOLDER = "FILE"
 PIP = {"--extra-index-url"}
-"""Options of pip that a page speaks of."""
+"""Options of pip that a page mentions."""
 
 
 def missing_files(text: str, folder: Path) -> list[str]:

@@ -14,9 +14,10 @@ import pytest
 import torch
 
 from lprnet.build import Request, build
-from lprnet.model.architecture import Context, lprnet
+from lprnet.model.architecture import Context
 from lprnet.model.checkpoint import Stated
 from lprnet.model.preprocessing import normalise
+from lprnet.model.published_lprnet import lprnet
 from lprnet.runtime.alphabet import CHINA
 from lprnet.runtime.artifact import missing_flags
 from lprnet.runtime.recognizer import Recognizer

@@ -20,9 +20,9 @@ from lprnet.compression.quantize.post_training import quantize_static
 from lprnet.compression.quantize.quantized_network import QuantizedNetwork
 from lprnet.compression.reduced import reduce
 from lprnet.compression.variants import quantized_network
-from lprnet.model.architecture import LPRNET_CHINA
 from lprnet.model.checkpoint import load_model
 from lprnet.model.preprocessing import normalise
+from lprnet.model.published_lprnet import LPRNET_CHINA
 from lprnet.model.quantized import QuantizedWeight
 from lprnet.runtime.alphabet import CLASSES
 from lprnet.runtime.image_io import list_images, read_image

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
 
-from lprnet.model.architecture import LPRNET_CHINA, Architecture, Context, lprnet
+from lprnet.model.architecture import Architecture, Context
 from lprnet.model.lprnet import LPRNet
+from lprnet.model.published_lprnet import LPRNET_CHINA, lprnet
 from lprnet.runtime.alphabet import CHINA, Alphabet
 
 LATIN = Alphabet("latin", (*"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ", "-"), blank=36)

@@ -15,10 +15,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from lprnet.model.architecture import lprnet
 from lprnet.model.architecture_json import from_json, to_json
 from lprnet.model.checkpoint import Stated, load_china, load_model, save_model
 from lprnet.model.preprocessing import OFFSET, SCALE
+from lprnet.model.published_lprnet import lprnet
 from lprnet.runtime.alphabet import CHINA
 from lprnet.support.errors import UserError
 from tests.third_party_lprnet import ThirdPartyLPRNet, seeded, state_of

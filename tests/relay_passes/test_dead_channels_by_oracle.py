@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from tvm import relax
 from tvm.relax.op import add, concat, divide, mean, nn, strided_slice
 
-from lprnet.model.architecture import CONTAINER, Architecture, Conv, lprnet
+from lprnet.model.architecture import CONTAINER, Architecture, Conv
+from lprnet.model.published_lprnet import lprnet
 from lprnet.runtime.alphabet import Alphabet
 from relay_passes.channels.numbers import channel_numbers
 from relay_passes.pipeline import reduce_graph

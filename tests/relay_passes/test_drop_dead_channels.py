@@ -107,7 +107,7 @@ def test_a_zero_that_meets_zero_padding_is_dropped() -> None:
 
 
 @pytest.mark.parametrize("padding", [0, 1])
-def test_a_channel_nobody_reads_is_dropped(padding: int) -> None:
+def test_a_channel_that_is_not_read_is_dropped(padding: int) -> None:
     second = NEXT.copy()
     second[:, 3] = 0
     before = two_layers(FIRST, BIAS, second, padding=padding)
@@ -207,7 +207,7 @@ def test_liveness_goes_back_through_several_layers() -> None:
 
 
 def test_what_is_read_through_a_selection_alone_is_read() -> None:
-    """Nobody selects channels 1 and 3 of the middle layer; all of the first layer is needed."""
+    """No gather selects channels 1 and 3 of the middle layer; all of the first layer is needed."""
 
     def network(x: relax.Expr) -> relax.Expr:
         y = nn.relu(add(nn.conv2d(x, const(FIRST)), per_channel(*BIAS)))

@@ -133,8 +133,8 @@ def test_under_the_grammar_no_plate_of_the_beam_is_more_probable() -> None:
         numbers = [plate for plate in found if CHINA.is_plate(plate.text)]
         confidences = [plate.confidence for plate in numbers]
         assert confidences == sorted(confidences, reverse=True)
-        rivals = [plate.confidence for plate in beam if CHINA.is_plate(plate.text)]
-        assert confidences[0] >= max(rivals, default=0) * (1 - 1e-9)
+        others = [plate.confidence for plate in beam if CHINA.is_plate(plate.text)]
+        assert confidences[0] >= max(others, default=0) * (1 - 1e-9)
 
 
 @pytest.mark.parametrize("text", ["京AA1111", "京A88888", "京AAAAA8", "京AD88888"])

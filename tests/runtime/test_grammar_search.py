@@ -89,5 +89,5 @@ def test_more_than_a_wide_beam_finds() -> None:
         (labels, probability), *_ = best_allowed(p, behind.continued[0], automaton, 1)
         assert probability == pytest.approx(label_probability(p[None], [labels])[0], rel=1e-9)
         beam = [found for found in prefix_beam_search(p, 64) if automaton.accepts(found)]
-        rivals = label_probability(np.repeat(p[None], len(beam), axis=0), beam)
-        assert not len(beam) or probability >= rivals.max() * (1 - 1e-9)
+        others = label_probability(np.repeat(p[None], len(beam), axis=0), beam)
+        assert not len(beam) or probability >= others.max() * (1 - 1e-9)

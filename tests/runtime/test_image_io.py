@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 from PIL import Image as PillowImage
 
-from lprnet.model.architecture import LPRNET_CHINA
+from lprnet.model.published_lprnet import LPRNET_CHINA
 from lprnet.runtime import image_io
 from lprnet.runtime.alphabet import Alphabet
 from lprnet.runtime.files_left_out import report_files_left_out

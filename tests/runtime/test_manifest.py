@@ -107,7 +107,7 @@ def edit(content: Any, place: tuple[str | int, ...], value: Any) -> None:
 )  # fmt: skip
 @given(data=st.data())
 def test_any_field_with_any_value(path: Path, text: str, data: st.DataObject) -> None:
-    """Whoever edits a manifest may write its digest anew."""
+    """An edited manifest may have a new digest that fits."""
     content = json.loads(text)
     place = data.draw(st.sampled_from(places(content)))
     edit(content, place, data.draw(VALUES))

@@ -69,13 +69,13 @@ def test_terminated_halfway_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_interrupt() -> None:
-    # A shell starts background jobs, these tests perhaps among them, deaf to SIGINT.
+    # A shell starts background jobs, these tests perhaps among them, with SIGINT ignored.
     listen = "import os, signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
     result = python(f"{listen}; os.kill(os.getpid(), {int(signal.SIGINT)})")
     assert (result.returncode, result.stderr) == (130, b"interrupted\n")
 
 
-def test_a_closed_pipe_is_silent() -> None:
+def test_a_closed_pipe_prints_no_error() -> None:
     script = PRELUDE.format(body='print("plate\\n" * 100_000)')
     command = [sys.executable, "-c", script]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
@@ -228,7 +228,7 @@ def test_an_interrupt_stays_one_when_code_between_makes_it_another_error(swallow
 
 def listening(*lines: str) -> subprocess.CompletedProcess[bytes]:
     """`lines` as `main`, in a process that Ctrl-C reaches: a shell starts background jobs, these
-    tests perhaps among them, deaf to it.
+    tests perhaps among them, with it ignored.
     """
     code = "import signal, sys\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
     code += PRELUDE.format(body="\n    ".join(lines))

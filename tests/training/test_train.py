@@ -14,9 +14,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lprnet.model.architecture import LPRNET_CHINA
 from lprnet.model.checkpoint import load_model, save_model
 from lprnet.model.lprnet import LPRNet
+from lprnet.model.published_lprnet import LPRNET_CHINA
 from lprnet.runtime.alphabet import INDEX
 from lprnet.runtime.ctc import label_probability, softmax
 from lprnet.support.errors import UserError

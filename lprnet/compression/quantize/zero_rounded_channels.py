@@ -2,7 +2,7 @@
 less than half a step of its scales, and would be rounded to 0.
 
 Weight decay leaves many of them. Rounding alone would not drop them: it makes up for its own errors
-with whatever weights it has, and half a step of a thousand idle weights is noise and work.
+with whatever weights it has, and half a step of a thousand unused weights is noise and work.
 """
 
 import torch

@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 
 from lprnet.compression.prune.preset_widths import preset_widths
-from lprnet.model.architecture import LPRNET_CHINA, lprnet
 from lprnet.model.lprnet import LPRNet
+from lprnet.model.published_lprnet import LPRNET_CHINA, lprnet
 from lprnet.runtime.alphabet import Alphabet
 from lprnet.support.errors import UserError
 

@@ -20,9 +20,9 @@ from lprnet.compression.prune.width_search import (
     sweep,
 )
 from lprnet.compression.reduced import ReducedNetwork, reduce
-from lprnet.model.architecture import LPRNET_CHINA
 from lprnet.model.conv_graph import LAYERS, weight_and_bias
 from lprnet.model.lprnet import LPRNet
+from lprnet.model.published_lprnet import LPRNET_CHINA
 from lprnet.support.errors import UserError
 
 CANDIDATES = [

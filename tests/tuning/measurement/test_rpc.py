@@ -53,7 +53,7 @@ def test_a_server_dies_in_the_middle(tracker: Tracker, small: Small) -> None:
             each.terminate()
 
 
-def test_nobody_there(tracker: Tracker, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_server_of_the_key(tracker: Tracker, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UserError, match="knows no server with the key 'test'"):
         RpcMeasurer(f"127.0.0.1:{tracker.port}", "test")
     with socket.socket() as unused:
@@ -61,10 +61,10 @@ def test_nobody_there(tracker: Tracker, monkeypatch: pytest.MonkeyPatch) -> None
         port = unused.getsockname()[1]
     with pytest.raises(UserError, match="no tracker answers there"):
         RpcMeasurer(f"127.0.0.1:{port}", "test")
-    with socket.create_server(("127.0.0.1", 0)) as mute:
+    with socket.create_server(("127.0.0.1", 0)) as unanswering:
         monkeypatch.setattr(rpc, "TRACKER_SECONDS", 0.2)
         with pytest.raises(UserError, match="no tracker answers there"):
-            RpcMeasurer(f"127.0.0.1:{mute.getsockname()[1]}", "test")
+            RpcMeasurer(f"127.0.0.1:{unanswering.getsockname()[1]}", "test")
     for address in ("localhost", ":9190", "localhost:port", "localhost:99999"):
         with pytest.raises(UserError, match="HOST:PORT"):
             RpcMeasurer(address, "test")
