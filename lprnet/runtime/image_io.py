@@ -88,6 +88,8 @@ def as_pixels(
     if isinstance(image, np.ndarray):
         return resize(image, image_format)
     if isinstance(image, (str, os.PathLike)):
+        if isinstance(image, str) and "://" in image and not os.path.exists(image):
+            raise UserError(f"{image} is a URL; download it and give the path or the bytes")
         return read_image(Path(image), max_pixels, image_format)
     if isinstance(image, (bytes, bytearray, memoryview)):
         return decode_image(bytes(image), "the encoded image", max_pixels, image_format)

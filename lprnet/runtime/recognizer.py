@@ -10,6 +10,7 @@ import weakref
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -48,6 +49,8 @@ class Recognizer:
         """
         if threads < 1:
             raise UserError(f"threads is {threads}; a recognizer needs at least one.")
+        if not isinstance(artifact, (str, os.PathLike, Artifact)):
+            raise UserError(f"an artifact is the path of a .so, not {type(artifact).__name__}.")
         whole = artifact if isinstance(artifact, Artifact) else read_artifact(Path(artifact))
         code = load(whole)
         self.manifest: Manifest = whole.manifest
@@ -76,7 +79,7 @@ class Recognizer:
 
         Raises `UserError` for any other array.
         """
-        batch = images if type(images) is np.ndarray else np.asarray(images)
+        batch = images if type(images) is np.ndarray else _as_array(images)
         # A call of the artifact evicts everything else from the caches, so for one image the path
         # through Python touches as few objects as possible.
         if batch.shape == self._one_image and batch.dtype == UINT8:
@@ -116,7 +119,7 @@ class Recognizer:
         """The plates on many images, in their order. Raises `UserError` at the first bad one."""
         from lprnet.runtime.image_io import MAX_PIXELS, as_pixels
 
-        if images is None or isinstance(images, (str, bytes, bytearray, memoryview, os.PathLike)):
+        if _is_one_image(images):
             raise UserError("read_many takes a list of images; give one image to read")
         limit = MAX_PIXELS if max_pixels is None else max_pixels
         pixels = [as_pixels(image, limit, self.manifest.image) for image in images]
@@ -139,6 +142,22 @@ class Recognizer:
             self._free.append(buffers)
             if self._buffers.waiting:
                 self._buffers.wake()
+
+
+def _as_array(images: ArrayLike) -> NDArray[Any]:
+    """`images` as an array of any shape. Raises `UserError` where they have none."""
+    try:
+        return np.asarray(images)
+    except ValueError as error:
+        raise UserError("images have no common shape; give one array of uint8.") from error
+
+
+def _is_one_image(images: object) -> bool:
+    """Whether they are one image or nothing of the kind, rather than several."""
+    if isinstance(images, np.ndarray):
+        return images.ndim == 3 and images.dtype == UINT8
+    one = (str, bytes, bytearray, memoryview, os.PathLike)
+    return isinstance(images, one) or not isinstance(images, Iterable)
 
 
 _LIVING: weakref.WeakSet[Recognizer] = weakref.WeakSet()

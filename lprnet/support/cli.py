@@ -24,6 +24,9 @@ TERMINATED = 128 + 15
 PIPE_CLOSED = 128 + 13
 """What a shell reports for a process that ended with SIGPIPE."""
 
+NO_PLACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
+"""Errors of a file system that takes no file, met where nobody looked for them first."""
+
 
 class OutputError(OSError):
     """The operating system does not take what is written to stdout."""
@@ -53,10 +56,10 @@ def run(main: Callable[[], int | None]) -> NoReturn:
     """Call `main` and exit with what it returns (`None` is 0).
 
     A `UserError` becomes one line on stderr and exit code 2, and so does a stdout that is closed
-    or cannot be written (a full disk). Ctrl-C gives exit code 130, `kill` 143, and a reader of our
-    output who leaves early (`| head`) 141. Anything else is a defect and keeps its traceback.
-    Whichever it is, what was half-written is removed. Output is UTF-8 whatever the locale. A
-    stderr that is closed or cannot be written is as good as /dev/null.
+    or cannot be written, and a disk that is full. Ctrl-C gives exit code 130, `kill` 143, and a
+    reader of our output who leaves early (`| head`) 141. Anything else is a defect and keeps its
+    traceback. Whichever it is, what was half-written is removed. Output is UTF-8 whatever the
+    locale. A stderr that is closed or cannot be written is as good as /dev/null.
     """
     received: list[int] = []
     """Signals: code that they interrupt, such as TVM's, may turn their exceptions into others."""
@@ -150,6 +153,13 @@ def _status_of(error: BaseException, received: list[int]) -> int | None:
         if error.errno == errno.EPIPE:
             return PIPE_CLOSED
         _say(f"error: stdout cannot be written ({error.strerror}); choose another place")
+        return USER_ERROR
+    if isinstance(error, OSError) and error.errno in NO_PLACE:
+        place = error.filename or "a file"
+        _say(f"error: {place} cannot be written ({error.strerror}); make room or choose another")
+        return USER_ERROR
+    if isinstance(error, FileNotFoundError) and "temporary directory" in str(error.strerror):
+        _say(f"error: {error.strerror}; set TMPDIR to a folder that can be written")  # by tempfile
         return USER_ERROR
     return None
 

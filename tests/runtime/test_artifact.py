@@ -4,6 +4,7 @@ import dataclasses
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -67,3 +68,23 @@ for path in sys.argv[1:]:
     )  # fmt: skip
     assert (ran.returncode, ran.stderr) == (0, "")
     assert ran.stdout == "0 0\n0 1\n"
+
+
+@pytest.mark.parametrize("artifact", [None, 7, b"a.so", ["a.so"]])
+def test_what_is_no_path_is_no_artifact(artifact: object) -> None:
+    with pytest.raises(UserError, match=r"an artifact is the path of a \.so, not \w+\.$"):
+        Recognizer(artifact)  # type: ignore[arg-type]
+
+
+def test_what_are_no_images(tmp_path: Path) -> None:
+    reader = Recognizer(artifact("A", tmp_path / "a.so"))
+    image = np.zeros(IMAGE.shape, np.uint8)
+    for one in ("photo.jpg", b"photo", Path("photo.jpg"), None, 7, image):
+        with pytest.raises(UserError, match="read_many takes a list of images"):
+            reader.read_many(one)  # type: ignore[arg-type]
+    pair = [image, image]
+    groups: list[Any] = [pair, tuple(pair), iter(pair), np.stack(pair)]
+    for several in groups:
+        assert [plate.text for plate in reader.read_many(several)] == ["A", "A"]
+    with pytest.raises(UserError, match="images have no common shape"):
+        reader.logits([[1], [2, 3]])

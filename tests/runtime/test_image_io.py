@@ -378,6 +378,7 @@ def test_as_pixels_takes_paths_bytes_and_arrays(tmp_path: Path) -> None:
         (PillowImage.new("RGB", (94, 24)), r"not Image \(of a PIL image: np\.asarray"),
         (7, "not int$"),
         ([1, 2], "not list$"),
+        ("https://example.org/a.jpg", r"^https://example\.org/a\.jpg is a URL; download it"),
     ],
 )
 def test_as_pixels_refuses_the_rest(image: object, message: str) -> None:

@@ -129,6 +129,38 @@ def test_a_full_disk_is_a_sentence(lines: int) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("body", "sentence"),
+    [
+        (
+            'with open("/dev/full", "w") as file: file.write("x")',
+            b"a file cannot be written (No space left on device); make room or choose another",
+        ),
+        (
+            'raise OSError(30, "Read-only file system", "a.so")',
+            b"a.so cannot be written (Read-only file system); make room or choose another",
+        ),
+    ],
+)
+def test_a_disk_that_takes_no_file_is_a_sentence(body: str, sentence: bytes) -> None:
+    """Wherever it is met: no list of the places that write can be complete."""
+    result = python(body)
+    assert (result.returncode, result.stderr) == (2, b"error: " + sentence + b"\n")
+
+
+def test_no_temporary_folder_is_a_sentence() -> None:
+    """As in a container whose root file system is read-only."""
+    body = """import tempfile
+    tempfile._candidate_tempdir_list = lambda: ["/proc/nothing"]
+    tempfile.TemporaryDirectory()"""
+    result = python(body)
+    assert result.returncode == 2
+    assert result.stderr == (
+        b"error: No usable temporary directory found in ['/proc/nothing']; "
+        b"set TMPDIR to a folder that can be written\n"
+    )
+
+
 def test_messages_that_cannot_be_written_stop_nothing() -> None:
     """A full disk, or a reader that has left, where stderr goes."""
     body = """for number in range(1000): print("message " * 10, file=sys.stderr)
