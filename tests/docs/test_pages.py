@@ -111,6 +111,13 @@ def test_page_names_what_is_there(page: Path) -> None:
     assert mistakes(text) == []
 
 
+def test_the_site_leads_to_every_page() -> None:
+    site = (PROJECT / "zensical.toml").read_text("utf-8")
+    assert [
+        path.name for path in (PROJECT / "docs").glob("*.md") if f'"{path.name}"' not in site
+    ] == []
+
+
 def test_readme_is_one_page() -> None:
     assert len((PROJECT / "README.md").read_text("utf-8").splitlines()) <= 150
 
