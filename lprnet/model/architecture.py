@@ -129,7 +129,7 @@ class Architecture:
         return self.backbone[index] if index < len(self.backbone) else None
 
     def context_index(self, conv: Conv) -> int | None:
-        """Which context `conv`'s output feeds; None: no one."""
+        """Which context `conv`'s output feeds; None: none."""
         names = [context.of for context in self.contexts]
         return names.index(conv.name) if conv.name in names else None
 

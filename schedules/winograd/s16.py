@@ -222,7 +222,7 @@ def _wide(value: tirx.Expr) -> tirx.Expr:
 
 
 def _wrapped(value: tirx.Expr) -> tirx.Expr:
-    """int64 modulo 2**32 as int32. Needed because TVM promises LLVM that sums and products of int32
+    """int64 modulo 2**32 as int32. Needed because TVM tells LLVM that sums and products of int32
     never overflow; of the int64 ones LLVM computes only the low half.
     """
     return value.astype(str(value.ty.dtype).replace("int64", "int32"))

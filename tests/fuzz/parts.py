@@ -75,7 +75,7 @@ def mutate(form: Format, rng: random.Random) -> bytes:
 
 
 def change_bytes(content: bytes, rng: random.Random) -> bytes:
-    """Cut, repeated, filled, or with a number in it that somebody did not expect."""
+    """Cut, repeated, filled, or with an unexpected number in it."""
     at = rng.randrange(len(content) + 1)
     match rng.randrange(8):
         case 0:

@@ -1,6 +1,6 @@
 """A process that reads mutants and may die of one: `python -m tests.fuzz.worker FIRST LAST FILE`.
 
-It writes the number of the mutant at hand to FILE, so that the process that started it knows which
+It writes the number of the current mutant to FILE, so that the process that started it knows which
 one was fatal. It prints a line of JSON for each mutant that took too much, and counts at the end.
 """
 

@@ -94,13 +94,19 @@ def findings(report: Report) -> list[str]:
     ]
     if baselines and not wins:
         wins = ["No baseline is ahead of our best line in any column."]
-    twins = [
+    identical = [
         f"{line.name} is, byte for byte, the artifact of {line.same_as}, because no other "
         "schedule was faster as a whole program."
         for line in ours
         if line.same_as
     ]
-    return [*twins, *wins, *_saved(report), *(REMARKS_ON_BASELINES if baselines else ()), *REMARKS]
+    return [
+        *identical,
+        *wins,
+        *_saved(report),
+        *(REMARKS_ON_BASELINES if baselines else ()),
+        *REMARKS,
+    ]
 
 
 def _saved(report: Report) -> list[str]:
