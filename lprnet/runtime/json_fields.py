@@ -1,7 +1,7 @@
 """JSON values as dataclasses, each field checked against its annotation.
 
-Known are str, int, float, bool, tuple[X, ...], dict[str, X], X | None and dataclasses of these. A
-field without a value in JSON has its default; a value without a field is passed over.
+Known are str, int, float, bool, tuple[X, ...], list[X], dict[str, X], X | None, Any and dataclasses
+of these. A field without a value in JSON has its default; a value without a field is passed over.
 """
 
 import dataclasses
@@ -32,6 +32,8 @@ def decode(kind: type[Value], content: Any, name: str = "it") -> Value:
 
 def _value(annotation: Any, value: Any, name: str) -> Any:
     """`value` as `annotation` says. Raises `ValueError`."""
+    if annotation is Any:
+        return value
     if isinstance(annotation, types.UnionType):
         kind, _ = annotation.__args__
         return None if value is None else _value(kind, value, name)
@@ -41,6 +43,8 @@ def _value(annotation: Any, value: Any, name: str) -> Any:
         kinds = annotation.__args__
         if annotation.__origin__ is tuple and isinstance(value, list):
             return tuple(_value(kinds[0], one, name) for one in value)
+        if annotation.__origin__ is list and isinstance(value, list):
+            return [_value(kinds[0], one, name) for one in value]
         if annotation.__origin__ is dict and isinstance(value, dict):
             return {key: _value(kinds[1], one, name) for key, one in value.items()}
     elif annotation is float and type(value) in (int, float) and _is_finite(value):

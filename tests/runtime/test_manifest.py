@@ -16,6 +16,7 @@ from lprnet.runtime.artifact import manifest_path, write_artifact
 from lprnet.runtime.manifest import FORMAT, from_json, to_json
 from lprnet.runtime.recognizer import Recognizer
 from lprnet.support.errors import UserError
+from tests.json_edits import REMOVED, edit, places
 from tests.runtime.tiny_artifact import IMAGE, artifact
 
 EDITS = int(os.environ.get("LPRNET_MANIFEST_EDITS", "2000"))
@@ -50,17 +51,6 @@ def assert_refused_or_right(path: Path, edited: bytes) -> bool:
     return False
 
 
-def places(content: Any, prefix: tuple[str | int, ...] = ()) -> list[tuple[str | int, ...]]:
-    """The path of each value of a JSON document, below the document itself."""
-    items: list[tuple[str | int, Any]] = []
-    if isinstance(content, dict):
-        items = list(content.items())
-    elif isinstance(content, list):
-        items = list(enumerate(content))
-    return [found for key, one in items for found in ((*prefix, key), *places(one, (*prefix, key)))]
-
-
-REMOVED = object()
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
     lambda inner: (
@@ -88,17 +78,6 @@ VALUES = JSON | st.sampled_from(
         "\udc80",
     ]
 )
-
-
-def edit(content: Any, place: tuple[str | int, ...], value: Any) -> None:
-    """Replace or remove the value at `place` of a JSON document."""
-    *outer, last = place
-    for key in outer:
-        content = content[key]
-    if value is REMOVED:
-        del content[last]
-    else:
-        content[last] = value
 
 
 @settings(

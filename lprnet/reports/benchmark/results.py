@@ -4,11 +4,12 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from lprnet.measure.timing import Accuracy, Record
 from lprnet.reports.benchmark.costs import ColdStart, Throughput
+from lprnet.reports.benchmark.engines import GRAPHS
 from lprnet.reports.benchmark.variants import Missing
+from lprnet.runtime.json_fields import decode
 from lprnet.support.atomic_file import atomic_write
 from lprnet.support.errors import UserError
 from lprnet.support.file_names import utf8_json
@@ -37,6 +38,12 @@ class Line:
     installed_bytes: int
     same_as: str = ""
     """Name of the line that was measured instead, if its file has the same bytes."""
+
+    def __post_init__(self) -> None:
+        """Raises `ValueError` for what no measurement comes to."""
+        accuracy, times = self.latency.accuracy, (self.latency.min_ms, self.start.seconds)
+        if self.graph not in GRAPHS or not (accuracy and accuracy.total and min(times) > 0):
+            raise ValueError(f"the line {self.name!r} lacks a graph, images or a time")
 
 
 @dataclass(frozen=True)
@@ -75,6 +82,11 @@ class Proportion:
     pruned_ms: float
     """Minima of this run; the lines have those of the run with all entries."""
 
+    def __post_init__(self) -> None:
+        """Raises `ValueError` where the whole was not counted or not timed."""
+        if not (self.whole_macs and self.whole_ms > 0):
+            raise ValueError(f"{self.whole!r} lacks its work or its time")
+
     @property
     def saved(self) -> float:
         """Share of the multiply-accumulates that pruning removed."""
@@ -106,6 +118,13 @@ class Report:
     proportion: Proportion | None = None
     """None if one of its two lines could not be built."""
 
+    def __post_init__(self) -> None:
+        """Raises `ValueError` without a line of ours, or without one that another part names."""
+        ours = {line.name for line in self.lines if line.ours}
+        named = (self.proportion.whole, self.proportion.pruned) if self.proportion else ()
+        if not ours.issuperset(named) or not ours:
+            raise ValueError("a line of ours is missing")
+
     def write(self, folder: Path) -> Path:
         """Write `report.json` in `folder`. Raises `UserError` if it cannot be written."""
         path = folder / FILE
@@ -122,34 +141,9 @@ def best(lines: Sequence[Line]) -> Line:
 def read_report(path: Path) -> Report:
     """Read what `Report.write` wrote. Raises `UserError` for anything else."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        kernels = content.pop("kernels")
-        lines = tuple(_line(line) for line in content.pop("lines"))
-        missing = tuple(Missing(**one) for one in content.pop("missing"))
-        each = tuple(Kernel(**kernel) for kernel in kernels.pop("kernels"))
-        texts = tuple(content.pop("sample_texts"))
-        proportion = content.pop("proportion", None)
-        return Report(
-            **content,
-            lines=lines,
-            missing=missing,
-            sample_texts=texts,
-            kernels=Kernels(**kernels, kernels=each),
-            proportion=None if proportion is None else Proportion(**proportion),
-        )
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        return decode(Report, json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path} is no report; make one with lprnet report") from error
-
-
-def _line(content: dict[str, Any]) -> Line:
-    latency = content.pop("latency")
-    return Line(
-        latency=Record(**{**latency, "accuracy": Accuracy(**latency["accuracy"])}),
-        unseen=Accuracy(**content.pop("unseen")),
-        throughput=Throughput(**content.pop("throughput")),
-        start=ColdStart(**content.pop("start")),
-        **content,
-    )
 
 
 def write_bytes(path: Path, content: bytes) -> None:

@@ -4,6 +4,7 @@ import json
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
+from lprnet.runtime.json_fields import decode
 from lprnet.support.atomic_file import atomic_write
 from lprnet.support.errors import UserError
 
@@ -64,13 +65,15 @@ def read_manifest(directory: Path) -> LogManifest:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise UserError(f"{directory}: holds no tuning log; {tune} first.") from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise UserError(f"{path}: cannot be read as a manifest; {tune} --fresh.") from error
     names = {field.name for field in fields(LogManifest)}
     if not isinstance(content, dict) or content.get("format") != FORMAT or set(content) != names:
         raise UserError(f"{path}: was written by another version of lprnet; {tune} --fresh.")
-    tuples = {key: tuple(value) for key, value in content.items() if isinstance(value, list)}
-    return LogManifest(**{**content, **tuples})
+    try:
+        return decode(LogManifest, content)
+    except ValueError as error:
+        raise UserError(f"{path}: is damaged ({error}); {tune} --fresh.") from error
 
 
 def refuse_to_mix(old: LogManifest, new: LogManifest, directory: Path) -> None:

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TextIO
 
+from lprnet.runtime.json_fields import decode
 from lprnet.support.atomic_file import atomic_write
 from lprnet.support.errors import UserError
 
@@ -79,8 +80,8 @@ def read_trials(path: Path) -> list[Trial]:
     trials = []
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
         try:
-            trials.append(Trial(**json.loads(line)))
-        except (ValueError, TypeError) as error:
+            trials.append(decode(Trial, json.loads(line)))
+        except (ValueError, RecursionError) as error:
             raise UserError(
                 f"{path}: line {number} is no trial of this version; tune again with --fresh."
             ) from error

@@ -1,5 +1,8 @@
 """A report's cells and findings, its JSON, and its part of the README."""
 
+import contextlib
+import copy
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,10 +18,12 @@ from lprnet.reports.benchmark.table import (
     findings,
     markdown,
     summary,
+    terminal,
     update_pages,
 )
 from lprnet.support.errors import UserError
 from tests.conftest import PROJECT
+from tests.json_edits import REMOVED, edit, places
 from tests.reports.benchmark.reports import line, report
 
 RECORDED = PROJECT / "docs" / "results" / "report.json"
@@ -70,7 +75,27 @@ def test_a_report_survives_json(tmp_path: Path) -> None:
     assert read_report(report().write(tmp_path)) == report()
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{}", '{"lines": 3}', '{"kernels": {}}'])
+def test_a_report_that_was_edited_is_shown_or_refused(tmp_path: Path) -> None:
+    """Each value of it replaced by each of a dozen others."""
+    path = report().write(tmp_path)
+    content = json.loads(path.read_text(encoding="utf-8"))
+    shown = 0
+    for place in places(content):
+        for value in (REMOVED, None, -1, 0, 1, 10**12, 1.5, True, "", "x", [], {}):
+            edited = copy.deepcopy(content)
+            edit(edited, place, value)
+            path.write_text(json.dumps(edited), encoding="utf-8")
+            with contextlib.suppress(UserError):
+                made = read_report(path)
+                terminal(made)
+                findings(made)
+                shown += 1
+    assert shown > 100
+
+
+@pytest.mark.parametrize(
+    "content", ["", "[]", "{}", "null", '"x"', "[" * 9999, '{"lines": 3}', '{"kernels": {}}']
+)
 def test_what_is_no_report_is_refused(content: str, tmp_path: Path) -> None:
     path = tmp_path / "report.json"
     path.write_text(content)

@@ -1,6 +1,7 @@
 """A log's manifest, and the refusal of trials that are not comparable."""
 
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -53,7 +54,7 @@ def test_refuses_to_mix(tmp_path: Path, change: dict[str, object]) -> None:
         refuse_to_mix(MANIFEST, replace(MANIFEST, **change), tmp_path)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{}", '{"format": 99}', "\x00"])
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"format": 99}', "\x00", "[" * 9999])
 def test_damaged(tmp_path: Path, content: str) -> None:
     (tmp_path / "manifest.json").write_text(content)
     with pytest.raises(UserError, match="manifest.json: .*--fresh"):
@@ -63,3 +64,14 @@ def test_damaged(tmp_path: Path, content: str) -> None:
 def test_missing(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="holds no tuning log; tune with lprnet tune first"):
         read_manifest(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("trials", "many"), ("trials", -1), ("networks", "a"), ("seconds", None), ("tvm", 1)],
+)
+def test_a_field_of_another_type(tmp_path: Path, field: str, value: object) -> None:
+    path = tmp_path / "manifest.json"
+    path.write_text(json.dumps({**asdict(MANIFEST), field: value}))
+    with pytest.raises(UserError, match=rf"manifest.json: is damaged \({field} is no .*--fresh"):
+        read_manifest(tmp_path)
