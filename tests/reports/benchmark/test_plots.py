@@ -41,7 +41,7 @@ def test_the_same_report_gives_the_same_files(pictures: dict[str, bytes]) -> Non
 
 def test_a_report_with_one_line_can_be_drawn() -> None:
     made = report()
-    assert draw_all(replace(made, lines=made.lines[:1], sample_texts=("",)))
+    assert draw_all(replace(made, lines=made.lines[:1], sample_texts=("",), proportion=None))
 
 
 def test_colour_is_never_the_only_mark() -> None:
