@@ -1,7 +1,6 @@
 """Build an artifact: a checkpoint becomes one small shared object, verified and timed."""
 
 from argparse import ArgumentParser, Namespace
-from pathlib import Path
 
 from lprnet.commands.arguments import (
     SCHEDULES,
@@ -49,7 +48,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument(
         "--dump",
-        type=Path,
+        type=output_folder,
         metavar="DIR",
         help="keep the network after every phase here, as numbered TVMScript files, and the "
         "assembly (default: nowhere)",

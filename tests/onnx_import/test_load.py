@@ -227,7 +227,7 @@ def reroute(graph: onnx.GraphProto) -> None:
         (lambda g: set_ints(nodes(g, "Conv")[2], "pads", [0, 0, 0, 0]), "is not LPRNet's backbone"),
         (lambda g: set_ints(nodes(g, "AveragePool")[2], "strides", [16, 3]), "context map 2"),
         (lambda g: set_ints(nodes(g, "AveragePool")[2], "strides", [1, 2]), "context map 2"),
-        (lambda g: set_ints(nodes(g, "Concat")[0], "axis", [2]), "four context maps"),
+        (lambda g: set_ints(nodes(g, "Concat")[0], "axis", [2]), "4 context maps"),
         (lambda g: swap(nodes(g, "Concat")[0].input), "feeds no context map"),
         (lambda g: setattr(nodes(g, "Relu")[2], "op_type", "Sigmoid"), "stands where LPRNet has"),
         (lambda g: setattr(nodes(g, "Relu")[2], "domain", "else.where"), "foreign domain"),
