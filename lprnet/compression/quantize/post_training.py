@@ -9,9 +9,9 @@ says what the integers compute.
 The integers are the same for every CPU. Without VNNI, products are summed in saturating 16-bit
 pairs (`vpmaddubsw`), so weights have 8 bits and each pair of them a limit (`int16_pairs.py`).
 Channels whose consumers would round them away are left out (`zero_rounded_channels.py`). Every
-calibration image counts a second time, shifted by two pixels, so that refits follow the noise of
-the images less: of 1200 warped ones the public checkpoint's logits come 0.2 dB nearer to the float
-network's.
+calibration image counts three times, also shifted by two pixels to either side, so that refits
+follow the noise of the images less: of 600 warped calibration images, 587 of the public
+checkpoint's are read as float32 reads them, 581 with a shift to one side alone.
 """
 
 import numpy as np
@@ -60,8 +60,9 @@ def quantize_static(reduced: ReducedNetwork, images: Tensor) -> QuantizedNetwork
     and for images that are not finite.
     """
     _check(images)
-    shifted = F.pad(images, (SHIFT_PIXELS, 0, 0, 0), mode="replicate")[..., :-SHIFT_PIXELS]
-    images = torch.cat([images, shifted])
+    right = F.pad(images, (SHIFT_PIXELS, 0, 0, 0), mode="replicate")[..., :-SHIFT_PIXELS]
+    left = F.pad(images, (0, SHIFT_PIXELS, 0, 0), mode="replicate")[..., SHIFT_PIXELS:]
+    images = torch.cat([images, right, left])
     network = equalize_cross_layer(reduced.compact, images)
     targets, logits = network.pre_activations(images), network.logits(images)
     kept = channels_surviving_rounding(network)
