@@ -54,8 +54,10 @@ def test_data_files_lie_where_the_wheel_takes_them_from(tmp_path: Path) -> None:
         capture_output=True,
         check=True,
     )
-    for name in filter(None, tracked.stdout.decode().split("\0")):
+    names = list(filter(None, tracked.stdout.decode().split("\0")))
+    for name in names:
         assert PROJECT / name in matched, f"{name} is not in the wheel"
+    assert "tuning_logs/__init__.py" in names, "without it no wheel has the folder"
     for name in ("relay_passes", "schedules"):
         assert (PROJECT / name / "py.typed").is_file()
 

@@ -1,0 +1,1 @@
+"""What MetaSchedule found: `<target>/<variant>/` is a log. A package, so that wheels carry it."""
