@@ -1,10 +1,13 @@
 """What an installation consists of, as `pyproject.toml` says it."""
 
+import json
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 import lprnet
 from lprnet.compiler.link import DISPATCH
@@ -34,6 +37,34 @@ def test_a_plain_install_is_the_runtime(project: dict[str, object]) -> None:
     plain = names(project["dependencies"])
     assert plain == {"apache-tvm-ffi", "numpy", "opencv-python-headless"}
     assert not any("<" in one for one in project["dependencies"])  # type: ignore[attr-defined]
+
+
+def locked_versions() -> dict[str, set[str]]:
+    """Each package of `requirements-runtime.txt` with its versions, one per range of Pythons."""
+    versions: dict[str, set[str]] = {}
+    lock = (PROJECT / "requirements-runtime.txt").read_text(encoding="utf-8")
+    for block in re.split(r"^(?=\w)", lock, flags=re.MULTILINE)[1:]:
+        found = re.match(r"([\w-]+)==([\w.]+)", block)
+        assert found, block[:60]
+        assert re.search(r"--hash=sha256:[0-9a-f]{64}\b", block), f"{found[0]} has no hash"
+        versions.setdefault(found[1], set()).add(found[2])
+    return versions
+
+
+def test_the_lock_file_and_the_bill_of_materials_are_those_of_a_plain_install(
+    project: dict[str, object],
+) -> None:
+    locked = locked_versions()
+    for text in project["dependencies"]:  # type: ignore[attr-defined]
+        requirement = Requirement(text)
+        assert locked[requirement.name], text
+        assert all(version in requirement.specifier for version in locked[requirement.name]), text
+    bill = json.loads((PROJECT / "sbom.json").read_text(encoding="utf-8"))
+    assert bill["bomFormat"] == "CycloneDX"
+    listed = {one["name"].replace("_", "-"): one["version"] for one in bill["components"]}
+    assert listed.keys() == locked.keys()
+    for name, version in listed.items():
+        assert version in locked[name], name
 
 
 def test_data_files_lie_where_the_wheel_takes_them_from(tmp_path: Path) -> None:

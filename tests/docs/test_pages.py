@@ -15,7 +15,13 @@ PROJECT = Path(__file__).parents[2]
 # Not CHANGELOG.md: it also names what is gone.
 PAGES = tuple(
     PROJECT / name
-    for name in ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "lprnet/weights/MODEL_CARD.md")
+    for name in (
+        "README.md",
+        "ARCHITECTURE.md",
+        "CONTRIBUTING.md",
+        "SECURITY.md",
+        "lprnet/weights/MODEL_CARD.md",
+    )
 ) + tuple(sorted((PROJECT / "docs").glob("**/*.md")))
 FOLDERS = ("lprnet", "relay_passes", "schedules", "scripts", "tests", "docs", "tuning_logs", ".ci")
 
