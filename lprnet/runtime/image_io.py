@@ -5,8 +5,10 @@ BGR; grey is repeated; alpha is dropped and the colour stored under it kept (a T
 by it); 16 bits are cut to their upper 8 (a TIFF's are rounded); an EXIF orientation is applied.
 """
 
+import errno
 import glob
 import os
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -28,6 +30,8 @@ MAX_PIXELS = 16_000_000
 times a plate. Decoding one takes at most 2 seconds and, with its file, 250 MB."""
 BYTES_A_PIXEL = 4
 """The largest file that is read is one of `MAX_PIXELS` uncompressed."""
+NOT_THERE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
+"""Errors of a path that leads to nothing."""
 
 
 def read_image(
@@ -199,15 +203,41 @@ def _in_directory(directory: Path) -> list[Path]:
 
 
 def _content(path: Path, max_pixels: int) -> bytes:
+    """All of the file. It is opened once, so that what is checked is what is read, and without
+    waiting, as opening a pipe does.
+    """
     try:
-        if not path.is_file():
-            kind = "not a file" if path.exists() else "missing"
-            raise UserError(f"the image file {path} is {kind}; check the path")
-        if path.stat().st_size > BYTES_A_PIXEL * max_pixels:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except OSError as error:
+        if error.errno in NOT_THERE:
+            raise UserError(f"the image file {path} is missing; check the path") from error
+        if error.errno == errno.ENXIO:
+            raise UserError(f"the image file {path} is not a file; check the path") from error
+        raise UserError(f"cannot read the image file {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise UserError(f"the image file {path} is missing; check the path") from error
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise UserError(f"the image file {path} is not a file; check the path")
+        if status.st_size > BYTES_A_PIXEL * max_pixels:
             raise UserError(_too_large(f"the image file {path}", max_pixels))
-        return path.read_bytes()
+        return _whole(descriptor, status.st_size)
     except OSError as error:
         raise UserError(f"cannot read the image file {path}: {error.strerror}") from error
+    finally:
+        os.close(descriptor)
+
+
+def _whole(descriptor: int, size: int) -> bytes:
+    """The `size` bytes of an open file, or as many as there are: a signal may cut a read short."""
+    content = os.read(descriptor, size)
+    if len(content) == size:
+        return content
+    parts = [content]
+    while parts[-1] and (left := size - sum(map(len, parts))):
+        parts.append(os.read(descriptor, left))
+    return b"".join(parts)
 
 
 def _too_large(name: str, max_pixels: int) -> str:

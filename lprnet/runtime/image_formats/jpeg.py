@@ -1,7 +1,6 @@
 """JPEG (ITU T.81, annex B): a chain of marker segments, entropy-coded data between them."""
 
 import re
-import struct
 
 from lprnet.runtime.image_formats.picture import MAX_PARTS, TOO_MANY_PARTS, Picture
 
@@ -18,6 +17,18 @@ EXIF = 0xE1
 IGNORED = frozenset({*range(0xE1, 0xEE), 0xEF, 0xFE})
 """APP1 to APP15 and comments. APP0 and APP14 say how colours are stored, so they stay, and so does
 the first APP1 with EXIF data."""
+
+FRAME, SCAN, LEFT_OUT, END = range(4)
+KINDS = {
+    **dict.fromkeys(FRAMES, FRAME),
+    **dict.fromkeys(IGNORED, LEFT_OUT),
+    SOS: SCAN,
+    EOI: END,
+}
+"""What is done with a segment, by its marker; others are kept."""
+STARTS = frozenset(range(256)) - {0x00, 0x01, *range(0xD0, 0xD8), 0xFF}
+"""The second bytes of `MARKER`. Most segments follow another directly, and looking at two bytes
+takes less time than a search."""
 
 SCANS_A_PICTURE = 60
 """Scans without data that cost as much as the picture may; encoders make about ten scans."""
@@ -38,26 +49,33 @@ def still_jpeg(content: bytes) -> Picture:
     kept, kept_from = [], 0
     position = 2
     for _ in range(MAX_PARTS):
-        found = MARKER.search(content, position)
-        if found is None:
+        if content[position] == 0xFF and content[position + 1] in STARTS:
+            start = position
+        elif found := MARKER.search(content, position):
+            start = found.start()
+        else:
             raise ValueError("is truncated")
-        marker, position = found[1][0], found.end()
-        if marker == EOI:
+        marker, position = content[start + 1], start + 2
+        kind = KINDS.get(marker)
+        if kind == END:
             break
-        (length,) = struct.unpack_from(">H", content, position)
+        length = content[position] << 8 | content[position + 1]
         if length < 2:
             raise ValueError("is damaged (the length of a segment is wrong)")
-        if marker in FRAMES and size is None:
-            height, width = struct.unpack_from(">HH", content, position + 3)
-            size = (width, height)
+        if kind == FRAME and size is None:
+            rows = content[position + 3] << 8 | content[position + 4]
+            columns = content[position + 5] << 8 | content[position + 6]
+            size = (columns, rows)
             arithmetic = marker in ARITHMETIC_FRAMES
-        elif marker == SOS:
+        elif kind == SCAN:
             scans += 1
-        elif marker == EXIF and not has_exif and content.startswith(b"Exif\0\0", position + 2):
-            has_exif = True
-        elif marker in IGNORED:
-            kept.append(content[kept_from : found.start()])
-            kept_from = position + length
+        elif kind == LEFT_OUT:
+            exif = marker == EXIF and content.startswith(b"Exif\0\0", position + 2)
+            if exif and not has_exif:
+                has_exif = True
+            else:
+                kept.append(content[kept_from:start])
+                kept_from = position + length
         position += length
     else:
         raise ValueError(TOO_MANY_PARTS)

@@ -1,6 +1,6 @@
 """What the walk over a file's parts finds: one still picture, and what decoding it will cost."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 MAX_PARTS = 65_536
 """Segments, chunks or strips of a file: a photo has a few thousand at most, and walking over
@@ -12,8 +12,7 @@ class UnreadFormat(ValueError):
     """The file may be whole, but it is of a kind that is not read."""
 
 
-@dataclass(frozen=True, slots=True)
-class Picture:
+class Picture(NamedTuple):
     """The still picture of a file; nothing of it is decoded yet."""
 
     width: int
