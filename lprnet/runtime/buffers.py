@@ -18,6 +18,8 @@ from lprnet.runtime.shared_object import Arguments
 
 HUGE_PAGE = 2 << 20
 """Bytes, on x86-64."""
+LOOK_AGAIN = 1.0
+"""Seconds until a waiting thread counts the buffers again: of dropped ones nothing tells it."""
 
 Shape = tuple[int, ...]
 
@@ -76,22 +78,26 @@ class BufferStack:
         """In a child process: forget the parent's threads, which hold buffers, wait, or hold the
         lock.
         """
-        self._made, self.waiting = len(self.free), 0
-        self._returned = threading.Condition()
+        # Buffers that a signal's exception drops between two lines are neither free nor in use.
+        self._made, self.waiting = weakref.WeakSet(self.free), 0
+        # No signal is handled between this lock's acquisition and the body of its `with`, as it is
+        # in the methods of a `Condition`.
+        self._lock = threading.RLock()
+        self._returned = threading.Condition(self._lock)
 
     def take(self) -> Buffers:
         """New buffers, or, if there are as many as cores, the next that another thread returns."""
-        with self._returned:
+        with self._lock:
             self.waiting += 1
             try:
                 while True:
                     with contextlib.suppress(IndexError):
                         return self.free.pop()
-                    if self._made < self._most:
+                    if len(self._made) < self._most:
                         made = Buffers(*self._shapes)
-                        self._made += 1
+                        self._made.add(made)
                         return made
-                    self._returned.wait()
+                    self._returned.wait(LOOK_AGAIN)
             finally:
                 self.waiting -= 1
                 if self.free and self.waiting:
@@ -99,7 +105,7 @@ class BufferStack:
 
     def wake(self) -> None:
         """Let a waiting thread look for free buffers."""
-        with self._returned:
+        with self._lock:
             self._returned.notify()
 
 

@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike, NDArray
 from lprnet.runtime.artifact import Artifact, best_version, load, read_artifact, version_for
 from lprnet.runtime.buffers import BufferStack
 from lprnet.runtime.decode import Plate, greedy
+from lprnet.runtime.late_import import image_io
 from lprnet.runtime.manifest import Manifest, TargetVersion
 from lprnet.runtime.shared_object import raised_message
 from lprnet.support.errors import UserError
@@ -33,7 +34,8 @@ class Recognizer:
     """Reads plates with one artifact. Safe to share between threads, and usable after a fork.
 
     `threads` is how many cores one call may use for a batch. `target_version` is the one of the
-    artifact's versions that it runs.
+    artifact's versions that it runs. Pickled, it is the path of its artifact: the other process
+    loads that file, and raises `UserError` where it is another one by then.
     """
 
     def __init__(
@@ -67,8 +69,12 @@ class Recognizer:
         self._buffers = BufferStack(images, logits, classes, version.arena_bytes)
         self._free = self._buffers.free
         self._threads = threads
+        self._path, self._target = whole.path.absolute(), target
         self.start_over()
         _LIVING.add(self)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _same, (self._path, self.manifest.artifact_sha256, self._threads, self._target)
 
     def start_over(self) -> None:
         """In a child process: it has none of the parent's threads."""
@@ -117,12 +123,11 @@ class Recognizer:
 
     def read_many(self, images: Sequence[Image], *, max_pixels: int | None = None) -> list[Plate]:
         """The plates on many images, in their order. Raises `UserError` at the first bad one."""
-        from lprnet.runtime.image_io import MAX_PIXELS, as_pixels
-
         if _is_one_image(images):
             raise UserError("read_many takes a list of images; give one image to read")
-        limit = MAX_PIXELS if max_pixels is None else max_pixels
-        pixels = [as_pixels(image, limit, self.manifest.image) for image in images]
+        io = image_io()
+        limit = io.MAX_PIXELS if max_pixels is None else max_pixels
+        pixels = [io.as_pixels(image, limit, self.manifest.image) for image in images]
         return greedy(self.logits(np.stack(pixels)), self.manifest.alphabet) if pixels else []
 
     def _logits(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -142,6 +147,17 @@ class Recognizer:
             self._free.append(buffers)
             if self._buffers.waiting:
                 self._buffers.wake()
+
+
+def _same(path: Path, sha256: str, threads: int, target: str | None) -> Recognizer:
+    """A recognizer that was pickled in another process."""
+    artifact = read_artifact(path)
+    if artifact.manifest.artifact_sha256 != sha256:
+        raise UserError(
+            f"{path}: was replaced after the recognizer that was sent to this process had loaded "
+            "it; make a new one."
+        )
+    return Recognizer(artifact, threads, target)
 
 
 def _as_array(images: ArrayLike) -> NDArray[Any]:

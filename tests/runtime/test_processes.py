@@ -1,9 +1,5 @@
-"""Forks, threads, the end of a process, and a package that is imported meanwhile: each in a process
-of its own with a time limit, for what goes wrong there ends or hangs it.
-"""
+"""Forks, threads, the end of a process, and a package that is imported meanwhile."""
 
-import subprocess
-import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,24 +10,8 @@ import pytest
 from lprnet.runtime import buffers
 from lprnet.runtime.artifact import write_artifact
 from lprnet.runtime.recognizer import Recognizer
-from tests.conftest import PROJECT
+from tests.runtime.own_process import run
 from tests.runtime.tiny_artifact import IMAGE, artifact
-
-PRELUDE = """
-import atexit, os, signal, sys, threading, time
-import numpy as np
-from lprnet import Recognizer
-batch = np.zeros((200, 2, 5, 3), np.uint8)
-def right(reader):
-    logits = reader.logits(batch)
-    return logits.shape == (200, 3, 4) and bool((logits[:, 0, 0] == 9).all())
-def child_is_right(reader):
-    child = os.fork()
-    if child == 0:
-        signal.alarm(20)
-        os._exit(0 if right(reader) and right(reader) else 1)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-"""
 
 
 @pytest.fixture(scope="module")
@@ -39,16 +19,6 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     one = artifact("A", tmp_path_factory.mktemp("letter") / "a.so")
     write_artifact(one)
     return one.path
-
-
-def run(path: Path, code: str) -> str:
-    """What a process prints, which must end by itself and well."""
-    ran = subprocess.run(
-        [sys.executable, "-c", PRELUDE + code, path],
-        capture_output=True, text=True, cwd=PROJECT, timeout=120,
-    )  # fmt: skip
-    assert (ran.returncode, ran.stderr) == (0, "")
-    return ran.stdout
 
 
 def test_a_child_reads_batches_after_a_fork(path: Path) -> None:
@@ -74,6 +44,29 @@ for thread in threads: thread.join()
 print(all(answers), right(reader))
 """
     assert run(path, code) == "True True\n"
+
+
+def test_a_child_forked_while_another_thread_imports_opencv(path: Path) -> None:
+    """The first read imports it; a child that a lock of that import keeps waiting never ends."""
+    code = """
+reader = Recognizer(sys.argv[1])
+image = batch[0]
+first = threading.Thread(target=reader.read, args=(image,))
+begun = threading.Event()
+def note(event, arguments):
+    if event == "import" and arguments[0] == "cv2":
+        begun.set()
+sys.addaudithook(note)
+first.start()
+begun.wait(60)
+child = os.fork()
+if child == 0:
+    signal.alarm(20)
+    os._exit(0 if reader.read(image).text == "A" else 1)
+print(ends_well(child))
+first.join()
+"""
+    assert run(path, code) == "True\n"
 
 
 def test_a_batch_at_exit(path: Path) -> None:
