@@ -1,6 +1,6 @@
 """Read the plates on images. Exits with 1 if some of them could not be read, with 2 if none."""
 
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, BooleanOptionalAction, Namespace
 
 from lprnet.commands.arguments import input_file, integer
 
@@ -26,7 +26,12 @@ def add_arguments(parser: ArgumentParser) -> None:
         metavar="N",
         help=f"up to N texts an image, at most {MAX_TEXTS}",
     )
-    parser.add_argument("--grammar", action="store_true", help="prefer texts that are plates")
+    parser.add_argument(
+        "--grammar",
+        action=BooleanOptionalAction,
+        help="find the most probable text that is a plate, or read any text (default: the first, "
+        "where the alphabet has a grammar)",
+    )
     parser.add_argument(
         "--max-pixels",
         type=integer(1),

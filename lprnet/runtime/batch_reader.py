@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lprnet.runtime.decode import Plate, decode
+from lprnet.runtime.decode import Plate, uses_grammar
 from lprnet.runtime.files_left_out import report_files_left_out
 from lprnet.runtime.image_io import MAX_PIXELS, list_images, read_image
 from lprnet.runtime.progress_line import ProgressLine
@@ -27,7 +27,7 @@ PREFERRED = "lprnet-int8-native.so"
 ALL_READ, SOME_FAILED, NONE_READ = 0, 1, 2
 """What `recognize` returns, as an exit code."""
 
-CHUNK = 32
+CHUNK = 64
 """Images a thread reads before it runs them: Python's share of each becomes small."""
 
 
@@ -54,7 +54,7 @@ def read_files(
     progress: ProgressLine,
     top: int = 1,
     *,
-    grammar: bool = False,
+    grammar: bool | None = None,
     max_pixels: int = MAX_PIXELS,
 ) -> Iterator[Reading]:
     """Each of `paths` in order with its at most `top` plates; an unreadable one has its error.
@@ -62,7 +62,7 @@ def read_files(
     All cores share the work, a chunk of images a thread at a time.
     """
 
-    image_format, alphabet = reader.manifest.image, reader.manifest.alphabet
+    image_format = reader.manifest.image
 
     def read(chunk: Sequence[Path]) -> tuple[list[Reading], float]:
         began = time.thread_time()
@@ -76,7 +76,7 @@ def read_files(
         plates = dict[Path, list[Plate]]()
         if pixels:
             images = np.stack(list(pixels.values()))
-            texts = decode(reader.logits(images), top, grammar, alphabet)
+            texts = reader.plates(reader.logits(images), top, grammar=grammar)
             plates = dict(zip(pixels, texts, strict=True))
         readings = [
             Reading(str(path), tuple(plates.get(path, ())), errors.get(path)) for path in chunk
@@ -102,15 +102,16 @@ def recognize(
     form: str = "text",
     top: int = 1,
     *,
-    grammar: bool = False,
+    grammar: bool | None = None,
     max_pixels: int = MAX_PIXELS,
 ) -> int:
     """Print the plates on `images` (files, directories, patterns) as `text`, `csv` or `json`.
 
-    Text and CSV have a line a plate, written as it is read; JSON is one object at the end. Errors,
-    progress, the artifact's name and files left out go to stderr. Returns an exit code. Raises
-    `UserError` for an artifact that is missing or does not load, a directory or pattern without
-    images, and `top` or `max_pixels` below 1.
+    `grammar` is as in `Recognizer.plates`. Text and CSV have a line a plate, written as it is read;
+    JSON is one object at the end. Errors, progress, the artifact's name and files left out go to
+    stderr. Returns an exit code. Raises `UserError` for an artifact that is missing or does not
+    load, a grammar that it lacks, a directory or pattern without images, and `top` or `max_pixels`
+    below 1.
     """
     if top < 1:
         raise UserError(f"--top {top} asks for no plate; give 1 or more")
@@ -121,11 +122,7 @@ def recognize(
     if artifact.suffix != ".so":
         raise UserError(f"{artifact} is no artifact (.so); build one with lprnet build")
     reader = Recognizer(artifact)
-    if grammar and reader.manifest.alphabet.grammar is None:
-        raise UserError(
-            f"{artifact} reads the alphabet {reader.manifest.alphabet.name}, which has no grammar; "
-            "leave out --grammar"
-        )
+    grammar = uses_grammar(reader.manifest.alphabet, grammar)
     print(f"artifact: {printable(str(artifact))}", file=sys.stderr)
     if form == "csv":
         print(",".join(CSV_HEADER))
@@ -142,7 +139,7 @@ def recognize(
         elif form == "text":
             print(as_text(reading), end="")
     if form == "json":
-        print(as_json(str(artifact), readings))
+        print(as_json(str(artifact), readings, grammar=grammar))
     report_files_left_out(images)
     failed = sum(reading.error is not None for reading in readings)
     return NONE_READ if failed == len(readings) else SOME_FAILED if failed else ALL_READ

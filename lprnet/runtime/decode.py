@@ -51,7 +51,14 @@ class Plate:
 
     text: str
     confidence: float
-    characters: tuple[Character, ...]
+    symbols: tuple[str, ...]
+    """The text's characters; a symbol of an alphabet may have several letters."""
+    symbol_confidences: tuple[float, ...]
+
+    @property
+    def characters(self) -> tuple[Character, ...]:
+        """The symbols, each with its confidence."""
+        return tuple(map(Character, self.symbols, self.symbol_confidences))
 
 
 def greedy(logits: NDArray[np.float32], alphabet: Alphabet = CHINA) -> list[Plate]:
@@ -79,7 +86,8 @@ def best_plates(
     grammar allows exactly the most probable ones, best first.
 
     Where the greedy text is not allowed but `FAR_LIKELIER` times as probable as the best allowed
-    one, it stands before them: something else is on the image. Where it is allowed and has more
+    one, it stands before them: something else is on the image. So it does where so many texts are
+    nearly as probable that the search gives up (`best_allowed`). Where it is allowed and has more
     than half of the probability that all allowed texts have together, no other can have more, and
     no search is needed. Confidences are the network's, which knows no grammar. Raises as `greedy`.
     """
@@ -87,28 +95,44 @@ def best_plates(
     automaton = compile_grammar(alphabet.grammar, alphabet.characters)
     p = _probabilities(logits, alphabet)
     read = _greedy(p, alphabet)
-    confidences = [plate.confidence for _, plate in read]
     allowed = [automaton.accepts(labels) for labels, _ in read]
     found = [[plate] for _, plate in read]
     doubtful = [
         image
-        for image, confidence in enumerate(confidences)
-        if top > 1 or not allowed[image] or confidence <= 0.5
+        for image, (_, plate) in enumerate(read)
+        if top > 1 or not allowed[image] or plate.confidence <= 0.5
     ]
     for first in range(0, len(doubtful), SEARCHED_AT_ONCE):
         images = doubtful[first : first + SEARCHED_AT_ONCE]
         behind = suffixes(p[images], automaton)
+        searched, texts = [], []
         for row, image in enumerate(images):
-            confidence = confidences[image]
-            if top == 1 and allowed[image] and confidence > behind.total[row] / 2:
-                continue
-            best = best_allowed(p[image], behind.continued[row], automaton, top)
-            plates = _plates(p[image], [text for text, _ in best], alphabet)
-            if allowed[image] or (plates and confidence <= FAR_LIKELIER * plates[0].confidence):
+            confidence, total = read[image][1].confidence, float(behind.total[row])
+            proven = total < 2 * confidence if allowed[image] else total * FAR_LIKELIER < confidence
+            if top > 1 or not proven:
+                searched.append(image)
+                texts.append(best_allowed(p[image], behind.continued[row], automaton, top))
+        for image, plates in zip(searched, _plates(p[searched], texts, alphabet), strict=True):
+            best = plates[0].confidence if plates else 0.0
+            if allowed[image]:
+                found[image] = plates or found[image]
+            elif read[image][1].confidence <= FAR_LIKELIER * best:
                 found[image] = plates
             else:
                 found[image] = [*found[image], *plates][:top]
     return found
+
+
+def uses_grammar(alphabet: Alphabet, asked: bool | None) -> bool:
+    """Whether to decode under the grammar of `alphabet`: as `asked`, or, if that is None, where
+    there is one. Raises `UserError` if it was asked for and there is none.
+    """
+    if asked and alphabet.grammar is None:
+        raise UserError(
+            f"the alphabet {alphabet.name} has no grammar; read without it (--no-grammar), or add "
+            "one to the alphabet and build again"
+        )
+    return alphabet.grammar is not None if asked is None else asked
 
 
 def decode(
@@ -159,21 +183,21 @@ def _hypotheses(p: Floats, width: int, alphabet: Alphabet) -> list[Plate]:
     The search has pruned some paths of each text, so its order is only roughly right: each text is
     scored again with all of its paths.
     """
-    plates = _plates(p, prefix_beam_search(p, width), alphabet)
+    texts = prefix_beam_search(p, width)
+    scores = label_probability(np.broadcast_to(p, (len(texts), *p.shape)), texts).tolist()
+    (plates,) = _plates(p[None], [list(zip(texts, scores, strict=True))], alphabet)
     return sorted(plates, key=lambda plate: -plate.confidence)
 
 
-def _plates(p: Floats, texts: list[Labels], alphabet: Alphabet) -> list[Plate]:
-    """The plates of one image, `p` `(classes, T)`, with these texts."""
-    repeated = np.broadcast_to(p, (len(texts), *p.shape))
-    scores = label_probability(repeated, texts).tolist()
-    peaks = label_peaks(repeated, texts)
-    return [_plate(*scored, alphabet) for scored in zip(texts, scores, peaks, strict=True)]
+def _plates(
+    p: Floats, texts: list[list[tuple[Labels, float]]], alphabet: Alphabet
+) -> list[list[Plate]]:
+    """For each image of `p` the plates of its texts, which come with their probabilities."""
+    images = [image for image, found in enumerate(texts) for _ in found]
+    peaks = iter(label_peaks(p[images], [labels for found in texts for labels, _ in found]))
+    return [[_plate(*scored, next(peaks), alphabet) for scored in found] for found in texts]
 
 
 def _plate(labels: Labels, confidence: float, peaks: list[float], alphabet: Alphabet) -> Plate:
-    characters = tuple(
-        Character(alphabet.characters[label], peak)
-        for label, peak in zip(labels, peaks, strict=True)
-    )
-    return Plate("".join(character.text for character in characters), confidence, characters)
+    symbols = tuple(map(alphabet.characters.__getitem__, labels))
+    return Plate("".join(symbols), confidence, symbols, tuple(peaks))

@@ -9,9 +9,11 @@ only while its bound is above the best whole text found, so nothing is cut off.
 """
 
 import heapq
+import operator
 from dataclasses import dataclass
 from functools import cache
 from itertools import accumulate
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,84 +23,99 @@ from lprnet.runtime.grammar import Automaton
 
 Indices = NDArray[np.intp]
 
+MOST_OPENED, OPENED_A_TEXT = 500, 10
+"""Prefixes that one search may open, 10 milliseconds, and as many more for each text asked for. Of
+plates photographed on the street one in 200 takes more, of noise nearly every image.
+"""
+
 
 @dataclass(frozen=True)
 class _Moves:
-    """The M moves of an automaton one after another, ordered by the state that they leave."""
+    """The moves of an automaton of Q states as a table: W columns for each state, as many as the
+    most moves that one has, and one state more, which nothing leaves or ends in. Moves that a state
+    lacks lead there.
+    """
 
-    first: list[int]
-    """State q's moves are those from `first[q]` up to `first[q + 1]`."""
+    columns: tuple[dict[int, int], ...]
+    """For each state, class to the column of the move that reads it."""
     labels: Indices
-    """`(M,)`: the class that each move reads."""
+    """`(Q + 1, W)`: the class that each move reads."""
     targets: Indices
-    """`(M,)`: the state that it leads to."""
-    again: Indices
-    """`(M,)`: the move that reads the same class once more; M where there is none."""
-    leaving: Indices
-    """The states that have moves."""
-    starts: Indices
-    """The first move of each of them."""
+    """`(Q + 1, W)`: the state that it leads to."""
+    others: Indices
+    """`(Q + 1, W)`: the sum (`suffixes`) of the target's moves that read another class."""
 
 
 @cache
 def _moves(automaton: Automaton) -> _Moves:
-    first = [0, *accumulate(len(moves) for moves in automaton.moves)]
-    pairs = [move for moves in automaton.moves for move in moves.items()]
-    again = [
-        first[target] + list(automaton.moves[target]).index(label)
-        if label in automaton.moves[target]
-        else len(pairs)
-        for label, target in pairs
-    ]
-    labels, targets = np.array(pairs, np.intp).reshape(-1, 2).T
-    leaving = np.flatnonzero(np.diff(first))
-    return _Moves(
-        first, labels, targets, np.array(again, np.intp), leaving, np.array(first, np.intp)[leaving]
+    columns = tuple(
+        {label: column for column, label in enumerate(moves)} for moves in automaton.moves
     )
+    nowhere, width = len(columns), max(map(len, columns))
+    labels = np.zeros((nowhere + 1, width), np.intp)
+    targets = np.full(labels.shape, nowhere)
+    again = np.full(labels.shape, width)
+    for state, moves in enumerate(automaton.moves):
+        for column, (label, target) in enumerate(moves.items()):
+            labels[state, column], targets[state, column] = label, target
+            again[state, column] = columns[target].get(label, width)
+    return _Moves(columns, labels, targets, targets * (width + 1) + again)
 
 
 @dataclass(frozen=True)
 class Suffixes:
-    """What may come behind a prefix, for N images, T positions and the M moves of an automaton."""
+    """What may come behind a prefix, for N images, T positions and an automaton's moves, a table
+    with a row for each state.
+    """
 
     continued: Floats
-    """`(N, T, M)`: take the move at position t, then anything that ends in an allowed text. Sums of
-    path probabilities."""
+    """`(N, T, rows, columns)`: take the move at position t, then anything that ends in an allowed
+    text. Sums of path probabilities."""
     total: Floats
     """`(N,)`: all paths of all allowed texts."""
 
 
 def suffixes(p: Floats, automaton: Automaton) -> Suffixes:
     """The backward pass over `p` `(N, C, T)`, the blank last, and `automaton`."""
-    count, _, positions = p.shape
+    images, _, positions = p.shape
     moves = _moves(automaton)
-    # What follows a position depends on the state and the last symbol: blank, (N, Q), or the label
-    # of the move that led there, (N, M). The same label again is no move but the same character; if
-    # the state has a move of that label, its paths must not be counted as well.
-    behind_blank = np.repeat(np.array([automaton.accepting], float), count, axis=0)
-    behind_label = behind_blank[:, moves.targets]
-    continued = np.zeros((count, positions, len(moves.labels) + 1))
+    states, width = moves.labels.shape
+    # What follows a position depends on the state and the last symbol: blank, or the label of the
+    # move that led there.
+    behind_blank = np.zeros((images, states))
+    behind_blank[:] = (*automaton.accepting, False)
+    behind_label = behind_blank.take(moves.targets, axis=1)
+    emitted = p.transpose(2, 0, 1).take(moves.labels, axis=2)
+    continued = np.empty((positions, images, states, width))
+    # Sums of a state's moves: column k of every move but the k-th, the last column of all. None is
+    # made by subtraction, in which a small one would be lost.
+    leave_out = np.ones((width, width + 1))
+    np.fill_diagonal(leave_out, 0)
     for position in reversed(range(positions)):
-        step = continued[:, position]
-        behind_label *= p[:, moves.labels, position]
-        step[:, :-1] = behind_label
+        step = np.multiply(behind_label, emitted[position], out=continued[position])
+        sums = step @ leave_out
         behind_blank *= p[:, -1, position, None]
-        behind_blank[:, moves.leaving] += np.add.reduceat(step, moves.starts, axis=1)
-        behind_label += behind_blank[:, moves.targets]
-        behind_label -= step[:, moves.again]
-    return Suffixes(continued[:, :, :-1], behind_blank[:, 0])
+        sums += behind_blank[:, :, None]
+        behind_blank = sums[:, :, -1]
+        # The same label again is no move but the same character.
+        behind_label = sums.reshape(images, -1).take(moves.others, axis=1)
+        behind_label += step
+    return Suffixes(continued.transpose(1, 0, 2, 3), behind_blank[:, 0])
 
 
-@dataclass(frozen=True)
-class _Prefix:
-    """Labels with their paths over the first t positions, 0 <= t <= T."""
+class _Prefix(NamedTuple):
+    """Labels, their paths over the first t positions, 0 <= t <= T, and what may follow them."""
 
     labels: Labels
     state: int
     in_blank: list[float]
-    """Probability of those that end in a blank (or are empty)."""
+    """Probability of the paths that end in a blank (or are empty)."""
     in_label: list[float]
     """Probability of those that end in the last label."""
+    bounds: list[float]
+    """For each move from the state, all paths of all allowed texts that begin with it."""
+    unopened: list[int]
+    """Which of these moves have not been searched, the best one last."""
 
 
 def best_allowed(
@@ -107,68 +124,71 @@ def best_allowed(
     """The `top` most probable allowed texts of one image, best first, with their probabilities.
 
     `p` is `(C, T)`, the blank last, `continued` the image's part of `Suffixes`. There are fewer
-    where fewer have a probability above 0.
+    where fewer have a probability above 0, and where the next one would take more than
+    `MOST_OPENED` prefixes, and `OPENED_A_TEXT` for each text: on an image on which no text stands
+    out, nearly all of the millions have to be compared.
     """
-    rows = p.tolist()
-    empty = [1.0]
-    for emitted in rows[-1]:
-        empty.append(empty[-1] * emitted)
-    # Negative probabilities, since heapq pops the smallest. A prefix waits with its best unopened
-    # move; the labels make the order total.
-    queue: list[tuple[float, Labels, _Prefix, list[tuple[float, int]]]] = []
+    moves = _moves(automaton)
+    may_open = MOST_OPENED + OPENED_A_TEXT * top
+    blanks: list[float] = p[-1].tolist()
+    # Negative probabilities, since heapq pops the smallest. A prefix waits with the bound of its
+    # best unopened move; the labels make the order total.
+    queue: list[tuple[float, Labels, _Prefix]] = []
     found: list[tuple[float, Labels]] = []
 
-    def wait(prefix: _Prefix, moves: list[tuple[float, int]]) -> None:
-        if moves and moves[-1][0] > 0:
-            heapq.heappush(queue, (-moves[-1][0], prefix.labels, prefix, moves))
+    def wait(prefix: _Prefix) -> None:
+        if prefix.unopened and prefix.bounds[prefix.unopened[-1]] > 0:
+            bound = prefix.bounds[prefix.unopened[-1]]
+            heapq.heappush(queue, (-bound, prefix.labels, prefix))
 
-    def open_prefix(prefix: _Prefix) -> None:
-        if automaton.accepting[prefix.state]:
-            probability = prefix.in_blank[-1] + prefix.in_label[-1]
-            if probability > 0:
-                heapq.heappush(found, (-probability, prefix.labels))
-        wait(prefix, sorted(_bounds(prefix, continued, automaton)))
+    def open_prefix(
+        labels: Labels, state: int, in_blank: list[float], in_label: list[float]
+    ) -> None:
+        probability = in_blank[-1] + in_label[-1]
+        if automaton.accepting[state] and probability > 0:
+            heapq.heappush(found, (-probability, labels))
+        columns = moves.columns[state]
+        ends = np.array((in_blank[:-1], in_label[:-1])) @ continued[:, state, : len(columns)]
+        bounds = ends[0] + ends[1]
+        if labels and labels[-1] in columns:
+            again = columns[labels[-1]]
+            bounds[again] = ends[0, again]  # a repeat needs a blank between
+        ranked = bounds.argsort().tolist()
+        wait(_Prefix(labels, state, in_blank, in_label, bounds.tolist(), ranked))
 
-    open_prefix(_Prefix((), 0, empty, [0.0] * len(empty)))
+    open_prefix((), 0, [1.0, *accumulate(blanks, operator.mul)], [0.0] * (len(blanks) + 1))
     best: list[tuple[Labels, float]] = []
     while len(best) < top and (queue or found):
         if found and (not queue or found[0][0] <= queue[0][0]):
             probability, labels = heapq.heappop(found)
             best.append((labels, -probability))
             continue
-        _, _, parent, moves = heapq.heappop(queue)
-        _, label = moves.pop()
-        wait(parent, moves)
-        open_prefix(_extended(parent, label, rows[label], rows[-1], automaton))
+        if not may_open:
+            break
+        may_open -= 1
+        _, _, parent = heapq.heappop(queue)
+        move = parent.state, parent.unopened.pop()
+        wait(parent)
+        label = int(moves.labels[move])
+        grown = _extended(parent, label, p[label].tolist(), blanks)
+        open_prefix((*parent.labels, label), int(moves.targets[move]), *grown)
     return best
 
 
-def _bounds(prefix: _Prefix, continued: Floats, automaton: Automaton) -> list[tuple[float, int]]:
-    """For each move from the state of `prefix` all paths of all allowed texts that begin with
-    `prefix` and its label, and that label.
-    """
-    begin, end = _moves(automaton).first[prefix.state : prefix.state + 2]
-    here, labels = continued[:, begin:end], list(automaton.moves[prefix.state])
-    in_blank, in_label = np.array(prefix.in_blank[:-1]), np.array(prefix.in_label[:-1])
-    bounds = ((in_blank + in_label) @ here).tolist()
-    if prefix.labels and prefix.labels[-1] in labels:
-        last = labels.index(prefix.labels[-1])
-        bounds[last] = float(in_blank @ here[:, last])  # a repeat needs a blank between
-    return list(zip(bounds, labels, strict=True))
-
-
 def _extended(
-    parent: _Prefix, label: int, emitted: list[float], blanks: list[float], automaton: Automaton
-) -> _Prefix:
-    """`parent` and one more `label`: the forward recursion of section 4.1 over its two states."""
-    repeated = bool(parent.labels) and parent.labels[-1] == label
+    parent: _Prefix, label: int, emitted: list[float], blanks: list[float]
+) -> tuple[list[float], list[float]]:
+    """`in_blank` and `in_label` of `parent` and one more `label`: the forward recursion of section
+    4.1 over its two states.
+    """
+    entering = parent.in_blank
+    if not parent.labels or parent.labels[-1] != label:
+        entering = list(map(operator.add, entering, parent.in_label))
+    before, behind = 0.0, 0.0
     in_blank, in_label = [0.0], [0.0]
-    for position, (of_label, of_blank) in enumerate(zip(emitted, blanks, strict=True)):
-        entering = parent.in_blank[position]
-        if not repeated:
-            entering += parent.in_label[position]
-        before = in_label[-1]
-        in_label.append(of_label * (before + entering))
-        in_blank.append(of_blank * (in_blank[-1] + before))
-    state = automaton.moves[parent.state][label]
-    return _Prefix((*parent.labels, label), state, in_blank, in_label)
+    for enters, of_label, of_blank in zip(entering, emitted, blanks, strict=False):
+        behind = of_blank * (behind + before)
+        before = of_label * (before + enters)
+        in_blank.append(behind)
+        in_label.append(before)
+    return in_blank, in_label

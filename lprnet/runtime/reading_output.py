@@ -52,15 +52,28 @@ def as_csv(reading: Reading) -> str:
     return text.getvalue()
 
 
-def as_json(artifact: str, readings: Sequence[Reading]) -> str:
-    """One object: the artifact, and of each file its name, its plates and its error."""
+def as_json(artifact: str, readings: Sequence[Reading], *, grammar: bool) -> str:
+    """One object: the artifact, whether a grammar was used, and of each file its name, its plates
+    and its error.
+    """
     images = [
-        {**_named("file", reading.file), "plates": content["plates"], "error": content["error"]}
+        {
+            **_named("file", reading.file),
+            "plates": [_plate(plate) for plate in reading.plates],
+            "error": reading.error,
+        }
         for reading in readings
-        for content in (asdict(reading),)
     ]
-    content = {**_named("artifact", artifact), "images": images}
+    content = {**_named("artifact", artifact), "grammar": grammar, "images": images}
     return json.dumps(_as_utf8(content), ensure_ascii=False)
+
+
+def _plate(plate: Plate) -> dict[str, object]:
+    return {
+        "text": plate.text,
+        "confidence": plate.confidence,
+        "characters": [asdict(character) for character in plate.characters],
+    }
 
 
 def _named(key: str, name: str) -> dict[str, str]:

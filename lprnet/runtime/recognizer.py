@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from lprnet.runtime.artifact import Artifact, best_version, load, read_artifact, version_for
 from lprnet.runtime.buffers import BufferStack
-from lprnet.runtime.decode import Plate, greedy
+from lprnet.runtime.decode import Plate, decode, uses_grammar
 from lprnet.runtime.late_import import image_io
 from lprnet.runtime.manifest import Manifest, TargetVersion
 from lprnet.runtime.shared_object import raised_message
@@ -113,22 +113,46 @@ class Recognizer:
                 pass
         return map(self._logits, chunks)
 
-    def read(self, image: Image, *, max_pixels: int | None = None) -> Plate:
+    def read(
+        self, image: Image, *, grammar: bool | None = None, max_pixels: int | None = None
+    ) -> Plate:
         """The plate on one image: a file by its path, the bytes of an image file, or uint8 pixels
         `(H, W, 3)` BGR of any size.
 
-        A file of more than `max_pixels` (16 million) is refused. Raises `UserError` for a bad one.
+        `grammar` is as in `plates`. A file of more than `max_pixels` (16 million) is refused.
+        Raises `UserError` for a bad one.
         """
-        return self.read_many([image], max_pixels=max_pixels)[0]
+        return self.read_many([image], grammar=grammar, max_pixels=max_pixels)[0]
 
-    def read_many(self, images: Sequence[Image], *, max_pixels: int | None = None) -> list[Plate]:
-        """The plates on many images, in their order. Raises `UserError` at the first bad one."""
+    def read_many(
+        self,
+        images: Sequence[Image],
+        *,
+        grammar: bool | None = None,
+        max_pixels: int | None = None,
+    ) -> list[Plate]:
+        """The plates on many images, in their order, each as `read` finds it. Raises `UserError` at
+        the first bad one.
+        """
         if _is_one_image(images):
             raise UserError("read_many takes a list of images; give one image to read")
         io = image_io()
         limit = io.MAX_PIXELS if max_pixels is None else max_pixels
         pixels = [io.as_pixels(image, limit, self.manifest.image) for image in images]
-        return greedy(self.logits(np.stack(pixels)), self.manifest.alphabet) if pixels else []
+        if not pixels:
+            return []
+        return [plate for plate, *_ in self.plates(self.logits(np.stack(pixels)), grammar=grammar)]
+
+    def plates(
+        self, logits: NDArray[np.float32], top: int = 1, *, grammar: bool | None = None
+    ) -> list[list[Plate]]:
+        """`(N, classes, positions)` logits to N lists of at most `top` plates, best first.
+
+        `grammar` says whether the grammar of the artifact's alphabet is used: None, if it has one.
+        Raises `UserError` for True where it has none.
+        """
+        alphabet = self.manifest.alphabet
+        return decode(logits, top, uses_grammar(alphabet, grammar), alphabet)
 
     def _logits(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """At most `BATCH` images in one call of the artifact."""

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from lprnet.runtime import batch_reader, progress_line
 from lprnet.runtime.alphabet import BLANK, CHINA, INDEX
 from lprnet.runtime.batch_reader import default_artifact, recognize
+from lprnet.runtime.decode import decode
 from lprnet.runtime.image_format import PUBLISHED
 from lprnet.support.errors import UserError
 from tests.conftest import PROJECT
@@ -42,8 +43,11 @@ def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "build").mkdir()
     (tmp_path / "build" / "lprnet-fp32-native.so").touch()
     monkeypatch.chdir(tmp_path)
-    manifest = SimpleNamespace(image=PUBLISHED, alphabet=CHINA)
-    reader = SimpleNamespace(logits=network, manifest=manifest)
+    reader = SimpleNamespace(
+        logits=lambda images: network(images),
+        manifest=SimpleNamespace(image=PUBLISHED, alphabet=CHINA),
+        plates=lambda logits, top, grammar: decode(logits, top, grammar=grammar),
+    )
     monkeypatch.setattr(batch_reader, "Recognizer", lambda path: reader)
     return tmp_path
 
@@ -72,8 +76,9 @@ def test_csv_with_alternatives(directory: Path, capsys: pytest.CaptureFixture[st
 
 
 def test_json_is_one_object(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert recognize(["photos"], form="json", grammar=True) == 1
+    assert recognize(["photos"], form="json") == 1
     content = json.loads(capsys.readouterr().out)
+    assert content["grammar"] is True
     assert content["artifact"] == "build/lprnet-fp32-native.so"
     bad, good = content["images"]
     assert (bad["file"], bad["plates"]) == ("photos/bad.png", [])
@@ -82,6 +87,25 @@ def test_json_is_one_object(directory: Path, capsys: pytest.CaptureFixture[str])
     (plate,) = good["plates"]
     assert plate["text"] == "皖A12345"
     assert [character["text"] for character in plate["characters"]] == list("皖A12345")
+
+
+def test_any_text_without_the_grammar(
+    directory: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = network
+
+    def with_an_o(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        logits = plain(images)
+        logits[:, INDEX["O"], 16] = 21
+        return logits
+
+    monkeypatch.setattr(sys.modules[__name__], "network", with_an_o)
+    texts = {}
+    for grammar in (None, False):
+        recognize(["photos/好.png"], form="json", grammar=grammar)
+        content = json.loads(capsys.readouterr().out)
+        texts[content["grammar"]] = content["images"][0]["plates"][0]["text"]
+    assert texts == {True: "皖A12345", False: "皖A12345O"}
 
 
 def test_nothing_read(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,6 +1,7 @@
 """Logits to plates: text, confidences and alternatives."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +11,8 @@ from numpy.typing import NDArray
 from lprnet.model.checkpoint import load_model
 from lprnet.model.preprocessing import normalise
 from lprnet.model.subnormals import subnormals_as_zero
-from lprnet.runtime.alphabet import BLANK, CHINA, INDEX
+from lprnet.runtime import grammar_search
+from lprnet.runtime.alphabet import BLANK, CHINA, INDEX, Alphabet
 from lprnet.runtime.decode import (
     FAR_LIKELIER,
     Plate,
@@ -18,8 +20,11 @@ from lprnet.runtime.decode import (
     best_plates,
     decode,
     greedy,
+    uses_grammar,
 )
+from lprnet.runtime.grammar_search import MOST_OPENED, OPENED_A_TEXT
 from lprnet.runtime.image_io import label_of, list_images, read_image
+from lprnet.support.errors import UserError
 from tests.conftest import RealData
 
 Logits = NDArray[np.float32]
@@ -155,6 +160,7 @@ def test_green_plates_keep_their_eighth_character() -> None:
 
 def test_what_is_surely_no_plate_is_not_forced_into_one() -> None:
     logits = spell("京-A-1-2-----------", high=30)
+    logits += np.random.default_rng(4).normal(0, 4, logits.shape).astype(np.float32)
     (found,) = best_plates(logits)
     assert [plate.text for plate in found] == ["京A12"]
     first, second = best_plates(logits, 2)[0]
@@ -163,11 +169,47 @@ def test_what_is_surely_no_plate_is_not_forced_into_one() -> None:
     assert first.confidence > FAR_LIKELIER * second.confidence
 
 
+def test_a_search_among_texts_that_are_all_alike_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On noise nearly every text has to be compared, which takes minutes and gigabytes."""
+    opened = []
+    extended = grammar_search._extended
+
+    def counted(*arguments: Any) -> tuple[list[float], list[float]]:
+        opened.append(arguments)
+        return extended(*arguments)
+
+    monkeypatch.setattr(grammar_search, "_extended", counted)
+    flat = np.zeros((1, 68, 18), np.float32)
+    for top in (1, 5):
+        opened.clear()
+        assert best_plates(flat, top) == [greedy(flat)]
+        assert len(opened) == MOST_OPENED + OPENED_A_TEXT * top
+
+
 def test_the_grammar_drops_what_no_plate_has() -> None:
     logits = spell("皖-A-1-2-3-4-5--O--")
     logits[0, BLANK, 15] = 19.5
     assert [plates[0].text for plates in decode(logits)] == ["皖A12345O"]
     assert [plates[0].text for plates in decode(logits, grammar=True)] == ["皖A12345"]
+
+
+def test_the_grammar_is_used_where_there_is_one() -> None:
+    plain = Alphabet("plain", ("a", "-"), 1)
+    assert uses_grammar(CHINA, None)
+    assert uses_grammar(CHINA, True)
+    assert not uses_grammar(CHINA, False)
+    assert not uses_grammar(plain, None)
+    with pytest.raises(UserError, match="plain has no grammar; .*--no-grammar"):
+        uses_grammar(plain, True)
+
+
+def test_alternatives_under_the_grammar_are_plates_in_order() -> None:
+    logits = spell("皖-A-1-2-3-4-5-----")
+    logits[0, INDEX["6"], 12], logits[0, INDEX["7"], 12] = 19, 18
+    (plates,) = decode(logits, 3, grammar=True)
+    assert [plate.text for plate in plates] == ["皖A12345", "皖A12346", "皖A12347"]
+    assert [character.text for character in plates[1].characters] == list("皖A12346")
+    assert peaks(plates[1])[6] == pytest.approx(plates[1].confidence, rel=1e-3)
 
 
 def test_real_plates_gain_from_the_grammar(real_data: RealData) -> None:

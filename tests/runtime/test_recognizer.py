@@ -155,6 +155,21 @@ def test_no_images_give_no_logits(reader: Recognizer) -> None:
     assert reader.read_many([]) == []
 
 
+def test_plates_are_read_under_the_grammar_unless_told_otherwise(
+    reader: Recognizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logits = np.zeros((1, 68, 18), np.float32)
+    logits[0, CHINA.blank] = 10
+    for position, character in enumerate("皖A12345O"):
+        logits[0, CHINA.index[character], 2 * position] = 20 if character != "O" else 12
+    assert [plate.text for (plate,) in reader.plates(logits)] == ["皖A12345"]
+    assert [plate.text for plate in reader.plates(logits, 2)[0]][0] == "皖A12345"
+    assert [plate.text for (plate,) in reader.plates(logits, grammar=False)] == ["皖A12345O"]
+    monkeypatch.setattr(reader, "logits", lambda images: logits)
+    assert reader.read(some_images(1)[0]).text == "皖A12345"
+    assert reader.read(some_images(1)[0], grammar=False).text == "皖A12345O"
+
+
 def test_views_of_any_layout_are_read_right(reader: Recognizer) -> None:
     images = some_images(4)
     expected = reader.logits(images)
