@@ -73,6 +73,14 @@ def input_file(text: str) -> Path:
     return path
 
 
+def existing(text: str) -> Path:
+    """The type of a file or a folder to read."""
+    path = _local(text)
+    if not os.path.exists(path):
+        raise ArgumentTypeError(f"there is no file or folder {text}; check the path")
+    return path
+
+
 def input_folder(text: str) -> Path:
     """The type of a folder of images."""
     path = _local(text)

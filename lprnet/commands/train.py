@@ -5,9 +5,11 @@ from pathlib import Path
 
 from lprnet.commands.arguments import (
     PICTURES,
+    existing,
     input_file,
     input_folder,
     integer,
+    number,
     output_file,
     output_folder,
 )
@@ -15,9 +17,7 @@ from lprnet.commands.arguments import (
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Let `parser` take the flags."""
-    parser.add_argument(
-        "--steps", type=integer(1), default=4_000, metavar="N", help="steps of 32 plates in all"
-    )
+    parser.add_argument("--steps", type=integer(1), default=4_000, metavar="N", help="steps in all")
     parser.add_argument(
         "--seed", type=integer(0), default=1, metavar="N", help="of weights and plates"
     )
@@ -30,9 +30,31 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument(
         "--data",
+        type=existing,
+        metavar="DIR|FILE.csv",
+        help="labelled images: named after their plates, or listed in a CSV file with the header "
+        "file,text; a tenth is held out for validation (default: rendered plates alone)",
+    )
+    parser.add_argument(
+        "--teacher",
+        type=input_file,
+        metavar="FILE",
+        help="a checkpoint whose answers are learnt beside the labels (default: labels alone)",
+    )
+    parser.add_argument(
+        "--unlabelled",
         type=input_folder,
         metavar="DIR",
-        help="images named after their plates, mixed in (default: rendered plates alone)",
+        help="images that --teacher reads too; they need no labels (default: none)",
+    )
+    parser.add_argument(
+        "--batch", type=integer(1, 65536), default=64, metavar="N", help="plates a step"
+    )
+    parser.add_argument(
+        "--minutes",
+        type=number(0, 1e6),
+        metavar="N",
+        help="stop after this time; --resume goes on (default: when all steps are done)",
     )
     parser.add_argument(
         "--plot",
@@ -68,20 +90,21 @@ def run(options: Namespace) -> None:
     from lprnet.model.checkpoint import load_china
     from lprnet.runtime.files_left_out import report_files_left_out
     from lprnet.support.file_names import printable
-    from lprnet.training.data import read_labelled
+    from lprnet.training.material import Sources
     from lprnet.training.plot import plot_run
-    from lprnet.training.train import LOG, Recipe, train
+    from lprnet.training.recipe import Recipe
+    from lprnet.training.train import LOG, train
 
     weights = train(
-        Recipe(steps=options.steps, seed=options.seed),
+        Recipe(options.steps, options.seed, options.batch, minutes=options.minutes),
         options.output,
+        Sources(options.data, options.unlabelled, options.teacher),
         resume=options.resume,
         overwrite=options.overwrite,
         checkpoint=options.from_checkpoint and load_china(options.from_checkpoint),
-        own=read_labelled(options.data) if options.data else [],
     )
     if options.plot:
         plot_run(options.output / LOG, options.plot)
     print(printable(str(weights)))
-    if options.data:
-        report_files_left_out([str(options.data)])
+    folders = [str(folder) for folder in (options.data, options.unlabelled) if folder]
+    report_files_left_out(folders)

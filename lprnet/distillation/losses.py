@@ -25,6 +25,7 @@ def ctc_loss(logits: Tensor, targets: Tensor, lengths: Tensor, blank: int) -> Te
     """The mean over the plates of each plate's CTC loss per character."""
     positions = torch.full((len(lengths),), logits.shape[2])
     rows = logits.permute(2, 0, 1).log_softmax(2)
+    targets = targets.to(logits.device)
     return F.ctc_loss(rows, targets, positions, lengths, blank, zero_infinity=True)
 
 

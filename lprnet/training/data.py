@@ -1,101 +1,107 @@
-"""Batches for training: rendered plates, and a user's labelled images mixed in."""
+"""Batches for training: rendered plates, and a user's labelled and unlabelled images mixed in."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset
 
-from lprnet.model.preprocessing import normalise
-from lprnet.runtime.alphabet import INDEX
-from lprnet.runtime.image_io import images_in, label_of, read_image
-from lprnet.synthetic.render import render
+from lprnet.distillation.plate_cache import PlateCache
+from lprnet.runtime.alphabet import Alphabet
+from lprnet.training.labelled_images import LabelledImages
 
-EASY_STEPS = 1500
-"""Difficulty rises over these steps: CTC leaves its all-blank start only on readable plates."""
-HARDEST = 2.2
-"""What the training's difficulty rises to; each plate draws evenly from 0.2 up to it."""
+Pixels = NDArray[np.uint8]
 
-Item = tuple[NDArray[np.uint8], str]
+USES = 4
+"""How often a rendered plate is used on average; augmentation makes another image of it each time.
+"""
+SHARE = 4
+"""Of a batch with images of the user beside others, one in `SHARE` is one of them."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """`images (N, 3, 24, 94)` float32, `targets (sum of lengths,)`, `lengths (N,)`."""
+    """`images (N, H, W, C)` uint8; the first `len(lengths)` of them have labels, `targets (sum of
+    lengths,)` int64.
+    """
 
     images: Tensor
     targets: Tensor
     lengths: Tensor
 
 
-def read_labelled(directory: Path) -> list[Item]:
-    """The images of `directory` as `(24, 94, 3)` uint8 with the texts in their file names.
+def collate(images: Pixels, texts: list[str], alphabet: Alphabet) -> Batch:
+    """Labels concatenated for CTC; where there are fewer than images, the last ones have none."""
+    labels = [alphabet.encode(text) for text in texts]
+    targets = torch.tensor([one for label in labels for one in label], dtype=torch.int64)
+    lengths = torch.tensor([len(label) for label in labels], dtype=torch.int64)
+    return Batch(torch.from_numpy(images), targets, lengths)
 
-    Raises `UserError` for an unreadable image, a name that is no plate, or no image at all.
+
+def fresh_plates(batch: int) -> int:
+    """How many plates a step adds to those that are drawn from, at a batch of rendered ones."""
+    return -(-batch // USES)
+
+
+class Feed(Dataset[Batch]):
+    """Item `step` is the batch of that step: a function of the seed and the step alone, so a
+    resumed run goes on with the batches that an uninterrupted one would have seen.
+
+    Where there are rendered plates, each step adds some to those that it draws from, in order, as
+    long as the cache has room. At least one of `cache` and `labelled` is given.
     """
-    paths = images_in(directory)
-    return [(read_image(path), label_of(path)) for path in paths]
+
+    def __init__(
+        self,
+        seed: int,
+        batch: int,
+        alphabet: Alphabet,
+        cache: PlateCache | None,
+        labelled: LabelledImages | None,
+        unlabelled: Pixels | None,
+    ) -> None:
+        self.seed, self.batch, self.alphabet = seed, batch, alphabet
+        self.cache, self.labelled, self.unlabelled = cache, labelled, unlabelled
+
+    def __getitem__(self, step: int) -> Batch:
+        rng = np.random.default_rng((self.seed, step, 2))
+        part = self.batch // SHARE
+        without = 0 if self.unlabelled is None else part
+        own = 0 if self.labelled is None else part
+        if self.cache is None:
+            own = self.batch - without
+        images: list[Pixels] = []
+        texts: list[str] = []
+        if self.cache is not None:
+            plates, texts = self.cache.read(self._drawn(rng, step, self.batch - own - without))
+            images.append(plates)
+        if self.labelled is not None:
+            chosen = rng.integers(len(self.labelled.texts), size=own)
+            images.append(self.labelled.images[chosen])
+            texts += [self.labelled.texts[index] for index in chosen]
+        if self.unlabelled is not None:
+            images.append(self.unlabelled[rng.integers(len(self.unlabelled), size=without)])
+        return collate(np.concatenate(images), texts, self.alphabet)
+
+    def _drawn(self, rng: np.random.Generator, step: int, count: int) -> NDArray[np.int64]:
+        """The numbers of the step's rendered plates: its own new ones, then any up to them."""
+        assert self.cache is not None
+        fresh = fresh_plates(count)
+        new = np.arange(step * fresh, min((step + 1) * fresh, len(self.cache)))
+        known = min((step + 1) * fresh, len(self.cache))
+        return np.concatenate([new, rng.integers(known, size=count - len(new))])
 
 
-def collate(items: list[Item]) -> Batch:
-    """Normalised images, labels concatenated for CTC."""
-    images = torch.from_numpy(normalise(np.stack([image for image, _ in items])))
-    targets = torch.tensor([INDEX[character] for _, text in items for character in text])
-    return Batch(images, targets, torch.tensor([len(text) for _, text in items]))
-
-
-class Plates(Dataset[Item]):
-    """Item `i` is plate `i` of `seed`, or every fourth one an image of the user, photographed on.
-
-    `own` are `(24, 94, 3)` uint8 images with their texts; they get light and noise only.
-    """
-
-    def __init__(self, seed: int, batch: int, own: list[Item]) -> None:
-        self.seed, self.batch, self.own = seed, batch, own
-
-    def __getitem__(self, index: int) -> Item:
-        rng = np.random.default_rng((self.seed, index, 1))
-        if self.own and index % 4 == 0:
-            image, text = self.own[int(rng.integers(len(self.own)))]
-            return _relit(rng, image), text
-        ceiling = min(1.0, 0.2 + 0.8 * index / self.batch / EASY_STEPS) * HARDEST
-        return render(self.seed, index, float(rng.uniform(0.2, ceiling)))
-
-
-def _relit(rng: np.random.Generator, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    gain, shift = rng.uniform(0.7, 1.3), rng.normal(0, 12, 3)
-    noisy = image * gain + shift + rng.normal(0, 3, image.shape)
-    return np.clip(noisy, 0, 255).astype(np.uint8)
-
-
-class _Onwards(Sampler[list[int]]):
-    """The index lists of step `first`, `first + 1`, ... up to `last`."""
-
-    def __init__(self, first: int, last: int, batch: int) -> None:
-        self.first, self.last, self.batch = first, last, batch
-
-    def __iter__(self) -> Iterator[list[int]]:
-        for step in range(self.first, self.last):
-            yield list(range(step * self.batch, (step + 1) * self.batch))
-
-
-def batches(
-    seed: int, first: int, last: int, batch: int, own: list[Item], workers: int
-) -> Iterator[Batch]:
-    """The batches of steps `first` to `last - 1`, rendered ahead by `workers` processes.
-
-    Which plates a step sees depends on `seed` and the step alone, so a resumed run goes on with
-    the plates an uninterrupted one would have seen.
-    """
+def batches(feed: Feed, first: int, last: int, workers: int) -> Iterator[Batch]:
+    """The batches of steps `first` to `last - 1`, made ahead by `workers` processes."""
     loader = DataLoader(
-        Plates(seed, batch, own),
-        batch_sampler=_Onwards(first, last, batch),
-        collate_fn=collate,
+        feed,
+        batch_size=None,
+        sampler=range(first, last),
         num_workers=workers,
         prefetch_factor=4 if workers else None,
         worker_init_fn=_single_threaded,

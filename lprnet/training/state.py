@@ -13,14 +13,15 @@ from lprnet.model.architecture_json import from_json, to_json
 from lprnet.model.lprnet import LPRNet
 from lprnet.support.atomic_file import atomic_write
 from lprnet.support.errors import UserError
-from lprnet.training.network_slimming import Live, narrow, restore
+from lprnet.training.network_slimming import Live, live_channels, narrow, restore
+from lprnet.training.recipe import Recipe
 
 
 @dataclass
 class TrainState:
     """The narrowed network in training, its exponential moving average, the optimiser, the step.
 
-    Plates are a function of (seed, step), so the step is all there is to say about the data.
+    Batches are a function of (seed, step), so the step is all there is to say about the data.
     """
 
     architecture: Architecture
@@ -33,10 +34,15 @@ class TrainState:
     optimizer: torch.optim.AdamW
     step: int
     seed: int
+    peak: float
+    """The highest learning rate."""
+    slimming: float
+    """Pull on the batch norms' scales, in learning rates."""
 
     def averaged(self) -> LPRNet:
-        """The moving average as a full-shape network in evaluation mode."""
-        return restore(self.average, self.live, self.architecture)
+        """The moving average as a full-shape network in evaluation mode, on the CPU."""
+        on_cpu = {name: tensor.cpu() for name, tensor in self.average.items()}
+        return restore(on_cpu, self.live, self.architecture)
 
     @torch.no_grad()
     def update_average(self, decay: float) -> None:
@@ -59,18 +65,30 @@ def parameter_groups(model: LPRNet, weight_decay: float) -> list[dict[str, Any]]
     ]
 
 
-def start(full: LPRNet, live: Live, seed: int, weight_decay: float) -> TrainState:
+def start(
+    full: LPRNet, recipe: Recipe, peak: float, slimming: float, device: torch.device
+) -> TrainState:
     """Step 0 of training the living channels of `full`."""
-    return _assemble(full.architecture, narrow(full, live), live, seed, weight_decay)
+    live = live_channels(full)
+    model = narrow(full, live)
+    return _assemble(
+        full.architecture, live, model, recipe, (0, recipe.seed, peak, slimming), device
+    )
 
 
 def _assemble(
-    architecture: Architecture, model: LPRNet, live: Live, seed: int, weight_decay: float
+    architecture: Architecture,
+    live: Live,
+    model: LPRNet,
+    recipe: Recipe,
+    numbers: tuple[int, int, float, float],
+    device: torch.device,
 ) -> TrainState:
-    model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    """`numbers` are the state's last four fields."""
+    model = model.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    optimizer = torch.optim.AdamW(parameter_groups(model, weight_decay))
-    return TrainState(architecture, live, model, average, optimizer, 0, seed)
+    optimizer = torch.optim.AdamW(parameter_groups(model, recipe.weight_decay))
+    return TrainState(architecture, live, model, average, optimizer, *numbers)
 
 
 def save(state: TrainState, path: Path) -> None:
@@ -81,8 +99,7 @@ def save(state: TrainState, path: Path) -> None:
         "model": state.model.state_dict(),
         "average": state.average,
         "optimizer": state.optimizer.state_dict(),
-        "step": state.step,
-        "seed": state.seed,
+        "numbers": (state.step, state.seed, state.peak, state.slimming),
     }
     with atomic_write(path) as partial, partial.open("wb") as file:
         torch.save(content, file)
@@ -90,17 +107,18 @@ def save(state: TrainState, path: Path) -> None:
         os.fsync(file.fileno())
 
 
-def load(path: Path, weight_decay: float) -> TrainState:
-    """The state that `save` wrote. Raises `UserError` where `path` is missing or damaged."""
+def load(path: Path, recipe: Recipe, device: torch.device) -> TrainState:
+    """The state that `save` wrote, on whatever device. Raises `UserError` where `path` is missing
+    or damaged.
+    """
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
         architecture, live = from_json(content["architecture"]), content["live"]
         model = narrow(restore(content["model"], live, architecture), live)
         model.load_state_dict(content["model"])
-        state = _assemble(architecture, model, live, content["seed"], weight_decay)
-        state.average = content["average"]
-        state.optimizer.load_state_dict(content["optimizer"])
-        state.step = content["step"]
+        state = _assemble(architecture, live, model, recipe, content["numbers"], device)
+        state.average = {name: tensor.to(device) for name, tensor in content["average"].items()}
+        state.optimizer.load_state_dict(content["optimizer"])  # moves it to the device
     except FileNotFoundError as error:
         raise UserError(
             f"there is no run to resume at {path}; start one without --resume"

@@ -7,21 +7,22 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lprnet.distillation.plate_cache import PlateCache, RenderedPlates
 from lprnet.model.checkpoint import load_model, save_model
 from lprnet.model.lprnet import LPRNet
 from lprnet.model.published_lprnet import LPRNET_CHINA
-from lprnet.runtime.alphabet import INDEX
-from lprnet.runtime.ctc import label_probability, softmax
+from lprnet.runtime.alphabet import ALPHABET, CHINA
 from lprnet.support.errors import UserError
 from lprnet.synthetic.render import render
-from lprnet.training.data import Plates, batches, collate, read_labelled
+from lprnet.training.begin import begin
+from lprnet.training.data import USES, Feed, batches, collate, fresh_plates
+from lprnet.training.device import choose_device
 from lprnet.training.network_slimming import (
     batch_norm,
     live_channels,
@@ -31,21 +32,14 @@ from lprnet.training.network_slimming import (
     restore,
 )
 from lprnet.training.plot import plot_run
+from lprnet.training.recipe import Recipe, schedule
 from lprnet.training.state import load
-from lprnet.training.train import (
-    LOG,
-    STATE,
-    WEIGHTS,
-    Recipe,
-    begin,
-    ctc_loss,
-    learning_rate,
-    train,
-    train_step,
-)
+from lprnet.training.step import train_step
+from lprnet.training.train import LOG, STATE, WEIGHTS, train
 from tests.processes import process_group, wait_until
 
 PROJECT = Path(__file__).resolve().parents[2]
+CPU = torch.device("cpu")
 SMALL = Recipe(
     steps=6, batch=4, validation_every=3, validation_plates=4, save_seconds=0.0, workers=0
 )
@@ -99,49 +93,48 @@ def test_channels_pruned_at_initialisation_stay_out_of_the_way() -> None:
     assert (live["backbone.11.block.6"] % 4 == 0).all()
 
 
-def test_ctc_loss_is_the_log_probability_of_the_label() -> None:
-    generator = torch.Generator().manual_seed(0)
-    logits = torch.randn(3, 68, 18, generator=generator) * 3
-    texts = ["皖A12345", "京AD11223", "沪B8888Z"]
-    batch = collate([(np.zeros((24, 94, 3), np.uint8), text) for text in texts])
-    labels = [tuple(INDEX[c] for c in text) for text in texts]
-    probabilities = label_probability(softmax(logits.numpy()), labels)
-    expected = np.mean(
-        [-np.log(p) / len(text) for p, text in zip(probabilities, texts, strict=True)]
-    )
-    assert float(ctc_loss(logits, batch)) == pytest.approx(float(expected), rel=1e-4)
-
-
-def test_learning_rate_rises_holds_and_falls_to_zero() -> None:
-    recipe = Recipe(steps=1000, warmup=100, decaying=0.3, peak=1.0)
-    rates = [learning_rate(recipe, step) for step in range(1000)]
+def test_the_rate_rises_holds_and_falls_to_zero() -> None:
+    recipe = Recipe(steps=1000, warmup=100, decaying=0.3)
+    rates = [schedule(recipe, step) for step in range(1000)]
     assert rates[0] == pytest.approx(0.01)
     assert rates[99:700] == pytest.approx([1.0] * 601)
     assert rates[850] == pytest.approx(0.5)
     assert 0 < rates[-1] < 0.01
 
 
-def test_batches_depend_on_the_step_alone() -> None:
-    whole = list(batches(5, 0, 4, 3, [], workers=0))
-    rest = list(batches(5, 2, 4, 3, [], workers=1))
+def feed_of(cache: PlateCache) -> Feed:
+    """Of rendered plates alone, three in a batch."""
+    return Feed(5, 3, CHINA, cache, None, None)
+
+
+def test_batches_depend_on_the_step_alone(tmp_path: Path) -> None:
+    source = RenderedPlates(5)
+    whole = list(batches(feed_of(PlateCache(tmp_path / "a", source, 4)), 0, 4, workers=0))
+    rest = list(batches(feed_of(PlateCache(tmp_path / "b", source, 4)), 2, 4, workers=1))
     assert len(whole) == 4
     for one, other in zip(whole[2:], rest, strict=True):
         torch.testing.assert_close(one.images, other.images, rtol=0, atol=0)
         assert one.targets.tolist() == other.targets.tolist()
-        assert one.images.dtype == torch.float32
+        assert one.images.dtype == torch.uint8
         assert len(one.targets) == one.lengths.sum()
 
 
-def test_a_users_images_are_every_fourth(tmp_path: Path) -> None:
-    image, text = render(1, 1)
-    cv2.imwrite(str(tmp_path / f"{text}_1.png"), image)
-    own = read_labelled(tmp_path)
-    assert [label for _, label in own] == [text]
-    plates = Plates(7, 32, own)
-    assert [plates[i][1] == text for i in range(8)] == [i % 4 == 0 for i in range(8)]
-    (tmp_path / "no-plate.png").write_bytes((tmp_path / f"{text}_1.png").read_bytes())
-    with pytest.raises(UserError, match="no-plate.png"):
-        read_labelled(tmp_path)
+def test_every_rendered_plate_is_used_until_the_cache_is_full(tmp_path: Path) -> None:
+    cache = PlateCache(tmp_path, RenderedPlates(5), 40)
+    feed = Feed(5, 8, CHINA, cache, None, None)
+    assert fresh_plates(8) * USES == 8
+    known = {cache.source.plate(index)[1]: index for index in range(40)}
+    for step in range(30):
+        batch = feed[step]
+        ends = batch.lengths.cumsum(0).tolist()
+        drawn = [
+            known["".join(ALPHABET[int(c)] for c in batch.targets[start:end])]
+            for start, end in zip([0, *ends], ends, strict=False)
+        ]
+        assert len(drawn) == 8
+        if step < 20:
+            assert drawn[:2] == [2 * step, 2 * step + 1]
+            assert max(drawn) == 2 * step + 1
 
 
 RUN = """
@@ -162,7 +155,7 @@ def test_a_killed_run_goes_on_as_if_nothing_had_happened(tmp_path: Path) -> None
     command, output = [sys.executable, "-c", RUN, str(killed)], tmp_path / "output"
     with process_group(command, output, environment) as process:
         wait_until((killed / STATE).exists, process, output)
-    before = load(killed / STATE, 0.0).step
+    before = load(killed / STATE, SMALL, CPU).step
     assert 1 <= before < SMALL.steps
     train(SMALL, killed, resume=True)
     train(SMALL, tmp_path / "whole")
@@ -229,7 +222,7 @@ def test_what_cannot_begin_leaves_nothing(tmp_path: Path) -> None:
 def test_fine_tuning_starts_from_the_checkpoint(tmp_path: Path) -> None:
     model = random_model(1)
     save_model(model, tmp_path / "m.safetensors")
-    state = begin(SMALL, load_model(tmp_path / "m.safetensors"))
+    state = begin(SMALL, load_model(tmp_path / "m.safetensors"), CPU)
     images = torch.randn(1, 3, 24, 94)
     with torch.no_grad():
         torch.testing.assert_close(state.averaged()(images), model(images), rtol=1e-4, atol=1e-5)
@@ -238,9 +231,11 @@ def test_fine_tuning_starts_from_the_checkpoint(tmp_path: Path) -> None:
 def test_a_few_steps_teach_something(tmp_path: Path) -> None:
     """The loss of the same eight plates falls well below what any constant output can reach."""
     recipe = Recipe(steps=40, batch=8, warmup=5, seed=3)
-    state = begin(recipe, None)
-    batch = collate([render(3, index, 0.2) for index in range(8)])
-    losses = [train_step(state, batch, recipe) for _ in range(40)]
+    state = begin(recipe, None, CPU)
+    plates = [render(3, index, 0.2) for index in range(8)]
+    images = np.stack([image for image, _ in plates])
+    batch = collate(images, [text for _, text in plates], CHINA)
+    losses = [train_step(state, batch, recipe, choose_device()) for _ in range(40)]
     assert losses[-1] < 0.5 * losses[5]
     assert state.step == 40
 

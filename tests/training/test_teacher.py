@@ -1,0 +1,132 @@
+"""Teachers: which ones fit, what they add to the loss, and what a student learns from one."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from lprnet.distillation.losses import agreement, ctc_loss, divergence
+from lprnet.model.alphabets import find_alphabet
+from lprnet.model.checkpoint import load_model, save_model
+from lprnet.model.lprnet import LPRNet, calibrate_context_means
+from lprnet.model.published_lprnet import LPRNET_CHINA, lprnet
+from lprnet.runtime.alphabet import BLANK, CHINA
+from lprnet.support.errors import UserError
+from lprnet.synthetic.render import render
+from lprnet.training.begin import begin
+from lprnet.training.data import collate
+from lprnet.training.device import choose_device
+from lprnet.training.material import Sources, gather
+from lprnet.training.recipe import Recipe
+from lprnet.training.state import load
+from lprnet.training.step import logits_of, loss_of, train_step, views
+from lprnet.training.teacher import Teacher, load_teacher
+from lprnet.training.train import STATE, WEIGHTS, train
+from lprnet.weights import DEFAULT_CHECKPOINT
+
+CPU = torch.device("cpu")
+RECIPE = Recipe(
+    steps=3, batch=8, validation_every=3, validation_plates=4, save_seconds=0.0, workers=0
+)
+
+
+def plates(count: int) -> tuple[NDArray[np.uint8], list[str]]:
+    """Rendered ones at difficulty 1."""
+    drawn = [render(9, index) for index in range(count)]
+    return np.stack([image for image, _ in drawn]), [text for _, text in drawn]
+
+
+def shipped() -> Teacher:
+    """The weights that ship, as a teacher."""
+    images = views(torch.from_numpy(plates(8)[0]), 1, 1, CPU)
+    return Teacher(load_model(DEFAULT_CHECKPOINT), images, choose_device())
+
+
+def test_a_teacher_answers_as_its_checkpoint_does() -> None:
+    images = views(torch.from_numpy(plates(8)[0]), 1, 1, CPU)
+    model = load_model(DEFAULT_CHECKPOINT)
+    answer = Teacher(load_model(DEFAULT_CHECKPOINT), images, choose_device()).logits(images)
+    model.context_means = calibrate_context_means(model, images)
+    with torch.no_grad():
+        torch.testing.assert_close(answer, model(images), rtol=1e-3, atol=1e-2)
+
+
+def test_a_teacher_that_does_not_fit_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "other.safetensors"
+    for architecture, what in (
+        (lprnet(find_alphabet("latin")), "the alphabet latin"),
+        (lprnet(CHINA, 24, 110), "110x24"),
+        (lprnet(CHINA, channels=1), "94x24 grey"),
+    ):
+        save_model(LPRNet(architecture), path)
+        with pytest.raises(UserError, match=f"{path.name} cannot teach here: it has {what}"):
+            load_teacher(path, LPRNET_CHINA)
+    assert load_teacher(DEFAULT_CHECKPOINT, LPRNET_CHINA).architecture.positions == 18
+
+
+def test_the_loss_is_ctc_and_the_divergence_where_the_teacher_counts() -> None:
+    """The last two of eight images have no label: there the teacher counts at every position."""
+    images, texts = plates(8)
+    batch = collate(images, texts[:6], CHINA)
+    normalised, teacher = views(batch.images, 1, 1, CPU), shipped()
+    logits = torch.randn(8, 68, 18, generator=torch.Generator().manual_seed(1))
+    loss = loss_of(logits, batch, RECIPE, BLANK, teacher, normalised)
+    answer = teacher.logits(normalised)
+    labels = (batch.targets, batch.lengths, BLANK)
+    where = torch.cat([agreement(answer[:6], *labels), torch.ones(2, 18, dtype=torch.bool)])
+    assert 36 < int(where.sum()) < 8 * 18
+    expected = divergence(logits, answer, where) + 0.5 * ctc_loss(logits[:6], *labels)
+    assert float(loss) == pytest.approx(float(expected), rel=1e-5)
+    alone = loss_of(logits, batch, RECIPE, BLANK, None, normalised)
+    assert float(alone) == pytest.approx(float(ctc_loss(logits[:6], *labels)), rel=1e-5)
+
+
+def test_a_student_comes_closer_to_its_teacher() -> None:
+    recipe = replace(RECIPE, steps=24, warmup=5, seed=3)
+    state, teacher = begin(recipe, None, CPU), shipped()
+    batch = collate(*plates(8), CHINA)
+    losses = [train_step(state, batch, recipe, choose_device(), teacher) for _ in range(24)]
+    assert losses[-1] < 0.6 * losses[3]
+
+
+def test_a_run_with_a_teacher_and_unlabelled_images_resumes(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    for index, image in enumerate(plates(3)[0]):
+        cv2.imwrite(str(tmp_path / "images" / f"{index}.png"), image)
+    sources = Sources(unlabelled=tmp_path / "images", teacher=DEFAULT_CHECKPOINT)
+    torch.set_num_threads(1)
+    whole, halves = tmp_path / "whole", tmp_path / "halves"
+    start = load_model(DEFAULT_CHECKPOINT)
+    train(RECIPE, whole, sources, checkpoint=start)
+    train(replace(RECIPE, minutes=0), halves, sources, checkpoint=start)
+    assert load(halves / STATE, RECIPE, CPU).step == 1
+    train(RECIPE, halves, sources, resume=True)
+    one = load_model(halves / WEIGHTS).state_dict()
+    for name, tensor in load_model(whole / WEIGHTS).state_dict().items():
+        assert torch.equal(one[name], tensor), name
+
+
+def test_unlabelled_images_are_a_quarter_and_need_a_teacher(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    cv2.imwrite(str(tmp_path / "images" / "a.png"), np.full((24, 94, 3), 77, np.uint8))
+    state = begin(RECIPE, None, CPU)
+    where = (state, RECIPE, tmp_path / "plates", choose_device())
+    with pytest.raises(UserError, match="--teacher"):
+        gather(Sources(unlabelled=tmp_path / "images"), *where)
+    material = gather(Sources(None, tmp_path / "images", DEFAULT_CHECKPOINT), *where)
+    batch = material.feed[0]
+    assert (len(batch.images), len(batch.lengths)) == (8, 6)
+    assert [bool((image == 77).all()) for image in batch.images] == [False] * 6 + [True] * 2
+
+
+def test_logits_are_normalised_over_the_batch() -> None:
+    model = load_model(DEFAULT_CHECKPOINT)
+    images = views(torch.from_numpy(plates(6)[0]), 1, 1, CPU)
+    with torch.no_grad():
+        together = logits_of(model, images)
+        model.context_means = calibrate_context_means(model, images)
+        torch.testing.assert_close(together, model(images), rtol=1e-4, atol=1e-3)
