@@ -98,6 +98,8 @@ def build_tables(built: Build, timing: Record | None) -> list[Table]:
     facts.add_row("alphabet", f"{alphabet.name}, {alphabet.classes} classes with the blank")
     facts.add_row("image", f"{image.width}x{image.height}, {image.colours}")
     facts.add_row("work", f"{built.manifest.macs / 1e6:.1f} MMAC a plate")
+    if built.manifest.pruning:
+        facts.add_row("pruned", built.manifest.pruning)
     tables = [facts]
     for one in built.compiled:
         name, parity = one.target.name, one.parity

@@ -206,6 +206,7 @@ def add_variant(parser: ArgumentParser) -> None:
         const=PRUNED[0],
         choices=PRUNED,
         help="whole channels (structured, meant where no value is given), the smallest 90 %% of "
-        "all weights (unstructured), or 20, 90 and 90 %% of them by depth (depth-aware) (default: "
+        "all weights (unstructured), or 20, 90 and 90 %% of them by depth (depth-aware), fewer "
+        "where the images show a loss (default: "
         "none is pruned)",
     )

@@ -138,6 +138,7 @@ def _compile(
         calibration=source.calibration,
         macs=next(iter(lowered.values())).macs,
         built_with={name: version(name) for name in DISTRIBUTIONS},
+        pruning=network.pruning,
     )
     # 5. It is written when every version that this CPU can run computes what torch computes.
     unverified = Artifact(artifact, content, manifest)

@@ -47,6 +47,8 @@ class CompilerInput:
     """What the artifact must compute, by torch."""
     layers: tuple[LayerSummary, ...] = ()
     """Of a quantized network, one a convolution."""
+    pruning: str | None = None
+    """What was pruned, for a reader."""
 
 
 def torch_logits(model: LPRNet, images: NDArray[np.uint8]) -> NDArray[np.float32]:

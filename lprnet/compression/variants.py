@@ -17,8 +17,9 @@ from lprnet.compression.calibration import (
     rendered_images,
 )
 from lprnet.compression.compact import CompactNetwork, compact_network
+from lprnet.compression.prune.measured_share import prune_by_loss
 from lprnet.compression.prune.preset_widths import preset_widths
-from lprnet.compression.prune.prune import depth_aware, structured, unstructured
+from lprnet.compression.prune.prune import DEPTH_RATIOS, depth_aware, structured, unstructured
 from lprnet.compression.quantize.integer_reference import integer_reference
 from lprnet.compression.quantize.post_training import quantize_static, quantize_weights
 from lprnet.compression.quantize.quantized_network import QuantizedNetwork, arranged
@@ -36,7 +37,8 @@ from lprnet.support.errors import UserError
 from relay_passes.insert_quantize import LayerScales
 
 UNSTRUCTURED_RATIO = 0.9
-"""Of all weights, the smallest are set to zero; many channels lose all their weights and go."""
+"""Of all weights, at most so many of the smallest are set to zero; channels that lose all their
+weights go."""
 
 
 def prepare(
@@ -66,11 +68,9 @@ def prepare(
         _check_rendered(checkpoint, model.architecture.alphabet)
     if files or ((quantized or pruned) and model.context_means is None):
         calibrate(model, images)
-    match pruned:
-        case "unstructured":
-            model = unstructured(model, UNSTRUCTURED_RATIO)
-        case "depth-aware":
-            model = depth_aware(model)
+    pruning = None
+    if pruned in ("unstructured", "depth-aware"):
+        model, pruning = _without_single_weights(model, images, pruned)
     if not quantized and pruned != "structured":
         network = float_network(model)
     elif pruned == "structured":
@@ -81,7 +81,26 @@ def prepare(
     else:
         network = _compressed(reduce(model), images, quantized)
     variant = f"{network.variant}-{pruned}" if pruned else network.variant
-    return replace(network, variant=variant), images, files
+    return replace(network, variant=variant, pruning=pruning), images, files
+
+
+def _without_single_weights(
+    model: LPRNet, images: NDArray[np.uint8], pruned: str
+) -> tuple[LPRNet, str]:
+    """`model` without as many weights as cost no accuracy on `images`, and how many these are."""
+
+    def by_size(model: LPRNet, share: float) -> LPRNet:
+        return unstructured(model, share * UNSTRUCTURED_RATIO)
+
+    def by_depth(model: LPRNet, share: float) -> LPRNet:
+        return depth_aware(model, [share * ratio for ratio in DEPTH_RATIOS])
+
+    if pruned == "unstructured":
+        model, share = prune_by_loss(model, images, by_size)
+        return model, f"the smallest {share * UNSTRUCTURED_RATIO:.0%} of all weights"
+    model, share = prune_by_loss(model, images, by_depth)
+    early, middle, late = (f"{share * ratio:.0%}" for ratio in DEPTH_RATIOS)
+    return model, f"{early} of the early weights, {middle} of the middle and {late} of the late"
 
 
 def _load(checkpoint: Path, stated: Stated | None) -> LPRNet | QuantizedLPRNet:

@@ -114,6 +114,8 @@ class Manifest:
     macs: int
     built_with: dict[str, str]
     """Distributions of Python and their versions."""
+    pruning: str | None = None
+    """What was pruned, in words."""
 
     def __post_init__(self) -> None:
         """Raises `ValueError` where fields contradict each other."""
