@@ -12,6 +12,7 @@ from lprnet.support.errors import UserError
 VERBS = (
     "build",
     "recognize",
+    "bulk",
     "evaluate",
     "tune",
     "compare",
@@ -21,6 +22,8 @@ VERBS = (
     "predict",
     "inspect",
 )
+EXTRAS = {"pyarrow": "bulk", "ray": "ray"}
+"""Which extra of `pyproject.toml` brings a package; all others are the compiler's."""
 OURS = ("lprnet", "relay_passes", "schedules")
 
 
@@ -43,9 +46,10 @@ def execute(arguments: Sequence[str], verb: str | None = None) -> int | None:
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] in OURS:
             raise
+        extra = EXTRAS.get(error.name.partition(".")[0], "compiler")
         raise UserError(
             f"{program} needs {error.name}, which is not installed; "
-            "pip install 'lprnet-tvm[compiler]' has what every verb needs but recognize and inspect"
+            f"pip install 'lprnet-tvm[{extra}]' brings it"
         ) from error
     return status
 

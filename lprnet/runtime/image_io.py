@@ -5,10 +5,8 @@ BGR; grey is repeated; alpha is dropped and the colour stored under it kept (a T
 by it); 16 bits are cut to their upper 8 (a TIFF's are rounded); an EXIF orientation is applied.
 """
 
-import errno
 import glob
 import os
-import stat
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,6 +16,7 @@ from numpy.typing import NDArray
 
 from lprnet.runtime.alphabet import CHINA, Alphabet
 from lprnet.runtime.ccpd import ccpd_plate
+from lprnet.runtime.image_file import BYTES_A_PIXEL, file_content, too_large
 from lprnet.runtime.image_format import PUBLISHED, ImageFormat
 from lprnet.runtime.image_formats.picture import UnreadFormat
 from lprnet.runtime.image_header import FORMATS, still_picture
@@ -28,10 +27,6 @@ SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"}
 MAX_PIXELS = 16_000_000
 """The largest picture that is decoded unless more are asked for: a photo of a phone, a hundred
 times a plate. Decoding one takes at most 2 seconds and, with its file, 250 MB."""
-BYTES_A_PIXEL = 4
-"""The largest file that is read is one of `MAX_PIXELS` uncompressed."""
-NOT_THERE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
-"""Errors of a path that leads to nothing."""
 
 
 def read_image(
@@ -42,7 +37,7 @@ def read_image(
     Any size of at most `max_pixels` is resized as `resize` does. Raises `UserError` for a file that
     is missing, empty, too large, truncated, damaged, an animation or no image.
     """
-    content = _content(path, max_pixels)
+    content = file_content(path, max_pixels)
     return decode_image(content, f"the image file {path}", max_pixels, image_format)
 
 
@@ -53,8 +48,16 @@ def decode_image(
     image_format: ImageFormat = PUBLISHED,
 ) -> NDArray[np.uint8]:
     """The image file `content` as `read_image` returns it; errors call it `name`."""
+    return resize(decode_picture(content, name, max_pixels), image_format)
+
+
+def decode_picture(content: bytes, name: str, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
+    """The image file `content`, `(H, W, 3)` uint8 BGR of any size of at most `max_pixels`.
+
+    Raises as `read_image`; errors call it `name`.
+    """
     if len(content) > BYTES_A_PIXEL * max_pixels:
-        raise UserError(_too_large(name, max_pixels))
+        raise UserError(too_large(name, max_pixels))
     try:
         picture = still_picture(content)
     except UnreadFormat as error:
@@ -78,7 +81,7 @@ def decode_image(
         image = None
     if image is None:
         raise UserError(f"{name} is damaged; copy it again or leave it out")
-    return resize(image.astype(np.uint8, copy=False), image_format)
+    return image.astype(np.uint8, copy=False)
 
 
 def as_pixels(
@@ -127,14 +130,18 @@ def resize(image: NDArray[np.uint8], image_format: ImageFormat = PUBLISHED) -> N
         image = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)[:, :, None].astype(np.uint8, copy=False)
     if image_format.fit == "stretch":
         return cv2.resize(image, (width, height)).reshape(image_format.shape).astype(np.uint8)
-    rows, columns = image.shape[:2]
-    ratio = min(height / rows, width / columns)
-    size = max(1, round(columns * ratio)), max(1, round(rows * ratio))
+    size = letterbox(image.shape[0], image.shape[1], image_format)
     left, top = (width - size[0]) // 2, (height - size[1]) // 2
     boxed = np.full(image_format.shape, image_format.border, np.uint8)
     inside = cv2.resize(image, size).reshape(size[1], size[0], channels)
     boxed[top : top + size[1], left : left + size[0]] = inside
     return boxed
+
+
+def letterbox(height: float, width: float, image_format: ImageFormat) -> tuple[int, int]:
+    """Width and height of a picture of these proportions within `image_format`."""
+    ratio = min(image_format.height / height, image_format.width / width)
+    return max(1, round(width * ratio)), max(1, round(height * ratio))
 
 
 def list_images(arguments: Sequence[str]) -> list[Path]:
@@ -200,46 +207,3 @@ def _in_directory(directory: Path) -> list[Path]:
         )
     except OSError as error:
         raise UserError(f"cannot list the directory {directory}: {error.strerror}") from error
-
-
-def _content(path: Path, max_pixels: int) -> bytes:
-    """All of the file. It is opened once, so that what is checked is what is read, and without
-    waiting, as opening a pipe does.
-    """
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    except OSError as error:
-        if error.errno in NOT_THERE:
-            raise UserError(f"the image file {path} is missing; check the path") from error
-        if error.errno == errno.ENXIO:
-            raise UserError(f"the image file {path} is not a file; check the path") from error
-        raise UserError(f"cannot read the image file {path}: {error.strerror}") from error
-    except ValueError as error:
-        raise UserError(f"the image file {path} is missing; check the path") from error
-    try:
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode):
-            raise UserError(f"the image file {path} is not a file; check the path")
-        if status.st_size > BYTES_A_PIXEL * max_pixels:
-            raise UserError(_too_large(f"the image file {path}", max_pixels))
-        return _whole(descriptor, status.st_size)
-    except OSError as error:
-        raise UserError(f"cannot read the image file {path}: {error.strerror}") from error
-    finally:
-        os.close(descriptor)
-
-
-def _whole(descriptor: int, size: int) -> bytes:
-    """The `size` bytes of an open file, or as many as there are: a signal may cut a read short."""
-    content = os.read(descriptor, size)
-    if len(content) == size:
-        return content
-    parts = [content]
-    while parts[-1] and (left := size - sum(map(len, parts))):
-        parts.append(os.read(descriptor, left))
-    return b"".join(parts)
-
-
-def _too_large(name: str, max_pixels: int) -> str:
-    most = BYTES_A_PIXEL * max_pixels
-    return f"{name} has more than {most:,} bytes, {BYTES_A_PIXEL} for each of max_pixels"

@@ -26,16 +26,31 @@ class Reading:
     file: str
     plates: tuple[Plate, ...]
     error: str | None = None
+    box: tuple[float, ...] | None = None
+    """Where in the file the plate is, as `Box.numbers`; None: the whole image."""
 
 
 def as_text(reading: Reading) -> str:
-    """A line a plate: file, text, confidence, characters with theirs, separated by tabs."""
+    """A line a plate: file, with the box if there is one, text, confidence, characters with theirs,
+    separated by tabs.
+    """
+    place = "" if reading.box is None else f"[{' '.join(map(repr, reading.box))}]"
     lines = []
     for plate in reading.plates:
         characters = " ".join(f"{one.text}:{one.confidence:.3f}" for one in plate.characters)
-        fields = (printable(reading.file), plate.text, f"{plate.confidence:.3f}", characters)
+        fields = (
+            printable(reading.file) + place,
+            plate.text,
+            f"{plate.confidence:.3f}",
+            characters,
+        )
         lines.append("\t".join(fields) + "\n")
     return "".join(lines)
+
+
+def csv_header(boxes: bool) -> str:
+    """The first line of a table; with `boxes` each row has `box` too."""
+    return ",".join((*CSV_HEADER, "box") if boxes else CSV_HEADER) + "\n"
 
 
 def as_csv(reading: Reading) -> str:
@@ -47,8 +62,10 @@ def as_csv(reading: Reading) -> str:
     table = csv.writer(text, lineterminator="\n", quoting=quoting)  # type: ignore[arg-type]
     for rank, plate in enumerate(reading.plates, 1):
         characters = " ".join(f"{one.confidence:.6f}" for one in plate.characters)
-        file = escaped_bytes(reading.file)
-        table.writerow((file, rank, plate.text, f"{plate.confidence:.6f}", characters))
+        row = [escaped_bytes(reading.file), rank, plate.text, f"{plate.confidence:.6f}", characters]
+        if reading.box is not None:
+            row.append(" ".join(map(repr, reading.box)))
+        table.writerow(row)
     return text.getvalue()
 
 
@@ -56,16 +73,20 @@ def as_json(artifact: str, readings: Sequence[Reading], *, grammar: bool) -> str
     """One object: the artifact, whether a grammar was used, and of each file its name, its plates
     and its error.
     """
-    images = [
-        {
-            **_named("file", reading.file),
-            "plates": [_plate(plate) for plate in reading.plates],
-            "error": reading.error,
-        }
-        for reading in readings
-    ]
+    images = list(map(_image, readings))
     content = {**_named("artifact", artifact), "grammar": grammar, "images": images}
-    return json.dumps(_as_utf8(content), ensure_ascii=False)
+    return utf8(json.dumps(content, ensure_ascii=False))
+
+
+def as_json_line(reading: Reading) -> str:
+    """One object on one line: what `as_json` has of this file."""
+    return utf8(json.dumps(_image(reading), ensure_ascii=False))
+
+
+def _image(reading: Reading) -> dict[str, object]:
+    place = {} if reading.box is None else {"box": list(reading.box)}
+    plates = list(map(_plate, reading.plates))
+    return {**_named("file", reading.file), **place, "plates": plates, "error": reading.error}
 
 
 def _plate(plate: Plate) -> dict[str, object]:
@@ -81,15 +102,3 @@ def _named(key: str, name: str) -> dict[str, str]:
     if name != utf8(name):
         named[f"{key}_base64"] = base64.b64encode(os.fsencode(name)).decode()
     return named
-
-
-def _as_utf8(content: object) -> object:
-    """`content` with every text in it as UTF-8 can hold it."""
-    match content:
-        case str():
-            return utf8(content)
-        case dict():
-            return {key: _as_utf8(value) for key, value in content.items()}
-        case list() | tuple():
-            return [_as_utf8(value) for value in content]
-    return content

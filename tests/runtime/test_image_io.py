@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image as PillowImage
 
 from lprnet.model.published_lprnet import LPRNET_CHINA
-from lprnet.runtime import image_io
+from lprnet.runtime import image_file, image_io
 from lprnet.runtime.alphabet import Alphabet
 from lprnet.runtime.files_left_out import report_files_left_out
 from lprnet.runtime.image_format import ImageFormat
@@ -189,7 +189,7 @@ def test_decompression_bombs_are_refused_unread(tmp_path: Path) -> None:
         read_image(write(tmp_path / "empty.png", png(0, 5, 8, 2, b"")))
     huge = tmp_path / "huge.jpg"
     with huge.open("wb") as file:
-        file.truncate(image_io.BYTES_A_PIXEL * image_io.MAX_PIXELS + 1)
+        file.truncate(image_file.BYTES_A_PIXEL * image_io.MAX_PIXELS + 1)
     with pytest.raises(UserError, match="has more than 64,000,000 bytes"):
         read_image(huge)
 

@@ -1,0 +1,70 @@
+"""The shards of a job on a Ray cluster, by Ray Data: one actor a core.
+
+A row is a shard's number and its place in the plan; what is read goes from the actor that reads it
+straight into the job's folder. So a machine that is lost costs the shards that it was at: Ray gives
+them to others, and a shard that was written after all is not read again. All machines have the
+job's folder, the artifact and the inputs under the same names.
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import ray
+import ray.data
+
+from lprnet.bulk import job
+from lprnet.bulk.job import Options
+from lprnet.bulk.shard import Done, ShardReader
+from lprnet.bulk.workers import Work
+from lprnet.support.errors import UserError
+
+Row = dict[str, Any]
+
+
+class Reader:
+    """An actor: it reads one shard after another."""
+
+    def __init__(self, folder: str, working_folder: str, artifact: str, options: Options) -> None:
+        """The names are those of the machine that began the job."""
+        os.chdir(working_folder)
+        self._folder, self._options = Path(folder), options
+        self._reader = ShardReader(self._folder, Path(artifact), options)
+
+    def __call__(self, row: Row) -> Row:
+        """A shard's place in the plan to what reading it came to."""
+        shard = int(row["shard"])
+        if job.shard_path(self._folder, shard, self._options.form).exists():
+            return Done(shard, 0, 0)._asdict()
+        return self._reader.read((shard, int(row["offset"])), lambda count: None)._asdict()
+
+
+def read_shards_on_ray(
+    address: str, work: Iterator[Work], folder: Path, artifact: Path, options: Options
+) -> Iterator[Done]:
+    """Let the cluster at `address` read the shards of `work`; yields each when it is written.
+
+    Raises `UserError` if there is no such cluster.
+    """
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level="error")
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"--ray {address}: there is no Ray cluster ({reason})") from error
+    try:
+        context = ray.data.DataContext.get_current()
+        context.enable_progress_bars = False
+        rows = [{"shard": index, "offset": offset} for index, offset in work]
+        cores = max(1, min(len(rows), int(ray.cluster_resources().get("CPU", 1))))
+        arguments = (str(folder.resolve()), os.getcwd(), str(artifact.resolve()), options)
+        done = ray.data.from_items(rows, override_num_blocks=len(rows)).map(
+            Reader,
+            fn_constructor_args=arguments,
+            num_cpus=1,
+            concurrency=(1, cores),
+        )
+        for row in done.iter_rows():
+            yield Done(**row)
+    finally:
+        ray.shutdown()

@@ -1,0 +1,98 @@
+"""One shard: its images are read, and the results written whole, by whichever process has it."""
+
+import contextlib
+import os
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from lprnet.bulk import job, output, plan
+from lprnet.runtime.reading_output import Reading
+from lprnet.runtime.recognizer import Recognizer
+from lprnet.runtime.source_reader import SourceReader
+from lprnet.support.errors import UserError
+
+TOLD_EVERY = 256
+"""Plates between two reports of progress."""
+
+
+class Done(NamedTuple):
+    """A shard whose files are written."""
+
+    shard: int
+    plates: int
+    errors: int
+
+
+class ShardReader:
+    """Reads shards of one job with one recognizer; for one thread."""
+
+    def __init__(self, folder: Path, artifact: Path, options: job.Options) -> None:
+        """Raises `UserError` if the artifact does not load."""
+        self._folder, self._options = folder, options
+        self._reader = SourceReader(
+            Recognizer(artifact),
+            options.top,
+            grammar=options.grammar,
+            max_pixels=options.max_pixels,
+        )
+
+    def read(self, place: tuple[int, int], progress: Callable[[int], None]) -> Done:
+        """Read a shard, given by its number and the place of its line in the plan, and write its
+        files. Meanwhile tell `progress` how many more plates are done.
+
+        The shard comes after its errors: once it is there, nothing of it is missing. Raises
+        `UserError` if a file cannot be written.
+        """
+        options, (index, offset) = self._options, place
+        line = plan.line_at(self._folder / plan.FILE_NAME, offset)
+        errors: list[Reading] = []
+        count = 0
+
+        def readings() -> Iterator[Reading]:
+            nonlocal count
+            for reading in self._reader.read(plan.sources(line, options.max_pixels)):
+                count += 1
+                if count % TOLD_EVERY == 0:
+                    progress(TOLD_EVERY)
+                if reading.error is None:
+                    yield reading
+                else:
+                    errors.append(reading)
+
+        target = job.shard_path(self._folder, index, options.form)
+        with _whole(target) as path:
+            output.write(options.form, readings(), path, options.boxes)
+            self._write_errors(job.errors_path(self._folder, index), errors)
+        progress(count % TOLD_EVERY)
+        return Done(index, count, len(errors))
+
+    def _write_errors(self, path: Path, errors: list[Reading]) -> None:
+        if not errors:
+            path.unlink(missing_ok=True)  # an earlier run may have met some
+            return
+        with _whole(path) as partial, partial.open("w", encoding="ascii") as file:
+            file.writelines(map(output.error_line, errors))
+
+
+@contextlib.contextmanager
+def _whole(path: Path) -> Iterator[Path]:
+    """As `atomic_write`, but without a look at the other files of the folder, which may be a
+    million, and with a name that no process on another machine has. The content is on the disk
+    before the name is.
+    """
+    name = f".{path.name}.{socket.gethostname()}.{os.getpid()}{job.PARTIAL}"
+    partial = path.with_name(name)
+    try:
+        yield partial
+        with partial.open("rb+") as file:
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except OSError as error:
+        raise UserError(
+            f"{path}: cannot be written ({error.strerror or error}); make room and run again"
+        ) from error
+    finally:
+        with contextlib.suppress(OSError):
+            partial.unlink()

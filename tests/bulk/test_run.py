@@ -1,0 +1,168 @@
+"""Whole jobs: every kind of input and output, jobs that go on, and folders that are refused."""
+
+import csv
+import io
+import json
+import os
+import tarfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow
+import pyarrow.parquet
+import pytest
+
+from lprnet.bulk import job
+from lprnet.commands.dispatch import execute
+from lprnet.support.errors import UserError
+
+
+@dataclass
+class Bulk:
+    """The command, run in the folder `photos` lies in. A call returns what it says on stderr."""
+
+    folder: Path
+    monkeypatch: pytest.MonkeyPatch
+    capsys: pytest.CaptureFixture[str]
+
+    def __call__(self, *arguments: str | Path, stdin: bytes = b"", code: int = 0) -> str:
+        self.monkeypatch.chdir(self.folder)
+        self.monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+        assert execute(list(map(str, arguments)), "bulk") == code
+        said = self.capsys.readouterr()
+        assert said.out == ""
+        return said.err
+
+    def refused(self, *arguments: str | Path, stdin: bytes = b"") -> str:
+        with pytest.raises(UserError) as error:
+            self(*arguments, stdin=stdin)
+        return str(error.value)
+
+
+@pytest.fixture
+def bulk(photos: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Bulk:
+    return Bulk(photos.parent, monkeypatch, capsys)
+
+
+def rows(folder: Path) -> list[dict[str, str]]:
+    text = "".join(path.read_text() for path in sorted(folder.glob("shard-*.csv")))
+    header = text.partition("\n")[0] + "\n"
+    return list(csv.DictReader(io.StringIO(header + text.replace(header, ""))))
+
+
+def test_a_folder_comes_in_order_and_errors_beside_it(
+    bulk: Bulk, photos: Path, letter: Path
+) -> None:
+    options = ("photos", "--output", "out", "--artifact", letter, "--format", "csv")
+    said = bulk(*options, "--shard-size", "8", code=1)
+    assert "30 plates in" in said
+    assert "5 plates could not be read" in said
+    assert "\r" not in said
+    out = photos.parent / "out"
+    names = [f"photos/{number:03}.png" for number in range(29)]
+    assert [row["file"] for row in rows(out)] == [
+        *(name for number, name in enumerate(names) if number % 7), "photos/\\xff,\n.png",
+    ]  # fmt: skip
+    assert {row["text"] for row in rows(out)} == {"A"}
+    assert sorted(path.name for path in out.iterdir() if path.name[0] != ".") == [
+        "_errors-00000000.jsonl", "_errors-00000001.jsonl", "_errors-00000002.jsonl",
+        "_errors-00000003.jsonl", "_job.json", "_plan.jsonl",
+        "shard-00000000.csv", "shard-00000001.csv", "shard-00000002.csv", "shard-00000003.csv",
+    ]  # fmt: skip
+    errors = [
+        json.loads(line)
+        for path in sorted(out.glob("_errors-*"))
+        for line in path.read_text().splitlines()
+    ]
+    assert [one["file"] for one in errors] == names[::7]
+    assert all("truncated" in one["error"] for one in errors)
+
+
+def test_tar_parquet_and_names_on_stdin_read_as_files_do(
+    bulk: Bulk, tmp_path: Path, png: bytes, letter: Path
+) -> None:
+    (tmp_path / "one.png").write_bytes(png)
+    for name, mode in (("a.tar", "w"), ("b.tar.gz", "w:gz")):
+        with tarfile.open(tmp_path / name, mode) as tar:  # type: ignore[call-overload]
+            for member in ("x.png", "x.json", "long" * 40 + ".PNG"):
+                tar.add(tmp_path / "one.png", member)
+    table = pyarrow.table({"id": [1, 2, 3], "image": [png, None, png]})
+    pyarrow.parquet.write_table(table, tmp_path / "c.parquet", row_group_size=2)
+    images = pyarrow.array([{"bytes": png, "path": "x"}])
+    pyarrow.parquet.write_table(pyarrow.table({"image": images}), tmp_path / "d.parquet")
+    listed = b"one.png\0c.parquet\0gone.png\0"
+    bulk(
+        "-", "*.tar*", "d.parquet", "--output", "out", "--artifact", letter, "--format=jsonl",
+        stdin=listed, code=1,
+    )  # fmt: skip
+    out = tmp_path / "out"
+    read = [
+        json.loads(line)
+        for path in sorted(out.glob("shard-*"))
+        for line in path.read_text().splitlines()
+    ]
+    assert [one["file"] for one in read] == [
+        "one.png", "c.parquet/0", "c.parquet/2", "a.tar/x.png", f"a.tar/{'long' * 40}.PNG",
+        "b.tar.gz/x.png", f"b.tar.gz/{'long' * 40}.PNG", "d.parquet/0",
+    ]  # fmt: skip
+    assert {one["plates"][0]["text"] for one in read} == {"A"}
+    (errors,) = (path.read_text() for path in out.glob("_errors-*"))
+    assert [json.loads(line)["file"] for line in errors.splitlines()] == ["c.parquet/1", "gone.png"]
+
+
+def test_parquet_out_is_one_data_set(bulk: Bulk, photos: Path, letter: Path) -> None:
+    bulk(
+        "photos/0*.png", "--output", "out", "--artifact", letter, "--top", "2",
+        "--shard-size", "10", code=1,
+    )  # fmt: skip
+    table = pyarrow.parquet.read_table(photos.parent / "out").to_pylist()
+    assert [row["file"] for row in table if row["rank"] == 1] == [
+        f"photos/{number:03}.png" for number in range(29) if number % 7
+    ]
+    assert table[0]["text"] == "A"
+    assert table[0]["confidence"] == pytest.approx(table[0]["character_confidences"][0], abs=1e-2)
+    assert 0.9 < table[0]["confidence"] <= 1
+
+
+def test_a_job_goes_on_with_what_it_began_with(bulk: Bulk, photos: Path, letter: Path) -> None:
+    options = ("photos", "--output", "out", "--artifact", letter, "--shard-size", "10")
+    out = photos.parent / "out"
+    bulk(*options, code=1)
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    (out / "shard-00000001.parquet").unlink()
+    (out / ".shard-00000001.parquet.there.1.partial").write_bytes(b"half")
+    (photos / "0.png").write_bytes(b"was not there")
+    said = bulk(*options, code=1)
+    assert "2 of 3 shards were there before" in said
+    assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+
+
+def test_another_job_is_refused(bulk: Bulk, photos: Path, letter: Path, png: bytes) -> None:
+    folder = photos.parent
+    (folder / "one.png").write_bytes(png)
+    options: tuple[str | Path, ...] = ("--output", "out", "--artifact", letter)
+    bulk("-", *options, stdin=b"one.png\n")
+
+    refused = bulk.refused
+    listed = b"one.png\n"
+    assert "other stdin sha256" in refused("-", *options, stdin=b"photos/001.png\n")
+    assert "other inputs" in refused("photos", *options)
+    assert "other options" in refused("-", *options, "--top", "2", stdin=listed)
+    (folder / "other").mkdir()
+    (folder / "other" / "thesis.txt").touch()
+    assert "no job (thesis.txt)" in refused("photos", "--output", "other", "--artifact", letter)
+    assert "holds no image" in refused("other", "--output", "new", "--artifact", letter)
+    with job.locked(folder / "out"):
+        assert "another run" in refused("-", *options, stdin=listed)
+
+
+def test_wrong_arguments_are_one_sentence(bulk: Bulk, photos: Path, letter: Path) -> None:
+    folder = photos.parent
+    (folder / "boxes.csv").touch()
+    options = ("--output", "out", "--artifact", letter)
+    assert "give inputs" in bulk.refused(*options)
+    assert "give inputs" in bulk.refused("photos", "--boxes", "boxes.csv", *options)
+    assert "--output" in bulk.refused("photos")
+    assert "gone.parquet: cannot be read" in bulk.refused("gone.parquet", *options)
+    assert "is a URL" in bulk.refused("http://x/y.png", *options)
+    assert os.listdir(folder / "out") == [job.LOCK]
