@@ -13,6 +13,7 @@ VERBS = (
     "build",
     "recognize",
     "bulk",
+    "serve",
     "evaluate",
     "tune",
     "compare",
@@ -22,7 +23,13 @@ VERBS = (
     "predict",
     "inspect",
 )
-EXTRAS = {"pyarrow": "bulk", "ray": "ray"}
+EXTRAS = {
+    "fastapi": "serve",
+    "prometheus_client": "serve",
+    "pyarrow": "bulk",
+    "ray": "ray",
+    "uvicorn": "serve",
+}
 """Which extra of `pyproject.toml` brings a package; all others are the compiler's."""
 OURS = ("lprnet", "relay_passes", "schedules")
 

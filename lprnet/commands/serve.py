@@ -1,0 +1,95 @@
+"""Read plates as a service over HTTP, with a page to try it, until SIGTERM or Ctrl-C ends it."""
+
+from argparse import ArgumentParser, BooleanOptionalAction, Namespace
+
+from lprnet.commands.arguments import input_file, integer, number
+from lprnet.commands.recognize import MAX_PIXELS
+from lprnet.support.errors import UserError
+
+MEBIBYTE = 1 << 20
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    """Let `parser` take the flags; defaults are as in `lprnet/service/limits.py`."""
+    parser.add_argument(
+        "--artifact",
+        type=input_file,
+        metavar="FILE",
+        help="what `build` made (default: build/lprnet-int8-native.so or the newest in build/)",
+    )
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="the address to listen on; 0.0.0.0 is every IPv4 one"
+    )
+    parser.add_argument(
+        "--port", type=integer(0, 65535), default=8000, metavar="N", help="0 is any free one"
+    )
+    parser.add_argument(
+        "--token-file",
+        type=input_file,
+        metavar="FILE",
+        help="its one line is the token that requests must bring (default: none is needed)",
+    )
+    parser.add_argument(
+        "--grammar",
+        action=BooleanOptionalAction,
+        help="find the most probable text that is a plate, or read any text (default: the first, "
+        "where the alphabet has a grammar)",
+    )
+    parser.add_argument(
+        "--min-confidence",
+        type=number(0, 1),
+        default=0.0,
+        metavar="P",
+        help="mark texts with less as rejected",
+    )
+    bounds = parser.add_argument_group("bounds")
+    for name, least, most, default, text in (
+        ("images", 1, 1024, 64, "images in a request"),
+        ("body", 1, 1024, 16, "MiB of a request"),
+        ("queue", 1, 100_000, 512, "images that wait to be read; 503 beyond"),
+        ("wait", 0, 1000, 2, "milliseconds that an image waits for others to be read with"),
+        ("seconds", 1, 3600, 10, "seconds that a request may take"),
+    ):
+        bounds.add_argument(
+            f"--max-{name}", type=integer(least, most), default=default, metavar="N", help=text
+        )
+    bounds.add_argument(
+        "--max-pixels",
+        type=integer(1),
+        default=MAX_PIXELS,
+        metavar="N",
+        help="of an image; one that costs as much to decode is refused, too",
+    )
+
+
+def run(options: Namespace) -> None:
+    """Serve."""
+    import fastapi  # noqa: F401  the first of the extra's packages that would be missing
+
+    from lprnet.service.limits import Limits
+    from lprnet.service.start import Settings, serve
+
+    if options.max_queue < options.max_images:
+        raise UserError(
+            f"--max-queue {options.max_queue} is less than --max-images {options.max_images}; the "
+            "images of one request must find room"
+        )
+    limits = Limits(
+        images=options.max_images,
+        body_bytes=options.max_body * MEBIBYTE,
+        queue=options.max_queue,
+        wait=options.max_wait / 1000,
+        seconds=float(options.max_seconds),
+        max_pixels=options.max_pixels,
+    )
+    serve(
+        Settings(
+            options.artifact,
+            options.host,
+            options.port,
+            options.token_file,
+            options.min_confidence,
+            options.grammar,
+        ),
+        limits,
+    )

@@ -1,0 +1,1 @@
+"""Plate reading as a service over HTTP: `lprnet serve`."""

@@ -1,0 +1,31 @@
+"""What the service takes at most; everything is bounded."""
+
+from dataclasses import dataclass
+
+from lprnet.runtime.image_io import MAX_PIXELS
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The bounds of one service."""
+
+    images: int = 64
+    """In one request."""
+    body_bytes: int = 16 << 20
+    """Of one request."""
+    queue: int = 512
+    """Images that wait to be read, of all requests together."""
+    batch: int = 32
+    """Images that one thread reads at once."""
+    wait: float = 0.002
+    """Seconds that an image waits for others to be read with, where a thread is free."""
+    seconds: float = 10.0
+    """For one request, from its first byte to the last of its answer."""
+    max_pixels: int = MAX_PIXELS
+    """As in `lprnet/runtime/image_io.py`."""
+    connections: int = 512
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of all bodies that are in memory together."""
+        return 16 * self.body_bytes

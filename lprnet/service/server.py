@@ -1,0 +1,76 @@
+"""Runs the service until a signal ends it, which lets it finish what it has accepted."""
+
+import asyncio
+import contextlib
+import math
+import resource
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+
+import uvicorn
+
+from lprnet.service.bounds import Bounds
+from lprnet.service.limits import Limits
+from lprnet.service.protocol import GRACE, bounded_protocol
+from lprnet.support.errors import UserError
+
+KEEP_ALIVE = 5
+"""Seconds that a connection may be idle between two requests."""
+HEAD_BYTES = 16 << 10
+BACKLOG = 256
+"""Connections that the system holds until they are accepted."""
+
+
+class _Server(uvicorn.Server):
+    """Ends well at SIGINT and SIGTERM; uvicorn's own raises them again afterwards."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self.handle_exit, number, None)
+        yield
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that accepts connections. Raises `UserError` where that is not possible."""
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, _, _, _, address = found[0]
+        return socket.create_server(address[:2], family=family, backlog=BACKLOG)
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(
+            f"cannot listen on {host}, port {port} ({reason}); choose another --host or --port"
+        ) from error
+
+
+def run(app: Bounds, listener: socket.socket) -> None:
+    """Answer until SIGINT or SIGTERM comes, then finish what was accepted."""
+    limits = app.limits
+    config = uvicorn.Config(
+        app,
+        http=bounded_protocol(limits),
+        ws="none",
+        lifespan="on",
+        log_level="error",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=KEEP_ALIVE,
+        timeout_graceful_shutdown=math.ceil(limits.seconds + GRACE),
+        h11_max_incomplete_event_size=HEAD_BYTES,
+        backlog=BACKLOG,
+    )
+    host, port = listener.getsockname()[:2]
+    shown = f"[{host}]" if ":" in host else host
+    print(f"listening: http://{shown}:{port}", file=sys.stderr, flush=True)
+    asyncio.run(_Server(config).serve([listener]))
+
+
+def connections_allowed(limits: Limits) -> int:
+    """As many as `limits` says, or as the system's limit of open files leaves room for."""
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return max(1, min(limits.connections, files - 64)) if files >= 0 else limits.connections

@@ -1,0 +1,75 @@
+"""From what the command line says to a running service."""
+
+import sys
+from dataclasses import dataclass, replace
+from ipaddress import ip_address
+from pathlib import Path
+
+import numpy as np
+
+from lprnet.runtime.batch_reader import default_artifact
+from lprnet.runtime.recognizer import Recognizer
+from lprnet.service.app import application
+from lprnet.service.limits import Limits
+from lprnet.service.server import connections_allowed, listen, run
+from lprnet.support.cli import note
+from lprnet.support.errors import UserError
+from lprnet.support.file_names import printable
+
+SHORTEST_TOKEN = 16
+"""Characters."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a service is, besides its bounds."""
+
+    artifact: Path | None
+    host: str
+    port: int
+    token_file: Path | None
+    min_confidence: float
+    grammar: bool | None
+    """As in `Recognizer.plates`."""
+
+
+def serve(settings: Settings, limits: Limits) -> None:
+    """Answer until SIGINT or SIGTERM comes.
+
+    Raises `UserError` for an artifact that does not load, a token that is none, a grammar that the
+    artifact lacks, and an address that cannot be listened on.
+    """
+    artifact = settings.artifact or default_artifact()
+    recognizer = Recognizer(artifact)
+    token = None if settings.token_file is None else read_token(settings.token_file)
+    # The first call of all takes longer than others: it imports OpenCV and touches all memory.
+    pixels = np.zeros(recognizer.manifest.image.shape, np.uint8)
+    recognizer.read(pixels, grammar=settings.grammar)
+    app = application(
+        recognizer,
+        replace(limits, connections=connections_allowed(limits)),
+        token=token,
+        min_confidence=settings.min_confidence,
+        grammar=settings.grammar,
+    )
+    listener = listen(settings.host, settings.port)
+    print(f"artifact: {printable(str(artifact))}", file=sys.stderr)
+    if token is None and not ip_address(listener.getsockname()[0]).is_loopback:
+        note("whoever reaches this address can use the service; --token-file asks for a token")
+    run(app, listener)
+
+
+def read_token(path: Path) -> bytes:
+    """The token in the file `path`. Raises `UserError` for one that is too short or not one line of
+    visible ASCII.
+    """
+    try:
+        token = path.read_bytes().strip()
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); check the path") from error
+    if len(token) < SHORTEST_TOKEN or not all(33 <= byte <= 126 for byte in token):
+        raise UserError(
+            f"{path}: is no token; write one line of at least {SHORTEST_TOKEN} visible ASCII "
+            "characters, as openssl rand -hex 32 does"
+        )
+    return token

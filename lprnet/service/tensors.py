@@ -1,0 +1,190 @@
+"""Tensors of the Open Inference Protocol: in JSON, and in the binary extension after it.
+
+Binary tensors lie after the JSON of a body, whose length a header states, in the order in which the
+JSON names them. An element of BYTES is its length in 4 bytes, little-endian, and its bytes.
+https://github.com/kserve/open-inference-protocol, docs/predict-api/http and docs/extensions.
+"""
+
+import base64
+import binascii
+import json
+import math
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, Field, ValidationError
+
+from lprnet.service.refusal import Refusal
+
+HEADER = "Inference-Header-Content-Length"
+_LENGTH = struct.Struct("<I")
+_DTYPES: Mapping[str, Any] = {"FP32": np.dtype("<f4"), "BOOL": np.dtype("?")}
+
+
+class RequestedTensor(BaseModel):
+    """An input, or an output that is asked for."""
+
+    name: str
+    shape: list[int] = []
+    datatype: str = ""
+    parameters: dict[str, Any] = {}
+    data: Any = None
+
+
+class InferRequest(BaseModel):
+    """The JSON of a request."""
+
+    id: str | None = None
+    parameters: dict[str, Any] = {}
+    inputs: list[RequestedTensor] = Field(min_length=1, max_length=1)
+    outputs: list[RequestedTensor] = []
+
+
+@dataclass(frozen=True)
+class Input:
+    """The one input of a request, and what else the request says."""
+
+    request: InferRequest
+    tensor: RequestedTensor
+    binary: bytes | None = field(repr=False)
+    """Its data, where they are binary."""
+
+    def texts(self) -> list[bytes]:
+        """The elements of a BYTES tensor of one dimension; in JSON they are base64."""
+        if self.binary is not None:
+            elements = list(_split(self.binary))
+        elif isinstance(self.tensor.data, list):
+            elements = [_from_base64(element) for element in self.tensor.data]
+        else:
+            raise Refusal(400, f"the input {self.tensor.name} has no data")
+        if self.tensor.shape != [len(elements)]:
+            raise Refusal(
+                400, f"the shape is {self.tensor.shape} and there are {len(elements)} elements"
+            )
+        return elements
+
+    def bytes_of(self, image: tuple[int, ...]) -> NDArray[np.uint8]:
+        """A UINT8 tensor of the shape `(N, *image)`."""
+        count, *rest = self.tensor.shape or (0,)
+        if tuple(rest) != image or count < 0:
+            raise Refusal(400, f"the shape is {self.tensor.shape} instead of {[-1, *image]}")
+        if self.binary is not None:
+            values = np.frombuffer(self.binary, np.uint8)
+        else:
+            values = _numbers(self.tensor.data)
+        if values.size != count * math.prod(image):
+            raise Refusal(400, f"{values.size} elements do not have the shape {self.tensor.shape}")
+        return values.reshape(count, *image)
+
+
+def parse(body: bytes, header: str | None) -> Input:
+    """The request in `body`; `header` is the value of `HEADER`. Raises `Refusal` for a bad one."""
+    length = len(body)
+    if header is not None:
+        if not (header.isascii() and header.isdecimal() and int(header[:12]) <= len(body)):
+            raise Refusal(400, f"{HEADER} is {header[:20]!r} and the body has {len(body)} bytes")
+        length = int(header[:12])
+    try:
+        request = InferRequest.model_validate_json(body[:length])
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        raise Refusal(400, f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+    tensor = request.inputs[0]
+    size = tensor.parameters.get("binary_data_size")
+    rest = body[length:]
+    if size is None and not rest:
+        return Input(request, tensor, None)
+    if type(size) is not int or size != len(rest):
+        raise Refusal(400, f"binary_data_size is {size!r} and {len(rest)} bytes are there")
+    return Input(request, tensor, rest)
+
+
+@dataclass(frozen=True)
+class Output:
+    """An output: a vector with one element an image."""
+
+    name: str
+    datatype: str
+    values: Sequence[str] | Sequence[float] | Sequence[bool]
+
+    def binary(self) -> bytes:
+        """In the binary extension."""
+        if self.datatype == "BYTES":
+            texts = [str(value).encode() for value in self.values]
+            return b"".join(_LENGTH.pack(len(text)) + text for text in texts)
+        return np.asarray(self.values, _DTYPES[self.datatype]).tobytes()
+
+
+def render(
+    given: Input, model: str, version: str, outputs: Sequence[Output]
+) -> tuple[bytes, dict[str, str]]:
+    """The body and the headers of an answer with the `outputs` that were asked for, all if none was
+    named. Raises `Refusal` for one that is not there.
+    """
+    by_name = {output.name: output for output in outputs}
+    asked = {one.name: one for one in given.request.outputs} or dict.fromkeys(by_name)
+    unknown = [name for name in asked if name not in by_name]
+    if unknown:
+        raise Refusal(400, f"{model} has no output {unknown[0]!r}, but {', '.join(by_name)}")
+    by_default = given.request.parameters.get("binary_data_output", False)
+    described, binary = [], []
+    for name, wanted in asked.items():
+        output = by_name[name]
+        entry: dict[str, Any] = {
+            "name": name,
+            "datatype": output.datatype,
+            "shape": [len(output.values)],
+        }
+        if wanted.parameters.get("binary_data", by_default) if wanted else by_default:
+            binary.append(output.binary())
+            entry["parameters"] = {"binary_data_size": len(binary[-1])}
+        else:
+            entry["data"] = list(output.values)
+        described.append(entry)
+    content = {"model_name": model, "model_version": version, "outputs": described}
+    if given.request.id is not None:
+        content["id"] = given.request.id
+    head = json.dumps(content, ensure_ascii=False).encode()
+    if not binary:
+        return head, {"Content-Type": "application/json"}
+    headers = {"Content-Type": "application/octet-stream", HEADER: str(len(head))}
+    return b"".join((head, *binary)), headers
+
+
+def _split(data: bytes) -> list[bytes]:
+    elements, place = [], 0
+    while place < len(data):
+        if place + 4 > len(data):
+            raise Refusal(400, "the last element of a BYTES tensor has no length")
+        (size,) = _LENGTH.unpack_from(data, place)
+        place += 4 + size
+        if place > len(data):
+            raise Refusal(400, "an element of a BYTES tensor ends after the data")
+        elements.append(data[place - size : place])
+    return elements
+
+
+def _from_base64(element: object) -> bytes:
+    try:
+        return base64.b64decode(element if isinstance(element, str) else "?", validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise Refusal(
+            400, "an element of a BYTES tensor in JSON is not text in base64; encode the file"
+        ) from error
+
+
+def _numbers(data: object) -> NDArray[np.uint8]:
+    """`data`, flat or nested, as bytes."""
+    try:
+        values = np.asarray(data)
+    except ValueError as error:
+        raise Refusal(400, "the lists of the data have no common length") from error
+    if values.dtype.kind not in "iu" or (
+        values.size and not 0 <= values.min() <= values.max() < 256
+    ):
+        raise Refusal(400, "the data are not whole numbers from 0 to 255")
+    return values.astype(np.uint8).ravel()
