@@ -9,6 +9,7 @@ from hypothesis import settings
 
 from lprnet.compiler.targets import find_target
 from lprnet.runtime.cpu import cpu_flags
+from tests.shared_results import SharedResults
 
 PROJECT = Path(__file__).resolve().parents[1]
 
@@ -23,6 +24,16 @@ class RealData:
 
     checkpoint: Path
     images: Path
+
+
+@pytest.fixture(scope="session")
+def shared_results(tmp_path_factory: pytest.TempPathFactory) -> SharedResults:
+    """For all processes of this session, whose folders of temporary files have one parent."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+    (folder / "shared-results").mkdir(exist_ok=True)
+    return SharedResults(folder / "shared-results")
 
 
 @pytest.fixture(scope="session")

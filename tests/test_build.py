@@ -5,13 +5,17 @@ Each build is compared with its specification in torch before it is written; her
 
 from pathlib import Path
 
+import cv2
 import pytest
 
 from lprnet.build import Request, build
 from lprnet.measure.accuracy import evaluate
 from lprnet.support.errors import UserError
+from lprnet.synthetic.render import sample_plates
 from lprnet.weights import DEFAULT_CHECKPOINT
 from tests.conftest import RealData
+from tests.prepared import prepared
+from tests.shared_results import SharedResults
 
 
 @pytest.mark.parametrize(
@@ -31,7 +35,12 @@ def test_what_a_build_reads(
     most_macs: float,
     real_data: RealData,
     tmp_path: Path,
+    shared_results: SharedResults,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(
+        "lprnet.build.prepare", lambda *arguments: shared_results.call(prepared, *arguments)
+    )
     request = Request(
         checkpoint=real_data.checkpoint,
         quantized=quantized,
@@ -53,9 +62,18 @@ def test_what_a_build_reads(
     assert read.correct >= correct
 
 
-def test_kernels_without_a_schedule_keep_their_tensors_in_the_arena(tmp_path: Path) -> None:
-    """They used to ask TVM's own runtime for memory, which an artifact is loaded without."""
-    request = Request(DEFAULT_CHECKPOINT, None, None, "native", "none", None, tmp_path)
+def test_kernels_without_a_schedule_keep_their_tensors_in_the_arena(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They used to ask TVM's own runtime for memory, which an artifact is loaded without. Plain
+    loops are slow, so few images are compared and few calls timed.
+    """
+    monkeypatch.setattr("lprnet.build.LATENCY_ROUNDS", 1)
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for image, text in sample_plates(3):
+        (photos / f"{text}.png").write_bytes(cv2.imencode(".png", image)[1].tobytes())
+    request = Request(DEFAULT_CHECKPOINT, None, None, "native", "none", photos, tmp_path)
     built, _ = build(request)
     (compiled,) = built.compiled
     assert {kernel.origin for kernel in compiled.kernels} == {"none"}

@@ -2,7 +2,6 @@
 
 import re
 import subprocess
-from functools import cache
 from pathlib import Path
 
 import pytest
@@ -14,10 +13,10 @@ from lprnet.compiler.codegen import generate, tvm_target
 from lprnet.compiler.compile import lower_network
 from lprnet.compiler.constant_pool import ConstantPool
 from lprnet.compiler.kernel_scratch import REGISTER_FILE, expose_scratch
-from lprnet.compiler.network import CompilerInput
 from lprnet.compiler.targets import PORTABLE_TARGETS, TARGET_NAMES, find_target
-from lprnet.compression.variants import prepare
 from lprnet.weights import DEFAULT_CHECKPOINT
+from tests.prepared import prepared
+from tests.shared_results import SharedResults
 
 MAX_FRAME = 4096
 """Bytes: threads have 64 KB of stack and more, of which Python takes its part."""
@@ -112,11 +111,6 @@ CASES = [
 ]
 
 
-@cache
-def network(quantized: str | None, pruned: str | None) -> CompilerInput:
-    return prepare(DEFAULT_CHECKPOINT, None, quantized, pruned)[0]
-
-
 def frames(library: Path) -> list[int]:
     """What each function of an object file takes from the stack at once, in bytes."""
     listing = subprocess.run(
@@ -128,10 +122,15 @@ def frames(library: Path) -> list[int]:
 
 @pytest.mark.parametrize(("quantized", "pruned", "target"), CASES)
 def test_the_stack_of_a_small_thread_is_enough(
-    quantized: str | None, pruned: str | None, target: str, tmp_path: Path
+    quantized: str | None,
+    pruned: str | None,
+    target: str,
+    tmp_path: Path,
+    shared_results: SharedResults,
 ) -> None:
     row = find_target(target)
-    program = lower_network(network(quantized, pruned), row, ConstantPool()).program
+    network, *_ = shared_results.call(prepared, DEFAULT_CHECKPOINT, None, quantized, pruned)
+    program = lower_network(network, row, ConstantPool()).program
     code = generate(tvm.IRModule({row.function: program.function}), tvm_target(row))
     code.mod.write_to_file(str(tmp_path / "code.o"))
     assert max(frames(tmp_path / "code.o")) <= MAX_FRAME

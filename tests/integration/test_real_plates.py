@@ -10,9 +10,6 @@ from numpy.typing import NDArray
 from lprnet.compiler.compile import Build, Source, compile_network
 from lprnet.compiler.targets import find_target
 from lprnet.compression.calibration import calibrate, calibration_files, read_images
-from lprnet.compression.quantize.integer_reference import integer_reference
-from lprnet.compression.quantize.post_training import quantize_static
-from lprnet.compression.reduced import reduce
 from lprnet.compression.variants import float_network
 from lprnet.model.checkpoint import load_model
 from lprnet.model.preprocessing import normalise
@@ -21,6 +18,8 @@ from lprnet.runtime.decode import greedy
 from lprnet.runtime.image_io import list_images
 from lprnet.runtime.recognizer import Recognizer
 from tests.conftest import RealData
+from tests.prepared import prepared
+from tests.shared_results import SharedResults
 
 
 @dataclass(frozen=True)
@@ -83,13 +82,12 @@ def test_the_artifact_is_small_and_so_is_its_work(plates: Plates) -> None:
 
 
 @subnormals_as_zero()
-def test_static_int8_reads_as_float_does(plates: Plates, real_data: RealData) -> None:
+def test_static_int8_reads_as_float_does(
+    plates: Plates, real_data: RealData, shared_results: SharedResults
+) -> None:
     """By the integers' specification, which an artifact equals (`test_real_integers.py`)."""
-    images = read_images(calibration_files(real_data.images))
-    model = calibrate(load_model(real_data.checkpoint), images)
-    inputs = torch.from_numpy(normalise(images))
-    network = integer_reference(quantize_static(reduce(model), inputs))
+    network, *_ = shared_results.call(prepared, real_data.checkpoint, real_data.images, "static")
     pixels = read_images(list_images([str(real_data.images)]))
-    read = [plate.text for some in np.split(pixels, 20) for plate in greedy(network.logits(some))]
+    read = [plate.text for some in np.split(pixels, 20) for plate in greedy(network.expected(some))]
     assert sum(a == b for a, b in zip(read, plates.compiled, strict=True)) >= 990
     assert sum(a == b for a, b in zip(read, plates.labels, strict=True)) >= 899

@@ -50,10 +50,12 @@ def plates(tmp_path: Path) -> Path:
 
 
 def test_every_point_is_built_read_and_timed(plates: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Sensitivities take minutes and have their own tests; here there is one candidate."""
+    """Sensitivities take minutes and have their own tests; here there is one candidate, and four
+    images to calibrate on.
+    """
     candidate = Candidate("backbone.4.block.4", 16, 1.0)
     monkeypatch.setattr("lprnet.reports.pruning_sweep.layer_sensitivity", lambda *_: [candidate])
-    result = run_sweep(SweepOptions(DEFAULT_CHECKPOINT, None, plates, (84.0,), 8, 100.0))
+    result = run_sweep(SweepOptions(DEFAULT_CHECKPOINT, plates, plates, (84.0,), 8, 100.0))
     unpruned, pruned = result.measured
     assert not unpruned.widths
     assert pruned.widths == {candidate.name: candidate.width}
