@@ -1,7 +1,7 @@
 """`lprnet build`'s work: from a checkpoint to a verified, timed artifact."""
 
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -43,6 +43,8 @@ class Request:
     """What is known of the network beside its tensors."""
     dump: Path | None = None
     """An empty folder for the network after every phase (`lprnet/compiler/dump.py`)."""
+    profile: bool = False
+    """Whether `lprnet inspect --profile` can time each kernel of the artifact."""
 
 
 @subnormals_as_zero()
@@ -62,6 +64,7 @@ def _built(request: Request) -> tuple[Build, NDArray[np.uint8]]:
     network, images, files = prepare(
         request.checkpoint, request.calibration, request.quantized, request.pruned, request.stated
     )
+    network = replace(network, stamped=request.profile)
     source = Source(request.checkpoint, tuple(file.name for file in files))
     artifact = request.output / f"lprnet-{network.variant}-{request.target}.so"
     what = (network, targets, source, images, artifact)

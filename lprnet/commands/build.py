@@ -53,6 +53,12 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="keep the network after every phase here, as numbered TVMScript files, and the "
         "assembly (default: nowhere)",
     )
+    parser.add_argument(
+        "--profile",
+        action="store_true",
+        help="add a second function that times each kernel, for `inspect --profile`; the artifact "
+        "is larger, and reads as fast",
+    )
 
 
 def run(options: Namespace) -> None:
@@ -73,6 +79,7 @@ def run(options: Namespace) -> None:
         output=options.output,
         stated=stated(options),
         dump=options.dump,
+        profile=options.profile,
     )
     with Console(stderr=True).status("building"):
         built, timing = build(request)

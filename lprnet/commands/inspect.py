@@ -1,4 +1,4 @@
-"""Say what an artifact is: network, target versions, passes, kernels, whether it is intact."""
+"""Say what an artifact is: network, passes, kernels, whether it is intact; or time its kernels."""
 
 import json
 from argparse import ArgumentParser, Namespace
@@ -11,15 +11,29 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "artifact", type=input_file, metavar="ARTIFACT", help="a .so that `build` made"
     )
+    parser.add_argument(
+        "--profile",
+        action="store_true",
+        help="time each kernel inside real calls instead; for an artifact of `build --profile`",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of text")
 
 
 def run(options: Namespace) -> None:
     """Print the description."""
     from lprnet.runtime.description import as_text, description
-    from lprnet.support.file_names import printable, utf8_json
+    from lprnet.support.file_names import utf8_json
 
-    if options.json:
-        print(utf8_json(json.dumps(description(options.artifact), ensure_ascii=False, indent=2)))
+    if options.profile:
+        from lprnet.measure.kernel_profile import profile
+
+        measured = profile(options.artifact)
+        content, text = measured.as_json(), measured.as_text()
+    elif options.json:
+        content, text = description(options.artifact), ""
     else:
-        print("\n".join(map(printable, as_text(options.artifact).splitlines())))
+        content, text = {}, as_text(options.artifact)
+    if options.json:
+        print(utf8_json(json.dumps(content, ensure_ascii=False, indent=2)))
+    else:
+        print(text)

@@ -5,6 +5,9 @@ kernels that read only constants once a call, in a prologue. It does not check i
 (n, H, W, 3), logits (n, ...), the arena as large as planned); its caller `dispatch.c` does. Kernels
 keep their schedules. Only their buffers are replaced by views of the image, the logits, the arena
 and the constants, which the artifact contains (`link.py`). Scratch memory is in the arena too.
+
+A stamped function computes the same and takes the time of each step, a kernel or the zeros around a
+tensor (`stamps.py`); of several images in one call, the last one's.
 """
 
 from collections.abc import Sequence
@@ -20,6 +23,9 @@ from tvm.s_tir import renew_defs
 from lprnet.compiler.constant_pool import ConstantPool
 from lprnet.compiler.kernel_scratch import Kernel, expose_scratch, offsets
 from lprnet.compiler.memory_plan import MemoryPlan, View, is_constant_kernel, plan_memory
+from lprnet.compiler.stamps import NoStamps, Stamps, Step
+from lprnet.compiler.zeros_around import zeros_around
+from lprnet.runtime.manifest import PADDING
 from relay_passes.dataflow import Dataflow, array, is_call, itemsize, shape
 from schedules.pools import IN_PLACE
 
@@ -36,9 +42,15 @@ class Program:
     """(height, width, channels), uint8."""
     logits_shape: tuple[int, ...]
     """One image's output as it is stored: (height, positions, padded classes)."""
+    steps: tuple[str, ...] = ()
+    """Of a stamped function, in order: a kernel's name, or `PADDING` and a kernel's name."""
+    stamped: "Program | None" = None
+    """The same network as a stamped function, for an artifact that is built to be profiled."""
 
 
-def build_aot_function(module: tvm.IRModule, name: str, pool: ConstantPool) -> Program:
+def build_aot_function(
+    module: tvm.IRModule, name: str, pool: ConstantPool, stamped: bool = False
+) -> Program:
     """The kernels that `main` of `module` calls, in order, as one function called `name`.
 
     Their constants are added to `pool`.
@@ -58,28 +70,33 @@ def build_aot_function(module: tvm.IRModule, name: str, pool: ConstantPool) -> P
     tile_bytes = max(offsets(kernel.tiles, 0)[-1] for kernel in kernels.values())
     parameters = _Parameters()
     builder = _AotFunctionBuilder(graph, plan, pool, parameters)
-    prologue: list[tirx.Stmt] = []
-    per_image: list[tirx.Stmt] = []
+    prologue: list[Step] = []
+    per_image: list[Step] = []
     for var, value in graph.values.items():
-        if is_constant_kernel(graph, value):
-            prologue += builder.kernel(var, value, kernels[var])
-        elif var in kernels:
-            per_image += builder.kernel(var, value, kernels[var])
+        if var in kernels:
+            part = prologue if is_constant_kernel(graph, value) else per_image
+            kernel = builder.kernel(var, value, kernels[var])
+            part.append(Step(str(value.args[0].name_hint), kernel))
         elif is_call(value, "nn.pad"):
-            per_image += builder.zero_halo(var, [int(n) for n in value.attrs.pad_width])
+            zeros = builder.zero_halo(var, [int(n) for n in value.attrs.pad_width])
+            per_image.append(Step(PADDING + _first_reader(graph, var), zeros))
+    steps = tuple(step.name for step in (*prologue, *per_image)) if stamped else ()
+    stamps = Stamps(len(steps)) if stamped else NoStamps()
+    start, once, again = stamps.start(), stamps.between(prologue), stamps.between(per_image)
     images = tirx.For(
         parameters.image,
         tirx.const(0, "int64"),
         parameters.count,
         tirx.ForKind.SERIAL,
-        tirx.SeqStmt(per_image),
+        tirx.SeqStmt(again),
     )
     pointer = tirx.call_extern(PointerType(PrimType("float32")), WEIGHTS_SYMBOL)
     body = tirx.SeqStmt(
         [
             tirx.Bind(parameters.weights, pointer),
             *(_bind_tiles(parameters, plan.size) if tile_bytes else []),
-            *prologue,
+            *start,
+            *once,
             images,
         ]
     )
@@ -94,8 +111,17 @@ def build_aot_function(module: tvm.IRModule, name: str, pool: ConstantPool) -> P
         }
     )
     return Program(
-        function, plan.size + tile_bytes, shape(graph.parameters[0]), shape(graph.result)
+        function, plan.size + tile_bytes, shape(graph.parameters[0]), shape(graph.result), steps
     )
+
+
+def _first_reader(graph: Dataflow, var: relax.Var) -> str:
+    """The name of the first kernel that reads `var` or a view of it."""
+    user = graph.users[var][0]
+    value = graph.values[user]
+    if is_call(value, "call_tir"):
+        return str(value.args[0].name_hint)
+    return _first_reader(graph, user)
 
 
 def _pointer(name: str, dtype: str) -> tirx.Var:
@@ -192,9 +218,7 @@ class _AotFunctionBuilder:
 
     def zero_halo(self, var: relax.Var, pad_width: Sequence[int]) -> list[tirx.Stmt]:
         """Zeros around a padded tensor; another kernel writes its middle."""
-        (top, bottom), (left, right) = pad_width[0:2], pad_width[2:4]
         view = self.plan.views[var]
-        height, width, channels = view.shape
         data, base = self._base(view, itemsize(var))
         buffer = tirx.decl_buffer(
             view.shape,
@@ -204,29 +228,4 @@ class _AotFunctionBuilder:
             strides=view.strides,
             elem_offset=base + view.offset,
         )
-        rectangles = (
-            (range(top), range(width)),
-            (range(height - bottom, height), range(width)),
-            (range(top, height - bottom), range(left)),
-            (range(top, height - bottom), range(width - right, width)),
-        )
-        zeros = [
-            _zero(buffer, rows, columns, channels)
-            for rows, columns in rectangles
-            if rows and columns
-        ]
-        return [tirx.DeclBuffer(buffer, data=data), *zeros]
-
-
-def _zero(buffer: tirx.Buffer, rows: range, columns: range, channels: int) -> tirx.Stmt:
-    """Zeros in all channels of a rectangle."""
-    row, column, channel = (tirx.Var(name, "int32") for name in ("row", "column", "channel"))
-    indices = [row + rows.start, column + columns.start, channel]
-    body: tirx.Stmt = tirx.BufferStore(buffer, tirx.const(0, str(buffer.dtype)), indices)
-    for var, extent, kind in (
-        (channel, channels, tirx.ForKind.VECTORIZED),
-        (column, len(columns), tirx.ForKind.SERIAL),
-        (row, len(rows), tirx.ForKind.SERIAL),
-    ):
-        body = tirx.For(var, 0, extent, kind, body)
-    return body
+        return [tirx.DeclBuffer(buffer, data=data), *zeros_around(buffer, pad_width)]

@@ -24,6 +24,7 @@ from lprnet.compiler.parity import compare_logits
 from lprnet.compiler.targets import PORTABLE, Target
 from lprnet.runtime.artifact import Artifact, digest, missing_flags, write_artifact
 from lprnet.runtime.manifest import (
+    STAMPED,
     KernelRecord,
     Manifest,
     Parity,
@@ -181,6 +182,10 @@ def lower_network(
     # 3. One function over one arena.
     program = build_aot_function(scheduled, target.function, weights)
     dump_phase(f"{target.name}-one-function.py", program.function.script)
+    if network.stamped:
+        name = target.function + STAMPED
+        stamped = build_aot_function(scheduled, name, weights, stamped=True)
+        program = replace(program, stamped=stamped)
     passes = passes_of(network, target.isa)
     return Lowered(program, tuple(reports), passes, count_macs(network.module))
 
@@ -195,4 +200,5 @@ def _target_version(target: Target, lowered: Lowered) -> TargetVersion:
         passes=lowered.passes,
         kernels=tuple(KernelRecord(**asdict(kernel)) for kernel in lowered.kernels),
         parity=None,
+        steps=lowered.program.stamped.steps if lowered.program.stamped else (),
     )

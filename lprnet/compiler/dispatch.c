@@ -5,7 +5,9 @@
    `versions.h` (written by link.py) lists the versions from the least to the most demanding as
    VERSION(function, extents of one image's logits, floats of the arena, masks of cpuid bits). It
    also defines the extents of an IMAGE, the CONTRACT with the manifest (manifest.py), and CANNOT_RUN,
-   the message for a CPU that can run none. This file needs no libc and no instruction beyond SSE2, so that it can refuse on any x86-64. */
+   the message for a CPU that can run none. For an artifact that is built to be profiled it lists the
+   same versions with stamps as STAMPED_VERSIONS, and STEPS, the most steps that one of them has.
+   This file needs no libc and no instruction beyond SSE2, so that it can refuse on any x86-64. */
 #include <cpuid.h>
 #include <tvm/ffi/c_api.h>
 
@@ -133,6 +135,34 @@ static int integer(int64_t value, TVMFFIAny* result) {
   result->v_int64 = value;
   return 0;
 }
+
+#ifdef STAMPED_VERSIONS
+/* The time-stamp counter in the last stamped call: at its start, at its end, and where the version
+   wrote it down (stamps.py). One call at a time. */
+static int64_t stamps[2 + STEPS + 1];
+
+__attribute__((visibility("hidden"))) int64_t* lprnet_stamps(void) { return stamps + 2; }
+
+#define VERSION(function, rows, columns, classes, floats, ...)                                   \
+  Version function;                                                                              \
+  int __tvm_ffi_##function(void* self, const TVMFFIAny* args, int32_t count, TVMFFIAny* result)  \
+  {                                                                                              \
+    static const int64_t extents[] = {rows, columns, classes};                                   \
+    (void)self, (void)result;                                                                    \
+    stamps[0] = __builtin_ia32_rdtsc();                                                          \
+    int failed = call(function, extents, floats, args, count);                                   \
+    stamps[1] = __builtin_ia32_rdtsc();                                                          \
+    return failed;                                                                               \
+  }
+STAMPED_VERSIONS
+#undef VERSION
+
+/* run_stamps() -> the address of the stamps. */
+int __tvm_ffi_run_stamps(void* self, const TVMFFIAny* args, int32_t count, TVMFFIAny* result) {
+  (void)self, (void)args, (void)count;
+  return integer((int64_t)stamps, result);
+}
+#endif
 
 /* code() -> the index of the version that `run` calls. */
 int __tvm_ffi_code(void* self, const TVMFFIAny* args, int32_t count, TVMFFIAny* result) {

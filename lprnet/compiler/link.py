@@ -17,6 +17,7 @@ from lprnet.compiler.dump import dump_phase
 from lprnet.compiler.targets import Target
 from lprnet.compiler.toolchain import run_compiler
 from lprnet.runtime.artifact import ALIGNMENT
+from lprnet.runtime.manifest import STAMPED
 from lprnet.support.errors import UserError
 
 _WEIGHTS_ASSEMBLY = """\
@@ -98,10 +99,14 @@ def compile_objects(
     """
     objects = []
     for target, program in programs.items():
-        code = generate(tvm.IRModule({target.function: program.function}), tvm_target(target))
-        objects.append(folder / f"{target.name}.o")
-        code.mod.write_to_file(str(objects[-1]))
-        dump_phase(f"{target.name}-assembly.s", partial(code.mod.inspect_source, "asm"))
+        for suffix, one in (("", program), (STAMPED, program.stamped)):
+            if one is None:
+                continue
+            module = tvm.IRModule({target.function + suffix: one.function})
+            code = generate(module, tvm_target(target))
+            objects.append(folder / f"{target.name}{suffix}.o")
+            code.mod.write_to_file(str(objects[-1]))
+            dump_phase(f"{target.name}{suffix}-assembly.s", partial(code.mod.inspect_source, "asm"))
     blob, source, data = (folder / name for name in ("weights.bin", "weights.s", "weights.o"))
     blob.write_bytes(weights)
     source.write_text(
@@ -117,12 +122,18 @@ def compile_objects(
 
 def _versions_header(programs: Mapping[Target, Program], contract: int) -> str:
     """The header `versions.h`, which tells `dispatch.c` about the target versions."""
-    rows = []
+    rows, stamped_rows, steps = [], [], 0
     for target, program in programs.items():
         numbers = (*program.logits_shape, program.arena_bytes // 4)
-        bits = (f"{mask:#x}u" for mask in masks(target.flags))
-        rows.append(f"VERSION({', '.join((target.function, *map(str, numbers), *bits))})")
+        facts = ", ".join((*map(str, numbers), *(f"{mask:#x}u" for mask in masks(target.flags))))
+        rows.append(f"VERSION({target.function}, {facts})")
+        if program.stamped is not None:
+            stamped_rows.append(f"VERSION({target.function}{STAMPED}, {facts})")
+            steps = max(steps, len(program.stamped.steps))
     listed = " \\\n  ".join(("#define VERSIONS", *rows))
+    if stamped_rows:
+        listed += " \\\n  ".join(("\n#define STAMPED_VERSIONS", *stamped_rows))
+        listed += f"\n#define STEPS {steps}"
     least, program = next(iter(programs.items()))
     image = ", ".join(map(str, program.image_shape))
     refusal = f"This CPU cannot run the artifact, which needs {', '.join(least.flags)}."

@@ -49,6 +49,8 @@ class CompilerInput:
     """Of a quantized network, one a convolution."""
     pruning: str | None = None
     """What was pruned, for a reader."""
+    stamped: bool = False
+    """Whether the artifact gets a second function a target, which takes the time of each step."""
 
 
 def torch_logits(model: LPRNet, images: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -6,6 +6,7 @@ from typing import Any
 
 from lprnet.runtime.artifact import Artifact, missing_flags, read_artifact
 from lprnet.runtime.manifest import TargetVersion
+from lprnet.support.file_names import printable
 
 Rows = list[tuple[str, ...]]
 
@@ -25,9 +26,11 @@ def description(path: Path) -> dict[str, Any]:
 
 
 def as_text(path: Path) -> str:
-    """`description` as aligned text, the kernels of each target version in a table."""
+    """`description` as aligned text, the kernels of each target version in a table; control
+    characters in names are escaped.
+    """
     artifact = read_artifact(path)
-    parts = [str(path), _aligned(_facts(artifact))]
+    parts = [printable(str(path)), _aligned(_facts(artifact))]
     for version in artifact.manifest.target_versions:
         parts += ["", f"{version.target} code", _aligned(_version_facts(version)), ""]
         parts += [_aligned(_kernels(version))]
@@ -77,6 +80,7 @@ def _kernels(version: TargetVersion) -> Rows:
 
 def _aligned(rows: Rows) -> str:
     """Rows of cells as columns, two spaces between; the last is as long as it is."""
+    rows = [tuple(map(printable, row)) for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     widths[-1] = 0
     padded = (

@@ -28,6 +28,14 @@ MAX_ARENA = 1 << 32
 """Bytes."""
 
 
+STAMPED = "_stamped"
+"""Behind the name of a function that takes the time of its steps."""
+PADDING = "zeros for "
+"""A step that writes the zeros around a tensor has this before the name of the kernel that reads
+it; all other steps are kernels.
+"""
+
+
 class FormatError(ValueError):
     """A manifest of another format."""
 
@@ -72,6 +80,8 @@ class TargetVersion:
     kernels: tuple[KernelRecord, ...]
     parity: Parity | None
     """None if the CPU that built it could not run it."""
+    steps: tuple[str, ...] = ()
+    """What a call does, in order, if the artifact was built to be profiled; otherwise empty."""
 
     def __post_init__(self) -> None:
         """Raises `ValueError` for a value that no artifact can have."""
