@@ -7,6 +7,7 @@ job's folder, the artifact and the inputs under the same names.
 """
 
 import os
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ from lprnet.bulk.workers import Work
 from lprnet.support.errors import UserError
 
 Row = dict[str, Any]
+ANSWER_SECONDS = 10.0
+"""Until a cluster answers."""
 
 
 class Reader:
@@ -48,10 +51,14 @@ def read_shards_on_ray(
     Raises `UserError` if there is no such cluster.
     """
     try:
+        _look_for(address)
         ray.init(address=address, log_to_driver=False, logging_level="error")
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split())
-        raise UserError(f"--ray {address}: there is no Ray cluster ({reason})") from error
+        raise UserError(
+            f"--ray {address}: there is no Ray cluster ({reason}); ray start --head prints an "
+            "address"
+        ) from error
     try:
         context = ray.data.DataContext.get_current()
         context.enable_progress_bars = False
@@ -68,3 +75,10 @@ def read_shards_on_ray(
             yield Done(**row)
     finally:
         ray.shutdown()
+
+
+def _look_for(address: str) -> None:
+    """Raises `OSError` if nobody listens at a `host:port`; Ray would try for minutes."""
+    host, colon, port = address.rpartition(":")
+    if colon and port.isdecimal() and "/" not in host:
+        socket.create_connection((host.strip("[]"), int(port)), ANSWER_SECONDS).close()

@@ -6,9 +6,14 @@ Give the same command again after a crash. Every core reads; `taskset` chooses a
 
 from argparse import ArgumentParser, BooleanOptionalAction, Namespace
 
-from lprnet.commands.arguments import input_file, integer, output_folder
+from lprnet.commands.arguments import (
+    add_boxes,
+    input_file,
+    integer,
+    output_folder,
+    require_images_or_boxes,
+)
 from lprnet.commands.recognize import MAX_PIXELS, MAX_TEXTS
-from lprnet.support.errors import UserError
 
 FORMS = ("parquet", "csv", "jsonl")
 """As in `lprnet/bulk/output.py`."""
@@ -33,13 +38,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         metavar="FILE",
         help="what `build` made (default: build/lprnet-int8-native.so or the newest in build/)",
     )
-    parser.add_argument(
-        "--boxes",
-        type=input_file,
-        metavar="FILE",
-        help="instead of inputs: the plates that a detector found, as CSV, .json or .jsonl with "
-        "file, x1, y1, x2, y2, or x1 to y4 for four corners (default: an image is a plate)",
-    )
+    add_boxes(parser, "inputs")
     parser.add_argument(
         "--column",
         metavar="NAME",
@@ -87,8 +86,7 @@ def run(options: Namespace) -> int:
     from lprnet.bulk.run import Request, run
     from lprnet.runtime.batch_reader import default_artifact
 
-    if bool(options.inputs) == (options.boxes is not None):
-        raise UserError("give inputs, or --boxes without inputs: it names the pictures itself")
+    require_images_or_boxes(options.inputs, options.boxes)
     return run(
         Request(
             inputs=options.inputs,

@@ -2,7 +2,12 @@
 
 from argparse import ArgumentParser, BooleanOptionalAction, Namespace
 
-from lprnet.commands.arguments import input_file, integer
+from lprnet.commands.arguments import (
+    add_boxes,
+    input_file,
+    integer,
+    require_images_or_boxes,
+)
 
 MAX_PIXELS = 16_000_000
 """As in `lprnet/runtime/image_io.py`, which loads OpenCV."""
@@ -12,7 +17,7 @@ MAX_TEXTS = 100
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Let `parser` take the flags."""
-    parser.add_argument("images", nargs="+", metavar="IMAGE|DIR|GLOB", help="what to read")
+    parser.add_argument("images", nargs="*", metavar="IMAGE|DIR|GLOB", help="what to read")
     parser.add_argument(
         "--artifact",
         type=input_file,
@@ -39,6 +44,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         metavar="N",
         help="refuse larger images, and those that cost as much to decode",
     )
+    add_boxes(parser, "images")
     form = parser.add_mutually_exclusive_group()
     form.add_argument(
         "--json",
@@ -61,6 +67,7 @@ def run(options: Namespace) -> int:
     """Read, and print what was read."""
     from lprnet.runtime.batch_reader import recognize
 
+    require_images_or_boxes(options.images, options.boxes)
     return recognize(
         options.images,
         options.artifact,
@@ -68,4 +75,5 @@ def run(options: Namespace) -> int:
         options.top,
         grammar=options.grammar,
         max_pixels=options.max_pixels,
+        boxes=options.boxes,
     )

@@ -10,14 +10,14 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import numpy as np
-
-from lprnet.runtime.decode import Plate, uses_grammar
+from lprnet.runtime.boxes_file import read_boxes
+from lprnet.runtime.decode import uses_grammar
 from lprnet.runtime.files_left_out import report_files_left_out
-from lprnet.runtime.image_io import MAX_PIXELS, list_images, read_image
+from lprnet.runtime.image_io import MAX_PIXELS, list_images
 from lprnet.runtime.progress_line import ProgressLine
-from lprnet.runtime.reading_output import CSV_HEADER, Reading, as_csv, as_json, as_text
+from lprnet.runtime.reading_output import Reading, as_csv, as_json, as_text, csv_header
 from lprnet.runtime.recognizer import Recognizer
+from lprnet.runtime.source_reader import Source, SourceReader
 from lprnet.support.errors import UserError
 from lprnet.support.file_names import printable
 
@@ -48,42 +48,28 @@ def default_artifact(directory: Path = BUILDS) -> Path:
     return artifacts[-1]
 
 
-def read_files(
-    reader: Recognizer,
-    paths: Sequence[Path],
+def read_sources(
+    recognizer: Recognizer,
+    sources: Sequence[Source],
     progress: ProgressLine,
     top: int = 1,
     *,
     grammar: bool | None = None,
     max_pixels: int = MAX_PIXELS,
 ) -> Iterator[Reading]:
-    """Each of `paths` in order with its at most `top` plates; an unreadable one has its error.
+    """Each plate of `sources` in order with its at most `top` texts; one that cannot be read has
+    its error.
 
     All cores share the work, a chunk of images a thread at a time.
     """
 
-    image_format = reader.manifest.image
-
-    def read(chunk: Sequence[Path]) -> tuple[list[Reading], float]:
+    def read(chunk: Sequence[Source]) -> tuple[list[Reading], float]:
         began = time.thread_time()
-        pixels, errors = {}, {}
-        for path in chunk:
-            try:
-                pixels[path] = read_image(path, max_pixels, image_format)
-            except UserError as error:
-                errors[path] = str(error)
-        decoding = time.thread_time() - began
-        plates = dict[Path, list[Plate]]()
-        if pixels:
-            images = np.stack(list(pixels.values()))
-            texts = reader.plates(reader.logits(images), top, grammar=grammar)
-            plates = dict(zip(pixels, texts, strict=True))
-        readings = [
-            Reading(str(path), tuple(plates.get(path, ())), errors.get(path)) for path in chunk
-        ]
-        return readings, decoding
+        reader = SourceReader(recognizer, top, grammar=grammar, max_pixels=max_pixels)
+        readings = list(reader.read(chunk))
+        return readings, time.thread_time() - began - reader.network
 
-    chunks = [paths[start : start + CHUNK] for start in range(0, len(paths), CHUNK)]
+    chunks = [sources[start : start + CHUNK] for start in range(0, len(sources), CHUNK)]
     with ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
         try:
             for readings, decoding in pool.map(read, chunks):
@@ -104,8 +90,10 @@ def recognize(
     *,
     grammar: bool | None = None,
     max_pixels: int = MAX_PIXELS,
+    boxes: Path | None = None,
 ) -> int:
-    """Print the plates on `images` (files, directories, patterns) as `text`, `csv` or `json`.
+    """Print the plates on `images` (files, directories, patterns), or in the `boxes` of a file that
+    `read_boxes` takes, as `text`, `csv` or `json`.
 
     `grammar` is as in `Recognizer.plates`. Text and CSV have a line a plate, written as it is read;
     JSON is one object at the end. Errors, progress, the artifact's name and files left out go to
@@ -117,7 +105,12 @@ def recognize(
         raise UserError(f"--top {top} asks for no plate; give 1 or more")
     if max_pixels < 1:
         raise UserError(f"--max-pixels {max_pixels} allows no image; give 1 or more")
-    paths = list_images(images)
+    if boxes is None:
+        sources = [Source(str(path)) for path in list_images(images)]
+    else:
+        sources = [Source(file, boxes=found) for file, found in read_boxes(boxes)]
+        if not sources:
+            raise UserError(f"{boxes} has no box; give a row for each plate")
     artifact = artifact or default_artifact()
     if artifact.suffix != ".so":
         raise UserError(f"{artifact} is no artifact (.so); build one with lprnet build")
@@ -125,10 +118,12 @@ def recognize(
     grammar = uses_grammar(reader.manifest.alphabet, grammar)
     print(f"artifact: {printable(str(artifact))}", file=sys.stderr)
     if form == "csv":
-        print(",".join(CSV_HEADER))
+        print(csv_header(boxes is not None), end="")
     readings = []
-    progress = ProgressLine(len(paths))
-    for reading in read_files(reader, paths, progress, top, grammar=grammar, max_pixels=max_pixels):
+    progress = ProgressLine(sum(len(source.boxes) or 1 for source in sources))
+    for reading in read_sources(
+        reader, sources, progress, top, grammar=grammar, max_pixels=max_pixels
+    ):
         readings.append(reading)
         if reading.error or form != "json":
             progress.clear()

@@ -160,8 +160,8 @@ def test_wrong_arguments_are_one_sentence(bulk: Bulk, photos: Path, letter: Path
     folder = photos.parent
     (folder / "boxes.csv").touch()
     options = ("--output", "out", "--artifact", letter)
-    assert "give inputs" in bulk.refused(*options)
-    assert "give inputs" in bulk.refused("photos", "--boxes", "boxes.csv", *options)
+    assert "give images" in bulk.refused(*options)
+    assert "give images" in bulk.refused("photos", "--boxes", "boxes.csv", *options)
     assert "--output" in bulk.refused("photos")
     assert "gone.parquet: cannot be read" in bulk.refused("gone.parquet", *options)
     assert "is a URL" in bulk.refused("http://x/y.png", *options)

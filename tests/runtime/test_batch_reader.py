@@ -233,3 +233,27 @@ def test_deployment_needs_neither_torch_nor_tvm_nor_tqdm() -> None:
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
     assert result.stdout == b"set()\n"
+
+
+def test_boxes_are_plates_of_their_own(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    boxes = directory / "boxes.csv"
+    boxes.write_text(
+        "file,x1,y1,x2,y2\nphotos/好.png,0,0,94,24\nphotos/好.png,200,0,300,9\n"
+        "photos/bad.png,0,0,9,9\n",
+        "utf-8",
+    )
+    assert recognize([], form="csv", boxes=boxes) == 1
+    output, errors = capsys.readouterr()
+    (row,) = csv.DictReader(io.StringIO(output))
+    assert (row["file"], row["text"], row["box"]) == (
+        "photos/好.png",
+        "皖A12345",
+        "0.0 0.0 94.0 24.0",
+    )
+    assert "a box in the image file photos/好.png holds no pixel" in errors
+    assert "photos/bad.png is truncated" in errors
+    assert recognize([], form="json", boxes=boxes) == 1
+    images = json.loads(capsys.readouterr().out)["images"]
+    assert [image["box"][0] for image in images] == [0, 200, 0]
+    assert recognize([], boxes=boxes) == 1
+    assert capsys.readouterr().out.startswith("photos/好.png[0.0 0.0 94.0 24.0]\t皖A12345\t")
