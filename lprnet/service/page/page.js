@@ -6,7 +6,7 @@ const AT_ONCE = 8; // pictures in one request
 const UNSURE = 0.9;
 
 const find = (id) => document.getElementById(id);
-const percent = (p) => `${(100 * p).toFixed(p < 0.995 ? 0 : 1)} %`;
+const percent = (p) => (p < 0.005 ? "< 1 %" : `${Math.round(100 * p)} %`);
 const say = (text) => { find("status").textContent = text; };
 
 let refused = []; // pictures that wait for a token
