@@ -15,6 +15,7 @@ from lprnet.compiler.targets import find_targets
 from lprnet.compression.variants import prepare
 from lprnet.measure.timing import Record, interleaved_timings, on_one_core, record
 from lprnet.model.checkpoint import Stated
+from lprnet.model.confidence_file import read_confidence
 from lprnet.model.subnormals import subnormals_as_zero
 from lprnet.runtime.recognizer import Recognizer
 from lprnet.tuning.apply import scheduler
@@ -65,7 +66,8 @@ def _built(request: Request) -> tuple[Build, NDArray[np.uint8]]:
         request.checkpoint, request.calibration, request.quantized, request.pruned, request.stated
     )
     network = replace(network, stamped=request.profile)
-    source = Source(request.checkpoint, tuple(file.name for file in files))
+    confidence = read_confidence(request.checkpoint)
+    source = Source(request.checkpoint, tuple(file.name for file in files), confidence)
     artifact = request.output / f"lprnet-{network.variant}-{request.target}.so"
     what = (network, targets, source, images, artifact)
     if request.schedule == "hybrid":
@@ -103,6 +105,8 @@ def build_tables(built: Build, timing: Record | None) -> list[Table]:
     facts.add_row("work", f"{built.manifest.macs / 1e6:.1f} MMAC a plate")
     if built.manifest.pruning:
         facts.add_row("pruned", built.manifest.pruning)
+    fitted = built.manifest.confidence
+    facts.add_row("confidences", "not calibrated" if fitted is None else f"of {fitted.source}")
     tables = [facts]
     for one in built.compiled:
         name, parity = one.target.name, one.parity

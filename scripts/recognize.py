@@ -1,4 +1,4 @@
-"""Read the plates on images. Exits with 1 if some of them could not be read, with 2 if none.
+"""Read the plates on images. Exits with 1 if some were not read or are rejected, 2 if none was.
 
 The same as `lprnet recognize`.
 """

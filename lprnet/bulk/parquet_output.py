@@ -15,13 +15,16 @@ ROWS_AT_ONCE = 8192
 
 
 def write_parquet(readings: Iterable[Reading], path: Path, boxes: bool) -> None:
-    """A row a text: `file`, `rank` from 1, `text`, its confidence and those of its characters."""
+    """A row a text: `file`, `rank` from 1, `text`, its confidence, those of its characters and the
+    lowest of them.
+    """
     fields = [
         ("file", pyarrow.string()),
         ("rank", pyarrow.int32()),
         ("text", pyarrow.string()),
         ("confidence", pyarrow.float32()),
         ("character_confidences", pyarrow.list_(pyarrow.float32())),
+        ("lowest_character_confidence", pyarrow.float32()),
     ]
     if boxes:
         fields.append(("box", pyarrow.list_(pyarrow.float64())))
@@ -30,10 +33,9 @@ def write_parquet(readings: Iterable[Reading], path: Path, boxes: bool) -> None:
         columns: list[list[Any]] = [[] for _ in fields]
         for reading in readings:
             for rank, plate in enumerate(reading.plates, 1):
-                confidences = [one.confidence for one in plate.characters]
                 row = (
-                    escaped_bytes(reading.file), rank, plate.text, plate.confidence, confidences,
-                    reading.box,
+                    escaped_bytes(reading.file), rank, plate.text, plate.confidence,
+                    list(plate.symbol_confidences), plate.lowest, reading.box,
                 )  # fmt: skip
                 for column, value in zip(columns, row, strict=False):
                     column.append(value)

@@ -15,6 +15,7 @@ VERBS = (
     "bulk",
     "serve",
     "evaluate",
+    "calibrate",
     "tune",
     "compare",
     "report",

@@ -1,4 +1,4 @@
-"""Read the plates on images. Exits with 1 if some of them could not be read, with 2 if none."""
+"""Read the plates on images. Exits with 1 if some were not read or are rejected, 2 if none was."""
 
 from argparse import ArgumentParser, BooleanOptionalAction, Namespace
 
@@ -6,6 +6,7 @@ from lprnet.commands.arguments import (
     add_boxes,
     input_file,
     integer,
+    number,
     require_images_or_boxes,
 )
 
@@ -36,6 +37,12 @@ def add_arguments(parser: ArgumentParser) -> None:
         action=BooleanOptionalAction,
         help="find the most probable text that is a plate, or read any text (default: the first, "
         "where the alphabet has a grammar)",
+    )
+    parser.add_argument(
+        "--min-confidence",
+        type=number(0, 1),
+        metavar="P",
+        help="mark plates less sure than this as rejected, and exit with 1 (default: none)",
     )
     parser.add_argument(
         "--max-pixels",
@@ -74,6 +81,7 @@ def run(options: Namespace) -> int:
         options.form,
         options.top,
         grammar=options.grammar,
+        min_confidence=options.min_confidence,
         max_pixels=options.max_pixels,
         boxes=options.boxes,
     )

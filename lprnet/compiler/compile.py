@@ -23,6 +23,7 @@ from lprnet.compiler.network import CompilerInput, LayerSummary
 from lprnet.compiler.parity import compare_logits
 from lprnet.compiler.targets import PORTABLE, Target
 from lprnet.runtime.artifact import Artifact, digest, missing_flags, write_artifact
+from lprnet.runtime.confidence import ConfidenceCalibration
 from lprnet.runtime.manifest import (
     STAMPED,
     KernelRecord,
@@ -49,6 +50,8 @@ class Source:
     checkpoint: Path
     calibration: tuple[str, ...]
     """File names of the images that constants were calibrated on."""
+    confidence: ConfidenceCalibration | None = None
+    """How sure plates are that a network of these weights reads, if that was measured."""
 
 
 @dataclass(frozen=True)
@@ -140,6 +143,7 @@ def _compile(
         macs=next(iter(lowered.values())).macs,
         built_with={name: version(name) for name in DISTRIBUTIONS},
         pruning=network.pruning,
+        confidence=source.confidence,
     )
     # 5. It is written when every version that this CPU can run computes what torch computes.
     unverified = Artifact(artifact, content, manifest)

@@ -89,20 +89,23 @@ def recognize(
     top: int = 1,
     *,
     grammar: bool | None = None,
+    min_confidence: float | None = None,
     max_pixels: int = MAX_PIXELS,
     boxes: Path | None = None,
 ) -> int:
     """Print the plates on `images` (files, directories, patterns), or in the `boxes` of a file that
     `read_boxes` takes, as `text`, `csv` or `json`.
 
-    `grammar` is as in `Recognizer.plates`. Text and CSV have a line a plate, written as it is read;
-    JSON is one object at the end. Errors, progress, the artifact's name and files left out go to
-    stderr. Returns an exit code. Raises `UserError` for an artifact that is missing or does not
-    load, a grammar that it lacks, a directory or pattern without images, and `top` or `max_pixels`
-    below 1.
+    `grammar` is as in `Recognizer.plates`; an image whose best plate has less than `min_confidence`
+    is printed as rejected. Text and CSV have a line a plate, written as it is read; JSON is one
+    object at the end. Errors, progress, the artifact's name and files left out go to stderr.
+    Returns an exit code. Raises `UserError` for an artifact that is missing or does not load, a
+    grammar that it lacks, a directory or pattern without images, and numbers that mean nothing.
     """
     if top < 1:
         raise UserError(f"--top {top} asks for no plate; give 1 or more")
+    if min_confidence is not None and not 0 <= min_confidence <= 1:
+        raise UserError(f"--min-confidence {min_confidence} is no confidence; give 0 to 1")
     if max_pixels < 1:
         raise UserError(f"--max-pixels {max_pixels} allows no image; give 1 or more")
     if boxes is None:
@@ -118,12 +121,14 @@ def recognize(
     grammar = uses_grammar(reader.manifest.alphabet, grammar)
     print(f"artifact: {printable(str(artifact))}", file=sys.stderr)
     if form == "csv":
-        print(csv_header(boxes is not None), end="")
+        print(csv_header(boxes is not None, min_confidence is not None), end="")
     readings = []
     progress = ProgressLine(sum(len(source.boxes) or 1 for source in sources))
     for reading in read_sources(
         reader, sources, progress, top, grammar=grammar, max_pixels=max_pixels
     ):
+        if min_confidence is not None:
+            reading = reading.judged(min_confidence)
         readings.append(reading)
         if reading.error or form != "json":
             progress.clear()
@@ -137,4 +142,6 @@ def recognize(
         print(as_json(str(artifact), readings, grammar=grammar))
     report_files_left_out(images)
     failed = sum(reading.error is not None for reading in readings)
-    return NONE_READ if failed == len(readings) else SOME_FAILED if failed else ALL_READ
+    if failed == len(readings):
+        return NONE_READ
+    return SOME_FAILED if failed or any(one.rejected for one in readings) else ALL_READ

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lprnet.runtime.alphabet import Alphabet
+from lprnet.runtime.confidence import ConfidenceCalibration
 from lprnet.runtime.image_format import ImageFormat
 from lprnet.runtime.json_fields import decode
 from lprnet.support.file_names import utf8_json
@@ -126,6 +127,8 @@ class Manifest:
     """Distributions of Python and their versions."""
     pruning: str | None = None
     """What was pruned, in words."""
+    confidence: ConfidenceCalibration | None = None
+    """How sure its plates are; None where nobody measured it: then CTC probabilities are given."""
 
     def __post_init__(self) -> None:
         """Raises `ValueError` where fields contradict each other."""

@@ -11,12 +11,19 @@ import io
 import json
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from lprnet.runtime.decode import Plate
 from lprnet.support.file_names import escaped_bytes, printable, utf8
 
-CSV_HEADER = ("file", "rank", "text", "confidence", "character_confidences")
+CSV_HEADER = (
+    "file",
+    "rank",
+    "text",
+    "confidence",
+    "character_confidences",
+    "lowest_character_confidence",
+)
 
 
 @dataclass(frozen=True)
@@ -28,33 +35,38 @@ class Reading:
     error: str | None = None
     box: tuple[float, ...] | None = None
     """Where in the file the plate is, as `Box.numbers`; None: the whole image."""
+    rejected: bool | None = None
+    """Whether its best plate is less sure than was asked for; None: nothing was asked for."""
+
+    def judged(self, least: float) -> "Reading":
+        """It, rejected if its best plate has a confidence below `least`."""
+        return replace(self, rejected=any(best.confidence < least for best in self.plates[:1]))
 
 
 def as_text(reading: Reading) -> str:
     """A line a plate: file, with the box if there is one, text, confidence, characters with theirs,
-    separated by tabs.
+    separated by tabs; and `rejected` where it is.
     """
     place = "" if reading.box is None else f"[{' '.join(map(repr, reading.box))}]"
     lines = []
     for plate in reading.plates:
         characters = " ".join(f"{one.text}:{one.confidence:.3f}" for one in plate.characters)
-        fields = (
-            printable(reading.file) + place,
-            plate.text,
-            f"{plate.confidence:.3f}",
-            characters,
-        )
+        file = printable(reading.file) + place
+        fields = [file, plate.text, f"{plate.confidence:.3f}", characters]
+        if reading.rejected:
+            fields.append("rejected")
         lines.append("\t".join(fields) + "\n")
     return "".join(lines)
 
 
-def csv_header(boxes: bool) -> str:
-    """The first line of a table; with `boxes` each row has `box` too."""
-    return ",".join((*CSV_HEADER, "box") if boxes else CSV_HEADER) + "\n"
+def csv_header(boxes: bool = False, rejected: bool = False) -> str:
+    """The first line of a table; with `boxes` each row has `box` too, with `rejected` that."""
+    more = [name for name, there in (("box", boxes), ("rejected", rejected)) if there]
+    return ",".join((*CSV_HEADER, *more)) + "\n"
 
 
 def as_csv(reading: Reading) -> str:
-    """A row a plate, as `CSV_HEADER` names its fields."""
+    """A row a plate, as `csv_header` names its fields."""
     text = io.StringIO()
     # Python quotes a carriage return only if lines end in one.
     quote_all = "\r" in reading.file
@@ -63,15 +75,18 @@ def as_csv(reading: Reading) -> str:
     for rank, plate in enumerate(reading.plates, 1):
         characters = " ".join(f"{one.confidence:.6f}" for one in plate.characters)
         row = [escaped_bytes(reading.file), rank, plate.text, f"{plate.confidence:.6f}", characters]
+        row.append(f"{plate.lowest:.6f}")
         if reading.box is not None:
             row.append(" ".join(map(repr, reading.box)))
+        if reading.rejected is not None:
+            row.append(str(reading.rejected).lower())
         table.writerow(row)
     return text.getvalue()
 
 
 def as_json(artifact: str, readings: Sequence[Reading], *, grammar: bool) -> str:
-    """One object: the artifact, whether a grammar was used, and of each file its name, its plates
-    and its error.
+    """One object: the artifact, whether a grammar was used, and of each file its name, its plates,
+    whether they are rejected if that was asked for, and its error.
     """
     images = list(map(_image, readings))
     content = {**_named("artifact", artifact), "grammar": grammar, "images": images}
@@ -84,15 +99,20 @@ def as_json_line(reading: Reading) -> str:
 
 
 def _image(reading: Reading) -> dict[str, object]:
-    place = {} if reading.box is None else {"box": list(reading.box)}
-    plates = list(map(_plate, reading.plates))
-    return {**_named("file", reading.file), **place, "plates": plates, "error": reading.error}
+    content: dict[str, object] = dict(_named("file", reading.file))
+    if reading.box is not None:
+        content["box"] = list(reading.box)
+    content["plates"] = list(map(_plate, reading.plates))
+    if reading.rejected is not None:
+        content["rejected"] = reading.rejected
+    return {**content, "error": reading.error}
 
 
 def _plate(plate: Plate) -> dict[str, object]:
     return {
         "text": plate.text,
         "confidence": plate.confidence,
+        "lowest_character_confidence": plate.lowest,
         "characters": [asdict(character) for character in plate.characters],
     }
 

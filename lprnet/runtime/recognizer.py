@@ -146,13 +146,17 @@ class Recognizer:
     def plates(
         self, logits: NDArray[np.float32], top: int = 1, *, grammar: bool | None = None
     ) -> list[list[Plate]]:
-        """`(N, classes, positions)` logits to N lists of at most `top` plates, best first.
+        """`(N, classes, positions)` logits to N lists of at most `top` plates, best first, their
+        confidences calibrated as the manifest says.
 
         `grammar` says whether the grammar of the artifact's alphabet is used: None, if it has one.
         Raises `UserError` for True where it has none.
         """
-        alphabet = self.manifest.alphabet
-        return decode(logits, top, uses_grammar(alphabet, grammar), alphabet)
+        alphabet, confidence = self.manifest.alphabet, self.manifest.confidence
+        found = decode(logits, top, uses_grammar(alphabet, grammar), alphabet)
+        if confidence is None:
+            return found
+        return [[plate.calibrated(confidence) for plate in plates] for plates in found]
 
     def _logits(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """At most `BATCH` images in one call of the artifact."""

@@ -108,6 +108,22 @@ def test_any_text_without_the_grammar(
     assert texts == {True: "皖A12345", False: "皖A12345O"}
 
 
+def test_a_doubtful_plate_is_rejected(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The network above is sure of its plate by e / (e + 1), 0.73."""
+    assert recognize(["photos/好.png"], min_confidence=0.72) == 0
+    assert "rejected" not in capsys.readouterr().out
+    assert recognize(["photos/好.png"], min_confidence=0.74) == 1
+    assert capsys.readouterr().out.endswith("\trejected\n")
+    assert recognize(["photos/好.png"], form="csv", min_confidence=0.74) == 1
+    (row,) = csv.DictReader(io.StringIO(capsys.readouterr().out))
+    assert row["rejected"] == "true"
+    assert float(row["lowest_character_confidence"]) == pytest.approx(0.731, abs=1e-3)
+    assert recognize(["photos"], form="json", min_confidence=0.74) == 1
+    bad, good = json.loads(capsys.readouterr().out)["images"]
+    assert (bad["rejected"], good["rejected"]) == (False, True)
+    assert good["plates"][0]["text"] == "皖A12345"
+
+
 def test_nothing_read(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert recognize(["photos/bad.png", "absent.jpg"]) == 2
     output, errors = capsys.readouterr()
@@ -122,6 +138,8 @@ def test_user_errors(directory: Path) -> None:
         recognize(["build"])
     with pytest.raises(UserError, match="--max-pixels 0"):
         recognize(["photos"], max_pixels=0)
+    with pytest.raises(UserError, match="--min-confidence 2"):
+        recognize(["photos"], min_confidence=2)
 
 
 def test_files_left_out_are_named_at_the_end(

@@ -49,6 +49,7 @@ def check(name: bytes) -> None:
     assert text.count("\n") == 1
     assert len(text.split("\t")) == 4
     assert text == text.translate(dict.fromkeys((*range(9), *range(11, 32), 127)))
+    assert as_text(Reading(file, PLATES, rejected=True)).endswith("\trejected\n")
     (row,) = csv.reader(io.StringIO(as_csv(reading), newline=""))
     assert len(row) == len(CSV_HEADER)
     utf8 = name.decode(errors="replace") == name.decode(errors="ignore")
@@ -58,6 +59,8 @@ def check(name: bytes) -> None:
     content = json.loads(as_json(file, [reading, broken], grammar=True).encode().decode())
     one, two = content["images"]
     assert one["plates"][0]["text"] == "皖A"
+    assert one["plates"][0]["lowest_character_confidence"] == 0.9
+    assert "rejected" not in one
     assert two["error"].startswith("the image file ")
     for entry, key in ((one, "file"), (two, "file"), (content, "artifact")):
         raw = entry.get(f"{key}_base64")

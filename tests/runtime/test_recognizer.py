@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -27,7 +27,8 @@ from lprnet.model.checkpoint import save_model
 from lprnet.model.lprnet import LPRNet
 from lprnet.runtime import manifest
 from lprnet.runtime.alphabet import CHINA
-from lprnet.runtime.artifact import manifest_path, read_artifact
+from lprnet.runtime.artifact import Artifact, manifest_path, read_artifact, write_artifact
+from lprnet.runtime.confidence import ConfidenceCalibration
 from lprnet.runtime.image_format import PUBLISHED
 from lprnet.runtime.manifest import Parity
 from lprnet.runtime.recognizer import Recognizer
@@ -168,6 +169,21 @@ def test_plates_are_read_under_the_grammar_unless_told_otherwise(
     monkeypatch.setattr(reader, "logits", lambda images: logits)
     assert reader.read(some_images(1)[0]).text == "皖A12345"
     assert reader.read(some_images(1)[0], grammar=False).text == "皖A12345O"
+
+
+def test_confidences_are_calibrated_as_the_manifest_says(
+    constant: Compiled, tmp_path: Path
+) -> None:
+    whole = read_artifact(constant.artifact)
+    calibration = ConfidenceCalibration(2.0, -1.0, "plates", 10, 0.9)
+    path = tmp_path / "calibrated.so"
+    write_artifact(Artifact(path, whole.content, replace(whole.manifest, confidence=calibration)))
+    logits = np.random.default_rng(0).normal(0, 3, (4, 68, 18)).astype(np.float32)
+    before, after = (Recognizer(one).plates(logits) for one in (constant.artifact, path))
+    for (plain, *_), (calibrated, *_) in zip(before, after, strict=True):
+        assert calibrated.text == plain.text
+        assert calibrated.characters == plain.characters
+        assert calibrated.confidence == calibration.confidence(plain.confidence)
 
 
 def test_views_of_any_layout_are_read_right(reader: Recognizer) -> None:

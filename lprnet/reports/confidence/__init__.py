@@ -1,0 +1,1 @@
+"""Confidences that can be trusted: fitted, checked on other images, drawn."""

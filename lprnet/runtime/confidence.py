@@ -1,0 +1,44 @@
+"""How sure a plate is: from the probability that a network gives its text to one that is kept."""
+
+import math
+from dataclasses import dataclass
+
+LEAST = 2.0**-53
+"""Probabilities are kept this far from 0 and 1, which have no odds."""
+
+
+@dataclass(frozen=True)
+class ConfidenceCalibration:
+    """A plate of CTC probability p is right with probability `sigmoid(logit(p) / temperature +
+    bias)`.
+
+    Platt, "Probabilistic Outputs for Support Vector Machines", 1999; with a bias of 0 it is the
+    temperature scaling of Guo et al., "On Calibration of Modern Neural Networks", ICML 2017,
+    section 4.2. It keeps the order of plates. Raises `ValueError` for a temperature that does not.
+    """
+
+    temperature: float
+    bias: float
+    source: str
+    """What it was fitted on, in words."""
+    images: int
+    """How many."""
+    precise_at: float
+    """Of the plates of that source with at least this confidence 99 % are right; 1 if none are."""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.temperature <= 1e6 or not abs(self.bias) <= 1e6:
+            raise ValueError(f"a temperature of {self.temperature} with a bias of {self.bias}")
+        if not 0 <= self.precise_at <= 1:
+            raise ValueError(f"no confidence is {self.precise_at}")
+
+    def confidence(self, probability: float) -> float:
+        """That of a plate whose text has this CTC probability."""
+        odds = log_odds(probability) / self.temperature + self.bias
+        return (1 + math.tanh(odds / 2)) / 2  # the sigmoid, without overflow
+
+
+def log_odds(probability: float) -> float:
+    """`log(p / (1 - p))`, finite for any p from 0 to 1 and for one just beyond by rounding."""
+    kept = min(max(probability, LEAST), 1 - LEAST)
+    return math.log(kept) - math.log1p(-kept)
