@@ -60,6 +60,13 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="write one page with everything (default: no page)",
     )
     parser.add_argument(
+        "--page",
+        type=output_file(".md"),
+        metavar="FILE.md",
+        help="write the results as a page of Markdown, with links to the record and the pictures "
+        "of --output or beside --from (default: no page)",
+    )
+    parser.add_argument(
         "--readme", action="store_true", help="put the tables into README.md and docs/results.md"
     )
     parser.add_argument("--json", action="store_true", help="one JSON object on stdout")
@@ -72,8 +79,9 @@ def run(options: Namespace) -> None:
 
     from lprnet.commands.tables import print_tables
     from lprnet.reports.benchmark.html import write_page
+    from lprnet.reports.benchmark.page import write_results_page
     from lprnet.reports.benchmark.plots import write_all, write_pareto
-    from lprnet.reports.benchmark.results import read_report
+    from lprnet.reports.benchmark.results import FILE, read_report
     from lprnet.reports.benchmark.table import findings, terminal, update_pages
     from lprnet.reports.benchmark.variants import PROJECT
     from lprnet.support.errors import UserError
@@ -81,6 +89,8 @@ def run(options: Namespace) -> None:
 
     if options.readme and not (PROJECT / "README.md").is_file():
         raise UserError("--readme changes a checkout of the repository; this package lies in none")
+    if options.page and not (options.output or options.made):
+        raise UserError("--page links to a record that is kept; give --output DIR for it")
     if options.made:
         report = read_report(options.made)
     else:
@@ -103,6 +113,9 @@ def run(options: Namespace) -> None:
         write_pareto(report, options.plot)
     if options.html:
         write_page(report, options.html)
+    if options.page:
+        record = options.output / FILE if options.output else options.made
+        write_results_page(report, record, options.page)
     if options.readme:
         update_pages(report, PROJECT)
     if options.json:

@@ -4,7 +4,7 @@ import base64
 from html import escape
 from pathlib import Path
 
-from lprnet.reports.benchmark.plots import draw_all
+from lprnet.reports.benchmark.plots import TITLES, draw_all
 from lprnet.reports.benchmark.results import Report, best, write_bytes
 from lprnet.reports.benchmark.table import COLUMNS, cells, conditions, findings
 
@@ -16,13 +16,6 @@ th:first-child, td:first-child { text-align: left }
 tr.ours { background: #e5f1f8 } tr.best { font-weight: bold }
 img { max-width: 100% }
 """
-
-TITLES = {
-    "pareto.png": "Accuracy against latency",
-    "roofline.png": "Roofline of the kernels",
-    "kernels.png": "Kernels by schedule",
-    "plates.png": "Rendered plates and what was read",
-}
 
 
 def page(report: Report) -> str:

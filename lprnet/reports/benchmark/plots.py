@@ -18,6 +18,13 @@ from lprnet.synthetic.glyphs import glyph
 from lprnet.synthetic.render import sample_plates
 
 ORIGIN_COLOURS = {"none": PURPLE, "auto": VERMILION, "manual": BLUE}
+TITLES = {
+    "pareto.png": "Accuracy against latency",
+    "roofline.png": "Roofline of the kernels",
+    "kernels.png": "Kernels by schedule",
+    "plates.png": "Rendered plates and what was read",
+}
+"""What `draw_all` draws, by file name."""
 AREA_PER_KB = 1.2
 """Area of a marker, square points a KB of the file."""
 
