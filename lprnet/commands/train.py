@@ -12,7 +12,12 @@ from lprnet.commands.arguments import (
     number,
     output_file,
     output_folder,
+    size,
 )
+from lprnet.support.errors import UserError
+
+VALIDATIONS = 8
+"""Of a short run; a long one has one every 500 steps."""
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -74,7 +79,20 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--from-checkpoint",
         type=input_file,
         metavar="FILE",
-        help="fine-tune these weights (default: start from random ones)",
+        help="fine-tune these weights (default: start from random ones; with --alphabet or --size "
+        "from the weights that ship)",
+    )
+    parser.add_argument(
+        "--alphabet",
+        metavar="NAME|FILE",
+        help="learn to read this alphabet, as build takes it, from --data; the backbone is kept "
+        "(default: that of the weights to start from)",
+    )
+    parser.add_argument(
+        "--size",
+        type=size,
+        metavar="WxH",
+        help="learn to read images of this size (default: that of the weights to start from)",
     )
     parser.add_argument(
         "--overwrite", action="store_true", help="replace a run that --output holds already"
@@ -87,21 +105,33 @@ def run(options: Namespace) -> None:
         from lprnet.synthetic.contact_sheet import write_contact_sheet
 
         return write_contact_sheet(options.contact_sheet, options.seed)
-    from lprnet.model.checkpoint import load_china
     from lprnet.runtime.files_left_out import report_files_left_out
     from lprnet.support.file_names import printable
+    from lprnet.training.begin import starting_network
     from lprnet.training.material import Sources
     from lprnet.training.plot import plot_run
     from lprnet.training.recipe import Recipe
     from lprnet.training.train import LOG, train
 
+    if options.resume and (options.alphabet or options.size):
+        raise UserError(
+            f"{options.output} goes on with its own alphabet and image size; leave out --alphabet "
+            "and --size, or start another run without --resume"
+        )
+    start = starting_network(options.from_checkpoint, options.alphabet, options.size)
     weights = train(
-        Recipe(options.steps, options.seed, options.batch, minutes=options.minutes),
+        Recipe(
+            options.steps,
+            options.seed,
+            options.batch,
+            validation_every=min(500, max(1, options.steps // VALIDATIONS)),
+            minutes=options.minutes,
+        ),
         options.output,
         Sources(options.data, options.unlabelled, options.teacher),
         resume=options.resume,
         overwrite=options.overwrite,
-        checkpoint=options.from_checkpoint and load_china(options.from_checkpoint),
+        checkpoint=start,
     )
     if options.plot:
         plot_run(options.output / LOG, options.plot)

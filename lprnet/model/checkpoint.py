@@ -75,8 +75,8 @@ def load_china(path: Path) -> LPRNet:
     if image != PUBLISHED or alphabet.symbols != CHINA.symbols:
         raise UserError(
             f"{path} reads {image.width}x{image.height} {image.colours} images in the alphabet "
-            f"{alphabet.name}; training, sweeps and reports take networks that read 94x24 BGR "
-            "images in the alphabet china alone"
+            f"{alphabet.name}; sweeps and reports take networks that read 94x24 BGR images in the "
+            "alphabet china alone"
         )
     return model
 

@@ -40,16 +40,29 @@ def lprnet(
         Conv("backbone.16", fifth, (1, 4), norm="backbone.17", pool=MaxPool(4, stride=(1, 2))),
         Conv("backbone.20", alphabet.classes, (13, 1), norm="backbone.21"),
     )
-    last = Context("backbone.20")
-    small = Architecture(
-        alphabet, height, width, channels, Preprocessing(), backbone, contexts=(last,)
+    names = ("backbone.0", "backbone.4.block.6", "backbone.11.block.6", "backbone.20")
+    contexts = tuple(Context(name) for name in names)
+    unsized = Architecture(
+        alphabet, height, width, channels, Preprocessing(), backbone, contexts=contexts
     )
-    shapes, grid = small.shapes(), small.grid
-    pooled = (
-        _context(name, shapes[name][1:], grid)
-        for name in ("backbone.0", "backbone.4.block.6", "backbone.11.block.6")
+    return resized(unsized, height, width)
+
+
+def resized(architecture: Architecture, height: int, width: int) -> Architecture:
+    """`architecture` for images of this size: pools bring the contexts to the size of the last one.
+
+    Raises `ValueError` where the image is too small.
+    """
+    *pooled, last = architecture.contexts
+    alone = replace(
+        architecture,
+        height=height,
+        width=width,
+        contexts=(replace(last, kernel=(1, 1), stride=(1, 1)),),
     )
-    return replace(small, contexts=(*pooled, last))
+    shapes, grid = alone.shapes(), alone.grid
+    contexts = (_context(context.of, shapes[context.of][1:], grid) for context in pooled)
+    return replace(alone, contexts=(*contexts, *alone.contexts))
 
 
 def _context(name: str, size: Pair, grid: Pair) -> Context:

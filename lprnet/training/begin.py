@@ -1,13 +1,38 @@
 """What a run starts from: random weights, or a checkpoint."""
 
+from pathlib import Path
+
 import torch
 from torch import nn
 
+from lprnet.model.alphabets import find_alphabet
+from lprnet.model.checkpoint import load_model
 from lprnet.model.conv_graph import weight_and_bias
 from lprnet.model.lprnet import LPRNet
+from lprnet.support.errors import UserError
 from lprnet.training.network_slimming import prune_at_init
+from lprnet.training.new_alphabet import with_alphabet
 from lprnet.training.recipe import Recipe
 from lprnet.training.state import TrainState, start
+from lprnet.weights import DEFAULT_CHECKPOINT
+
+
+def starting_network(
+    checkpoint: Path | None, alphabet: str | None, size: tuple[int, int] | None
+) -> LPRNet | None:
+    """The network that a user names to start from; None: random weights.
+
+    `alphabet`, a name or a file, and `size`, width and height, change what the network of
+    `checkpoint` reads, or that of the weights that ship. Raises `UserError`.
+    """
+    if alphabet is None and size is None:
+        return None if checkpoint is None else load_model(checkpoint)
+    model = load_model(checkpoint or DEFAULT_CHECKPOINT)
+    known = model.architecture.alphabet if alphabet is None else find_alphabet(alphabet)
+    try:
+        return with_alphabet(model, known, size)
+    except ValueError as error:
+        raise UserError(f"the network {error}; give another --size") from error
 
 
 def initialise(model: LPRNet) -> None:

@@ -34,9 +34,9 @@ class Recipe:
 
 
 def schedule(recipe: Recipe, step: int) -> float:
-    """The part of the peak rate at step `step` (from 0): up over `warmup`, flat, down over the last
-    `decaying`.
+    """The part of the peak rate at step `step` (from 0): up over `warmup`, or a tenth of a short
+    run, flat, down over the last `decaying`.
     """
-    rising = (step + 1) / recipe.warmup
+    rising = (step + 1) / min(recipe.warmup, max(1, recipe.steps // 10))
     falling = (recipe.steps - step) / (recipe.decaying * recipe.steps)
     return min(1.0, rising, falling)
