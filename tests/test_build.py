@@ -57,7 +57,7 @@ def test_what_a_build_reads(
     assert built.parity is not None
     assert built.parity.same_plates == built.parity.images == 100
     assert timing is not None
-    read = evaluate(built.artifact, real_data.images)
+    read, _ = evaluate(built.artifact, real_data.images)
     assert read.total == 1000
     assert read.correct >= correct
 

@@ -2,7 +2,13 @@
 
 from argparse import ArgumentParser, Namespace
 
-from lprnet.commands.arguments import add_network, input_file, input_folder, stated
+from lprnet.commands.arguments import (
+    add_network,
+    input_file,
+    input_folder,
+    output_file,
+    stated,
+)
 
 BACKENDS = ("tvm", "torch", "onnxruntime", "openvino")
 
@@ -24,6 +30,13 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     add_network(parser)
     parser.add_argument("--grammar", action="store_true", help="prefer texts that are plates")
+    parser.add_argument(
+        "--misread",
+        type=output_file(".png", ".csv"),
+        metavar="FILE",
+        help="write what was read wrong, as a contact sheet (.png) or a list (.csv) (default: "
+        "nowhere)",
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object instead of text")
 
 
@@ -36,11 +49,15 @@ def run(options: Namespace) -> None:
     from lprnet.runtime.files_left_out import report_files_left_out
     from lprnet.support.file_names import printable, utf8_json
 
-    result = evaluate(
+    result, read = evaluate(
         options.file, options.data, options.backend, grammar=options.grammar, stated=stated(options)
     )
     if options.json:
         print(utf8_json(json.dumps(asdict(result), ensure_ascii=False)))
     else:
         print("\n".join(map(printable, str(result).splitlines())))
+    if options.misread:
+        from lprnet.reports.misread import write_misread
+
+        write_misread(read, options.misread)
     report_files_left_out([str(options.data)])

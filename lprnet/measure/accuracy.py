@@ -12,12 +12,32 @@ from tqdm import tqdm
 from lprnet.measure.backends import default_backend, open_backend, reads_and_means
 from lprnet.runtime.alphabet import CHINA, Alphabet
 from lprnet.runtime.artifact import read_manifest
-from lprnet.runtime.decode import Logits, decode
+from lprnet.runtime.decode import Logits, Plate, decode
 from lprnet.runtime.image_format import PUBLISHED, ImageFormat
 from lprnet.runtime.image_io import images_in, label_of, read_image
 
 if TYPE_CHECKING:  # it loads torch, which artifacts do without
     from lprnet.model.checkpoint import Stated
+
+
+TOP = 3
+"""Texts among which the right one may be."""
+
+
+@dataclass(frozen=True)
+class ReadImage:
+    """One image, its label, and what was read."""
+
+    path: Path
+    label: str
+    plate: Plate
+    among_top: bool
+    """Whether the label is among the most probable texts, as many as were looked at."""
+
+    @property
+    def right(self) -> bool:
+        """Whether the text is the label."""
+        return self.plate.text == self.label
 
 
 @dataclass(frozen=True)
@@ -28,6 +48,11 @@ class Evaluation:
     backend: str
     grammar: bool
     correct: int
+    among_top_three: int
+    """Images whose label is one of the three most probable texts."""
+    character_accuracy: float
+    """1 less the edits (insertions, deletions, replacements) that turn what was read into the
+    labels, for each character of a label."""
     total: int
     uncalibrated_correct: int
     uncalibrated_total: int
@@ -35,7 +60,9 @@ class Evaluation:
     def __str__(self) -> str:
         lines = [
             f"{self.file} in {self.backend}{' with the grammar' if self.grammar else ''}",
-            f"{self.correct}/{self.total} correct ({self.correct / self.total:.2%})",
+            f"{self.correct}/{self.total} correct ({self.correct / self.total:.2%}), "
+            f"{self.among_top_three} among the top three, "
+            f"{self.character_accuracy:.2%} of the characters",
         ]
         if 0 < self.uncalibrated_total < self.total:
             lines.append(
@@ -53,7 +80,7 @@ def evaluate(
     *,
     grammar: bool = False,
     stated: Stated | None = None,
-) -> Evaluation:
+) -> tuple[Evaluation, list[ReadImage]]:
     """Read every image of the directory `data` with the artifact, checkpoint or ONNX file `path`.
 
     `backend` is a key of `BACKENDS`, by default the one for the ending of `path`. `stated` is what
@@ -66,14 +93,24 @@ def evaluate(
     image_format, alphabet = reads_and_means(path, stated)
     labels = [label_of(image, alphabet) for image in paths]
     calibrated = set(read_manifest(path).calibration) if backend == "tvm" else set()
-    right = correct_images(logits, paths, labels, image_format, alphabet, grammar=grammar)
-    fresh = {image for image in paths if image.name not in calibrated}
-    return Evaluation(
-        str(path), backend, grammar, len(right), len(paths), len(right & fresh), len(fresh)
+    read = read_labelled(logits, paths, labels, image_format, alphabet, grammar=grammar, top=TOP)
+    fresh = [one for one in read if one.path.name not in calibrated]
+    edits = sum(edit_distance(one.plate.text, one.label) for one in read)
+    result = Evaluation(
+        file=str(path),
+        backend=backend,
+        grammar=grammar,
+        correct=sum(one.right for one in read),
+        among_top_three=sum(one.among_top for one in read),
+        character_accuracy=1 - edits / sum(map(len, labels)),
+        total=len(paths),
+        uncalibrated_correct=sum(one.right for one in fresh),
+        uncalibrated_total=len(fresh),
     )
+    return result, read
 
 
-def correct_images(
+def read_labelled(
     logits: Logits,
     paths: Sequence[Path],
     labels: Sequence[str],
@@ -81,13 +118,30 @@ def correct_images(
     alphabet: Alphabet = CHINA,
     *,
     grammar: bool = False,
-) -> set[Path]:
-    """Those of `paths` whose text, read at batch 1, equals their label."""
-    right = set()
+    top: int = 1,
+) -> list[ReadImage]:
+    """Each of `paths`, read at batch 1. Where the first text is wrong, `top` are looked at."""
+    read = []
     bar = tqdm(zip(paths, labels, strict=True), total=len(paths), delay=3, disable=None)
     for path, label in bar:
-        image = read_image(path, image_format=image_format)
-        ((plate,),) = decode(logits(image[None]), grammar=grammar, alphabet=alphabet)
-        if plate.text == label:
-            right.add(path)
-    return right
+        found = logits(read_image(path, image_format=image_format)[None])
+        ((plate,),) = decode(found, grammar=grammar, alphabet=alphabet)
+        among_top = plate.text == label
+        if not among_top and top > 1:
+            (others,) = decode(found, top, grammar=grammar, alphabet=alphabet)
+            among_top = label in {other.text for other in others}
+        read.append(ReadImage(path, label, plate, among_top))
+    return read
+
+
+def edit_distance(text: str, label: str) -> int:
+    """The fewest insertions, deletions and replacements of characters between them (Levenshtein,
+    1966).
+    """
+    row = list(range(len(label) + 1))
+    for place, character in enumerate(text, 1):
+        diagonal, row[0] = row[0], place
+        for column, wanted in enumerate(label, 1):
+            best = min(row[column] + 1, row[column - 1] + 1, diagonal + (character != wanted))
+            diagonal, row[column] = row[column], best
+    return row[-1]

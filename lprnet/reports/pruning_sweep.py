@@ -31,7 +31,7 @@ from lprnet.compression.prune.width_search import (
 )
 from lprnet.compression.reduced import ReducedNetwork, reduce
 from lprnet.compression.variants import pruned_network
-from lprnet.measure.accuracy import correct_images
+from lprnet.measure.accuracy import read_labelled
 from lprnet.measure.backends import open_backend
 from lprnet.measure.timing import Accuracy, Record, interleaved_timings, on_one_core, record
 from lprnet.model.checkpoint import load_china
@@ -119,7 +119,7 @@ def run_sweep(request: SweepOptions) -> SweepResult:
             artifacts.append(Path(folder, f"{len(artifacts)}.so"))
             compile_network(pruned_network(pruned), (target,), source, images, artifacts[-1])
             logits = open_backend(artifacts[-1], "tvm")
-            read.append(len(correct_images(logits, paths, labels)))
+            read.append(sum(one.right for one in read_labelled(logits, paths, labels)))
             return read[-1] / len(paths)
 
         points = [Point({}, whole, evaluate(reduced), reduced)]

@@ -27,6 +27,11 @@ def _sprite() -> NDArray[np.uint8]:
     return np.asarray(sprite, np.uint8)
 
 
+def has_glyph(character: str) -> bool:
+    """Whether there is one: digits, the letters of serials, provinces."""
+    return character in (*DIGITS, *LETTERS, *PROVINCES)
+
+
 def glyph(character: str, font: int) -> NDArray[np.uint8]:
     """The 64x32 cell of `character` in font number `font` of its kind, ink 255 on 0."""
     if character in PROVINCES:

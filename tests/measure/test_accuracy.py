@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -11,10 +12,12 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from lprnet.measure import accuracy
-from lprnet.measure.accuracy import Evaluation, correct_images, evaluate
+from lprnet.measure.accuracy import Evaluation, edit_distance, evaluate, read_labelled
 from lprnet.model.checkpoint import save_model
 from lprnet.model.lprnet import LPRNet
 from lprnet.model.subnormals import subnormals_as_zero
@@ -57,7 +60,7 @@ def test_only_whole_texts_count(data: Path) -> None:
     texts = ["皖A12345", "京B23457", "沪C3456", "粤D45678"]
     paths = list_images([str(data)])
     labels = [path.stem[:7] for path in paths]
-    right = correct_images(network(texts), paths, labels)
+    right = [one.path for one in read_labelled(network(texts), paths, labels) if one.right]
     assert {path.name for path in right} == {"皖A12345-1.png", "粤D45678-1.png"}
 
 
@@ -71,8 +74,39 @@ def test_the_grammar_changes_what_is_read(data: Path) -> None:
         logits[0, INDEX["O"]] *= 0.51
         return logits
 
-    assert correct_images(doubtful, paths, labels) == set()
-    assert correct_images(doubtful, paths, labels, grammar=True) == set(paths)
+    assert not any(one.right for one in read_labelled(doubtful, paths, labels))
+    assert all(one.right for one in read_labelled(doubtful, paths, labels, grammar=True))
+
+
+def test_the_right_text_among_the_top_three(data: Path) -> None:
+    """The last character is doubtful: 6 before 5, then 7."""
+    paths = list_images([str(data)])
+
+    def doubtful(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        logits = network([label[:-1] for label in LABELS])(images)
+        for character, height in (("6", 20), ("5", 19.5), ("7", 19), ("8", 18.5)):
+            logits[0, INDEX[character], 12] = height
+        return logits
+
+    for wanted, found in (("6", True), ("5", True), ("7", True), ("8", False)):
+        labels = [path.stem[:6] + wanted for path in paths]
+        for read in read_labelled(doubtful, paths, labels, top=3):
+            assert read.among_top == found
+            assert read.right == (wanted == "6")
+
+
+@given(st.text("ab", max_size=6), st.text("ab", max_size=6))
+def test_edit_distance_by_definition(text: str, label: str) -> None:
+    """The recursion that defines it, without a table."""
+
+    @cache
+    def distance(a: str, b: str) -> int:
+        if not a or not b:
+            return len(a) + len(b)
+        replaced = distance(a[1:], b[1:]) + (a[0] != b[0])
+        return min(replaced, distance(a[1:], b) + 1, distance(a, b[1:]) + 1)
+
+    assert edit_distance(text, label) == distance(text, label)
 
 
 def test_images_of_the_calibration_are_counted_apart(
@@ -83,10 +117,11 @@ def test_images_of_the_calibration_are_counted_apart(
     monkeypatch.setattr(accuracy, "open_backend", lambda path, backend, stated: network(texts))
     monkeypatch.setattr(accuracy, "reads_and_means", lambda path, stated: (PUBLISHED, CHINA))
     monkeypatch.setattr(accuracy, "read_manifest", lambda path: manifest)
-    result = evaluate(Path("x.so"), data)
-    assert result == Evaluation("x.so", "tvm", False, 3, 4, 2, 3)
+    result, read = evaluate(Path("x.so"), data)
+    assert result == Evaluation("x.so", "tvm", False, 3, 3, 21 / 28, 4, 2, 3)
+    assert [one.label for one in read if not one.right] == [LABELS[1]]
     assert str(result).splitlines()[1:] == [
-        "3/4 correct (75.00%)",
+        "3/4 correct (75.00%), 3 among the top three, 75.00% of the characters",
         "2/3 correct (66.67%) of the images that nothing was calibrated on",
     ]
 
@@ -115,11 +150,14 @@ def test_script(data: Path, tmp_path: Path) -> None:
     save_model(LPRNet(), checkpoint)
     result = script(checkpoint, "--data", data, "--json")
     assert result.returncode == 0, result.stderr
-    assert json.loads(result.stdout) == {
+    content = json.loads(result.stdout)
+    assert content == {
         "file": str(checkpoint),
         "backend": "torch",
         "grammar": False,
         "correct": 0,
+        "among_top_three": 0,
+        "character_accuracy": content["character_accuracy"],
         "total": 4,
         "uncalibrated_correct": 0,
         "uncalibrated_total": 4,
@@ -134,6 +172,8 @@ def test_real_checkpoint(real_data: RealData, tmp_path: Path) -> None:
     for path in list_images([str(real_data.images)])[::20]:
         (tmp_path / path.name).symlink_to(path)
     with subnormals_as_zero():
-        result = evaluate(real_data.checkpoint, tmp_path)
-    assert result.total == 50
+        result, read = evaluate(real_data.checkpoint, tmp_path)
+    assert result.total == len(read) == 50
+    assert result.correct <= result.among_top_three
+    assert 0.98 <= result.character_accuracy < 1
     assert result.correct >= 45
