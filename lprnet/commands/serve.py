@@ -4,7 +4,6 @@ from argparse import ArgumentParser, BooleanOptionalAction, Namespace
 
 from lprnet.commands.arguments import input_file, integer, number
 from lprnet.commands.recognize import MAX_PIXELS
-from lprnet.support.errors import UserError
 
 MEBIBYTE = 1 << 20
 
@@ -46,7 +45,13 @@ def add_arguments(parser: ArgumentParser) -> None:
     for name, least, most, default, text in (
         ("images", 1, 1024, 64, "images in a request"),
         ("body", 1, 1024, 16, "MiB of a request"),
-        ("queue", 1, 100_000, 512, "images that wait to be read; 503 beyond"),
+        (
+            "queue",
+            1,
+            100_000,
+            512,
+            "images that wait to be read; a request that finds so many gets 503",
+        ),
         ("wait", 0, 1000, 2, "milliseconds that an image waits for others to be read with"),
         ("seconds", 1, 3600, 10, "seconds that a request may take"),
     ):
@@ -69,11 +74,6 @@ def run(options: Namespace) -> None:
     from lprnet.service.limits import Limits
     from lprnet.service.start import Settings, serve
 
-    if options.max_queue < options.max_images:
-        raise UserError(
-            f"--max-queue {options.max_queue} is less than --max-images {options.max_images}; the "
-            "images of one request must find room"
-        )
     limits = Limits(
         images=options.max_images,
         body_bytes=options.max_body * MEBIBYTE,

@@ -46,13 +46,19 @@ class Batcher:
             await self._task
         self._pool.shutdown()
 
+    def require_room(self) -> None:
+        """Raises `Refusal` (503) where as many images wait as may: a request that finds fewer is
+        taken whole.
+        """
+        if len(self._waiting) >= self._limits.queue:
+            raise overloaded(f"{len(self._waiting)} images are waiting already")
+
     def submit(self, images: Sequence[Image], texts: int) -> list[asyncio.Future[Outcome]]:
         """What will be read of each image, at most `texts` plates. A cancelled one is not read.
 
-        Raises `Refusal` (503) if they do not all find room in the queue.
+        Raises `Refusal` as `require_room`.
         """
-        if len(self._waiting) + len(images) > self._limits.queue:
-            raise overloaded(f"{len(self._waiting)} images are waiting already")
+        self.require_room()
         now = self._loop.time()
         jobs = [Job(image, texts, now, self._loop.create_future()) for image in images]
         self._waiting.extend(jobs)

@@ -14,7 +14,7 @@ class Limits:
     body_bytes: int = 16 << 20
     """Of one request."""
     queue: int = 512
-    """Images that wait to be read, of all requests together."""
+    """Where so many images wait to be read, of all requests together, no request is taken."""
     batch: int = 32
     """Images that one thread reads at once."""
     wait: float = 0.002

@@ -56,6 +56,7 @@ def router(service: Service) -> APIRouter:
     ) -> Response:
         """Read the plates on images, each cropped to its plate. A bad image is its own error."""
         began = monotonic()
+        service.batcher.require_room()  # before the work of looking into the body
         images = await images_of(request, service.limits)
         outcomes = await service.read(request, images, 1 + alternatives)
         answer = ReadAnswer(

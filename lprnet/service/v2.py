@@ -129,6 +129,7 @@ def router(service: Service, manifest: Manifest) -> APIRouter:
     async def infer(request: Request, name: str, version: str = VERSION) -> Response:
         """Read the plates on a tensor of images."""
         model = find(name, version)
+        service.batcher.require_room()
         given = parse(await request.body(), request.headers.get(HEADER))
         images = counted(model.images(given), service.limits)
         outcomes = await service.read(request, images)

@@ -96,20 +96,20 @@ def test_an_image_alone_waits_for_others_but_not_for_ever(
     assert batches == [numbers(0, 2), numbers(2, 3)]
 
 
-def test_a_full_queue_refuses_whole_requests(
+def test_a_full_queue_refuses_requests_and_one_with_room_takes_them_whole(
     recognizer: Recognizer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def use(batcher: Batcher, reader: Recorded) -> None:
         waiting = batcher.submit([IMAGE], 1)
         await asyncio.to_thread(reader.begun.wait, 60)
-        waiting += batcher.submit([IMAGE] * 8, 1)
+        waiting += batcher.submit([IMAGE] * 9, 1)
+        waiting += batcher.submit([IMAGE] * 3, 1)
         with pytest.raises(Refusal, match="waiting") as refused:
-            batcher.submit([IMAGE] * 3, 1)
+            batcher.submit([IMAGE], 1)
         assert (refused.value.status, refused.value.headers) == (503, {"Retry-After": "1"})
-        waiting += batcher.submit([IMAGE] * 2, 1)
         reader.go.set()
-        assert len(await asyncio.gather(*waiting)) == 11
-        await asyncio.gather(*batcher.submit([IMAGE] * 10, 1))
+        assert len(await asyncio.gather(*waiting)) == 13
+        await asyncio.gather(*batcher.submit([IMAGE] * 20, 1))
 
     run(recognizer, monkeypatch, Limits(queue=10, wait=0), use)
 

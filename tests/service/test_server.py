@@ -188,7 +188,6 @@ def test_more_connections_than_open_files_allow_are_refused(letter: Path, tmp_pa
         (["--host", "no such host"], "cannot listen on no such host"),
         (["--token-file", "short"], "short: is no token"),
         (["--token-file", "two"], "two: is no token"),
-        (["--max-queue", "10"], "less than --max-images"),
         (["--port", "70000"], "out of range"),
     ],
 )
