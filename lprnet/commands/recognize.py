@@ -45,6 +45,13 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="mark plates less sure than this as rejected, and exit with 1 (default: none)",
     )
     parser.add_argument(
+        "--rows",
+        choices=("1", "2", "auto"),
+        default="1",
+        help="how many a plate has; auto: two if the image or box is narrower than 2.2 times its "
+        "height",
+    )
+    parser.add_argument(
         "--max-pixels",
         type=integer(1),
         default=MAX_PIXELS,
@@ -84,4 +91,5 @@ def run(options: Namespace) -> int:
         min_confidence=options.min_confidence,
         max_pixels=options.max_pixels,
         boxes=options.boxes,
+        rows=options.rows,
     )

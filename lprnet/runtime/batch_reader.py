@@ -56,6 +56,7 @@ def read_sources(
     *,
     grammar: bool | None = None,
     max_pixels: int = MAX_PIXELS,
+    rows: str = "1",
 ) -> Iterator[Reading]:
     """Each plate of `sources` in order with its at most `top` texts; one that cannot be read has
     its error.
@@ -65,7 +66,7 @@ def read_sources(
 
     def read(chunk: Sequence[Source]) -> tuple[list[Reading], float]:
         began = time.thread_time()
-        reader = SourceReader(recognizer, top, grammar=grammar, max_pixels=max_pixels)
+        reader = SourceReader(recognizer, top, grammar=grammar, max_pixels=max_pixels, rows=rows)
         readings = list(reader.read(chunk))
         return readings, time.thread_time() - began - reader.network
 
@@ -92,15 +93,17 @@ def recognize(
     min_confidence: float | None = None,
     max_pixels: int = MAX_PIXELS,
     boxes: Path | None = None,
+    rows: str = "1",
 ) -> int:
     """Print the plates on `images` (files, directories, patterns), or in the `boxes` of a file that
     `read_boxes` takes, as `text`, `csv` or `json`.
 
     `grammar` is as in `Recognizer.plates`; an image whose best plate has less than `min_confidence`
-    is printed as rejected. Text and CSV have a line a plate, written as it is read; JSON is one
-    object at the end. Errors, progress, the artifact's name and files left out go to stderr.
-    Returns an exit code. Raises `UserError` for an artifact that is missing or does not load, a
-    grammar that it lacks, a directory or pattern without images, and numbers that mean nothing.
+    is printed as rejected; `rows` is one of `two_rows.ROWS`. Text and CSV have a line a plate,
+    written as it is read; JSON is one object at the end. Errors, progress, the artifact's name and
+    files left out go to stderr. Returns an exit code. Raises `UserError` for an artifact that is
+    missing or does not load, a grammar that it lacks, a directory or pattern without images, and
+    numbers that mean nothing.
     """
     if top < 1:
         raise UserError(f"--top {top} asks for no plate; give 1 or more")
@@ -125,7 +128,7 @@ def recognize(
     readings = []
     progress = ProgressLine(sum(len(source.boxes) or 1 for source in sources))
     for reading in read_sources(
-        reader, sources, progress, top, grammar=grammar, max_pixels=max_pixels
+        reader, sources, progress, top, grammar=grammar, max_pixels=max_pixels, rows=rows
     ):
         if min_confidence is not None:
             reading = reading.judged(min_confidence)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from lprnet.runtime.image_format import PUBLISHED, ImageFormat
 from lprnet.runtime.image_io import letterbox, resize
+from lprnet.runtime.two_rows import has_two_rows
 from lprnet.support.errors import UserError
 
 FARTHEST = 1_000_000.0
@@ -46,25 +47,33 @@ class Box:
 
 
 def cut(
-    picture: NDArray[np.uint8], box: Box, image_format: ImageFormat = PUBLISHED
+    picture: NDArray[np.uint8],
+    box: Box,
+    image_format: ImageFormat = PUBLISHED,
+    rows: str = "1",
 ) -> NDArray[np.uint8]:
-    """The plate in `picture`, `(H, W, 3)` uint8 BGR, as `image_format.shape` uint8.
+    """The plate in `picture`, `(H, W, 3)` uint8 BGR, as `image_format.shape` uint8; with two rows
+    as `rows` of `two_rows.ROWS` says, by the shape of the box.
 
     An upright box is a view of the picture, its sides rounded to pixels, resized as `resize` does.
     Four corners are mapped by a homography straight to the size of the result, bilinear, so that
     the cost does not depend on how far they are apart. Raises `UserError` if the box lies outside
     the picture.
     """
-    rows, columns = picture.shape[:2]
+    tall, wide = picture.shape[:2]
     xs, ys = box.numbers[::2], box.numbers[1::2]
-    left, right = max(0, round(min(xs))), min(columns, round(max(xs)))
-    top, bottom = max(0, round(min(ys))), min(rows, round(max(ys)))
+    left, right = max(0, round(min(xs))), min(wide, round(max(xs)))
+    top, bottom = max(0, round(min(ys))), min(tall, round(max(ys)))
     if left >= right or top >= bottom:
         raise UserError(
-            f"holds no pixel of the picture, which has {columns}x{rows}; give pixels, not shares"
+            f"holds no pixel of the picture, which has {wide}x{tall}; give pixels, not shares"
         )
     if len(box.numbers) == 4:
-        return resize(picture[top:bottom, left:right], image_format)
+        return resize(picture[top:bottom, left:right], image_format, rows)
+    if has_two_rows(*_size(box), rows):
+        # Large enough that the two rows beside each other are as large as the result.
+        twice = ImageFormat(2 * image_format.height, image_format.width)
+        return resize(_rectified(picture, box, twice), image_format, "2")
     return resize(_rectified(picture, box, image_format), image_format)
 
 
@@ -75,14 +84,21 @@ def _rectified(
     corners = np.array(box.numbers, np.float32).reshape(4, 2)
     width, height = image_format.width, image_format.height
     if image_format.fit == "letterbox":
-        sides = np.linalg.norm(np.roll(corners, -1, axis=0) - corners, axis=1)
-        width, height = letterbox(max(sides[1], sides[3]), max(sides[0], sides[2]), image_format)
+        across, down = _size(box)
+        width, height = letterbox(down, across, image_format)
     ends = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
     # OpenCV has the origin in the middle of the first pixel, half a pixel from its corner.
     homography = cv2.getPerspectiveTransform(corners - 0.5, ends - 0.5)
     return cv2.warpPerspective(
         picture, homography, (width, height), borderMode=cv2.BORDER_REPLICATE
     ).astype(np.uint8, copy=False)
+
+
+def _size(box: Box) -> tuple[float, float]:
+    """Width and height of the plate within four corners: its longer sides."""
+    corners = np.array(box.numbers, np.float32).reshape(4, 2)
+    sides = np.linalg.norm(np.roll(corners, -1, axis=0) - corners, axis=1)
+    return float(max(sides[0], sides[2])), float(max(sides[1], sides[3]))
 
 
 def _is_convex(numbers: tuple[float, ...]) -> bool:

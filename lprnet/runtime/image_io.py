@@ -20,6 +20,7 @@ from lprnet.runtime.image_file import BYTES_A_PIXEL, file_content, too_large
 from lprnet.runtime.image_format import PUBLISHED, ImageFormat
 from lprnet.runtime.image_formats.picture import UnreadFormat
 from lprnet.runtime.image_header import FORMATS, still_picture
+from lprnet.runtime.two_rows import has_two_rows, one_row
 from lprnet.support.errors import UserError
 
 HEIGHT, WIDTH = PUBLISHED.height, PUBLISHED.width
@@ -30,15 +31,19 @@ times a plate. Decoding one takes at most 2 seconds and, with its file, 250 MB."
 
 
 def read_image(
-    path: Path, max_pixels: int = MAX_PIXELS, image_format: ImageFormat = PUBLISHED
+    path: Path,
+    max_pixels: int = MAX_PIXELS,
+    image_format: ImageFormat = PUBLISHED,
+    rows: str = "1",
 ) -> NDArray[np.uint8]:
     """The JPEG, PNG, BMP, WebP or TIFF at `path` as `image_format.shape` uint8.
 
-    Any size of at most `max_pixels` is resized as `resize` does. Raises `UserError` for a file that
-    is missing, empty, too large, truncated, damaged, an animation or no image.
+    Any size of at most `max_pixels` is resized as `resize` does, `rows` included. Raises
+    `UserError` for a file that is missing, empty, too large, truncated, damaged, an animation or no
+    image.
     """
     content = file_content(path, max_pixels)
-    return decode_image(content, f"the image file {path}", max_pixels, image_format)
+    return decode_image(content, f"the image file {path}", max_pixels, image_format, rows)
 
 
 def decode_image(
@@ -46,9 +51,10 @@ def decode_image(
     name: str,
     max_pixels: int = MAX_PIXELS,
     image_format: ImageFormat = PUBLISHED,
+    rows: str = "1",
 ) -> NDArray[np.uint8]:
     """The image file `content` as `read_image` returns it; errors call it `name`."""
-    return resize(decode_picture(content, name, max_pixels), image_format)
+    return resize(decode_picture(content, name, max_pixels), image_format, rows)
 
 
 def decode_picture(content: bytes, name: str, max_pixels: int = MAX_PIXELS) -> NDArray[np.uint8]:
@@ -85,21 +91,24 @@ def decode_picture(content: bytes, name: str, max_pixels: int = MAX_PIXELS) -> N
 
 
 def as_pixels(
-    image: object, max_pixels: int = MAX_PIXELS, image_format: ImageFormat = PUBLISHED
+    image: object,
+    max_pixels: int = MAX_PIXELS,
+    image_format: ImageFormat = PUBLISHED,
+    rows: str = "1",
 ) -> NDArray[np.uint8]:
     """An image file by its path, the bytes of one, or an array as `resize` takes it, as
-    `image_format.shape` uint8.
+    `image_format.shape` uint8, of a plate with as many `rows` as `resize` is told.
 
     Raises `UserError` for anything else, as for what `read_image` and `resize` refuse.
     """
     if isinstance(image, np.ndarray):
-        return resize(image, image_format)
+        return resize(image, image_format, rows)
     if isinstance(image, (str, os.PathLike)):
         if isinstance(image, str) and "://" in image and not os.path.exists(image):
             raise UserError(f"{image} is a URL; download it and give the path or the bytes")
-        return read_image(Path(image), max_pixels, image_format)
+        return read_image(Path(image), max_pixels, image_format, rows)
     if isinstance(image, (bytes, bytearray, memoryview)):
-        return decode_image(bytes(image), "the encoded image", max_pixels, image_format)
+        return decode_image(bytes(image), "the encoded image", max_pixels, image_format, rows)
     hint = ""
     if image is None:
         hint = " (cv2.imread returns None for a file that it cannot read)"
@@ -111,11 +120,14 @@ def as_pixels(
     )
 
 
-def resize(image: NDArray[np.uint8], image_format: ImageFormat = PUBLISHED) -> NDArray[np.uint8]:
+def resize(
+    image: NDArray[np.uint8], image_format: ImageFormat = PUBLISHED, rows: str = "1"
+) -> NDArray[np.uint8]:
     """`(H, W, 3)` uint8 BGR, or an array with `image_format`'s own channels, as
     `image_format.shape`, bilinear; the same array where it has that shape.
 
-    Colour becomes grey before it is resized. Raises `UserError` for another rank, dtype or channel
+    A plate of two rows, as `rows` of `two_rows.ROWS` says, is set into one first. Colour becomes
+    grey before it is resized. Raises `UserError` for another rank, dtype or channel
     count, and for an array without pixels.
     """
     height, width, channels = image_format.shape
@@ -124,6 +136,8 @@ def resize(image: NDArray[np.uint8], image_format: ImageFormat = PUBLISHED) -> N
         raise UserError(
             f"an image array must be (height, width, 3) uint8 BGR, not {image.shape} {image.dtype}"
         )
+    if has_two_rows(image.shape[1], image.shape[0], rows):
+        image = one_row(image)
     if image.shape == image_format.shape:
         return image
     if image.shape[2] > channels:

@@ -114,15 +114,21 @@ class Recognizer:
         return map(self._logits, chunks)
 
     def read(
-        self, image: Image, *, grammar: bool | None = None, max_pixels: int | None = None
+        self,
+        image: Image,
+        *,
+        grammar: bool | None = None,
+        max_pixels: int | None = None,
+        rows: str = "1",
     ) -> Plate:
         """The plate on one image: a file by its path, the bytes of an image file, or uint8 pixels
         `(H, W, 3)` BGR of any size.
 
-        `grammar` is as in `plates`. A file of more than `max_pixels` (16 million) is refused.
-        Raises `UserError` for a bad one.
+        `grammar` is as in `plates`; `rows` says how many rows the plate has: "1", "2" or, by the
+        shape of the image, "auto". A file of more than `max_pixels` (16 million) is refused. Raises
+        `UserError` for a bad one.
         """
-        return self.read_many([image], grammar=grammar, max_pixels=max_pixels)[0]
+        return self.read_many([image], grammar=grammar, max_pixels=max_pixels, rows=rows)[0]
 
     def read_many(
         self,
@@ -130,6 +136,7 @@ class Recognizer:
         *,
         grammar: bool | None = None,
         max_pixels: int | None = None,
+        rows: str = "1",
     ) -> list[Plate]:
         """The plates on many images, in their order, each as `read` finds it. Raises `UserError` at
         the first bad one.
@@ -138,7 +145,7 @@ class Recognizer:
             raise UserError("read_many takes a list of images; give one image to read")
         io = image_io()
         limit = io.MAX_PIXELS if max_pixels is None else max_pixels
-        pixels = [io.as_pixels(image, limit, self.manifest.image) for image in images]
+        pixels = [io.as_pixels(image, limit, self.manifest.image, rows) for image in images]
         if not pixels:
             return []
         return [plate for plate, *_ in self.plates(self.logits(np.stack(pixels)), grammar=grammar)]

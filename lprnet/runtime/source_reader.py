@@ -46,12 +46,13 @@ class SourceReader:
         *,
         grammar: bool | None = None,
         max_pixels: int = MAX_PIXELS,
+        rows: str = "1",
     ) -> None:
         """At most `top` texts a plate, `grammar` as in `Recognizer.plates`, from pictures of at
-        most `max_pixels`.
+        most `max_pixels`, of plates with as many `rows` as `two_rows.ROWS` says.
         """
         self._recognizer, self._top, self._grammar = recognizer, top, grammar
-        self._max_pixels = max_pixels
+        self._max_pixels, self._rows = max_pixels, rows
         self._format = recognizer.manifest.image
         self._batch = np.empty((BATCH, *self._format.shape), np.uint8)
         self._filled = 0
@@ -107,7 +108,9 @@ class SourceReader:
             if picture is not None:
                 try:
                     self._batch[self._filled] = (
-                        cut(picture, box, self._format) if box else resize(picture, self._format)
+                        cut(picture, box, self._format, self._rows)
+                        if box
+                        else resize(picture, self._format, self._rows)
                     )
                     self._filled += 1
                 except UserError as reason:

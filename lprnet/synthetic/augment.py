@@ -12,6 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lprnet.model.published_lprnet import LPRNET_CHINA
+from lprnet.runtime.two_rows import one_row
+
+ONE_ROW, TWO_ROWS = (0.24, 0.42), (0.47, 0.6)
+"""Least and most height of a detector's box, as shares of its width."""
 
 Image = NDArray[np.uint8]
 Float = NDArray[np.float32]
@@ -19,13 +23,30 @@ Float = NDArray[np.float32]
 
 def photograph(rng: np.random.Generator, plate: Image, difficulty: float) -> Image:
     """A flat `(h, w, 3)` uint8 BGR plate as a camera and a detector hand it over, `(24, 94, 3)`."""
+    seen = _stored_by_camera(rng, _photographed(rng, plate, difficulty, ONE_ROW), difficulty)
+    return _resized(rng, seen, difficulty)
+
+
+def photograph_two_rows(
+    rng: np.random.Generator, plate: Image, difficulty: float
+) -> tuple[Image, Image]:
+    """The same of a plate with two rows: what the detector hands over, `(h, w, 3)`, and the rows of
+    that beside each other, `(24, 94, 3)`.
+    """
+    seen = _stored_by_camera(rng, _photographed(rng, plate, difficulty, TWO_ROWS), difficulty)
+    return seen, _resized(rng, one_row(seen), difficulty)
+
+
+def _photographed(
+    rng: np.random.Generator, plate: Image, difficulty: float, shape: tuple[float, float]
+) -> Image:
+    """What the lens shows, `shape` the limits of a detector's box, its height by its width."""
     scene = _soil(rng, _dent(rng, plate, difficulty), difficulty)
     corners = _pose(rng, plate.shape[1] / plate.shape[0], difficulty)
-    size = _sampled_size(rng, difficulty)
+    size = _sampled_size(rng, difficulty, shape)
     seen = _crop(rng, scene, corners, size, difficulty)
     seen = _light(rng, seen, difficulty)
-    seen = _blur(rng, seen, difficulty)
-    return _sensor(rng, seen, difficulty)
+    return _blur(rng, seen, difficulty)
 
 
 def _dent(rng: np.random.Generator, plate: Image, difficulty: float) -> Image:
@@ -77,11 +98,13 @@ def _pose(rng: np.random.Generator, aspect: float, difficulty: float) -> Float:
     return np.asarray(seen, np.float32)
 
 
-def _sampled_size(rng: np.random.Generator, difficulty: float) -> tuple[int, int]:
+def _sampled_size(
+    rng: np.random.Generator, difficulty: float, shape: tuple[float, float]
+) -> tuple[int, int]:
     """Width and height in camera pixels of the detector's box."""
     smallest = 94 / (1 + 0.4 * difficulty)
     width = np.exp(rng.uniform(np.log(smallest), np.log(250)))
-    return round(width), max(14, round(width * rng.uniform(0.24, 0.42)))
+    return round(width), max(14, round(width * rng.uniform(*shape)))
 
 
 def _background(rng: np.random.Generator, size: tuple[int, int]) -> Image:
@@ -159,12 +182,17 @@ def _blur(rng: np.random.Generator, seen: Image, difficulty: float) -> Image:
     return seen
 
 
-def _sensor(rng: np.random.Generator, seen: Image, difficulty: float) -> Image:
-    """Noise and JPEG at the camera's resolution, the resize to 94x24, often JPEG once more."""
+def _stored_by_camera(rng: np.random.Generator, seen: Image, difficulty: float) -> Image:
+    """Noise and JPEG at the camera's resolution."""
     noise = rng.normal(0, abs(rng.normal(0, 3 * difficulty)) + 0.5, seen.shape)
     seen = np.clip(seen + noise, 0, 255).astype(np.uint8)
     if rng.random() < 0.6:
         seen = _stored(seen, rng.uniform(95 - 27 * min(difficulty, 3), 95))
+    return seen
+
+
+def _resized(rng: np.random.Generator, seen: Image, difficulty: float) -> Image:
+    """The resize to 94x24, often JPEG once more."""
     method = cv2.INTER_LINEAR if rng.random() < 0.6 else cv2.INTER_AREA
     size = (LPRNET_CHINA.width, LPRNET_CHINA.height)
     seen = np.asarray(cv2.resize(seen, size, interpolation=method), np.uint8)

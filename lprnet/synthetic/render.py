@@ -97,7 +97,12 @@ def _ink(rng: np.random.Generator, kind: Kind, text: str) -> NDArray[np.float32]
     if kind.dot:
         centre = (round(kind.dot * scale), round(HEIGHT_MM / 2 * scale))
         cv2.circle(mask, centre, round(rng.uniform(4, 6.5) * scale), 255, -1, cv2.LINE_AA)
-    # Thresholding a blurred glyph off its middle makes every stroke thinner or bolder.
+    return thickened(rng, mask)
+
+
+def thickened(rng: np.random.Generator, mask: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Coverage 0..1 of characters 0..255, every stroke thinner or bolder."""
+    # By thresholding a blurred glyph off its middle.
     soft = cv2.GaussianBlur(mask, (0, 0), 1.1).astype(np.float32) / 255
     return np.asarray(np.clip((soft - rng.uniform(0.3, 0.62)) * 4 + 0.5, 0, 1), np.float32)
 
@@ -116,7 +121,11 @@ def _ground(rng: np.random.Generator, kind: Kind, shape: tuple[int, int]) -> NDA
 
 def draw(rng: np.random.Generator, kind: Kind, text: str) -> NDArray[np.uint8]:
     """The flat, clean plate: `(70, 220 or 240, 3)` uint8 BGR with rim, bolts and maybe a frame."""
-    ink = _ink(rng, kind, text)
+    return painted(rng, kind, _ink(rng, kind, text))
+
+
+def painted(rng: np.random.Generator, kind: Kind, ink: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """A plate in the colours of `kind`, of the shape of `ink`, which is the coverage 0..1."""
     height, width = ink.shape
     paint = _ground(rng, kind, (height, width))
     colour = np.array(kind.ink, np.float32) + rng.normal(0, 8, 3).astype(np.float32)
