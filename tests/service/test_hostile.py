@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from tests.runtime.tiny_artifact import IMAGE
 from tests.service.served import SECONDS, Served, form, picture
-from tests.service.test_server import received
 
 schemathesis = pytest.importorskip("schemathesis")
 EXAMPLES = settings(
@@ -111,7 +110,7 @@ def test_damaged_forms(client: httpx.Client, place: int, junk: bytes, length: in
     assert answer.status_code in {200, 400}, answer.text
 
 
-@EXAMPLES
+@settings(EXAMPLES, max_examples=30)
 @given(
     head=st.lists(
         st.sampled_from(
@@ -131,10 +130,10 @@ def test_bytes_that_are_hardly_http(server: Served, head: list[bytes]) -> None:
     with socket.create_connection(server.address, SECONDS) as connection:
         try:
             connection.sendall(b"".join(head))
-            connection.shutdown(socket.SHUT_WR)
-        except OSError:  # refused before all of it was sent
+            connection.settimeout(0.1)  # where the service waits for more, there is no answer
+            assert b" 500 " not in connection.recv(1 << 16)
+        except OSError:
             pass
-        assert b" 500 " not in received(connection)
     ready = httpx.get(f"{server.url}/v2/health/ready", timeout=SECONDS)
     assert ready.json() == {"ready": True}
     assert "Traceback" not in server.log.read_text()
