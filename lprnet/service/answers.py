@@ -49,7 +49,7 @@ class ReadAnswer(BaseModel):
     """An answer for each image, in the order of the request."""
 
     images: list[ImageAnswer]
-    milliseconds: float = Field(description="from the head of the request to this answer")
+    milliseconds: float = Field(description="from the whole request to this answer")
 
 
 class Error(BaseModel):

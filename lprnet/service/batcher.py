@@ -17,6 +17,9 @@ from lprnet.service.metrics import Metrics
 from lprnet.service.reader import Image, Job, Outcome, Reader
 from lprnet.service.refusal import overloaded
 
+LOOK_AGAIN = 0.01
+"""Seconds between two looks at what is left, at the end."""
+
 
 class Batcher:
     """The queue of a service. Belongs to one event loop, in which `start` was called."""
@@ -38,7 +41,7 @@ class Batcher:
     async def stop(self) -> None:
         """End, once everything that was submitted is read."""
         while self._waiting:
-            await asyncio.sleep(self._limits.wait)
+            await asyncio.sleep(LOOK_AGAIN)
         for _ in range(self._threads):
             await self._free.acquire()
         self._task.cancel()

@@ -80,7 +80,8 @@ class Bounds:
                     {"Connection": "close"},
                 ) from None
             if whole:
-                messages = [{"type": "http.request", "body": b"".join(body), "more_body": False}]
+                body[:] = [b"".join(body)]
+                messages = [{"type": "http.request", "body": body[0], "more_body": False}]
 
                 async def replay() -> Message:
                     return messages.pop() if messages else await receive()

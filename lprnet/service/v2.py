@@ -19,7 +19,8 @@ from lprnet.service.images import counted
 from lprnet.service.read import Service
 from lprnet.service.reader import Image, Outcome
 from lprnet.service.refusal import Refusal
-from lprnet.service.tensors import HEADER, InferRequest, Input, Output, parse, render
+from lprnet.service.tensor_answer import Output, render
+from lprnet.service.tensor_request import HEADER, InferRequest, Input, parse
 from lprnet.support.errors import UserError
 
 VERSION = "1"

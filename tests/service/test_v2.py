@@ -133,13 +133,16 @@ def test_binary_tensors_both_ways(client: httpx.Client) -> None:
         ("lprnet-pixels", pixels((PIXELS.astype(int) - 1).tolist()), {}),
         ("lprnet-pixels", pixels([10**30] * PIXELS.size), {}),
         ("lprnet-pixels", pixels("x"), {}),
+        ("lprnet-pixels", pixels(10**15), {}),
+        ("lprnet-pixels", pixels(["x" * 1_000_000] + ["y"] * 100_000), {}),
+        ("lprnet-pixels", pixels([[[], 0]]), {}),
         ("lprnet-pixels", pixels(None), {}),
         ("lprnet-pixels", pixels([], shape=[-1, *IMAGE.shape]), {}),
         ("lprnet-pixels", pixels([], shape=[0, *IMAGE.shape]), {}),
         ("lprnet-pixels", pixels([], shape=[10**30, *IMAGE.shape]), {}),
         ("lprnet-pixels", pixels([], shape=[]), {}),
     ],
-    ids=range(23),
+    ids=range(26),
 )
 def test_wrong_tensors_are_refused_in_a_sentence(
     client: httpx.Client, model: str, tensor: dict[str, Any], more: dict[str, Any]

@@ -1,4 +1,4 @@
-"""Tensors of the Open Inference Protocol: in JSON, and in the binary extension after it.
+"""Tensors of a request of the Open Inference Protocol: in JSON, and in the binary extension.
 
 Binary tensors lie after the JSON of a body, whose length a header states, in the order in which the
 JSON names them. An element of BYTES is its length in 4 bytes, little-endian, and its bytes.
@@ -7,10 +7,9 @@ https://github.com/kserve/open-inference-protocol, docs/predict-api/http and doc
 
 import base64
 import binascii
-import json
+import itertools
 import math
 import struct
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,8 +20,7 @@ from pydantic import BaseModel, Field, ValidationError
 from lprnet.service.refusal import Refusal
 
 HEADER = "Inference-Header-Content-Length"
-_LENGTH = struct.Struct("<I")
-_DTYPES: Mapping[str, Any] = {"FP32": np.dtype("<f4"), "BOOL": np.dtype("?")}
+LENGTH = struct.Struct("<I")
 
 
 class RequestedTensor(BaseModel):
@@ -103,64 +101,12 @@ def parse(body: bytes, header: str | None) -> Input:
     return Input(request, tensor, rest)
 
 
-@dataclass(frozen=True)
-class Output:
-    """An output: a vector with one element an image."""
-
-    name: str
-    datatype: str
-    values: Sequence[str] | Sequence[float] | Sequence[bool]
-
-    def binary(self) -> bytes:
-        """In the binary extension."""
-        if self.datatype == "BYTES":
-            texts = [str(value).encode() for value in self.values]
-            return b"".join(_LENGTH.pack(len(text)) + text for text in texts)
-        return np.asarray(self.values, _DTYPES[self.datatype]).tobytes()
-
-
-def render(
-    given: Input, model: str, version: str, outputs: Sequence[Output]
-) -> tuple[bytes, dict[str, str]]:
-    """The body and the headers of an answer with the `outputs` that were asked for, all if none was
-    named. Raises `Refusal` for one that is not there.
-    """
-    by_name = {output.name: output for output in outputs}
-    asked = {one.name: one for one in given.request.outputs} or dict.fromkeys(by_name)
-    unknown = [name for name in asked if name not in by_name]
-    if unknown:
-        raise Refusal(400, f"{model} has no output {unknown[0]!r}, but {', '.join(by_name)}")
-    by_default = given.request.parameters.get("binary_data_output", False)
-    described, binary = [], []
-    for name, wanted in asked.items():
-        output = by_name[name]
-        entry: dict[str, Any] = {
-            "name": name,
-            "datatype": output.datatype,
-            "shape": [len(output.values)],
-        }
-        if wanted.parameters.get("binary_data", by_default) if wanted else by_default:
-            binary.append(output.binary())
-            entry["parameters"] = {"binary_data_size": len(binary[-1])}
-        else:
-            entry["data"] = list(output.values)
-        described.append(entry)
-    content = {"model_name": model, "model_version": version, "outputs": described}
-    if given.request.id is not None:
-        content["id"] = given.request.id
-    head = json.dumps(content, ensure_ascii=False).encode()
-    if not binary:
-        return head, {"Content-Type": "application/json"}
-    headers = {"Content-Type": "application/octet-stream", HEADER: str(len(head))}
-    return b"".join((head, *binary)), headers
-
-
 def _split(data: bytes) -> list[bytes]:
     elements, place = [], 0
     while place < len(data):
         if place + 4 > len(data):
             raise Refusal(400, "the last element of a BYTES tensor has no length")
-        (size,) = _LENGTH.unpack_from(data, place)
+        (size,) = LENGTH.unpack_from(data, place)
         place += 4 + size
         if place > len(data):
             raise Refusal(400, "an element of a BYTES tensor ends after the data")
@@ -178,13 +124,14 @@ def _from_base64(element: object) -> bytes:
 
 
 def _numbers(data: object) -> NDArray[np.uint8]:
-    """`data`, flat or nested, as bytes."""
+    """`data`, flat or nested, as bytes. NumPy is given nothing else: of texts of different lengths
+    it would make an array as wide as the longest.
+    """
+    while isinstance(data, list) and data and all(isinstance(part, list) for part in data):
+        data = list(itertools.chain.from_iterable(data))
+    if not isinstance(data, list):
+        raise Refusal(400, "the data are no list")
     try:
-        values = np.asarray(data)
-    except ValueError as error:
-        raise Refusal(400, "the lists of the data have no common length") from error
-    if values.dtype.kind not in "iu" or (
-        values.size and not 0 <= values.min() <= values.max() < 256
-    ):
-        raise Refusal(400, "the data are not whole numbers from 0 to 255")
-    return values.astype(np.uint8).ravel()
+        return np.frombuffer(bytes(data), np.uint8)
+    except (TypeError, ValueError) as error:
+        raise Refusal(400, "the data are not whole numbers from 0 to 255") from error
