@@ -43,6 +43,15 @@ class Sources:
     teacher: Path | None = None
     """A checkpoint."""
 
+    def options(self) -> tuple[str, ...]:
+        """The options that name what is given."""
+        named = (
+            ("--data", self.labelled),
+            ("--teacher", self.teacher),
+            ("--unlabelled", self.unlabelled),
+        )
+        return tuple(option for option, given in named if given is not None)
+
 
 @dataclass(frozen=True)
 class Material:
@@ -68,6 +77,7 @@ def gather(
         raise UserError("images without labels need a network that reads them; give --teacher")
     renders = can_render(architecture)
     labelled, held_out = _labelled(sources.labelled, state, renders)
+    of_user = held_out is not None
     if renders:
         calibration = calibration_of(rendered(state.seed, CALIBRATION_IMAGES).images)
         held_out = held_out or rendered(SEED, recipe.validation_plates)
@@ -84,7 +94,7 @@ def gather(
         _unlabelled(sources.unlabelled, architecture),
     )
     teacher = None if model is None else Teacher(model, calibration, device)
-    return Material(feed, Validation(held_out, calibration), teacher)
+    return Material(feed, Validation(held_out, calibration, of_user), teacher)
 
 
 def can_render(architecture: Architecture) -> bool:

@@ -49,7 +49,8 @@ class Progress:
         )
         self._reports += 1
         self._any_right = self._any_right or result.right > 0
-        if self._reports == HOPELESS and not self._any_right:
+        # Random weights take longer on rendered plates, and there no label can be wrong.
+        if self._validation.of_user and self._reports == HOPELESS and not self._any_right:
             self._show(hopeless(result))
         self._losses.clear()
         self._plates, self._since = 0, time.monotonic()

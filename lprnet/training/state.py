@@ -38,6 +38,8 @@ class TrainState:
     """The highest learning rate."""
     slimming: float
     """Pull on the batch norms' scales, in learning rates."""
+    learns_from: tuple[str, ...] = ()
+    """What it learns from beside rendered plates, as the options that name it."""
 
     def averaged(self) -> LPRNet:
         """The moving average as a full-shape network in evaluation mode, on the CPU."""
@@ -84,7 +86,7 @@ def _assemble(
     numbers: tuple[int, int, float, float],
     device: torch.device,
 ) -> TrainState:
-    """`numbers` are the state's last four fields."""
+    """`numbers` are the state's step, seed, peak and slimming."""
     model = model.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     optimizer = torch.optim.AdamW(parameter_groups(model, recipe.weight_decay))
@@ -99,6 +101,7 @@ def save(state: TrainState, path: Path) -> None:
         "model": state.model.state_dict(),
         "average": state.average,
         "optimizer": state.optimizer.state_dict(),
+        "learns_from": state.learns_from,
         "numbers": (state.step, state.seed, state.peak, state.slimming),
     }
     with atomic_write(path) as partial, partial.open("wb") as file:
@@ -119,6 +122,7 @@ def load(path: Path, recipe: Recipe, device: torch.device) -> TrainState:
         state = _assemble(architecture, live, model, recipe, content["numbers"], device)
         state.average = {name: tensor.to(device) for name, tensor in content["average"].items()}
         state.optimizer.load_state_dict(content["optimizer"])  # moves it to the device
+        state.learns_from = tuple(content["learns_from"])
     except FileNotFoundError as error:
         raise UserError(
             f"there is no run to resume at {path}; start one without --resume"

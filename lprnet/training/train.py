@@ -52,18 +52,30 @@ def train(
     and neither `resume` nor `overwrite` is set, where `sources` do not fit the network, where the
     run diverges, and where `directory` cannot be written.
     """
-    device = choose_device()
+    device, sources = choose_device(), sources or Sources()
     if resume:
         state = load(directory / STATE, recipe, device.device)
+        _check_sources(directory, state, sources)
     else:
         if not overwrite:
             _refuse_to_replace(directory)
         state = begin(recipe, checkpoint, device.device)
+        state.learns_from = sources.options()
     with made_folder(directory):
-        material = gather(sources or Sources(), state, recipe, directory / "plates", device)
+        material = gather(sources, state, recipe, directory / "plates", device)
         note(f"training on {device.name}")
         _train_from(state, recipe, directory, material, device, show)
     return directory / WEIGHTS
+
+
+def _check_sources(directory: Path, state: TrainState, sources: Sources) -> None:
+    """The files may lie elsewhere now, as on another machine; without one it is another run."""
+    if sources.options() != state.learns_from:
+        before = " ".join(state.learns_from) or "rendered plates alone"
+        raise UserError(
+            f"the run in {directory} learns from {before}; resume it with the same options of "
+            "--data, --teacher and --unlabelled"
+        )
 
 
 def _refuse_to_replace(directory: Path) -> None:

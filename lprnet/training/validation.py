@@ -30,6 +30,8 @@ class Validation:
 
     images: LabelledImages
     calibration: Tensor
+    of_user: bool
+    """Whether the user labelled them."""
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,10 @@ from lprnet.model.published_lprnet import LPRNET_CHINA, lprnet
 from lprnet.runtime.alphabet import BLANK, CHINA
 from lprnet.support.errors import UserError
 from lprnet.synthetic.render import render
+from lprnet.training import device as device_module
 from lprnet.training.begin import begin
 from lprnet.training.data import collate
-from lprnet.training.device import choose_device
+from lprnet.training.device import Device, choose_device
 from lprnet.training.material import Sources, gather
 from lprnet.training.recipe import Recipe
 from lprnet.training.state import load
@@ -104,6 +105,8 @@ def test_a_run_with_a_teacher_and_unlabelled_images_resumes(tmp_path: Path) -> N
     train(RECIPE, whole, sources, checkpoint=start)
     train(replace(RECIPE, minutes=0), halves, sources, checkpoint=start)
     assert load(halves / STATE, RECIPE, CPU).step == 1
+    with pytest.raises(UserError, match="learns from --teacher --unlabelled; resume it with"):
+        train(RECIPE, halves, Sources(teacher=DEFAULT_CHECKPOINT), resume=True)
     train(RECIPE, halves, sources, resume=True)
     one = load_model(halves / WEIGHTS).state_dict()
     for name, tensor in load_model(whole / WEIGHTS).state_dict().items():
@@ -130,3 +133,28 @@ def test_logits_are_normalised_over_the_batch() -> None:
         together = logits_of(model, images)
         model.context_means = calibrate_context_means(model, images)
         torch.testing.assert_close(together, model(images), rtol=1e-4, atol=1e-3)
+
+
+def test_bfloat16_changes_the_loss_little_and_keeps_the_weights_float32() -> None:
+    """As on a GPU or a CPU with AMX; this CPU computes it slowly."""
+    losses = []
+    for bfloat16 in (False, True):
+        state = begin(replace(RECIPE, seed=3), load_model(DEFAULT_CHECKPOINT), CPU)
+        device = Device(CPU, bfloat16, 0, "a CPU")
+        losses.append(train_step(state, collate(*plates(8), CHINA), RECIPE, device, shipped()))
+        assert all(parameter.dtype == torch.float32 for parameter in state.model.parameters())
+    assert losses[1] == pytest.approx(losses[0], rel=0.1)
+    assert losses[1] != losses[0]
+
+
+def test_bfloat16_is_used_where_the_cpu_has_amx(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    for flags, fast in (
+        ({"avx2"}, False),
+        ({"avx512_bf16"}, False),
+        ({"amx_tile", "amx_bf16"}, True),
+    ):
+        monkeypatch.setattr(device_module, "cpu_flags", lambda flags=flags: frozenset(flags))
+        device = choose_device()
+        assert (device.device.type, device.bfloat16) == ("cpu", fast)
+        assert ("bfloat16:" in device.name) == fast
