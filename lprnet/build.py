@@ -12,11 +12,15 @@ from lprnet.compiler.compile import Build, Source, compile_network
 from lprnet.compiler.dump import dump_phases
 from lprnet.compiler.network import LayerSummary
 from lprnet.compiler.targets import find_targets
+from lprnet.compression.distill.distilled import Distill
 from lprnet.compression.variants import prepare
+from lprnet.distillation.text_agreement import TextAgreement, compare_texts
 from lprnet.measure.timing import Record, interleaved_timings, on_one_core, record
 from lprnet.model.checkpoint import Stated
 from lprnet.model.confidence_file import read_confidence
 from lprnet.model.subnormals import subnormals_as_zero
+from lprnet.runtime.alphabet import CHINA
+from lprnet.runtime.image_format import PUBLISHED
 from lprnet.runtime.recognizer import Recognizer
 from lprnet.tuning.apply import scheduler
 from lprnet.tuning.fastest_build import compile_fastest
@@ -24,6 +28,8 @@ from lprnet.tuning.log.nearest import substitution
 from schedules.apply import KernelReport
 
 LATENCY_ROUNDS = 100
+AGREEMENT_PLATES = 200
+"""A few seconds; `report` reads more."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +48,8 @@ class Request:
     output: Path
     stated: Stated | None = None
     """What is known of the network beside its tensors."""
+    distill: Distill | None = None
+    """Train what structured pruning leaves; None: it is refitted alone."""
     dump: Path | None = None
     """An empty folder for the network after every phase (`lprnet/compiler/dump.py`)."""
     profile: bool = False
@@ -63,7 +71,12 @@ def _built(request: Request) -> tuple[Build, NDArray[np.uint8]]:
     """The artifact, and an image `(1, 24, 94, 3)` to time it on."""
     targets = find_targets(request.target)
     network, images, files = prepare(
-        request.checkpoint, request.calibration, request.quantized, request.pruned, request.stated
+        request.checkpoint,
+        request.calibration,
+        request.quantized,
+        request.pruned,
+        request.stated,
+        request.distill,
     )
     network = replace(network, stamped=request.profile)
     confidence = read_confidence(request.checkpoint)
@@ -93,7 +106,22 @@ def latency(built: Build, image: NDArray[np.uint8]) -> Record:
     )
 
 
-def build_tables(built: Build, timing: Record | None) -> list[Table]:
+@subnormals_as_zero()
+def agreement(built: Build) -> TextAgreement | None:
+    """Of a smaller network with the one that it was made from, on plates as rendered for China.
+
+    None for an artifact that computes the whole network in float32, that this CPU cannot run, or
+    that reads something else.
+    """
+    reads = built.manifest.image == PUBLISHED and built.manifest.alphabet.symbols == CHINA.symbols
+    if built.original is None or built.parity is None or not reads:
+        return None
+    return compare_texts(built.original, Recognizer(built.artifact).logits, AGREEMENT_PLATES)
+
+
+def build_tables(
+    built: Build, timing: Record | None, same: TextAgreement | None = None
+) -> list[Table]:
     """What was built, for a terminal: its facts, then for each target what quantization did and its
     kernels.
     """
@@ -121,6 +149,8 @@ def build_tables(built: Build, timing: Record | None) -> list[Table]:
         if one.layers:
             tables.append(_layers(one.layers, name))
         tables.append(_kernels(one.kernels, name))
+    if same is not None:
+        facts.add_row("texts of the float network it was made from", str(same))
     if timing is not None:
         facts.add_row(
             f"latency of {timing.isa} code, one thread",

@@ -1,6 +1,7 @@
 """Build an artifact: a checkpoint becomes one small shared object, verified and timed."""
 
 from argparse import ArgumentParser, Namespace
+from typing import TYPE_CHECKING
 
 from lprnet.commands.arguments import (
     SCHEDULES,
@@ -9,11 +10,20 @@ from lprnet.commands.arguments import (
     add_checkpoint,
     add_network,
     add_variant,
+    integer,
+    number,
     output_folder,
     stated,
 )
 from lprnet.support.cli import note
 from lprnet.weights import DEFAULT_CHECKPOINT
+
+if TYPE_CHECKING:
+    from lprnet.compression.distill.distilled import Distill
+
+MOST_STEPS = 1_000_000
+SHIPPED = 0
+"""`--distill` without a number."""
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -25,6 +35,23 @@ def add_arguments(parser: ArgumentParser) -> None:
     add_network(parser)
     add_variant(parser)
     add_calibration(parser)
+    parser.add_argument(
+        "--distill",
+        nargs="?",
+        const=SHIPPED,
+        type=integer(1, MOST_STEPS),
+        metavar="STEPS",
+        help="train what --pruned=structured leaves towards the whole network, on rendered plates "
+        "and the images of --calibration, 64 a step; without STEPS what ships for the checkpoint, "
+        "or 2000 (default: it is refitted alone)",
+    )
+    parser.add_argument(
+        "--mmac",
+        type=number(1, 1000),
+        default=20,
+        metavar="N",
+        help="with --distill, the most million multiply-accumulates that stay",
+    )
     parser.add_argument(
         "--target",
         choices=(*TARGETS, "portable"),
@@ -65,7 +92,7 @@ def run(options: Namespace) -> None:
     """Build, then print what was built."""
     from rich.console import Console
 
-    from lprnet.build import Request, build, build_tables, log_substitutions
+    from lprnet.build import Request, agreement, build, build_tables, log_substitutions
     from lprnet.commands.tables import print_tables
     from lprnet.runtime.files_left_out import report_files_left_out
 
@@ -78,16 +105,26 @@ def run(options: Namespace) -> None:
         calibration=options.calibration,
         output=options.output,
         stated=stated(options),
+        distill=_distill(options),
         dump=options.dump,
         profile=options.profile,
     )
     with Console(stderr=True).status("building"):
         built, timing = build(request)
+        same = agreement(built)
     alphabet = built.manifest.alphabet
     if options.alphabet is None and options.checkpoint != DEFAULT_CHECKPOINT:
         note(f"alphabet: {alphabet.name}; --alphabet names another")
-    print_tables(build_tables(built, timing))
+    print_tables(build_tables(built, timing, same))
     for sentence in log_substitutions(built):
         note(sentence)
     if options.calibration:
         report_files_left_out([str(options.calibration)])
+
+
+def _distill(options: Namespace) -> "Distill | None":
+    from lprnet.compression.distill.distilled import Distill
+
+    if options.distill is None:
+        return None
+    return Distill(None if options.distill == SHIPPED else options.distill, options.mmac)

@@ -24,6 +24,7 @@ from lprnet.compiler.parity import compare_logits
 from lprnet.compiler.targets import PORTABLE, Target
 from lprnet.runtime.artifact import Artifact, digest, missing_flags, write_artifact
 from lprnet.runtime.confidence import ConfidenceCalibration
+from lprnet.runtime.decode import Logits
 from lprnet.runtime.manifest import (
     STAMPED,
     KernelRecord,
@@ -73,6 +74,8 @@ class Build:
     manifest: Manifest
     compiled: tuple[Compiled, ...]
     """One a target version of the manifest."""
+    original: Logits | None
+    """As in `CompilerInput`."""
 
     @property
     def parity(self) -> Parity | None:
@@ -158,7 +161,7 @@ def _compile(
     verified = (replace(v, parity=c.parity) for v, c in zip(versions, compiled, strict=True))
     manifest = replace(manifest, target_versions=tuple(verified))
     write_artifact(Artifact(artifact, content, manifest))
-    return Build(artifact, manifest, tuple(compiled))
+    return Build(artifact, manifest, tuple(compiled), network.original)
 
 
 @dataclass(frozen=True)

@@ -51,6 +51,8 @@ class CompilerInput:
     """What was pruned, for a reader."""
     stamped: bool = False
     """Whether the artifact gets a second function a target, which takes the time of each step."""
+    original: Logits | None = None
+    """What the float network computes that was made smaller; None where none was."""
 
 
 def torch_logits(model: LPRNet, images: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -17,9 +17,10 @@ from lprnet.compression.calibration import (
     rendered_images,
 )
 from lprnet.compression.compact import CompactNetwork, compact_network
-from lprnet.compression.prune.measured_share import prune_by_loss
-from lprnet.compression.prune.preset_widths import preset_widths
-from lprnet.compression.prune.prune import DEPTH_RATIOS, depth_aware, structured, unstructured
+from lprnet.compression.distill.distilled import Distill, distilled
+from lprnet.compression.prune.measured_share import without_single_weights
+from lprnet.compression.prune.preset_widths import distilled_widths, preset_widths
+from lprnet.compression.prune.prune import structured
 from lprnet.compression.quantize.integer_reference import integer_reference
 from lprnet.compression.quantize.post_training import quantize_static, quantize_weights
 from lprnet.compression.quantize.quantized_network import QuantizedNetwork, arranged
@@ -36,10 +37,6 @@ from lprnet.runtime.plate_grammar import PROVINCES
 from lprnet.support.errors import UserError
 from relay_passes.insert_quantize import LayerScales
 
-UNSTRUCTURED_RATIO = 0.9
-"""Of all weights, at most so many of the smallest are set to zero; channels that lose all their
-weights go."""
-
 
 def prepare(
     checkpoint: Path,
@@ -47,12 +44,15 @@ def prepare(
     quantized: str | None,
     pruned: str | None = None,
     stated: Stated | None = None,
+    distill: Distill | None = None,
 ) -> tuple[CompilerInput, NDArray[np.uint8], list[Path]]:
     """The network to compile, images to compare it on, and the files it was calibrated on.
 
     `stated` is what is known of a checkpoint's network beside its tensors. Raises `UserError` for a
-    bad checkpoint or image.
+    bad checkpoint or image, and for `distill` without structured pruning.
     """
+    if distill is not None and pruned != "structured":
+        raise UserError("--distill trains what --pruned=structured leaves of a network; add that")
     model = _load(checkpoint, stated)
     if isinstance(model, QuantizedLPRNet):
         if calibration is not None or pruned or quantized == "weights":
@@ -68,39 +68,27 @@ def prepare(
         _check_rendered(checkpoint, model.architecture.alphabet)
     if files or ((quantized or pruned) and model.context_means is None):
         calibrate(model, images)
+    original = partial(torch_logits, model) if quantized or pruned else None
     pruning = None
     if pruned in ("unstructured", "depth-aware"):
-        model, pruning = _without_single_weights(model, images, pruned)
+        model, pruning = without_single_weights(model, images, pruned)
     if not quantized and pruned != "structured":
         network = float_network(model)
     elif pruned == "structured":
-        arithmetic = "int8" if quantized == "static" else "float32"
-        widths, reduced = preset_widths(model, checkpoint, arithmetic), reduce(model)
-        narrow = structured(reduced.compact, torch.from_numpy(normalise(images)), widths)
+        reduced = reduce(model)
+        if distill is None:
+            arithmetic = "int8" if quantized == "static" else "float32"
+            widths, pruning = preset_widths(model, checkpoint, arithmetic), "whole channels"
+            narrow = structured(reduced.compact, torch.from_numpy(normalise(images)), widths)
+        else:
+            widths = distilled_widths(model, checkpoint, distill.mmac)
+            narrow, pruning = distilled(reduced, checkpoint, images, widths, distill.steps)
         network = _compressed(reduced.bind(narrow), images, quantized)
     else:
         network = _compressed(reduce(model), images, quantized)
     variant = f"{network.variant}-{pruned}" if pruned else network.variant
-    return replace(network, variant=variant, pruning=pruning), images, files
-
-
-def _without_single_weights(
-    model: LPRNet, images: NDArray[np.uint8], pruned: str
-) -> tuple[LPRNet, str]:
-    """`model` without as many weights as cost no accuracy on `images`, and how many these are."""
-
-    def by_size(model: LPRNet, share: float) -> LPRNet:
-        return unstructured(model, share * UNSTRUCTURED_RATIO)
-
-    def by_depth(model: LPRNet, share: float) -> LPRNet:
-        return depth_aware(model, [share * ratio for ratio in DEPTH_RATIOS])
-
-    if pruned == "unstructured":
-        model, share = prune_by_loss(model, images, by_size)
-        return model, f"the smallest {share * UNSTRUCTURED_RATIO:.0%} of all weights"
-    model, share = prune_by_loss(model, images, by_depth)
-    early, middle, late = (f"{share * ratio:.0%}" for ratio in DEPTH_RATIOS)
-    return model, f"{early} of the early weights, {middle} of the middle and {late} of the late"
+    network = replace(network, variant=variant, pruning=pruning, original=original)
+    return network, images, files
 
 
 def _load(checkpoint: Path, stated: Stated | None) -> LPRNet | QuantizedLPRNet:

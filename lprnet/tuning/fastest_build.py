@@ -67,7 +67,7 @@ def compile_fastest(
         fastest = builds[fastest_origin(samples)]
         manifest_path(fastest.artifact).replace(manifest_path(artifact))
         fastest.artifact.replace(artifact)
-    return Build(artifact, fastest.manifest, fastest.compiled)
+    return Build(artifact, fastest.manifest, fastest.compiled, network.original)
 
 
 def fastest_origin(samples: Mapping[str, NDArray[np.float64]]) -> str:

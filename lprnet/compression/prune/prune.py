@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from lprnet.compression.compact import CompactNetwork
-from lprnet.compression.prune.distillation import distill
 from lprnet.compression.prune.reconstruction import reconstruct
 from lprnet.model.conv_graph import CONTAINER, LAYERS, NAMES, check_finite, weight_and_bias
 from lprnet.model.lprnet import LPRNet
@@ -85,14 +84,3 @@ def inner_widths(first: int, second: int, third: int) -> dict[str, int]:
     """`structured`'s widths for the same inner width throughout each of the three blocks."""
     inner = [layer.name for layer in LAYERS if ".block." in layer.name and layer.norm is None]
     return dict(zip(inner, [first] * 3 + [second] * 3 + [third] * 3, strict=True))
-
-
-def refine(
-    pruned: CompactNetwork, network: CompactNetwork, images: Tensor, steps: int
-) -> CompactNetwork:
-    """`pruned` fine-tuned for `steps` towards the logits of `network`; what is zero stays zero.
-
-    `images` `(N, 3, 24, 94)` need no labels (`distillation.py`).
-    """
-    masks = {name: (weight != 0).float() for name, weight in pruned.weights.items()}
-    return distill(pruned, network, images, steps, masks=masks)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from lprnet.distillation.text_agreement import TextAgreement
 from lprnet.measure.timing import Accuracy, Record
 from lprnet.reports.benchmark.costs import ColdStart, Throughput
 from lprnet.reports.benchmark.engines import GRAPHS
@@ -38,6 +39,8 @@ class Line:
     installed_bytes: int
     same_as: str = ""
     """Name of the line that was measured instead, if its file has the same bytes."""
+    agreement: TextAgreement | None = None
+    """Of a line of ours with the float one, on rendered plates; None: not measured."""
 
     def __post_init__(self) -> None:
         """Raises `ValueError` for what no measurement comes to."""

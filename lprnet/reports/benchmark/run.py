@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from lprnet.compiler.targets import find_target
 from lprnet.compression.calibration import calibration_files, read_images
 from lprnet.compression.variants import prepare
+from lprnet.distillation.text_agreement import TextAgreement, compare_texts
 from lprnet.measure.timing import Accuracy, record
 from lprnet.reports.benchmark.baselines import OURS, baselines
 from lprnet.reports.benchmark.costs import installed_bytes, repeatability
@@ -21,13 +22,14 @@ from lprnet.reports.benchmark.kernels import time_kernels
 from lprnet.reports.benchmark.measure_entries import measure_entries, proportion
 from lprnet.reports.benchmark.results import SAMPLES, Line, Report, best
 from lprnet.reports.benchmark.variants import BASE, PROJECT, STRUCTURED, Missing, build_rows
-from lprnet.runtime.decode import greedy
+from lprnet.runtime.decode import Logits, greedy
 from lprnet.runtime.image_io import images_in, label_of
 from lprnet.support.atomic_file import why_not_writable
 from lprnet.support.errors import UserError
 from lprnet.synthetic.render import sample_plates
 
 RENDERED = 400
+AGREEMENT_PLATES = 1000
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,7 @@ def run_benchmark(request: ReportOptions) -> Report:
     measured, not_running = measure_entries(entries, plates.images, request.repeats)
     if not any(one.engine == "lprnet" for one in measured):
         raise UserError(f"no row of ours runs; {not_running[0].name}: {not_running[0].reason}")
+    agreements = _agreements([one for one in measured if one.engine == "lprnet"])
     pair = [one for one in measured if one.name in (BASE, STRUCTURED)]
     # 3. Time the kernels.
     network, _, _ = prepare(request.checkpoint, data, None)
@@ -101,6 +104,7 @@ def run_benchmark(request: ReportOptions) -> Report:
             start=found.start,
             file_bytes=one.file.stat().st_size,
             installed_bytes=installed_bytes(one.distributions),
+            agreement=agreements.get(one),
             same_as="" if found.as_name == one.name else found.as_name,
         )
         for one, found in measured.items()
@@ -121,6 +125,19 @@ def run_benchmark(request: ReportOptions) -> Report:
         kernels=kernels,
         proportion=proportion(pair[0], pair[1], plates.images[0]) if len(pair) == 2 else None,
     )
+
+
+def _agreements(ours: Sequence[Entry]) -> dict[Entry, TextAgreement]:
+    """Of each of our entries with the base, where that was built."""
+    base = next((one for one in ours if one.name == BASE), None)
+    if base is None:
+        return {}
+
+    def logits(entry: Entry) -> Logits:
+        engine = entry.open()
+        return lambda images: engine(images)()
+
+    return {one: compare_texts(logits(base), logits(one), AGREEMENT_PLATES) for one in ours}
 
 
 def _without_paths(missing: Missing) -> Missing:

@@ -19,6 +19,7 @@ COLUMNS = (
     "",
     "accuracy %",
     "unseen %",
+    "agrees %",
     "min ms",
     "median",
     "p95",
@@ -35,10 +36,12 @@ def cells(line: Line, report: Report) -> tuple[str, ...]:
     """The cells of a line in the order of `COLUMNS`; KB and MB are decimal."""
     accuracy, latency = line.latency.accuracy, line.latency
     assert accuracy is not None
+    same = line.agreement
     return (
         line.name if line.ours else line.name + GRAPHS[line.graph],
         f"{100 * accuracy.correct / accuracy.total:.1f}",
         f"{100 * line.unseen.correct / line.unseen.total:.1f}" if line.unseen.total else "",
+        f"{100 * same.same / same.plates:.1f}" if same else "",
         f"{latency.min_ms:.3f}",
         f"{latency.median_ms:.3f}",
         f"{latency.p95_ms:.3f}",
@@ -105,6 +108,7 @@ def findings(report: Report) -> list[str]:
         *wins,
         *_saved(report),
         *(REMARKS_ON_BASELINES if baselines else ()),
+        *([REMARK_ON_AGREEMENT] if any(line.agreement for line in report.lines) else ()),
         *REMARKS,
     ]
 
@@ -139,6 +143,10 @@ REMARKS_ON_BASELINES = (
     "`our graph` is the network with dead channels removed and the context norm calibrated: that "
     "part of the gain is not the compiler's kernels, and every engine can have it.",
 )
+REMARK_ON_AGREEMENT = (
+    "`agrees %` is how many of 1,000 fresh rendered plates, which nothing was trained or "
+    "calibrated on, are read as our float32 line reads them, wrong or right."
+)
 REMARKS = (
     "Rounds are shuffled and interleaved, so each call finds caches that the other entries have "
     "filled; alone, every engine is somewhat faster.",
@@ -167,11 +175,12 @@ def markdown(report: Report) -> str:
 
 
 def _table(lines: Sequence[Line], report: Report, columns: Sequence[str]) -> str:
-    """A Markdown table of `lines`, our fastest one bold."""
+    """A Markdown table of `lines`, our fastest one bold, without columns that no line fills."""
+    named = [dict(zip(COLUMNS, cells(line, report), strict=True)) for line in lines]
+    columns = [column for column in columns if any(one[column] for one in named)]
     rows = []
-    for line in lines:
-        named = dict(zip(COLUMNS, cells(line, report), strict=True))
-        values = [named[column] for column in columns]
+    for line, one in zip(lines, named, strict=True):
+        values = [one[column] for column in columns]
         values[0] = f"**{values[0]}**" if line is best(report.lines) else values[0]
         rows.append(values)
     return markdown_table(columns, rows)

@@ -17,7 +17,6 @@ from lprnet.compression.prune.prune import (
     DEPTHS,
     depth_aware,
     inner_widths,
-    refine,
     structured,
     unstructured,
 )
@@ -202,20 +201,6 @@ def test_a_layer_is_never_left_without_input(reduced: ReducedNetwork, images: to
     assert 1 <= len(pruned.biases[name]) <= 2
     assert pruned.weights[consumer].shape[1] == 1
     assert pruned.logits(images).isfinite().all()
-
-
-def test_refining_comes_closer_and_keeps_zeros(
-    model: LPRNet, reduced: ReducedNetwork, images: torch.Tensor
-) -> None:
-    pruned = reduce(unstructured(model, 0.8)).compact
-    refined = refine(pruned, reduced.compact, images, steps=12)
-    with torch.no_grad():
-        expected = reduced.compact.logits(images)
-        before = float((pruned.logits(images) - expected).square().mean())
-        after = float((refined.logits(images) - expected).square().mean())
-    assert after < before
-    for name, weight in pruned.weights.items():
-        assert not refined.weights[name][weight == 0].any()
 
 
 @torch.no_grad()

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from lprnet.distillation.text_agreement import TextAgreement
 from lprnet.measure.timing import Accuracy, Record
 from lprnet.reports.benchmark.costs import ColdStart, Throughput
 from lprnet.reports.benchmark.results import Kernel, Kernels, Line, Proportion, Report
@@ -35,6 +36,7 @@ def line(name: str, milliseconds: float, *, ours: bool = True, graph: str = "red
         start=ColdStart(1.5, 60_000_000),
         file_bytes=180_000,
         installed_bytes=50_000_000,
+        agreement=TextAgreement(plates=1000, same=912, right=300, kept=297) if ours else None,
     )
 
 

@@ -36,6 +36,7 @@ def test_cells() -> None:
         "": "base",
         "accuracy %": "89.7",
         "unseen %": "90.0",
+        "agrees %": "91.2",
         "min ms": "0.500",
         "median": "0.550",
         "p95": "0.750",

@@ -1,0 +1,105 @@
+"""`lprnet build --distill`'s network: one that ships, one that is kept, or a new one."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from lprnet.compression.compact import CompactNetwork
+from lprnet.compression.distill.batches import step_plates
+from lprnet.compression.distill.recipe import DEFAULT_STEPS, PLATES, Recipe
+from lprnet.compression.distill.result import (
+    cache_folder,
+    network_key,
+    read_result,
+    recipe_key,
+    shipped,
+    write_result,
+)
+from lprnet.compression.distill.train import train
+from lprnet.compression.prune.prune import structured
+from lprnet.compression.reduced import ReducedNetwork
+from lprnet.distillation.plate_cache import PlateCache
+from lprnet.model.preprocessing import normalise
+from lprnet.runtime.alphabet import CHINA
+from lprnet.runtime.image_format import PUBLISHED
+from lprnet.support.errors import UserError
+
+REFITTED_ON = 150
+"""Rendered plates that the cut is refitted on, beside the user's images."""
+
+
+@dataclass(frozen=True)
+class Distill:
+    """What the user asked for."""
+
+    steps: int | None = None
+    """None: what ships for the checkpoint, or `DEFAULT_STEPS`."""
+    mmac: float = 20
+    """Millions of multiply-accumulates, at most."""
+
+
+def distilled(
+    reduced: ReducedNetwork,
+    checkpoint: Path,
+    images: NDArray[np.uint8],
+    widths: Mapping[str, int],
+    steps: int | None,
+) -> tuple[CompactNetwork, str]:
+    """`reduced`, which was read from `checkpoint`, cut to `widths` and trained; and a sentence that
+    says how.
+
+    `images` `(N, 24, 94, 3)` uint8 BGR are the user's. `steps` None: the file that ships for this
+    checkpoint and these widths, or `DEFAULT_STEPS`. Raises `UserError` for a network that rendered
+    plates cannot teach, and for a damaged or unwritable file of the cache.
+    """
+    _check(reduced, checkpoint)
+    architecture = reduced.architecture
+    network = network_key(checkpoint.read_bytes(), architecture, widths)
+    file = shipped(network) if steps is None else None
+    if file is not None:
+        return read_result(file, architecture), f"whole channels; trained before: {file.name}"
+    recipe = Recipe(DEFAULT_STEPS if steps is None else steps)
+    version = PLATES.version()
+    file = (
+        cache_folder() / "distilled" / f"{recipe_key(network, recipe, version, images.tobytes())}"
+    )
+    how = f"whole channels; {recipe.steps:,} steps towards the unpruned network, plates {version}"
+    result = file.with_suffix(".safetensors")
+    if not result.exists():
+        trained = _trained(reduced, images, widths, recipe, file.with_suffix(".training"))
+        write_result(result, trained, {"network": network, "how": how})
+    return read_result(result, architecture), how
+
+
+def _trained(
+    reduced: ReducedNetwork,
+    images: NDArray[np.uint8],
+    widths: Mapping[str, int],
+    recipe: Recipe,
+    state: Path,
+) -> CompactNetwork:
+    cache = PlateCache(cache_folder() / "plates", PLATES, max(recipe.plates, REFITTED_ON))
+    rendered, _ = cache.read(range(REFITTED_ON))
+    own, refitted_on = (
+        torch.from_numpy(normalise(one)) for one in (images, np.concatenate([images, rendered]))
+    )
+    teacher = reduced.compact
+    student = structured(teacher, refitted_on, widths)
+    workers = max(1, len(os.sched_getaffinity(0)) - 1)
+    plates = partial(step_plates, cache, recipe, workers=workers)
+    return train(student, teacher, own, recipe, plates, state)
+
+
+def _check(reduced: ReducedNetwork, checkpoint: Path) -> None:
+    architecture = reduced.architecture
+    if architecture.image_format != PUBLISHED or architecture.alphabet.symbols != CHINA.symbols:
+        raise UserError(
+            f"{checkpoint} does not read China's plates as 94x24 BGR images, and no others are "
+            "rendered to train on; leave out --distill"
+        )
