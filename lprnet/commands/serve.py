@@ -1,15 +1,19 @@
 """Read plates as a service over HTTP, with a page to try it, until SIGTERM or Ctrl-C ends it."""
 
 from argparse import ArgumentParser, BooleanOptionalAction, Namespace
+from typing import TYPE_CHECKING
 
 from lprnet.commands.arguments import input_file, integer, number
 from lprnet.commands.recognize import MAX_PIXELS
+
+if TYPE_CHECKING:
+    from lprnet.service.limits import Limits
 
 MEBIBYTE = 1 << 20
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Let `parser` take the flags; defaults are as in `lprnet/service/limits.py`."""
+    """Let `parser` take the flags."""
     parser.add_argument(
         "--artifact",
         type=input_file,
@@ -71,25 +75,28 @@ def run(options: Namespace) -> None:
     """Serve."""
     import fastapi  # noqa: F401  the first of the extra's packages that would be missing
 
-    from lprnet.service.limits import Limits
     from lprnet.service.start import Settings, serve
 
-    limits = Limits(
+    settings = Settings(
+        options.artifact,
+        options.host,
+        options.port,
+        options.token_file,
+        options.min_confidence,
+        options.grammar,
+    )
+    serve(settings, limits(options))
+
+
+def limits(options: Namespace) -> "Limits":
+    """What the flags say of the bounds."""
+    from lprnet.service.limits import Limits
+
+    return Limits(
         images=options.max_images,
         body_bytes=options.max_body * MEBIBYTE,
         queue=options.max_queue,
         wait=options.max_wait / 1000,
         seconds=float(options.max_seconds),
         max_pixels=options.max_pixels,
-    )
-    serve(
-        Settings(
-            options.artifact,
-            options.host,
-            options.port,
-            options.token_file,
-            options.min_confidence,
-            options.grammar,
-        ),
-        limits,
     )

@@ -109,6 +109,9 @@ def test_a_package_that_is_not_installed_is_named_with_its_remedy(
     (tmp_path / "a.so").touch()
     with pytest.raises(UserError, match=r"needs tqdm, .*lprnet-tvm\[compiler\]"):
         execute(["evaluate", str(tmp_path / "a.so"), f"--data={tmp_path}"])
+    monkeypatch.setitem(sys.modules, "fastapi", None)
+    with pytest.raises(UserError, match=r"needs fastapi, .*lprnet-tvm\[serve\]"):
+        execute(["serve", f"--artifact={tmp_path / 'a.so'}"])
 
 
 def test_no_sentence_names_a_file_that_an_installation_lacks() -> None:

@@ -12,6 +12,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+from lprnet.commands.dispatch import verb_parser
+from lprnet.commands.serve import limits
+from lprnet.service.limits import Limits
 from tests.processes import wait_until
 from tests.service.served import SECONDS, Served, form, picture, running, served
 
@@ -42,6 +45,10 @@ def ask(server: Served, images: int = 1) -> httpx.Response:
 
 def wait_for(server: Served, sample: str, value: float) -> None:
     wait_until(lambda: server.metric(sample) >= value, server.process, server.log)
+
+
+def test_the_bounds_without_a_flag_are_those_of_the_library() -> None:
+    assert limits(verb_parser("serve", "serve").parse_args([])) == Limits()
 
 
 def test_clients_share_it(server: Served) -> None:
