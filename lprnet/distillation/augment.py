@@ -1,8 +1,9 @@
 """Other views of a plate: augmentation on tensors, cheap enough to let each rendered plate serve
 several times.
 
-Rendering a plate takes as long as a few training steps on it; this takes a hundredth. It adds to
-what `lprnet/synthetic/augment.py` does before a plate is 24 rows high, and stays far weaker.
+On one core rendering a plate takes a quarter of the time of a training step on it, and this a
+fiftieth. It comes on top of what `lprnet/synthetic/augment.py` does before a plate is 24 rows high,
+and is far weaker.
 """
 
 import torch

@@ -40,10 +40,14 @@ class RenderedPlates:
 
     def plate(self, index: int) -> tuple[Pixels, str]:
         """The image `(24, 94, 3)` uint8 BGR and its text."""
+        return render(self.seed, index, self.difficulty(index))
+
+    def difficulty(self, index: int) -> float:
+        """That of plate `index`."""
         part = min(1.0, (index + 1) / self.easy_plates) if self.easy_plates else 1.0
         ceiling = self.easiest + max(0.1, part) * (self.hardest - self.easiest)
-        difficulty = np.random.default_rng((self.seed, index, 1)).uniform(self.easiest, ceiling)
-        return render(self.seed, index, float(difficulty))
+        rng = np.random.default_rng((self.seed, index, 1))
+        return float(rng.uniform(self.easiest, ceiling))
 
     def version(self) -> str:
         """A name for these very plates: it changes with the renderer and with any field."""

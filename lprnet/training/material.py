@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from lprnet.distillation.plate_cache import PlateCache, RenderedPlates
+from lprnet.distillation.plate_cache import PlateCache
 from lprnet.model.architecture import Architecture
 from lprnet.runtime.alphabet import CHINA
 from lprnet.runtime.image_format import PUBLISHED
@@ -16,6 +16,7 @@ from lprnet.training.data import Feed, fresh_plates
 from lprnet.training.device import Device
 from lprnet.training.labelled_images import HELD_OUT, LabelledImages, read_labelled
 from lprnet.training.recipe import Recipe
+from lprnet.training.rendered import TrainingPlates
 from lprnet.training.state import TrainState
 from lprnet.training.teacher import Teacher, load_teacher
 from lprnet.training.validation import (
@@ -137,5 +138,5 @@ def _cache(state: TrainState, recipe: Recipe, folder: Path) -> PlateCache:
     """Easy plates come first where random weights learn."""
     fresh = fresh_plates(recipe.batch)
     fine_tuning = state.slimming == 0
-    source = RenderedPlates(state.seed, easy_plates=0 if fine_tuning else EASY_STEPS * fresh)
+    source = TrainingPlates(state.seed, easy_plates=0 if fine_tuning else EASY_STEPS * fresh)
     return PlateCache(folder, source, min(MOST_RENDERED, recipe.steps * fresh))

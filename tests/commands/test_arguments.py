@@ -157,3 +157,14 @@ def test_a_folder_that_the_kernel_refuses_is_one_sentence() -> None:
         atomic_write(Path("/proc/self/absent/file")) as partial,
     ):
         partial.write_text("")
+
+
+def test_data_that_is_neither_a_folder_nor_a_file() -> None:
+    with pytest.raises(UserError, match="there is no file or folder absent; check the path"):
+        execute(["train", "--data=absent"])
+
+
+def test_a_resumed_run_keeps_its_alphabet(tmp_path: Path) -> None:
+    for flag in ("--alphabet=latin", "--size=94x24"):
+        with pytest.raises(UserError, match="goes on with its own alphabet and image size"):
+            execute(["train", "--resume", f"--output={tmp_path}", flag])

@@ -33,6 +33,7 @@ from lprnet.training.network_slimming import (
 )
 from lprnet.training.plot import plot_run
 from lprnet.training.recipe import Recipe, schedule
+from lprnet.training.rendered import TrainingPlates
 from lprnet.training.state import load
 from lprnet.training.step import train_step
 from lprnet.training.train import LOG, STATE, WEIGHTS, train
@@ -135,6 +136,17 @@ def test_every_rendered_plate_is_used_until_the_cache_is_full(tmp_path: Path) ->
         if step < 20:
             assert drawn[:2] == [2 * step, 2 * step + 1]
             assert max(drawn) == 2 * step + 1
+
+
+def test_every_16th_plate_has_two_rows() -> None:
+    source = TrainingPlates(seed=5)
+    for index in range(33):
+        image, text = source.plate(index)
+        plain, other = RenderedPlates(seed=5).plate(index)
+        assert image.shape == (24, 94, 3)
+        assert CHINA.is_plate(text)
+        assert (text == other and np.array_equal(image, plain)) == (index % 16 > 0)
+    assert source.version() != RenderedPlates(seed=5).version()
 
 
 RUN = """
