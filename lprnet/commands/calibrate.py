@@ -23,6 +23,12 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="rendered plates to fit, and as many to check",
     )
     parser.add_argument(
+        "--check",
+        type=input_folder,
+        metavar="DIR",
+        help="more images named after their plates, to try on what was fitted (default: none)",
+    )
+    parser.add_argument(
         "--output",
         type=output_folder,
         default="build",
@@ -43,6 +49,11 @@ def run(options: Namespace) -> None:
     from lprnet.reports.confidence.run import calibrate, summary
 
     found = calibrate(
-        options.artifact, options.data, options.plates, options.output, options.checkpoint
+        options.artifact,
+        options.data,
+        options.plates,
+        options.output,
+        options.checkpoint,
+        options.check,
     )
     print("\n".join(summary(found)))

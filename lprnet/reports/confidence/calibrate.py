@@ -37,8 +37,6 @@ class Accepted:
     """The share of the accepted plates that is right; 1 where none is accepted."""
     rejected: float
     """The share of all plates that is not accepted."""
-    other_images: float
-    """The share of blank images, noise and streets that is accepted."""
 
 
 @dataclass(frozen=True)
@@ -56,15 +54,22 @@ class Confidence:
     """And of calibrated confidences."""
     bins: list[Bin]
     accepted: Accepted
+    other_images_accepted: float
+    """The share of blank images, noise and streets."""
+    elsewhere: Accepted | None
+    """The same confidence on labelled images that chose nothing, if some were given."""
     ratios: list[Choice]
     """Empty where the alphabet has no grammar, or plates of it cannot be rendered."""
     best_ratio: float | None
     """The smallest that reads 99 % of the plates that any reads."""
 
 
-def measure(artifact: Path, data: Path | None, plates: int) -> Confidence:
+def measure(
+    artifact: Path, data: Path | None, plates: int, check: Path | None = None
+) -> Confidence:
     """Fit on `plates` rendered plates and check on as many others; or do both on the labelled
-    images of the folder `data`, every second one each.
+    images of the folder `data`, every second one each. What is fitted is also tried on the labelled
+    images of the folder `check`.
 
     Raises `UserError` if anything cannot be read, or no plates of the alphabet can be rendered.
     """
@@ -86,6 +91,11 @@ def measure(artifact: Path, data: Path | None, plates: int) -> Confidence:
     probabilities, right = _read(reader, checked)
     confidences = _calibrated(calibration, probabilities)
     bins = reliability(confidences, right)
+    passed = _other_images_accepted(reader, calibration)
+    elsewhere = None
+    if check is not None:
+        found, found_right = _read(reader, _labelled(manifest, check))
+        elsewhere = _accepted(calibration, _calibrated(calibration, found), found_right)
     ratios = _ratios(reader, checked) if grammar and _can_render(manifest) else []
     return Confidence(
         str(artifact),
@@ -95,7 +105,9 @@ def measure(artifact: Path, data: Path | None, plates: int) -> Confidence:
         calibration_error(reliability(probabilities, right)),
         calibration_error(bins),
         bins,
-        _accepted(reader, calibration, confidences, right),
+        _accepted(calibration, confidences, right),
+        passed,
+        elsewhere,
         ratios,
         best_ratio(ratios) if ratios else None,
     )
@@ -162,20 +174,22 @@ def _calibrated(
 
 
 def _accepted(
-    reader: Recognizer,
     calibration: ConfidenceCalibration,
     confidences: NDArray[np.float64],
     right: NDArray[np.bool_],
 ) -> Accepted:
+    sure = confidences >= calibration.precise_at
+    precision = float(right[sure].mean()) if sure.any() else 1.0
+    return Accepted(precision, float((~sure).mean()))
+
+
+def _other_images_accepted(reader: Recognizer, calibration: ConfidenceCalibration) -> float:
     others = [
         resize(other_image(OTHER_SEED, index), reader.manifest.image)
         for index in range(OTHER_IMAGES)
     ]
-    sure = confidences >= calibration.precise_at
     probabilities = np.array([plate.confidence for plate in _plates(reader, others)])
-    passed = _calibrated(calibration, probabilities) >= calibration.precise_at
-    precision = float(right[sure].mean()) if sure.any() else 1.0
-    return Accepted(precision, float((~sure).mean()), float(passed.mean()))
+    return float((_calibrated(calibration, probabilities) >= calibration.precise_at).mean())
 
 
 def _ratios(reader: Recognizer, plates: Images) -> list[Choice]:

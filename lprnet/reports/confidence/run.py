@@ -14,7 +14,12 @@ from lprnet.support.file_names import utf8_json
 
 
 def calibrate(
-    artifact: Path, data: Path | None, plates: int, output: Path, checkpoint: Path | None
+    artifact: Path,
+    data: Path | None,
+    plates: int,
+    output: Path,
+    checkpoint: Path | None = None,
+    check: Path | None = None,
 ) -> Confidence:
     """Measure `artifact` (`measure`), keep the calibration in its manifest and, if `checkpoint` is
     given, beside that, and write `reliability.json` and `reliability.png` into `output`.
@@ -23,7 +28,7 @@ def calibrate(
     """
     if checkpoint and digest(checkpoint) != read_manifest(artifact).checkpoint_sha256:
         raise UserError(f"{artifact} was not built from {checkpoint}; name its own checkpoint")
-    found = measure(artifact, data, plates)
+    found = measure(artifact, data, plates, check)
     with atomic_write(output / "reliability.json") as partial:
         text = json.dumps(as_json(found), ensure_ascii=False, indent=2)
         partial.write_text(utf8_json(text) + "\n", encoding="utf-8")
@@ -45,8 +50,13 @@ def summary(found: Confidence) -> list[str]:
         f"expected calibration error {found.error:.4f}, before {found.error_before:.4f}",
         f"99 % right from a confidence of {fitted.precise_at:.4f} on; of the others, "
         f"{accepted.precision:.1%} of those accepted there are right and {accepted.rejected:.1%} "
-        f"are rejected; of blank images, noise and streets {accepted.other_images:.1%} pass",
+        f"are rejected; of blank images, noise and streets {found.other_images_accepted:.1%} pass",
     ]
+    if found.elsewhere:
+        lines.append(
+            f"of the images to check, {found.elsewhere.precision:.1%} of those accepted are right "
+            f"and {found.elsewhere.rejected:.1%} are rejected"
+        )
     if found.ratios:
         lines.append("a text that is no plate stays where it is this many times as probable:")
         lines += [

@@ -58,7 +58,9 @@ def test_labelled_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     checkpoint = tmp_path / "letter.pth"
     checkpoint.write_bytes(b"weights")
     monkeypatch.setattr("lprnet.reports.confidence.run.digest", lambda path: "0" * 64)
-    found = calibrate(path, data, 100, tmp_path / "out", checkpoint)
+    found = calibrate(path, data, 100, tmp_path / "out", checkpoint, data)
+    assert found.elsewhere is not None
+    assert found.elsewhere.rejected == pytest.approx(found.accepted.rejected, abs=0.2)
     # The network's odds are e^(grey / 10); the truth is their square root.
     assert found.calibration.temperature == pytest.approx(2, rel=0.6)
     assert found.error < 0.15
@@ -74,7 +76,7 @@ def test_user_errors(tmp_path: Path) -> None:
     path = tmp_path / "letter.so"
     write_artifact(artifact("A", path))
     with pytest.raises(UserError, match="alphabet two cannot be rendered; .*--data"):
-        calibrate(path, None, 100, tmp_path / "out", None)
+        calibrate(path, None, 100, tmp_path / "out")
     other = tmp_path / "other.pth"
     other.write_bytes(b"others")
     with pytest.raises(UserError, match="was not built from"):
