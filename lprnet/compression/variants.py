@@ -18,6 +18,7 @@ from lprnet.compression.calibration import (
 )
 from lprnet.compression.compact import CompactNetwork, compact_network
 from lprnet.compression.distill.distilled import Distill, distilled
+from lprnet.compression.freed_memory import freed_memory_kept
 from lprnet.compression.prune.measured_share import without_single_weights
 from lprnet.compression.prune.preset_widths import distilled_widths, preset_widths
 from lprnet.compression.prune.prune import structured
@@ -38,6 +39,7 @@ from lprnet.support.errors import UserError
 from relay_passes.insert_quantize import LayerScales
 
 
+@freed_memory_kept()
 def prepare(
     checkpoint: Path,
     calibration: Path | None,
