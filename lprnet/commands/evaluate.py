@@ -47,7 +47,7 @@ def run(options: Namespace) -> None:
 
     from lprnet.measure.accuracy import evaluate
     from lprnet.runtime.files_left_out import report_files_left_out
-    from lprnet.support.file_names import printable, utf8_json
+    from lprnet.support.file_names import utf8_json
 
     result, read = evaluate(
         options.file, options.data, options.backend, grammar=options.grammar, stated=stated(options)
@@ -55,7 +55,7 @@ def run(options: Namespace) -> None:
     if options.json:
         print(utf8_json(json.dumps(asdict(result), ensure_ascii=False)))
     else:
-        print("\n".join(map(printable, str(result).splitlines())))
+        print(result)
     if options.misread:
         from lprnet.reports.misread import write_misread
 

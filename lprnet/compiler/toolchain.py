@@ -1,9 +1,11 @@
 """The C compiler of this machine, which assembles and links."""
 
+import errno
 import os
 import shlex
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -47,6 +49,7 @@ def run_compiler(arguments: Sequence[str | Path], folder: Path) -> None:
             text=True,
             errors="replace",
             check=True,
+            env={**os.environ, "LC_ALL": "C"},  # its errors are searched for English words
         )
     except OSError as error:
         raise UserError(
@@ -55,7 +58,9 @@ def run_compiler(arguments: Sequence[str | Path], folder: Path) -> None:
     except subprocess.CalledProcessError as error:
         lines = [line.strip() for line in error.stderr.splitlines() if line.strip()]
         reason = next((line for line in lines if "error" in line.lower()), " ".join(lines[-1:]))
+        full = any(os.strerror(one) in reason for one in (errno.ENOSPC, errno.EDQUOT))
+        room = f"make room in {tempfile.gettempdir()}, or name another folder in TMPDIR"
         raise UserError(
             f"The C compiler {shown} fails with exit code {error.returncode} "
-            f"({reason or 'no message'}); {INSTALL}."
+            f"({reason or 'no message'}); {room if full else INSTALL}."
         ) from error

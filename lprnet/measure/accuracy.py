@@ -15,6 +15,7 @@ from lprnet.runtime.artifact import read_manifest
 from lprnet.runtime.decode import Logits, Plate, decode
 from lprnet.runtime.image_format import PUBLISHED, ImageFormat
 from lprnet.runtime.image_io import images_in, label_of, read_image
+from lprnet.support.file_names import printable
 
 if TYPE_CHECKING:  # it loads torch, which artifacts do without
     from lprnet.model.checkpoint import Stated
@@ -59,7 +60,8 @@ class Evaluation:
 
     def __str__(self) -> str:
         lines = [
-            f"{self.file} in {self.backend}{' with the grammar' if self.grammar else ''}",
+            f"{printable(self.file)} in {self.backend}"
+            f"{' with the grammar' if self.grammar else ''}",
             f"{self.correct}/{self.total} correct ({self.correct / self.total:.2%}), "
             f"{self.among_top_three} among the top three, "
             f"{self.character_accuracy:.2%} of the characters",

@@ -143,14 +143,22 @@ class _Tuned:
 
 
 def _networks(request: TuningOptions, target: Target) -> list[_Tuned]:
-    """The default model, then the user's checkpoints, lowered as in a build."""
+    """The default model, then the user's checkpoints, lowered as in a build.
+
+    Raises `UserError` for a checkpoint that is quantized already, unless the log is for int8.
+    """
     sources: list[tuple[Path, Path | None]] = [(DEFAULT_CHECKPOINT, None)]
     sources += [(file, request.calibration) for file in request.checkpoints or [DEFAULT_CHECKPOINT]]
-    networks = []
+    networks: list[_Tuned] = []
     for file, calibration in dict.fromkeys(sources):
         network, *_ = prepare(file, calibration, request.quantized, request.pruned)
         with weights_of(file):
             lowered = lower(network, target.isa)
+        if networks and network.variant != networks[0].network.variant:
+            raise UserError(
+                f"{file}: is {network.variant} as it is, and the log would be for "
+                f"{networks[0].network.variant}; add --quantized"
+            )
         name = f"{file.name} {digest(file)[:12]}{' calibrated' if calibration else ''}"
         networks.append(_Tuned(name, network, target.isa, find_tasks(lowered)))
     return networks

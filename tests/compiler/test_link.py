@@ -59,6 +59,20 @@ def test_a_compiler_that_does_not_work_is_one_sentence(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_full_disk_is_no_missing_compiler(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiler = tmp_path / "cc"
+    compiler.write_text(
+        "#!/bin/sh\n"
+        "echo 'collect2: error: ld returned 1 exit status: No space left on device' >&2\nexit 1\n"
+    )
+    compiler.chmod(0o700)
+    monkeypatch.setenv("CC", str(compiler))
+    with pytest.raises(UserError, match=r"No space left on device\); make room in .* in TMPDIR\.$"):
+        linked(tmp_path / "artifact.so")
+
+
 def test_no_compiler(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CC", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))

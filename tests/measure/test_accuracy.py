@@ -56,6 +56,11 @@ def network(texts: list[str]) -> Callable[[NDArray[np.uint8]], NDArray[np.float3
     return logits
 
 
+def test_a_newline_in_a_path_starts_no_line() -> None:
+    found = Evaluation("two\nlines.so", "tvm", False, 1, 1, 1.0, 2, 1, 1)
+    assert str(found).splitlines()[0] == r"two\nlines.so in tvm"
+
+
 def test_only_whole_texts_count(data: Path) -> None:
     texts = ["皖A12345", "京B23457", "沪C3456", "粤D45678"]
     paths = list_images([str(data)])

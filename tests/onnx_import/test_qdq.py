@@ -228,6 +228,15 @@ COMMANDS: dict[str, Callable[[Path, Path], object]] = {
 }
 
 
+def test_integers_go_into_no_log_of_float32(quantize: Quantize, tmp_path: Path) -> None:
+    options = tune.TuningOptions(
+        (quantize(),), None, None, None, "broadwell", 1, False, 1, tmp_path, None, None
+    )
+    with pytest.raises(UserError, match=r"theirs\.onnx: is int8 .* for fp32; add --quantized$"):
+        tune.tune(options)
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.isa("broadwell")
 @pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
 def test_eight_bit_weights_need_vnni_or_say_so(

@@ -2,13 +2,14 @@
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from lprnet.commands.dispatch import execute
 from lprnet.runtime.alphabet import CHINA
-from lprnet.runtime.artifact import Artifact, manifest_path, write_artifact
+from lprnet.runtime.artifact import Artifact, manifest_path, read_manifest, write_artifact
 from lprnet.runtime.description import as_text, description
 from lprnet.runtime.image_format import PUBLISHED
 from lprnet.runtime.manifest import KernelRecord, Manifest, Parity, TargetVersion
@@ -63,6 +64,18 @@ def test_text_names_what_a_reader_asks_for(artifact: Path) -> None:
     assert runs == ["yes", "no, this CPU lacks avx9000"]
     (row, _) = [line.split() for line in lines if "conv3x3" in line]
     assert row == ["conv3x3_22x92_3to33", "1.80", "auto", "1x2"]
+
+
+def test_newlines_in_names_start_no_line(artifact: Path) -> None:
+    there = artifact.parent / "two\nlines"
+    there.mkdir()
+    content, manifest = artifact.read_bytes(), read_manifest(artifact)
+    copied = replace(manifest, checkpoint="my\nweights.pth")
+    write_artifact(Artifact(there / artifact.name, content, copied))
+    lines = as_text(there / artifact.name).splitlines()
+    assert lines[0] == f"{artifact.parent}/two\\nlines/{artifact.name}"
+    assert len(lines) == len(as_text(artifact).splitlines())
+    assert [line for line in lines if r"  my\nweights.pth, SHA-256" in line]
 
 
 def test_columns_are_aligned(artifact: Path) -> None:
