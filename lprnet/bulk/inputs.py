@@ -25,6 +25,9 @@ SORTED_AT_ONCE = 1_000_000
 LONGEST_NAME = 4096
 """Bytes of a path on Linux (`PATH_MAX`), its zero byte among them."""
 
+BLOCK = 1 << 14
+"""Bytes of a list of names that are in memory at once; many lists may be merged."""
+
 Piece = Any
 """As JSON holds it: the name of an image file, or an object with its kind (`tar`, `parquet`,
 `boxes`) and where in the file it begins and ends."""
@@ -84,7 +87,7 @@ def listed(file: IO[bytes]) -> Iterator[str]:
         yield from map(os.fsdecode, filter(None, names))
         if len(left) > LONGEST_NAME:
             raise UserError(f"a name on stdin has more than {LONGEST_NAME} bytes; give a line each")
-        block = file.read(1 << 20)
+        block = file.read(BLOCK)
         if not block and left:
             yield os.fsdecode(left)
             return

@@ -6,12 +6,11 @@ U+FFFD for each such byte, and then the whole name in base64 beside it.
 """
 
 import base64
-import csv
-import io
 import json
 import os
+import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from typing import NamedTuple
 
 from lprnet.runtime.decode import Plate
 from lprnet.support.file_names import escaped_bytes, printable, utf8
@@ -26,8 +25,11 @@ CSV_HEADER = (
 )
 
 
-@dataclass(frozen=True)
-class Reading:
+_NEEDS_QUOTES = re.compile('[,"\n\r]')
+SIX_DIGITS = "{:.6f}".format
+
+
+class Reading(NamedTuple):
     """One file: its plates, best first, or why it could not be read."""
 
     file: str
@@ -40,7 +42,7 @@ class Reading:
 
     def judged(self, least: float) -> "Reading":
         """It, rejected if its best plate has a confidence below `least`."""
-        return replace(self, rejected=any(best.confidence < least for best in self.plates[:1]))
+        return self._replace(rejected=any(best.confidence < least for best in self.plates[:1]))
 
 
 def as_text(reading: Reading) -> str:
@@ -67,21 +69,20 @@ def csv_header(boxes: bool = False, rejected: bool = False) -> str:
 
 def as_csv(reading: Reading) -> str:
     """A row a plate, as `csv_header` names its fields."""
-    text = io.StringIO()
-    # Python quotes a carriage return only if lines end in one.
-    quote_all = "\r" in reading.file
-    quoting = csv.QUOTE_ALL if quote_all else csv.QUOTE_MINIMAL
-    table = csv.writer(text, lineterminator="\n", quoting=quoting)  # type: ignore[arg-type]
-    for rank, plate in enumerate(reading.plates, 1):
-        characters = " ".join(f"{one.confidence:.6f}" for one in plate.characters)
-        row = [escaped_bytes(reading.file), rank, plate.text, f"{plate.confidence:.6f}", characters]
-        row.append(f"{plate.lowest:.6f}")
-        if reading.box is not None:
-            row.append(" ".join(map(repr, reading.box)))
-        if reading.rejected is not None:
-            row.append(str(reading.rejected).lower())
-        table.writerow(row)
-    return text.getvalue()
+    file = _csv_field(escaped_bytes(reading.file))
+    more = "" if reading.box is None else f",{' '.join(map(repr, reading.box))}"
+    if reading.rejected is not None:
+        more += f",{str(reading.rejected).lower()}"
+    return "".join(
+        f"{file},{rank},{_csv_field(plate.text)},{plate.confidence:.6f},"
+        f"{' '.join(map(SIX_DIGITS, plate.symbol_confidences))},{plate.lowest:.6f}{more}\n"
+        for rank, plate in enumerate(reading.plates, 1)
+    )
+
+
+def _csv_field(text: str) -> str:
+    """`text` in quotes where it needs some: RFC 4180, section 2."""
+    return '"' + text.replace('"', '""') + '"' if _NEEDS_QUOTES.search(text) else text
 
 
 def as_json(artifact: str, readings: Sequence[Reading], *, grammar: bool) -> str:
@@ -113,7 +114,10 @@ def _plate(plate: Plate) -> dict[str, object]:
         "text": plate.text,
         "confidence": plate.confidence,
         "lowest_character_confidence": plate.lowest,
-        "characters": [asdict(character) for character in plate.characters],
+        "characters": [
+            {"text": symbol, "confidence": confidence}
+            for symbol, confidence in zip(plate.symbols, plate.symbol_confidences, strict=True)
+        ],
     }
 
 

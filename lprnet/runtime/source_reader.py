@@ -6,24 +6,28 @@ batch are read first, then decoded. Pixels go straight into the batch that the n
 
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lprnet.runtime.boxes import Box, cut
 from lprnet.runtime.image_file import file_content
 from lprnet.runtime.image_io import MAX_PIXELS, decode_picture, resize
 from lprnet.runtime.reading_output import Reading
-from lprnet.runtime.recognizer import BATCH, Recognizer
+from lprnet.runtime.recognizer import Recognizer
 from lprnet.support.errors import UserError
 
+PLATES = 256
+"""In memory at once, and in one call of the network and the decoder: what each call costs besides
+is little then."""
+WHOLE: tuple[None] = (None,)
+"""The boxes of an image that is one plate."""
 HELD_BYTES = 8 << 20
 """Of the files of a batch: when there are as many, the batch is read, however few they are."""
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(NamedTuple):
     """An image or a picture with plates."""
 
     name: str
@@ -54,7 +58,7 @@ class SourceReader:
         self._recognizer, self._top, self._grammar = recognizer, top, grammar
         self._max_pixels, self._rows = max_pixels, rows
         self._format = recognizer.manifest.image
-        self._batch = np.empty((BATCH, *self._format.shape), np.uint8)
+        self._batch = np.empty((PLATES, *self._format.shape), np.uint8)
         self._filled = 0
         self.network = 0.0
         """Seconds of CPU time that went into the network and the decoding of its logits."""
@@ -67,7 +71,7 @@ class SourceReader:
             content = self._content(source)
             held.append((source, content))
             size += len(content)
-            if len(held) == BATCH or size >= HELD_BYTES:
+            if len(held) == PLATES or size >= HELD_BYTES:
                 yield from self._readings(held)
                 held, size = [], 0
         yield from self._readings(held)
@@ -79,43 +83,43 @@ class SourceReader:
         if source.content is not None:
             return source.content
         try:
-            return file_content(Path(source.name), self._max_pixels)
+            return file_content(source.name, self._max_pixels)
         except UserError as error:
             return str(error)
 
     def _readings(self, held: list[tuple[Source, bytes | str]]) -> Iterator[Reading]:
         waiting: list[Reading] = []
         for source, content in held:
-            for reading in self._fill(source, content):
-                waiting.append(reading)
-                if self._filled == BATCH:
+            picture = self._picture(source.name, content)
+            for box in source.boxes or WHOLE:
+                error = picture if isinstance(picture, str) else self._add(source, picture, box)
+                place = None if box is None else box.numbers
+                waiting.append(Reading(source.name, (), error, place))
+                if self._filled == len(self._batch):
                     yield from self._run(waiting)
                     waiting = []
         yield from self._run(waiting)
 
-    def _fill(self, source: Source, content: bytes | str) -> Iterator[Reading]:
-        """Readings without plates; the pixels of those without an error are in the batch."""
-        name = f"the image file {source.name}"
-        picture = error = None
+    def _picture(self, name: str, content: bytes | str) -> NDArray[np.uint8] | str:
+        """The pixels of an image file, or the error."""
+        if isinstance(content, str):
+            return content
         try:
-            if isinstance(content, str):
-                raise UserError(content)
-            picture = decode_picture(content, name, self._max_pixels)
-        except UserError as reason:
-            error = str(reason)
-        for box in source.boxes or (None,):
-            wrong = error
-            if picture is not None:
-                try:
-                    self._batch[self._filled] = (
-                        cut(picture, box, self._format, self._rows)
-                        if box
-                        else resize(picture, self._format, self._rows)
-                    )
-                    self._filled += 1
-                except UserError as reason:
-                    wrong = f"a box in {name} {reason}"
-            yield Reading(source.name, (), wrong, None if box is None else box.numbers)
+            return decode_picture(content, f"the image file {name}", self._max_pixels)
+        except UserError as error:
+            return str(error)
+
+    def _add(self, source: Source, picture: NDArray[np.uint8], box: Box | None) -> str | None:
+        """Add a plate of a picture to the batch. Returns the error if that is not possible."""
+        try:
+            if box is None:
+                self._batch[self._filled] = resize(picture, self._format, self._rows)
+            else:
+                self._batch[self._filled] = cut(picture, box, self._format, self._rows)
+        except UserError as error:
+            return f"a box in the image file {source.name} {error}"
+        self._filled += 1
+        return None
 
     def _run(self, waiting: list[Reading]) -> list[Reading]:
         """The readings with their plates."""

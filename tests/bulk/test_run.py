@@ -5,6 +5,7 @@ import io
 import json
 import os
 import tarfile
+import tracemalloc
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,8 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from lprnet.bulk import job
+from lprnet.bulk import inputs, job
+from lprnet.bulk.plan import Extent, line_at, places, write_plan
 from lprnet.commands.dispatch import execute
 from lprnet.support.errors import UserError
 
@@ -166,3 +168,24 @@ def test_wrong_arguments_are_one_sentence(bulk: Bulk, photos: Path, letter: Path
     assert "gone.parquet: cannot be read" in bulk.refused("gone.parquet", *options)
     assert "is a URL" in bulk.refused("http://x/y.png", *options)
     assert os.listdir(folder / "out") == [job.LOCK]
+
+
+def test_memory_does_not_grow_with_the_number_of_images(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A generator of names in no order, into a plan: 100,000 names would take 8 MB together."""
+    monkeypatch.setattr(inputs, "SORTED_AT_ONCE", 10_000)
+    count = 100_000
+    tracemalloc.start()
+    names = (f"photos/{number * 7919 % count:09}.jpg" for number in range(count))
+    extent = write_plan(inputs.in_order(names), 200, tmp_path / "plan")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert extent == Extent(500, count)
+    assert peak < 4 << 20
+    lines = (tmp_path / "plan").read_text().splitlines()
+    planned = [name for line in lines for name in json.loads(line)]
+    assert planned == [f"photos/{number:09}.jpg" for number in range(count)]
+    places_found = list(places(tmp_path / "plan"))
+    assert len(places_found) == len(lines)
+    assert line_at(tmp_path / "plan", places_found[77][1]) == lines[77] + "\n"
