@@ -52,6 +52,7 @@ def application(
         lifespan=lifespan,
         docs_url=None,  # these pages load scripts from another server
         redoc_url=None,
+        redirect_slashes=False,
     )
     app.include_router(v1.router(service))
     app.include_router(v2.router(service, recognizer.manifest))

@@ -63,11 +63,15 @@ class Connection:
 
     async def ask(self, request: Request, due: float) -> None:
         """Send, receive, and count what came; `due` by `time.perf_counter`."""
-        try:
-            status, body = await asyncio.wait_for(self._exchange(request), 60)
-        except (OSError, asyncio.IncompleteReadError, asyncio.TimeoutError):
-            self.close()
-            status, body = -1, b""
+        status, body = -1, b""
+        while status < 0:
+            idle = self._writer is not None  # which the service may be closing at this moment
+            try:
+                status, body = await asyncio.wait_for(self._exchange(request), 60)
+            except (OSError, asyncio.IncompleteReadError, asyncio.TimeoutError):
+                self.close()
+                if not idle:
+                    break
         self._result.statuses[status] += 1
         if status == 200:
             self._result.seconds.append(time.perf_counter() - due)

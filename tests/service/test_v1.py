@@ -113,6 +113,8 @@ def test_the_description_names_what_is_there_and_no_other_server(client: httpx.C
         "multipart/form-data",
         "application/json",
     }
+    for path in ("/v1/read/", "/metrics/", "/v2/"):
+        assert client.get(path, follow_redirects=False).status_code == 404
     assert client.get("/docs").status_code == client.get("/redoc").status_code == 404
     for path in ("/", "/page.js", "/page.css"):
         page = client.get(path)
