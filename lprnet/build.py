@@ -11,6 +11,7 @@ from rich.table import Table
 from lprnet.compiler.compile import Build, Source, compile_network
 from lprnet.compiler.dump import dump_phases
 from lprnet.compiler.network import LayerSummary
+from lprnet.compiler.relax_to_onnx import network_to_onnx
 from lprnet.compiler.targets import find_targets
 from lprnet.compression.distill.distilled import Distill
 from lprnet.compression.variants import prepare
@@ -54,6 +55,8 @@ class Request:
     """An empty folder for the network after every phase (`lprnet/compiler/dump.py`)."""
     profile: bool = False
     """Whether `lprnet inspect --profile` can time each kernel of the artifact."""
+    onnx: Path | None = None
+    """A file for the network that is compiled, as ONNX (`lprnet/compiler/relax_to_onnx.py`)."""
 
 
 @subnormals_as_zero()
@@ -87,6 +90,8 @@ def _built(request: Request) -> tuple[Build, NDArray[np.uint8]]:
         built = compile_fastest(*what)
     else:
         built = compile_network(*what, scheduler(request.schedule, network.variant))
+    if request.onnx is not None:
+        network_to_onnx(network, request.onnx)
     return built, images[:1]
 
 

@@ -52,10 +52,13 @@ def quantize(
     first (`LayerScales.input_qparams`).
     """
     insert = (InsertQuantize(layers), SinkDequantize(), FoldQuantize())
+    return (FoldNormalise(offset, scale), *insert) if reads_pixels(layers) else insert
+
+
+def reads_pixels(layers: Sequence[LayerScales | None]) -> bool:
+    """Whether the first of `layers` computes in integers on pixels as they are."""
     first = layers[0]
-    if first is None or first.activation_scale is None or first.input_qparams is not None:
-        return insert
-    return (FoldNormalise(offset, scale), *insert)
+    return not (first is None or first.activation_scale is None or first.input_qparams is not None)
 
 
 def lower(isa: Isa, offset: float, scale: float) -> tuple[tvm.transform.Pass, ...]:

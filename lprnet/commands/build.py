@@ -12,6 +12,7 @@ from lprnet.commands.arguments import (
     add_variant,
     integer,
     number,
+    output_file,
     output_folder,
     stated,
 )
@@ -86,6 +87,13 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="add a second function that times each kernel, for `inspect --profile`; the artifact "
         "is larger, and reads as fast",
     )
+    parser.add_argument(
+        "--onnx",
+        type=output_file(".onnx"),
+        metavar="FILE",
+        help="write the network that is compiled as ONNX too: float32, or integers in QDQ form "
+        "(default: nowhere)",
+    )
 
 
 def run(options: Namespace) -> None:
@@ -108,6 +116,7 @@ def run(options: Namespace) -> None:
         distill=_distill(options),
         dump=options.dump,
         profile=options.profile,
+        onnx=options.onnx,
     )
     with Console(stderr=True).status("building"):
         built, timing = build(request)
@@ -116,7 +125,7 @@ def run(options: Namespace) -> None:
     if options.alphabet is None and options.checkpoint != DEFAULT_CHECKPOINT:
         note(f"alphabet: {alphabet.name}; --alphabet names another")
     print_tables(build_tables(built, timing, same))
-    for sentence in log_substitutions(built):
+    for sentence in (*built.notes, *log_substitutions(built)):
         note(sentence)
     if options.calibration:
         report_files_left_out([str(options.calibration)])

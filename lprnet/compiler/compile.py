@@ -76,6 +76,8 @@ class Build:
     """One a target version of the manifest."""
     original: Logits | None
     """As in `CompilerInput`."""
+    notes: tuple[str, ...] = ()
+    """What a user should know of the network, a sentence each."""
 
     @property
     def parity(self) -> Parity | None:
@@ -161,7 +163,7 @@ def _compile(
     verified = (replace(v, parity=c.parity) for v, c in zip(versions, compiled, strict=True))
     manifest = replace(manifest, target_versions=tuple(verified))
     write_artifact(Artifact(artifact, content, manifest))
-    return Build(artifact, manifest, tuple(compiled), network.original)
+    return Build(artifact, manifest, tuple(compiled), network.original, network.notes)
 
 
 @dataclass(frozen=True)

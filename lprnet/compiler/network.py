@@ -53,6 +53,8 @@ class CompilerInput:
     """Whether the artifact gets a second function a target, which takes the time of each step."""
     original: Logits | None = None
     """What the float network computes that was made smaller; None where none was."""
+    notes: tuple[str, ...] = ()
+    """Sentences that a user should know although nothing failed."""
 
 
 def torch_logits(model: LPRNet, images: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -11,12 +11,37 @@ from onnx import TensorProto, helper, numpy_helper
 from tvm import relax
 
 from lprnet.compiler.network import CompilerInput
+from lprnet.model.architecture_json import to_json
+from lprnet.model.checkpoint_content import METADATA
 from lprnet.model.preprocessing import OFFSET, SCALE
+from lprnet.support.atomic_file import atomic_write
 from relay_passes.dataflow import Dataflow, array, pair, shape
-from relay_passes.pipeline import quantize
+from relay_passes.pipeline import quantize, reads_pixels
 
 OPSET, IR_VERSION = 17, 8
 """Old enough for all current runtimes, new enough for all operators of a reduced graph."""
+
+
+PIXELS = "pixels as they are, 0 to 255"
+NORMALISED = "(pixel - 127.5) / 128"
+
+
+def network_to_onnx(network: CompilerInput, path: Path) -> None:
+    """Write what a build compiles, as `reduced_to_onnx` or `quantized_to_onnx` does, with its
+    architecture as metadata and what its input is as description; all of the file or none.
+
+    Raises `UserError` if `path` cannot be written.
+    """
+    module = qdq_module(network) if network.scales else network.module
+    model = onnx_model(module)
+    pixels = bool(network.scales) and reads_pixels(network.scales)
+    colours = network.architecture.image_format.colours
+    model.doc_string = (
+        f"LPRNet, {network.variant}. images: {PIXELS if pixels else NORMALISED}, {colours}, NCHW"
+    )
+    helper.set_model_props(model, {METADATA: to_json(network.architecture)})
+    with atomic_write(path) as partial:
+        partial.write_bytes(model.SerializeToString())
 
 
 def quantized_to_onnx(network: CompilerInput, path: Path) -> None:
@@ -24,26 +49,38 @@ def quantized_to_onnx(network: CompilerInput, path: Path) -> None:
 
     Its input `images` `(batch, 3, 24, 94)` float32 holds pixels as they are, 0 to 255, BGR: the
     zero point of normalised ones, 127.5, is no integer. Weights are int8 with a scale a
-    channel, activations uint8 with zero point 0, biases int32. On a CPU without VNNI, ONNX Runtime
+    channel, activations uint8 with zero point 0, biases int32. Where only weights are quantized,
+    pixels are normalised, and all else is float32. On a CPU without VNNI, ONNX Runtime
     adds products in pairs of its own choice, which can saturate (logits move by up to 10 % of the
     largest); with its session option `session.x64quantprecision` = 1 they do not.
     """
+    onnx.save(onnx_model(qdq_module(network)), str(path))
+
+
+def qdq_module(network: CompilerInput) -> tvm.IRModule:
+    """The graph of a quantized `network` with `quantize` and `dequantize` around its operators."""
     *qdq, _fold = quantize(network.scales, OFFSET, SCALE)
-    reduced_to_onnx(tvm.transform.Sequential(qdq, name="qdq")(network.module), path)
+    return tvm.transform.Sequential(qdq, name="qdq")(network.module)
 
 
 def reduced_to_onnx(module: tvm.IRModule, path: Path) -> None:
     """Write `relay_passes.pipeline.reduce_graph`'s module as ONNX, its batch dynamic.
 
-    Input `images` `(batch, 3, 24, 94)`, output `logits`, float32. A convolution and the `add` of a
-    constant after it become one node. Raises `ValueError` for an operator that a reduced graph with
-    calibrated context constants does not hold. `quantize` and `dequantize` become QDQ nodes, and
-    the bias of a convolution between them the int32 that its accumulator starts from.
+    Input `images` `(batch, 3, 24, 94)`, output `logits`, float32. Raises as `onnx_model`.
+    """
+    onnx.save(onnx_model(module), str(path))
+
+
+def onnx_model(module: tvm.IRModule) -> onnx.ModelProto:
+    """`module` in ONNX. A convolution and the `add` of a constant after it become one node;
+    `quantize` and `dequantize` become QDQ nodes, and the bias of a convolution between them the
+    int32 that its accumulator starts from. Raises `ValueError` for an operator that no reduced
+    graph holds.
     """
     writer = _Writer(Dataflow(module["main"]))
     for var, value in writer.graph.values.items():
         writer.write(var, value)
-    onnx.save(writer.model(), str(path))
+    return writer.model()
 
 
 class _Writer:
@@ -67,7 +104,7 @@ class _Writer:
         if not isinstance(value, relax.Call):
             self.names[var] = self._name(value)
             return
-        operator = value.op.name.removeprefix("relax.")
+        operator = _operator(value)
         if operator not in self.OPERATORS:
             raise ValueError(f"a reduced graph holds no {operator}")
         self.OPERATORS[operator](self, var, value)
@@ -156,8 +193,16 @@ class _Writer:
     def _relu(self, var: relax.Var, value: relax.Call) -> None:
         self._node("Relu", var, [self._name(value.args[0])])
 
-    def _add(self, var: relax.Var, value: relax.Call) -> None:
-        self._node("Add", var, [self._name(argument) for argument in value.args])
+    def _elementwise(self, var: relax.Var, value: relax.Call) -> None:
+        operator = {"add": "Add", "multiply": "Mul", "divide": "Div"}[_operator(value)]
+        self._node(operator, var, [self._name(argument) for argument in value.args])
+
+    def _square(self, var: relax.Var, value: relax.Call) -> None:
+        self._node("Mul", var, [self._name(value.args[0])] * 2)
+
+    def _mean(self, var: relax.Var, value: relax.Call) -> None:
+        axes, keep = _ints(value.attrs.axis), int(value.attrs.keepdims)
+        self._node("ReduceMean", var, [self._name(value.args[0])], axes=axes, keepdims=keep)
 
     def _slice(self, var: relax.Var, value: relax.Call) -> None:
         data = value.args[0]
@@ -182,12 +227,20 @@ class _Writer:
         "quantize": _quantize,
         "dequantize": _dequantize,
         "nn.relu": _relu,
-        "add": _add,
+        "add": _elementwise,
+        "multiply": _elementwise,
+        "divide": _elementwise,
+        "square": _square,
+        "mean": _mean,
         "strided_slice": _slice,
         "concat": _concat,
         "squeeze": _squeeze,
     }
     """Relax operator to the method that writes its node."""
+
+
+def _operator(call: relax.Call) -> str:
+    return str(call.op.name.removeprefix("relax."))
 
 
 def _ints(values: Iterable[Any]) -> list[int]:

@@ -62,10 +62,12 @@ def prepare(
                 f"{checkpoint} is quantized already and built as it is; leave out --calibration, "
                 "--pruned and --quantized=weights, or give the float network it was made from"
             )
-        return imported_network(model), rendered_images(), []
+        network = replace(imported_network(model), notes=_frozen(checkpoint, model.model))
+        return network, rendered_images(network.architecture.image_format), []
     files = [] if calibration is None else calibration_files(calibration)
     image_format = model.architecture.image_format
     images = read_images(files, image_format) if files else rendered_images(image_format)
+    notes = () if files else _frozen(checkpoint, model)
     if (quantized or pruned) and not files:
         _check_rendered(checkpoint, model.architecture.alphabet)
     if files or ((quantized or pruned) and model.context_means is None):
@@ -89,19 +91,24 @@ def prepare(
     else:
         network = _compressed(reduce(model), images, quantized)
     variant = f"{network.variant}-{pruned}" if pruned else network.variant
-    network = replace(network, variant=variant, pruning=pruning, original=original)
+    network = replace(network, variant=variant, pruning=pruning, original=original, notes=notes)
     return network, images, files
 
 
 def _load(checkpoint: Path, stated: Stated | None) -> LPRNet | QuantizedLPRNet:
-    if checkpoint.suffix != ".onnx":
-        return load_model(checkpoint, stated)
-    if stated is not None and stated != Stated():
-        raise UserError(
-            f"{checkpoint} is ONNX, of which the published network alone is read; leave out "
-            "--architecture, --alphabet, --size and --channels, or give a state dict"
-        )
-    return load_onnx(checkpoint)
+    if checkpoint.suffix == ".onnx":
+        return load_onnx(checkpoint, stated)
+    return load_model(checkpoint, stated)
+
+
+def _frozen(checkpoint: Path, model: LPRNet) -> tuple[str, ...]:
+    """What to say of an ONNX file with constants as context means."""
+    if checkpoint.suffix != ".onnx" or set(model.context_means or (1.0,)) == {1.0}:
+        return ()
+    return (
+        f"{checkpoint} divides its contexts by constants, which may be those of the one image that "
+        "it was traced with; give images with --calibration to a build of the float network",
+    )
 
 
 def _check_rendered(checkpoint: Path, alphabet: Alphabet) -> None:

@@ -54,7 +54,7 @@ def load_model(path: Path, stated: Stated | None = None) -> LPRNet:
     state, metadata = read_content(path)
     tensors = _verified(state, path)
     shapes = {name: tuple(tensor.shape) for name, tensor in tensors.items()}
-    base, alphabet = _described(path, stated or Stated(), metadata)
+    base, alphabet = described(path, stated or Stated(), metadata)
     try:
         check_names(shapes, base)
         known = alphabet_for(classes_of(shapes), alphabet, path)
@@ -93,10 +93,12 @@ def save_model(model: LPRNet, path: Path) -> None:
         partial.write_bytes(save(state, {METADATA: to_json(model.architecture)}))
 
 
-def _described(
+def described(
     path: Path, stated: Stated, metadata: str | None
 ) -> tuple[Architecture, Alphabet | None]:
-    """What is said of the network in `path`, and its alphabet where that is said."""
+    """What is said of the network in `path`, and its alphabet where that is said. Raises
+    `UserError` for an architecture or an alphabet that cannot be read.
+    """
     beside = Path(f"{path}.json")
     source, text = path, metadata
     if stated.architecture is not None:

@@ -4,18 +4,19 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import onnx_ir as ir
 from numpy.typing import NDArray
-from onnx import NodeProto
 
 from lprnet.onnx_import.graph import OnnxGraph, label
 from lprnet.support.errors import UserError
 
-OPERATORS = ("Identity", "Relu", "QuantizeLinear", "DequantizeLinear", "Slice", "MaxPool")
+OPERATORS = ("Relu", "QuantizeLinear", "DequantizeLinear", "Slice", "MaxPool")
+TRANSFORMER = ("GridSample", "AffineGrid")
 REMEDY_OTHER_FILE = "give the ONNX file of an LPRNet"
 REMEDY_QUANTIZE_STATIC = (
-    "quantize_static with quant_format=QDQ, activation_type=QUInt8, weight_type=QInt8 and "
-    "op_types_to_quantize=['Conv', 'MaxPool', 'Slice', 'Relu'], and the last Conv among "
-    "nodes_to_exclude"
+    "ONNX Runtime's quantize_static with quant_format=QDQ, activation_type=QUInt8, "
+    "weight_type=QInt8 and op_types_to_quantize=['Conv', 'MaxPool', 'Slice', 'Relu'], and the last "
+    "Conv among nodes_to_exclude"
 )
 """What makes ONNX Runtime write a file that integer kernels can compute exactly."""
 
@@ -33,7 +34,7 @@ class Step:
 class Edge:
     """What lies between a convolution's output, or the image, and a reader."""
 
-    origin: NodeProto | None
+    origin: ir.Node | None
     """The convolution; None: the image."""
     rectified: bool
     """A ReLU comes before the first quantization."""
@@ -52,18 +53,28 @@ class Edge:
         return taken
 
 
-def edge_to(graph: OnnxGraph, name: str) -> Edge:
-    """The edge to the tensor `name`. Raises `UserError` for what is not part of such an edge."""
+def edge_to(graph: OnnxGraph, value: ir.Value | None) -> Edge:
+    """The edge to `value`. Raises `UserError` for what is not part of such an edge."""
     nodes = []
-    while name != graph.image and (node := _origin(graph, name)).op_type != "Conv":
+    origin = None
+    while value is not graph.image:
+        node = _producer(graph, value)
+        if node.op_type == "Conv":
+            origin = node
+            break
+        if node.op_type in TRANSFORMER:
+            raise graph.refusal(
+                node,
+                "is a spatial transformer's, which is not compiled; export an LPRNet that was "
+                "trained without one",
+            )
         if node.op_type not in OPERATORS:
             raise graph.refusal(
                 node,
                 f"stands where LPRNet has none; {REMEDY_OTHER_FILE}, or {REMEDY_QUANTIZE_STATIC}",
             )
         nodes.append(node)
-        name = node.input[0]
-    origin = None if name == graph.image else graph.origins[name]
+        value = node.inputs[0]
     rectified, real = False, True
     steps: list[Step] = []
     slices: list[slice] = []
@@ -100,11 +111,11 @@ def edge_to(graph: OnnxGraph, name: str) -> Edge:
     return Edge(origin, rectified, tuple(steps), tuple(slices), tuple(pools))
 
 
-def read_step(graph: OnnxGraph, node: NodeProto) -> Step:
+def read_step(graph: OnnxGraph, node: ir.Node) -> Step:
     """The one scale and zero point of a QuantizeLinear or DequantizeLinear of activations."""
     scale = graph.constant(node, 1)
     zero_point: NDArray[Any] = np.zeros((), np.uint8)
-    if len(node.input) > 2 and node.input[2]:
+    if len(node.inputs) > 2 and node.inputs[2] is not None:
         zero_point = graph.constant(node, 2)
     if zero_point.dtype not in (np.uint8, np.int8) or scale.dtype != np.float32:
         raise graph.refusal(
@@ -121,7 +132,7 @@ def read_step(graph: OnnxGraph, node: NodeProto) -> Step:
     return Step(float(scale.item()), int(zero_point.item()), bool(signed))
 
 
-def check_scale(graph: OnnxGraph, node: NodeProto, scale: NDArray[Any]) -> None:
+def check_scale(graph: OnnxGraph, node: ir.Node, scale: NDArray[Any]) -> None:
     """Raise `UserError` unless every scale is a normal positive number."""
     if not (scale >= np.finfo(np.float32).tiny).all():
         raise graph.refusal(
@@ -134,42 +145,44 @@ def _at_zero(step: Step) -> Step:
     return Step(step.scale, -128 if step.signed else 0, step.signed)
 
 
-def _origin(graph: OnnxGraph, name: str) -> NodeProto:
-    node = graph.origins.get(name)
+def _producer(graph: OnnxGraph, value: ir.Value | None) -> ir.Node:
+    node = None if value is None else value.producer()
     if node is None:
+        name = None if value is None else value.name
         raise UserError(
             f"{graph.path}: nothing computes {name!r}; give the complete ONNX file of an LPRNet"
         )
     return node
 
 
-def _slice(graph: OnnxGraph, node: NodeProto) -> slice:
+def _slice(graph: OnnxGraph, node: ir.Node) -> slice:
     """Of channels, from the first on."""
     start, end, axes = (graph.constant(node, index).reshape(-1).tolist() for index in (1, 2, 3))
-    steps = graph.constant(node, 4).reshape(-1).tolist() if len(node.input) > 4 else [1]
+    steps = graph.constant(node, 4).reshape(-1).tolist() if len(node.inputs) > 4 else [1]
     whole = all(isinstance(entry, int) for entry in (*end, *steps))
     if not whole or (axes, start) != ([1], [0]) or (len(end), len(steps)) != (1, 1) or steps[0] < 1:
         raise graph.refusal(node, "is not LPRNet's selection of channels from the first on")
     return slice(0, end[0], steps[0])
 
 
-def _pool(graph: OnnxGraph, node: NodeProto) -> int:
+def _pool(graph: OnnxGraph, node: ir.Node) -> int:
     """The width stride of a 3x3 max pool."""
     strides = graph.integers(node, "strides", [1, 1])
     plain = not any(graph.padding(node)) and set(graph.integers(node, "dilations", [1])) == {1}
-    plain = plain and graph.integers(node, "ceil_mode", [0]) == [0]
+    plain = plain and graph.integers(node, "ceil_mode", [0]) == [0] and min(strides) > 0
     if graph.integers(node, "kernel_shape", []) != [3, 3] or strides[:-1] != [1] or not plain:
-        raise graph.refusal(node, f"is not LPRNet's 3x3 max pool; {REMEDY_OTHER_FILE}")
+        raise graph.refusal(
+            node, f"is not LPRNet's 3x3 max pool, which moves by one row; {REMEDY_OTHER_FILE}"
+        )
     return strides[1]
 
 
-def producer(graph: OnnxGraph, name: str, *operators: str) -> NodeProto:
-    """The node that computes `name`, one of `operators`. Raises `UserError` for any other."""
-    node = graph.origins.get(name)
-    while node is not None and node.op_type == "Identity":
-        node = graph.origins.get(node.input[0])
+def producer(graph: OnnxGraph, value: ir.Value | None, *operators: str) -> ir.Node:
+    """The node that computes `value`, one of `operators`. Raises `UserError` for any other."""
+    node = None if value is None else value.producer()
     if node is None or node.op_type not in operators:
         found = "nothing" if node is None else f"the {node.op_type} {label(node)}"
+        name = None if value is None else value.name
         remedy = f"use {REMEDY_QUANTIZE_STATIC}" if _is_qdq(node) else REMEDY_OTHER_FILE
         raise UserError(
             f"{graph.path}: {found} computes {name!r} where LPRNet has its "
@@ -178,5 +191,5 @@ def producer(graph: OnnxGraph, name: str, *operators: str) -> NodeProto:
     return node
 
 
-def _is_qdq(node: NodeProto | None) -> bool:
+def _is_qdq(node: ir.Node | None) -> bool:
     return node is not None and node.op_type in ("QuantizeLinear", "DequantizeLinear")

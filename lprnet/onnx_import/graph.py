@@ -1,4 +1,4 @@
-"""An ONNX file as a graph to walk backwards: read once, and nothing in it trusted."""
+"""An ONNX file as a graph: read once, and nothing in it trusted."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnx_ir as ir
 from numpy.typing import NDArray
-from onnx import NodeProto, TensorProto, helper, numpy_helper
 
-from lprnet.model.checkpoint_content import check_size
+from lprnet.model.checkpoint_content import METADATA, check_size
 from lprnet.support.errors import UserError
 
 OPERANDS = {
@@ -25,6 +25,8 @@ OPERANDS = {
 """The fewest inputs; any other operator has one."""
 DOMAINS = ("", "ai.onnx", "com.microsoft")
 """ONNX Runtime can write its quantize and dequantize nodes under its own name."""
+MAX_NODES = 2000
+"""Five times those of a quantized LPRNet; what has more is another network."""
 
 
 @dataclass(frozen=True)
@@ -32,81 +34,102 @@ class OnnxGraph:
     """The main graph of a file, its nodes in an order in which they can run."""
 
     path: Path
-    image: str
+    graph: ir.Graph
+    image: ir.Value
     """The only input that is no constant."""
-    image_shape: tuple[int, ...]
-    """0 where it is not fixed."""
-    result: str
-    origins: dict[str, NodeProto]
-    """The node that computes each tensor."""
-    tensors: dict[str, TensorProto]
-    """Constants, not yet looked at."""
+    metadata: str | None
+    """The architecture as JSON, where the file was written by this project."""
 
-    def refusal(self, node: NodeProto, problem: str) -> UserError:
+    @property
+    def result(self) -> ir.Value:
+        """The only output."""
+        return self.graph.outputs[0]
+
+    def refusal(self, node: ir.Node, problem: str) -> UserError:
         """The sentence that names the file and the node."""
         return UserError(f"{self.path}: the {node.op_type} {label(node)} {problem}")
 
-    def array(self, name: str) -> NDArray[Any] | None:
-        """The constant called `name`; None where it is none. Raises `UserError` for damaged ones,
-        and for NaN and infinity.
+    def array(self, value: ir.Value | None) -> NDArray[Any] | None:
+        """The constant `value`; None where it is none. Raises `UserError` for damaged ones, and for
+        NaN and infinity.
         """
-        tensor = self.tensors.get(name)
-        if tensor is None:
+        if value is None:
             return None
-        if tensor.data_location == TensorProto.EXTERNAL:
-            raise UserError(
-                f"{self.path}: {name} lies in another file, which is not read; save the model as "
-                "one file, with onnx.save(model, file, save_as_external_data=False)"
-            )
         try:
-            values = np.asarray(numpy_helper.to_array(tensor))
+            tensor = ir.convenience.get_const_tensor(value)
+            if tensor is None:
+                return None
+            if isinstance(tensor, ir.ExternalTensor):
+                raise UserError(
+                    f"{self.path}: {value.name} lies in another file, which is not read; save the "
+                    "model as one file, with onnx.save(model, file, save_as_external_data=False)"
+                )
+            values = np.asarray(tensor.numpy())
+        except UserError:
+            raise
         except Exception as error:  # a hostile tensor can fail in any way its parser knows
             raise UserError(
-                f"{self.path}: the constant {name} does not hold what its shape says; export the "
-                "model again"
+                f"{self.path}: the constant {value.name} does not hold what its shape says; export "
+                "the model again"
             ) from error
+        if values.dtype.kind not in "fiub":
+            raise UserError(
+                f"{self.path}: {value.name} is {values.dtype}; export the model in float32"
+            )
         if values.dtype.kind == "f" and not np.isfinite(values).all():
-            raise UserError(f"{self.path}: {name} holds NaN or infinity; export or train it again")
+            raise UserError(
+                f"{self.path}: {value.name} holds NaN or infinity; export or train it again"
+            )
         return values
 
-    def constant(self, node: NodeProto, index: int) -> NDArray[Any]:
+    def operand(self, node: ir.Node, index: int) -> NDArray[Any] | None:
+        """Input `index` of `node` as a constant; None where it is none or left out."""
+        return self.array(node.inputs[index]) if index < len(node.inputs) else None
+
+    def constant(self, node: ir.Node, index: int) -> NDArray[Any]:
         """Input `index` of `node`, which must be a constant."""
-        values = self.array(node.input[index]) if index < len(node.input) else None
+        values = self.operand(node, index)
         if values is None:
             raise self.refusal(node, f"has no constant as its input {index}; export it as one")
         return values
 
-    def integers(self, node: NodeProto, name: str, default: list[int]) -> list[int]:
+    def integers(self, node: ir.Node, name: str, default: list[int]) -> list[int]:
         """An attribute of integers, or of one; `default` where it is not given."""
         value = attribute(node, name)
         if value is None:
             return default
-        integers = value if isinstance(value, list) else [value]
+        integers = list(value) if isinstance(value, list | tuple) else [value]
         if not all(isinstance(entry, int) for entry in integers):
             raise self.refusal(node, f"has a {name} that is no integer; export the model again")
-        return list(integers)
+        return integers
 
-    def padding(self, node: NodeProto) -> list[int]:
+    def padding(self, node: ir.Node) -> list[int]:
         """Of a convolution or a pool of two dimensions: top, left, bottom, right."""
-        if attribute(node, "auto_pad") not in (None, b"NOTSET"):
+        if attribute(node, "auto_pad") not in (None, "NOTSET"):
             raise self.refusal(node, "pads by auto_pad; export the model with explicit pads")
         return self.integers(node, "pads", [0, 0, 0, 0])
 
+    def axes(self, node: ir.Node, rank: int) -> list[int]:
+        """Of a reduction, a Squeeze or an Unsqueeze: its attribute or its second input, counted
+        from 0 of `rank` dimensions and sorted; none: all.
+        """
+        axes = self.integers(node, "axes", [])
+        if not axes and len(node.inputs) > 1 and node.inputs[1] is not None:
+            axes = self.constant(node, 1).reshape(-1).tolist()
+        if not axes and self.integers(node, "noop_with_empty_axes", [0]) != [0]:
+            raise self.refusal(node, "reduces nothing; export the model again")
+        return sorted(int(axis) % rank for axis in axes)
 
-def label(node: NodeProto) -> str:
+
+def label(node: ir.Node) -> str:
     """What a viewer calls `node`."""
-    return str(node.name or (node.output[0] if node.output else "without a name"))
+    return str(node.name or (node.outputs[0].name if node.outputs else "without a name"))
 
 
-def attribute(node: NodeProto, name: str) -> Any:
+def attribute(node: ir.Node, name: str) -> Any:
     """The value of an attribute; None where it is not given."""
-    for entry in node.attribute:
-        if entry.name == name:
-            try:
-                return helper.get_attribute_value(entry)
-            except ValueError:  # of a type that ONNX does not know
-                return entry
-    return None
+    found = node.attributes.get(name)
+    return None if found is None else found.value
 
 
 def read_graph(path: Path) -> OnnxGraph:
@@ -115,7 +138,11 @@ def read_graph(path: Path) -> OnnxGraph:
     """
     check_size(path)
     try:
-        graph = onnx.load_model_from_string(path.read_bytes()).graph
+        model = onnx.load_model_from_string(path.read_bytes())
+        _check(path, model.graph)
+        graph = ir.from_proto(_with_shapes(model)).graph
+    except UserError:
+        raise
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from error
     except Exception as error:  # a hostile file can fail in any way its parser knows
@@ -123,40 +150,61 @@ def read_graph(path: Path) -> OnnxGraph:
             f"{path} is not a readable ONNX file: it is truncated or something else; export it "
             "again"
         ) from error
-    tensors = {tensor.name: tensor for tensor in graph.initializer}
-    tensors |= dict(_constants(graph))
+    (image,) = (value for value in graph.inputs if value.name not in graph.initializers)
+    metadata = {entry.key: entry.value for entry in model.metadata_props}
+    return OnnxGraph(path, graph, image, metadata.get(METADATA))
+
+
+def _check(path: Path, graph: onnx.GraphProto) -> None:
+    """Raise as `read_graph`; `ValueError` for names that are no text."""
+    if not all(isinstance(name, str) for name in _names(graph)):
+        raise ValueError("a name is not UTF-8")
+    tensors = {tensor.name for tensor in graph.initializer}
     images = [value.name for value in graph.input if value.name not in tensors]
     if len(images) != 1 or len(graph.output) != 1:
         raise UserError(
             f"{path} has {len(images)} inputs and {len(graph.output)} outputs, and LPRNet one "
             "image and its logits; give the ONNX file of an LPRNet"
         )
-    origins: dict[str, NodeProto] = {}
+    if len(graph.node) > MAX_NODES:
+        raise UserError(
+            f"{path} has {len(graph.node)} nodes, more than any LPRNet; give the ONNX file of an "
+            "LPRNet"
+        )
+    computed: set[str] = set()
     for node in graph.node:
         known = all(
-            name in origins or name in tensors or name in (*images, "") for name in node.input
+            name in computed or name in tensors or name in (*images, "") for name in node.input
         )
-        known &= len(node.input) >= OPERANDS.get(node.op_type, 1)
-        if node.domain not in DOMAINS or not known or origins.keys() & set(node.output):
+        known &= len(node.input) >= OPERANDS.get(node.op_type, 1) and len(node.output) > 0
+        if node.domain not in DOMAINS or not known or computed & set(node.output):
+            name = node.name or (node.output[0] if node.output else "without a name")
             raise UserError(
-                f"{path}: the {node.op_type} {label(node)} is of a foreign domain or reads what no "
+                f"{path}: the {node.op_type} {name} is of a foreign domain or reads what no "
                 "earlier node computes; export the model again"
             )
-        if node.op_type != "Constant":
-            origins |= dict.fromkeys(node.output, node)
-    (image,) = (value for value in graph.input if value.name == images[0])
-    shape = tuple(int(extent.dim_value) for extent in image.type.tensor_type.shape.dim)
-    return OnnxGraph(path, image.name, shape, graph.output[0].name, origins, tensors)
+        computed |= set(node.output)
+    if graph.output[0].name not in computed:
+        raise UserError(
+            f"{path}: nothing computes {graph.output[0].name!r}; give the complete ONNX file of an "
+            "LPRNet"
+        )
 
 
-def _constants(graph: onnx.GraphProto) -> Iterator[tuple[str, TensorProto]]:
-    """What `Constant` nodes hold, as if it were an initializer."""
+def _names(graph: onnx.GraphProto) -> Iterator[object]:
     for node in graph.node:
-        if node.op_type == "Constant" and node.output:
-            for name in ("value", "value_float", "value_int", "value_floats", "value_ints"):
-                value = attribute(node, name)
-                if isinstance(value, TensorProto):
-                    yield node.output[0], value
-                elif value is not None:
-                    dtype = np.float32 if "float" in name else np.int64
-                    yield node.output[0], numpy_helper.from_array(np.asarray(value, dtype))
+        yield from (node.name, node.op_type, node.domain, *node.input, *node.output)
+        yield from (entry.name for entry in node.attribute)
+    for value in (*graph.input, *graph.output, *graph.initializer):
+        yield value.name
+
+
+def _with_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
+    """`model` with the shapes that ONNX infers, in place of those that the file states; without
+    any where ONNX finds a mistake.
+    """
+    del model.graph.value_info[:]
+    try:
+        return onnx.shape_inference.infer_shapes(model)
+    except Exception:  # a hostile file can fail in any way
+        return model

@@ -9,17 +9,21 @@ which is what `lprnet/compression/quantize/integer_reference.py` computes. A sec
 a max pool, and the image's own, are tables there.
 """
 
-import numpy as np
-from onnx import NodeProto
+import re
 
-from lprnet.model.conv_graph import LAYERS, Layer, reader
+import numpy as np
+import onnx_ir as ir
+
+from lprnet.model.architecture import Conv
 from lprnet.model.quantized import IMAGE_SCALE, IMAGE_ZERO_POINT, QuantizedLayer
-from lprnet.onnx_import.convolution import Convolution
 from lprnet.onnx_import.edge import REMEDY_QUANTIZE_STATIC, Step
 from lprnet.onnx_import.graph import OnnxGraph
 from lprnet.onnx_import.match_lprnet import OnnxLPRNet
 from lprnet.onnx_import.qdq_layer import NOT_CONSTANT, PIXEL_LEVELS, IntegerLayer, fold_constants
+from lprnet.support.errors import UserError
 
+NNCF = r"QuantizeLinear_.+_\d+"
+"""ONNX Runtime's and this project's nodes are called otherwise."""
 WIDEST = 16.0
 """Eight times the range of normalised pixels: an image rounded over more is normalised otherwise.
 """
@@ -27,47 +31,54 @@ EQUAL = 1e-5
 """Relative, of two float32 products of the same scales."""
 
 
-def read_layers(
-    found: OnnxLPRNet, convolutions: dict[str, Convolution]
-) -> tuple[dict[str, QuantizedLayer], int]:
+def check_quantizer(graph: OnnxGraph) -> None:
+    """Raise `UserError` for a file that NNCF has quantized, which its nodes' names say."""
+    if any(re.fullmatch(NNCF, node.name or "") for node in graph.graph):
+        raise UserError(
+            f"{graph.path} was quantized by NNCF, whose biases are float32 and whose averages are "
+            f"rounded, which integer kernels do not compute; use {REMEDY_QUANTIZE_STATIC}"
+        )
+
+
+def read_layers(found: OnnxLPRNet) -> tuple[dict[str, QuantizedLayer], int]:
     """The backbone's layers by name, and the largest activation.
 
-    `convolutions` are those of `found` in LPRNet's full shapes. Raises `UserError` for integers
-    that ours cannot stand for.
+    Raises `UserError` for integers that ours cannot stand for.
     """
-    outputs = {layer.name: _output(found, layer) for layer in LAYERS}
+    architecture = found.architecture
+    outputs = {conv.name: _output(found, conv) for conv in architecture.backbone}
     levels = {most for _, most in outputs.values()}
     if len(levels) > 1:
         raise found.graph.refusal(
-            found.convolutions[LAYERS[-1].name].node,
+            found.convolutions[architecture.backbone[-1].name].node,
             f"and those before it do not all round to as many bits; use {REMEDY_QUANTIZE_STATIC}",
         )
     (most,) = levels
     integers: dict[str, IntegerLayer] = {}
-    for layer in LAYERS:
-        scale = None if layer.source is None else outputs[layer.source][0]
-        integers[layer.name] = _integers(
-            found, layer, convolutions[layer.name], scale, outputs[layer.name][0]
-        )
-    for layer in LAYERS:
-        fold_constants(layer, integers, most)
+    for conv in architecture.backbone:
+        source = architecture.producer(conv)
+        scale = None if source is None else outputs[source.name][0]
+        integers[conv.name] = _integers(found, conv, scale, outputs[conv.name][0])
+    for conv in architecture.backbone:
+        fold_constants(architecture, conv, integers, most)
     quantized = {name: one.quantized() for name, one in integers.items()}
     for name, one in integers.items():
         if not one.is_kept_by(quantized[name], most):
             raise found.graph.refusal(
-                convolutions[name].node,
+                found.convolutions[name].node,
                 "has a bias beyond what its int32 sums and float32 hold; quantize again, with "
                 "coarser weight scales",
             )
     return quantized, most
 
 
-def _output(found: OnnxLPRNet, layer: Layer) -> tuple[float, int]:
-    """Scale and largest integer of what `layer` emits, the same for all who read it."""
-    graph, node = found.graph, found.convolutions[layer.name].node
-    behind = reader(layer)
-    edges = [] if behind is None else [found.edges[behind.name]]
-    edges += [] if layer.context is None else [found.contexts[layer.context]]
+def _output(found: OnnxLPRNet, conv: Conv) -> tuple[float, int]:
+    """Scale and largest integer of what `conv` emits, the same for all who read it."""
+    graph, node = found.graph, found.convolutions[conv.name].node
+    consumer = found.architecture.consumer(conv)
+    context = found.architecture.context_index(conv)
+    edges = [] if consumer is None else [found.edges[consumer.name]]
+    edges += [] if context is None else [found.contexts[context]]
     if not all(1 <= len(edge.steps) <= 2 for edge in edges):
         raise graph.refusal(
             node, f"is not rounded to 8 bits once for all its readers; use {REMEDY_QUANTIZE_STATIC}"
@@ -88,7 +99,7 @@ def _output(found: OnnxLPRNet, layer: Layer) -> tuple[float, int]:
     return edges[0].steps[0].scale, levels.pop()
 
 
-def _levels(graph: OnnxGraph, node: NodeProto, step: Step, rectified: bool) -> int:
+def _levels(graph: OnnxGraph, node: ir.Node, step: Step, rectified: bool) -> int:
     """The largest integer of `step`, counted from the one that stands for 0.0."""
     if step.zero_point == (-128 if step.signed else 0):
         return 255  # its clamp is a ReLU, if there is no other
@@ -102,13 +113,10 @@ def _levels(graph: OnnxGraph, node: NodeProto, step: Step, rectified: bool) -> i
 
 
 def _integers(
-    found: OnnxLPRNet,
-    layer: Layer,
-    one: Convolution,
-    source_scale: float | None,
-    output_scale: float,
+    found: OnnxLPRNet, conv: Conv, source_scale: float | None, output_scale: float
 ) -> IntegerLayer:
-    graph, steps = found.graph, found.edges[layer.name].steps
+    """`conv` with what surrounds it; `source_scale` is what its producer emits on."""
+    graph, steps, one = found.graph, found.edges[conv.name].steps, found.convolutions[conv.name]
     if one.scale is None or not steps:
         raise graph.refusal(
             one.node, f"computes in float32, and others in int8; use {REMEDY_QUANTIZE_STATIC}"
@@ -120,7 +128,7 @@ def _integers(
         )
     step, scale = steps[-1], one.scale.astype(np.float32)
     zero_point = 0
-    if layer.source is None:
+    if source_scale is None:
         zero_point = step.zero_point + (128 if step.signed else 0)
         if step.scale * PIXEL_LEVELS > WIDEST and (step.scale, zero_point) != (1.0, 0):
             raise graph.refusal(
@@ -143,7 +151,7 @@ def _integers(
     values = one.weight.astype(np.int64)
     bias = one.bias.astype(np.int64) - zero_point * values.sum(axis=(1, 2, 3))
     constant = np.full(len(bias), NOT_CONSTANT)
-    if layer.source is None and (step.scale, zero_point) == (1.0, 0):
+    if source_scale is None and (step.scale, zero_point) == (1.0, 0):
         # Pixels as they are: our weights are of normalised ones.
         scales = (IMAGE_SCALE, IMAGE_ZERO_POINT, IMAGE_SCALE, output_scale)
         return IntegerLayer(values, scale / np.float32(IMAGE_SCALE), bias, constant, *scales)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lprnet.model.conv_graph import Layer, reader
+from lprnet.model.architecture import Architecture, Conv
 from lprnet.model.quantized import QuantizedLayer, QuantizedWeight
 from schedules.requantize_table import requantization
 
@@ -19,7 +19,7 @@ NOT_CONSTANT = -1
 
 @dataclass
 class IntegerLayer:
-    """One layer in LPRNet's shape."""
+    """One layer."""
 
     values: NDArray[np.int64]
     """OIHW."""
@@ -87,21 +87,24 @@ class IntegerLayer:
         return bool(same.all() and (np.abs(bias) + products <= np.iinfo(np.int32).max).all())
 
 
-def fold_constants(layer: Layer, integers: dict[str, IntegerLayer], most: int) -> None:
-    """Find the constant channels of `layer`, and add what they contribute to its reader's biases,
+def fold_constants(
+    architecture: Architecture, conv: Conv, integers: dict[str, IntegerLayer], most: int
+) -> None:
+    """Find the constant channels of `conv`, and add what they contribute to its consumer's biases,
     except where zero padding stands between.
     """
-    one, behind = integers[layer.name], reader(layer)
-    one.find_constants(PIXEL_LEVELS if layer.source is None else most, most)
+    one, consumer = integers[conv.name], architecture.consumer(conv)
+    one.find_constants(PIXEL_LEVELS if architecture.producer(conv) is None else most, most)
     constant = one.constant.copy()
-    one.drop_constants(layer.context is not None)
-    if behind is None:
+    one.drop_constants(architecture.context_index(conv) is not None)
+    if consumer is None:
         return
-    reads = integers[behind.name]
+    reads = integers[consumer.name]
     table = requantization(reads.source_scale, 0, reads.input_scale, 0, most).astype(np.int64)
-    constant = constant[:: behind.stride]
+    if consumer.pool is not None:
+        constant = constant[list(consumer.pool.selected(len(constant)))]
     values = table[constant.clip(min=0)]
-    padded = any(behind.padding)
+    padded = any(consumer.padding)
     folded = (constant != NOT_CONSTANT) & ((values == 0) | (not padded))
     reads.bias += reads.values.sum(axis=(2, 3))[:, folded] @ values[folded]
     reads.values[:, folded] = 0

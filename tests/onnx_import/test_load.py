@@ -194,8 +194,12 @@ def rescale(graph: onnx.GraphProto, node: NodeProto) -> None:
     node.input[1] = "a scale of its own"
 
 
-def swap(inputs: MutableSequence[str]) -> None:
-    inputs[0], inputs[1] = inputs[1], inputs[0]
+def swap(inputs: MutableSequence[str], one: int, other: int) -> None:
+    inputs[one], inputs[other] = inputs[other], inputs[one]
+
+
+def repeat(inputs: MutableSequence[str]) -> None:
+    inputs[0] = inputs[1]
 
 
 def average_the_image(graph: onnx.GraphProto) -> None:
@@ -223,19 +227,22 @@ def reroute(graph: onnx.GraphProto) -> None:
         (lambda g: g.ClearField("node"), "nothing computes 'logits'"),
         (lambda g: g.ClearField("input"), "has 0 inputs and 1 outputs"),
         (lambda g: set_ints(nodes(g, "MaxPool")[0], "kernel_shape", [2, 2]), "3x3 max pool"),
-        (lambda g: set_ints(nodes(g, "MaxPool")[1], "strides", [1, 1]), "other max pools before"),
-        (lambda g: set_ints(nodes(g, "Conv")[2], "pads", [0, 0, 0, 0]), "is not LPRNet's backbone"),
-        (lambda g: set_ints(nodes(g, "AveragePool")[2], "strides", [16, 3]), "context map 2"),
-        (lambda g: set_ints(nodes(g, "AveragePool")[2], "strides", [1, 2]), "context map 2"),
-        (lambda g: set_ints(nodes(g, "Concat")[0], "axis", [2]), "4 context maps"),
-        (lambda g: swap(nodes(g, "Concat")[0].input), "feeds no context map"),
+        (lambda g: set_ints(nodes(g, "MaxPool")[1], "strides", [1, 1]), "do not have one size"),
+        (lambda g: set_ints(nodes(g, "Conv")[2], "pads", [0, 1, 1, 1]), "no convolution of LPRNet"),
+        (lambda g: set_ints(nodes(g, "AveragePool")[2], "strides", [16, 3]), "not have one size"),
+        (lambda g: set_ints(nodes(g, "AveragePool")[2], "strides", [0, 2]), "context map 2"),
+        (lambda g: set_ints(nodes(g, "AveragePool")[2], "pads", [1, 1, 1, 1]), "context map 2"),
+        (lambda g: set_ints(nodes(g, "Concat")[0], "axis", [2]), "LPRNet's context maps"),
+        (lambda g: repeat(nodes(g, "Concat")[0].input), "one of a layer of LPRNet each"),
+        (lambda g: swap(nodes(g, "Concat")[0].input, 0, 3), "behind 15 convolutions in a row"),
         (lambda g: setattr(nodes(g, "Relu")[2], "op_type", "Sigmoid"), "stands where LPRNet has"),
         (lambda g: setattr(nodes(g, "Relu")[2], "domain", "else.where"), "foreign domain"),
         (average_the_image, "behind its ReLU"),
         (elsewhere, "lies in another file"),
         (huge, "does not hold what its shape says"),
-        (huge_and_empty, "is not LPRNet's|no scale for each"),
+        (huge_and_empty, "is no convolution of LPRNet|no scale for each"),
         (reroute, "reads what no earlier node computes"),
+        (lambda g: g.node.extend(nodes(g, "Relu") * 200), "more than any LPRNet"),
     ],
 )
 def test_what_is_no_lprnet_is_one_sentence(

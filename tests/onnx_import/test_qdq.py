@@ -1,9 +1,7 @@
 """QDQ files that ONNX Runtime's own quantizer writes: built exactly, or refused in one sentence."""
 
-import contextlib
-import io
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,29 +17,29 @@ from lprnet.compression.variants import imported_network
 from lprnet.model.checkpoint import load_model
 from lprnet.model.lprnet import LPRNet
 from lprnet.model.onnx_export import to_onnx
-from lprnet.model.preprocessing import normalise
 from lprnet.model.quantized import QuantizedLPRNet
 from lprnet.onnx_import.load import load_onnx
 from lprnet.reports.prediction import predict
 from lprnet.reports.schedule_comparison import compare
-from lprnet.runtime.decode import greedy
 from lprnet.runtime.recognizer import Recognizer
 from lprnet.support.errors import UserError
 from lprnet.synthetic.render import sample_plates
 from lprnet.tuning import tune
 from lprnet.weights import DEFAULT_CHECKPOINT
 
-onnxruntime = pytest.importorskip("onnxruntime", reason="the extra `peers` is not installed")
-quantization = pytest.importorskip(
-    "onnxruntime.quantization", reason="the extra `peers` is not installed"
-)
+pytest.importorskip("onnxruntime", reason="the extra `peers` is not installed")
 shape_inference = pytest.importorskip("onnxruntime.quantization.shape_inference")
 
-OPERATORS = ["Conv", "MaxPool", "Slice", "Relu"]
-INT8, UINT8, UINT16 = (
-    getattr(quantization.QuantType, name) for name in ("QInt8", "QUInt8", "QUInt16")
+from tests.onnx_import.onnxruntime_qdq import (  # noqa: E402
+    INT8,
+    OPERATORS,
+    QOPERATOR,
+    UINT8,
+    UINT16,
+    assert_alike,
+    onnxruntime_logits,
+    quantize_static,
 )
-QOPERATOR = quantization.QuantFormat.QOperator
 
 Quantize = Callable[..., Path]
 
@@ -62,58 +60,11 @@ def ready(model: LPRNet, folder: Path) -> Path:
     return path
 
 
-def quantize_static(path: Path, images: NDArray[np.uint8], **options: Any) -> Path:
-    """`theirs.onnx` beside `path`, by default of 7-bit weights, which every CPU sums exactly."""
-    *_, last = (node.name for node in onnx.load(str(path)).graph.node if node.op_type == "Conv")
-
-    class Reader(quantization.CalibrationDataReader):  # type: ignore[misc, name-defined]
-        def __init__(self) -> None:
-            self.inputs: Iterator[NDArray[np.float32]] = iter(normalise(images)[:, None])
-
-        def get_next(self) -> dict[str, NDArray[np.float32]] | None:
-            image = next(self.inputs, None)
-            return None if image is None else {"images": image}
-
-    defaults = {
-        "quant_format": quantization.QuantFormat.QDQ,
-        "activation_type": UINT8,
-        "weight_type": INT8,
-        "per_channel": True,
-        "reduce_range": True,
-        "op_types_to_quantize": OPERATORS,
-        "nodes_to_exclude": [last],
-    }
-    theirs = path.with_name("theirs.onnx")
-    with contextlib.redirect_stdout(io.StringIO()):
-        quantization.quantize_static(str(path), str(theirs), Reader(), **(defaults | options))
-    return theirs
-
-
 @pytest.fixture(scope="module")
 def quantize(images: NDArray[np.uint8], tmp_path_factory: pytest.TempPathFactory) -> Quantize:
     """The default model as anyone would quantize it."""
     path = ready(load_model(DEFAULT_CHECKPOINT), tmp_path_factory.mktemp("qdq"))
     return lambda **options: quantize_static(path, images[:5], **options)
-
-
-def onnxruntime_logits(path: Path, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    options = onnxruntime.SessionOptions()
-    # Without VNNI it adds products in pairs; they are not ours, and would saturate.
-    options.add_session_config_entry("session.x64quantprecision", "1")
-    session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-    (name,) = (node.name for node in session.get_inputs())
-    x = normalise(images)
-    return np.concatenate([session.run(None, {name: one[None]})[0] for one in x])
-
-
-def assert_alike(found: NDArray[np.float32], expected: NDArray[np.float32]) -> None:
-    """ONNX Runtime rounds float32 products where we round exact ones, so a few of the half million
-    activations of an image may go another way next to a tie; on some images none does.
-    """
-    errors = abs(found - expected).max((1, 2)) / abs(expected).max()
-    assert np.quantile(errors, 0.2) < 1e-5
-    assert errors.max() < 0.03
-    assert [a.text for a in greedy(found)] == [b.text for b in greedy(expected)]
 
 
 @pytest.mark.parametrize(
