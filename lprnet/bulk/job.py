@@ -38,6 +38,8 @@ class Options:
     max_pixels: int
     boxes: bool
     """Whether plates come from boxes in pictures."""
+    rows: str = "1"
+    """Of a plate, as `two_rows.ROWS` says."""
 
 
 @dataclass(frozen=True)

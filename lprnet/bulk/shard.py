@@ -36,6 +36,7 @@ class ShardReader:
             options.top,
             grammar=options.grammar,
             max_pixels=options.max_pixels,
+            rows=options.rows,
         )
 
     def read(self, place: tuple[int, int], progress: Callable[[int], None]) -> Done:

@@ -29,6 +29,8 @@ SCHEDULES = ("manual", "auto", "hybrid", "none")
 QUANTIZED = ("static", "weights")
 PRUNED = ("structured", "unstructured", "depth-aware")
 """What a variant's two options take; the first is what they mean without a value."""
+ROWS = ("1", "2", "auto")
+"""As in `lprnet/runtime/two_rows.py`, which loads OpenCV."""
 PICTURES = (".png", ".svg", ".pdf")
 """Endings that name the format of a drawing."""
 
@@ -143,6 +145,17 @@ def require_images_or_boxes(images: Sequence[str], boxes: Path | None) -> None:
     """Raises `UserError` unless exactly one is given."""
     if bool(images) == (boxes is not None):
         raise UserError("give images, or --boxes without images: it names the pictures itself")
+
+
+def add_rows(parser: ArgumentParser) -> None:
+    """Let `parser` take `--rows`."""
+    parser.add_argument(
+        "--rows",
+        choices=ROWS,
+        default="1",
+        help="how many a plate has; auto: two if the image or box is narrower than 2.2 times its "
+        "height",
+    )
 
 
 def add_checkpoint(parser: ArgumentParser, help_text: str) -> None:

@@ -8,6 +8,7 @@ from argparse import ArgumentParser, BooleanOptionalAction, Namespace
 
 from lprnet.commands.arguments import (
     add_boxes,
+    add_rows,
     input_file,
     integer,
     output_folder,
@@ -65,6 +66,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="find the most probable text that is a plate, or read any text (default: the first, "
         "where the alphabet has a grammar)",
     )
+    add_rows(parser)
     parser.add_argument(
         "--max-pixels",
         type=integer(1),
@@ -101,6 +103,7 @@ def run(options: Namespace) -> int:
                 grammar=options.grammar,
                 max_pixels=options.max_pixels,
                 boxes=options.boxes is not None,
+                rows=options.rows,
             ),
             ray=options.ray,
         )

@@ -4,6 +4,7 @@ from argparse import ArgumentParser, BooleanOptionalAction, Namespace
 
 from lprnet.commands.arguments import (
     add_boxes,
+    add_rows,
     input_file,
     integer,
     number,
@@ -44,13 +45,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         metavar="P",
         help="mark plates less sure than this as rejected, and exit with 1 (default: none)",
     )
-    parser.add_argument(
-        "--rows",
-        choices=("1", "2", "auto"),
-        default="1",
-        help="how many a plate has; auto: two if the image or box is narrower than 2.2 times its "
-        "height",
-    )
+    add_rows(parser)
     parser.add_argument(
         "--max-pixels",
         type=integer(1),

@@ -10,6 +10,7 @@ from lprnet.commands.dispatch import VERBS, execute, verb_parser
 from lprnet.compiler.targets import PORTABLE, TARGET_NAMES
 from lprnet.measure.backends import BACKENDS
 from lprnet.runtime.image_io import MAX_PIXELS
+from lprnet.runtime.two_rows import ROWS
 from lprnet.support.atomic_file import atomic_write
 from lprnet.support.errors import UserError
 from lprnet.tuning.apply import ORIGINS
@@ -41,6 +42,7 @@ def test_choices_are_those_of_the_code() -> None:
     assert sorted(arguments.SCHEDULES) == sorted(ORIGINS)
     assert tuple(BACKENDS) == evaluate.BACKENDS
     assert recognize.MAX_PIXELS == MAX_PIXELS
+    assert arguments.ROWS == ROWS
     build = {a.dest: a for a in verb_parser("build", "build")._actions}
     assert tuple(build["target"].choices or ()) == (*TARGET_NAMES, PORTABLE)
 

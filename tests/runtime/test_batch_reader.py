@@ -19,6 +19,8 @@ from lprnet.runtime.alphabet import BLANK, CHINA, INDEX
 from lprnet.runtime.batch_reader import default_artifact, recognize
 from lprnet.runtime.decode import decode
 from lprnet.runtime.image_format import PUBLISHED
+from lprnet.runtime.image_io import resize
+from lprnet.runtime.two_rows import one_row
 from lprnet.support.errors import UserError
 from tests.conftest import PROJECT
 
@@ -122,6 +124,24 @@ def test_a_doubtful_plate_is_rejected(directory: Path, capsys: pytest.CaptureFix
     bad, good = json.loads(capsys.readouterr().out)["images"]
     assert (bad["rejected"], good["rejected"]) == (False, True)
     assert good["plates"][0]["text"] == "皖A12345"
+
+
+@pytest.mark.parametrize("rows", ["1", "2", "auto"])
+def test_plates_of_two_rows(
+    rows: str, directory: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tall = np.random.default_rng(0).integers(0, 256, (60, 120, 3), dtype=np.uint8)
+    (directory / "tall.png").write_bytes(cv2.imencode(".png", tall)[1].tobytes())
+    seen, plain = [], network
+
+    def noted(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        seen.append(images.copy())
+        return plain(images)
+
+    monkeypatch.setattr(sys.modules[__name__], "network", noted)
+    assert recognize(["tall.png"], rows=rows) == 0
+    expected = resize(tall if rows == "1" else one_row(tall))
+    np.testing.assert_array_equal(seen[0][0], expected)
 
 
 def test_nothing_read(directory: Path, capsys: pytest.CaptureFixture[str]) -> None:
