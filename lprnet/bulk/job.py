@@ -35,11 +35,13 @@ class Options:
     top: int
     grammar: bool | None
     """As in `Recognizer.plates`; in a job never None."""
+    min_confidence: float | None
+    """Plates less sure than this are marked; None: none are."""
+    rows: str
+    """One of `two_rows.ROWS`."""
     max_pixels: int
     boxes: bool
     """Whether plates come from boxes in pictures."""
-    rows: str = "1"
-    """Of a plate, as `two_rows.ROWS` says."""
 
 
 @dataclass(frozen=True)

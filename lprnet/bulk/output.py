@@ -4,26 +4,28 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
+from lprnet.bulk.job import Options
 from lprnet.runtime.reading_output import Reading, as_csv, as_json_line, csv_header
 
 FORMS = ("parquet", "csv", "jsonl")
 """Each is the ending of a shard's file."""
 
 
-def write(form: str, readings: Iterable[Reading], path: Path, boxes: bool) -> None:
-    """Write what was read in one of `FORMS`; with `boxes`, the box of each plate too.
+def write(options: Options, readings: Iterable[Reading], path: Path) -> None:
+    """Write what was read in one of `FORMS`.
 
     CSV has a header, and a row a text, as `recognize --csv` prints them; JSON lines have an object
     an image, as the list of `recognize --json` has; Parquet has the columns of the CSV.
     """
-    if form == "parquet":
+    boxes, rejected = options.boxes, options.min_confidence is not None
+    if options.form == "parquet":
         from lprnet.bulk.parquet_output import write_parquet
 
-        write_parquet(readings, path, boxes)
+        write_parquet(readings, path, boxes, rejected)
         return
     with path.open("w", encoding="utf-8", newline="") as file:
-        if form == "csv":
-            file.write(csv_header(boxes))
+        if options.form == "csv":
+            file.write(csv_header(boxes, rejected))
             file.writelines(map(as_csv, readings))
         else:
             file.writelines(as_json_line(reading) + "\n" for reading in readings)

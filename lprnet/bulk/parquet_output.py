@@ -3,7 +3,6 @@
 import itertools
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow
@@ -13,12 +12,13 @@ from lprnet.runtime.decode import Plate
 from lprnet.runtime.reading_output import Reading
 from lprnet.support.file_names import escaped_bytes
 
-Row = tuple[str, int, str, float, Plate, tuple[float, ...] | None]
+Row = tuple[Reading, int, Plate]
+"""What was read of an image, and one of its texts with the rank of it."""
 ROWS_AT_ONCE = 8192
 """Of a row group."""
 
 
-def write_parquet(readings: Iterable[Reading], path: Path, boxes: bool) -> None:
+def write_parquet(readings: Iterable[Reading], path: Path, boxes: bool, rejected: bool) -> None:
     """A row a text: `file`, `rank` from 1, `text`, its confidence, those of its characters and the
     lowest of them.
     """
@@ -32,13 +32,13 @@ def write_parquet(readings: Iterable[Reading], path: Path, boxes: bool) -> None:
     ]
     if boxes:
         fields.append(("box", pyarrow.list_(pyarrow.float64())))
+    if rejected:
+        fields.append(("rejected", pyarrow.bool_()))
     schema = pyarrow.schema(fields)
     with pyarrow.parquet.ParquetWriter(path, schema, compression="zstd") as writer:
         rows: list[Row] = []
         for reading in readings:
-            file = escaped_bytes(reading.file)
-            for rank, plate in enumerate(reading.plates, 1):
-                rows.append((file, rank, plate.text, plate.confidence, plate, reading.box))
+            rows += [(reading, rank, plate) for rank, plate in enumerate(reading.plates, 1)]
             if len(rows) >= ROWS_AT_ONCE:
                 writer.write_batch(_batch(rows, schema))
                 rows = []
@@ -46,11 +46,17 @@ def write_parquet(readings: Iterable[Reading], path: Path, boxes: bool) -> None:
 
 
 def _batch(rows: list[Row], schema: pyarrow.Schema) -> pyarrow.RecordBatch:
-    files, ranks, texts, confidences, plates, boxes = zip(*rows, strict=True) if rows else [()] * 6
-    characters = [plate.symbol_confidences for plate in plates]
+    characters = [plate.symbol_confidences for _, _, plate in rows]
     offsets = np.cumsum([0, *map(len, characters)], dtype=np.int32)
     flat = np.fromiter(itertools.chain(*characters), np.float32, offsets[-1])
-    columns: list[Any] = [files, ranks, texts, confidences]
-    columns.append(pyarrow.ListArray.from_arrays(offsets, flat))
-    columns.append([plate.lowest for plate in plates])
-    return pyarrow.record_batch([*columns, boxes][: len(schema)], schema)
+    columns = {
+        "file": [escaped_bytes(reading.file) for reading, _, _ in rows],
+        "rank": [rank for _, rank, _ in rows],
+        "text": [plate.text for _, _, plate in rows],
+        "confidence": [plate.confidence for _, _, plate in rows],
+        "character_confidences": pyarrow.ListArray.from_arrays(offsets, flat),
+        "lowest_character_confidence": [plate.lowest for _, _, plate in rows],
+        "box": [reading.box for reading, _, _ in rows],
+        "rejected": [reading.rejected for reading, _, _ in rows],
+    }
+    return pyarrow.record_batch([columns[name] for name in schema.names], schema)

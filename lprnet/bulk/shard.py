@@ -57,14 +57,16 @@ class ShardReader:
                 count += 1
                 if count % TOLD_EVERY == 0:
                     progress(TOLD_EVERY)
-                if reading.error is None:
+                if reading.error is not None:
+                    errors.append(reading)
+                elif options.min_confidence is None:
                     yield reading
                 else:
-                    errors.append(reading)
+                    yield reading.judged(options.min_confidence)
 
         target = job.shard_path(self._folder, index, options.form)
         with _whole(target) as path:
-            output.write(options.form, readings(), path, options.boxes)
+            output.write(options, readings(), path)
             self._write_errors(job.errors_path(self._folder, index), errors)
         progress(count % TOLD_EVERY)
         return Done(index, count, len(errors))

@@ -6,12 +6,11 @@ work is done: inputs are there, outputs can be written, numbers make sense. Noth
 
 import os
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lprnet.support.atomic_file import why_not_writable
-from lprnet.support.errors import UserError
 from lprnet.weights import DEFAULT_CHECKPOINT
 
 if TYPE_CHECKING:
@@ -29,8 +28,6 @@ SCHEDULES = ("manual", "auto", "hybrid", "none")
 QUANTIZED = ("static", "weights")
 PRUNED = ("structured", "unstructured", "depth-aware")
 """What a variant's two options take; the first is what they mean without a value."""
-ROWS = ("1", "2", "auto")
-"""As in `lprnet/runtime/two_rows.py`, which loads OpenCV."""
 PICTURES = (".png", ".svg", ".pdf")
 """Endings that name the format of a drawing."""
 
@@ -128,34 +125,6 @@ def _local(text: str) -> Path:
     if not text or "\0" in text:
         raise ArgumentTypeError("the path is empty; name a file or folder")
     return Path(text)
-
-
-def add_boxes(parser: ArgumentParser, instead_of: str) -> None:
-    """Let `parser` take `--boxes`."""
-    parser.add_argument(
-        "--boxes",
-        type=input_file,
-        metavar="FILE",
-        help=f"instead of {instead_of}: the plates that a detector found, as CSV, .json or .jsonl "
-        "with file, x1, y1, x2, y2, or x1 to y4 for four corners (default: an image is a plate)",
-    )
-
-
-def require_images_or_boxes(images: Sequence[str], boxes: Path | None) -> None:
-    """Raises `UserError` unless exactly one is given."""
-    if bool(images) == (boxes is not None):
-        raise UserError("give images, or --boxes without images: it names the pictures itself")
-
-
-def add_rows(parser: ArgumentParser) -> None:
-    """Let `parser` take `--rows`."""
-    parser.add_argument(
-        "--rows",
-        choices=ROWS,
-        default="1",
-        help="how many a plate has; auto: two if the image or box is narrower than 2.2 times its "
-        "height",
-    )
 
 
 def add_checkpoint(parser: ArgumentParser, help_text: str) -> None:

@@ -4,17 +4,10 @@ where it was.
 Give the same command again after a crash. Every core reads; `taskset` chooses among them.
 """
 
-from argparse import ArgumentParser, BooleanOptionalAction, Namespace
+from argparse import ArgumentParser, Namespace
 
-from lprnet.commands.arguments import (
-    add_boxes,
-    add_rows,
-    input_file,
-    integer,
-    output_folder,
-    require_images_or_boxes,
-)
-from lprnet.commands.recognize import MAX_PIXELS, MAX_TEXTS
+from lprnet.commands.arguments import integer, output_folder
+from lprnet.commands.reading_arguments import add_reading, require_images_or_boxes
 
 FORMS = ("parquet", "csv", "jsonl")
 """As in `lprnet/bulk/output.py`."""
@@ -33,13 +26,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--output", type=output_folder, metavar="DIR", required=True, help="the folder of the job"
     )
-    parser.add_argument(
-        "--artifact",
-        type=input_file,
-        metavar="FILE",
-        help="what `build` made (default: build/lprnet-int8-native.so or the newest in build/)",
-    )
-    add_boxes(parser, "inputs")
+    add_reading(parser)
     parser.add_argument(
         "--column",
         metavar="NAME",
@@ -52,27 +39,6 @@ def add_arguments(parser: ArgumentParser) -> None:
         default=SHARD_SIZE,
         metavar="N",
         help="plates a shard; one of a tar or Parquet file may have more",
-    )
-    parser.add_argument(
-        "--top",
-        type=integer(1, MAX_TEXTS),
-        default=1,
-        metavar="N",
-        help=f"up to N texts a plate, at most {MAX_TEXTS}",
-    )
-    parser.add_argument(
-        "--grammar",
-        action=BooleanOptionalAction,
-        help="find the most probable text that is a plate, or read any text (default: the first, "
-        "where the alphabet has a grammar)",
-    )
-    add_rows(parser)
-    parser.add_argument(
-        "--max-pixels",
-        type=integer(1),
-        default=MAX_PIXELS,
-        metavar="N",
-        help="refuse larger images, and those that cost as much to decode",
     )
     parser.add_argument(
         "--ray",
@@ -101,9 +67,10 @@ def run(options: Namespace) -> int:
                 form=options.format,
                 top=options.top,
                 grammar=options.grammar,
+                min_confidence=options.min_confidence,
+                rows=options.rows,
                 max_pixels=options.max_pixels,
                 boxes=options.boxes is not None,
-                rows=options.rows,
             ),
             ray=options.ray,
         )

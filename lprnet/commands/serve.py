@@ -4,7 +4,7 @@ from argparse import ArgumentParser, BooleanOptionalAction, Namespace
 from typing import TYPE_CHECKING
 
 from lprnet.commands.arguments import input_file, integer, number
-from lprnet.commands.recognize import MAX_PIXELS
+from lprnet.commands.reading_arguments import MAX_PIXELS
 
 if TYPE_CHECKING:
     from lprnet.service.limits import Limits

@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 
 from lprnet.bulk import output
+from lprnet.bulk.job import Options
 from lprnet.runtime.image_io import MAX_PIXELS, list_images, read_image
 from lprnet.runtime.recognizer import Recognizer
 from lprnet.runtime.source_reader import PLATES, Source, SourceReader
@@ -61,11 +62,12 @@ def main() -> None:
     )
     logits = recognizer.logits(pixels)
     reader = SourceReader(recognizer)
+    form = Options("parquet", 1, None, None, "1", MAX_PIXELS, False)
     with tempfile.TemporaryDirectory() as folder:
         shard = Path(folder) / "shard"
 
         def write() -> None:
-            output.write("parquet", reader.read(map(Source, files)), shard, False)
+            output.write(form, reader.read(map(Source, files)), shard)
 
         parts = {
             "reading the file": lambda: [read_file(name) for name in files],

@@ -126,6 +126,25 @@ def test_parquet_out_is_one_data_set(bulk: Bulk, photos: Path, letter: Path) -> 
     assert 0.9 < table[0]["confidence"] <= 1
 
 
+def test_all_that_recognize_marks_is_in_each_form(bulk: Bulk, photos: Path, letter: Path) -> None:
+    """A box and a rejection: the columns of CSV and Parquet and the fields of JSON are the same."""
+    (bulk.folder / "boxes.csv").write_text("file,x1,y1,x2,y2\nphotos/001.png,0,0,3,2\n")
+    options = ("--boxes", "boxes.csv", "--artifact", letter, "--min-confidence", "1")
+    for form in ("csv", "parquet", "jsonl"):
+        bulk(*options, "--format", form, "--output", form)
+    (from_csv,) = rows(bulk.folder / "csv")
+    (from_parquet,) = pyarrow.parquet.read_table(bulk.folder / "parquet").to_pylist()
+    from_json = json.loads((bulk.folder / "jsonl" / "shard-00000000.jsonl").read_text())
+    assert list(from_csv) == list(from_parquet)
+    assert from_csv["rejected"] == "true"
+    assert from_parquet["rejected"] is from_json["rejected"] is True
+    assert from_csv["box"] == "0.0 0.0 3.0 2.0"
+    assert from_parquet["box"] == from_json["box"] == [0, 0, 3, 2]
+    lowest = from_json["plates"][0]["lowest_character_confidence"]
+    assert float(from_csv["lowest_character_confidence"]) == pytest.approx(lowest, abs=1e-6)
+    assert from_parquet["lowest_character_confidence"] == pytest.approx(lowest, abs=1e-6)
+
+
 def test_a_job_goes_on_with_what_it_began_with(bulk: Bulk, photos: Path, letter: Path) -> None:
     options = ("photos", "--output", "out", "--artifact", letter, "--shard-size", "10")
     out = photos.parent / "out"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from lprnet.commands import arguments, evaluate, recognize
+from lprnet.commands import arguments, evaluate, reading_arguments
 from lprnet.commands.dispatch import VERBS, execute, verb_parser
 from lprnet.compiler.targets import PORTABLE, TARGET_NAMES
 from lprnet.measure.backends import BACKENDS
@@ -41,8 +41,8 @@ def test_choices_are_those_of_the_code() -> None:
     assert arguments.TARGETS == TARGET_NAMES
     assert sorted(arguments.SCHEDULES) == sorted(ORIGINS)
     assert tuple(BACKENDS) == evaluate.BACKENDS
-    assert recognize.MAX_PIXELS == MAX_PIXELS
-    assert arguments.ROWS == ROWS
+    assert reading_arguments.MAX_PIXELS == MAX_PIXELS
+    assert reading_arguments.ROWS == ROWS
     build = {a.dest: a for a in verb_parser("build", "build")._actions}
     assert tuple(build["target"].choices or ()) == (*TARGET_NAMES, PORTABLE)
 
