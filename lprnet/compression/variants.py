@@ -19,6 +19,7 @@ from lprnet.compression.calibration import (
 from lprnet.compression.compact import CompactNetwork, compact_network
 from lprnet.compression.distill.distilled import Distill, distilled
 from lprnet.compression.freed_memory import freed_memory_kept
+from lprnet.compression.input_check import input_notes
 from lprnet.compression.prune.measured_share import without_single_weights
 from lprnet.compression.prune.preset_widths import distilled_widths, preset_widths
 from lprnet.compression.prune.prune import structured
@@ -28,6 +29,7 @@ from lprnet.compression.quantize.quantized_network import QuantizedNetwork, arra
 from lprnet.compression.reduced import ReducedNetwork, reduce
 from lprnet.model.architecture import CONTAINER
 from lprnet.model.checkpoint import Stated, load_model
+from lprnet.model.checkpoint_content import transformer_beside
 from lprnet.model.lprnet import LPRNet
 from lprnet.model.preprocessing import normalise
 from lprnet.model.quantized import IMAGE_SCALE, QuantizedLayer, QuantizedLPRNet, QuantizedWeight
@@ -67,11 +69,13 @@ def prepare(
     files = [] if calibration is None else calibration_files(calibration)
     image_format = model.architecture.image_format
     images = read_images(files, image_format) if files else rendered_images(image_format)
-    notes = () if files else _frozen(checkpoint, model)
+    notes = (*_left_out(checkpoint), *(() if files else _frozen(checkpoint, model)))
     if (quantized or pruned) and not files:
         _check_rendered(checkpoint, model.architecture.alphabet)
     if files or ((quantized or pruned) and model.context_means is None):
         calibrate(model, images)
+    if files:
+        notes = (*notes, *input_notes(model, images, checkpoint))
     original = partial(torch_logits, model) if quantized or pruned else None
     pruning = None
     if pruned in ("unstructured", "depth-aware"):
@@ -99,6 +103,16 @@ def _load(checkpoint: Path, stated: Stated | None) -> LPRNet | QuantizedLPRNet:
     if checkpoint.suffix == ".onnx":
         return load_onnx(checkpoint, stated)
     return load_model(checkpoint, stated)
+
+
+def _left_out(checkpoint: Path) -> tuple[str, ...]:
+    """What to say of a training checkpoint with a second network beside the LPRNet."""
+    if not transformer_beside(checkpoint):
+        return ()
+    return (
+        f"{checkpoint} holds a spatial transformer beside the LPRNet, which is left out; tilted "
+        "plates are read worse than where it was trained",
+    )
 
 
 def _frozen(checkpoint: Path, model: LPRNet) -> tuple[str, ...]:

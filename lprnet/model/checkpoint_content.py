@@ -61,6 +61,24 @@ def read_content(path: Path) -> tuple[Content, str | None]:
     return {ALIASES.get(name, name): value for name, value in state.items()}, metadata
 
 
+def transformer_beside(path: Path) -> bool:
+    """Whether the `.pth` file `path`, which `read_content` reads, keeps a spatial transformer under
+    another key than the LPRNet, as scripts do that train both.
+    """
+    if path.suffix in (".onnx", ".safetensors"):
+        return False
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    states = content.values() if isinstance(content, Mapping) else ()
+    return any(
+        str(name).removeprefix("module.").startswith(TRANSFORMER)
+        for state in states
+        if isinstance(state, Mapping)
+        for name in state
+    )
+
+
 def check_size(path: Path) -> None:
     """Raise `UserError` unless `path` is a file, not empty, and not far larger than LPRNet's."""
     try:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from lprnet.model.architecture_json import from_json, to_json
 from lprnet.model.checkpoint import Stated, load_china, load_model, save_model
+from lprnet.model.checkpoint_content import transformer_beside
 from lprnet.model.preprocessing import OFFSET, SCALE
 from lprnet.model.published_lprnet import lprnet
 from lprnet.runtime.alphabet import CHINA
@@ -134,6 +135,21 @@ def test_wrappers_and_aliases(wrapper: str, tmp_path: Path) -> None:
     model = load_model(saved(tmp_path / "m.pth", WRAPPERS[wrapper](state_of(theirs))))
     x = tensor_of(image())
     assert_alike(model(x), theirs(x))
+
+
+@pytest.mark.parametrize(
+    ("content", "beside"),
+    [
+        ({"lpr": {"a": torch.zeros(1)}, "st": {"localization.0.weight": torch.zeros(1)}}, True),
+        ({"lpr": {"a": torch.zeros(1)}, "st": {"module.fc_loc.0.bias": torch.zeros(1)}}, True),
+        ({"lpr": {"a": torch.zeros(1)}, "optimizer": {"state": {}}}, False),
+        ({"a": torch.zeros(1)}, False),
+    ],
+)
+def test_a_transformer_beside_the_network_is_seen(
+    content: object, beside: bool, tmp_path: Path
+) -> None:
+    assert transformer_beside(saved(tmp_path / "m.pth", content)) == beside
 
 
 @pytest.mark.parametrize(
