@@ -51,7 +51,7 @@ def tar_sources(piece: dict[str, Any], max_pixels: int) -> Iterator[Source]:
 
 def _images(name: str, tar: tarfile.TarFile, end: int | None, max_pixels: int) -> Iterator[Source]:
     content: IO[bytes] = tar.fileobj  # type: ignore[assignment]
-    while (end is None or tar.offset < end) and (member := tar.next()) is not None:
+    while (member := tar.next()) is not None and (end is None or member.offset < end):
         tar.members = []  # type: ignore[attr-defined]  # it would keep them all
         if not member.isfile() or os.path.splitext(member.name)[1].lower() not in SUFFIXES:
             continue
@@ -63,7 +63,10 @@ def _images(name: str, tar: tarfile.TarFile, end: int | None, max_pixels: int) -
             yield Source(image, error=f"the image file {image} is sparse; pack it as it is")
             continue
         content.seek(member.offset_data)
-        yield Source(image, content.read(member.size))
+        whole = content.read(member.size)
+        if len(whole) < member.size:
+            raise tarfile.ReadError(f"it ends within {member.name}")
+        yield Source(image, whole)
     if end is None:
         content.seek(tar.offset)
         if content.read(BLOCK).strip(b"\0"):
