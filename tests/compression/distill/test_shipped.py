@@ -1,0 +1,26 @@
+"""What ships is still recognised by the public checkpoint, and reads its photographs."""
+
+from lprnet.compression.calibration import read_images
+from lprnet.compression.distill.result import network_key, read_result, shipped
+from lprnet.compression.prune.preset_widths import distilled_widths
+from lprnet.compression.variants import compact_logits
+from lprnet.model.checkpoint import load_model
+from lprnet.runtime.decode import greedy
+from lprnet.runtime.image_io import images_in, label_of
+from tests.conftest import RealData
+
+
+def test_the_public_checkpoint_is_not_trained_again(real_data: RealData) -> None:
+    """A change of the architecture's JSON would go unnoticed otherwise."""
+    model = load_model(real_data.checkpoint)
+    widths = distilled_widths(model, real_data.checkpoint, 20)
+    content = real_data.checkpoint.read_bytes()
+    file = shipped(network_key(content, model.architecture, widths))
+    assert file is not None
+    network = read_result(file, model.architecture)
+    assert {name: len(network.biases[name]) for name in widths} == widths
+    paths = images_in(real_data.images)
+    plates = greedy(compact_logits(network, read_images(paths)))
+    right = sum(plate.text == label_of(path) for plate, path in zip(plates, paths, strict=True))
+    assert right >= 872
+    assert shipped(network_key(content + b"0", model.architecture, widths)) is None
