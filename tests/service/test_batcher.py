@@ -92,7 +92,7 @@ def test_an_image_alone_waits_for_others_but_not_for_ever(
         await asyncio.gather(*first, *batcher.submit(numbers(1, 2), 1))
         await asyncio.gather(*batcher.submit(numbers(2, 3), 1))
 
-    batches = run(recognizer, monkeypatch, Limits(batch=2, wait=0.5), use)
+    batches = run(recognizer, monkeypatch, Limits(batch=2, wait=2), use)
     assert batches == [numbers(0, 2), numbers(2, 3)]
 
 

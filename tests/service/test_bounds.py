@@ -94,13 +94,10 @@ class Asked:
         return sent[0]["status"], b"".join(one.get("body", b"") for one in sent[1:])
 
 
-LIMITS = Limits(body_bytes=100, seconds=0.05)
-
-
 def test_a_body_above_its_limit_is_refused_whether_its_size_is_stated_or_not(
     recognizer: Recognizer,
 ) -> None:
-    asked = Asked(recognizer, LIMITS)
+    asked = Asked(recognizer, Limits(body_bytes=100))
     assert asyncio.run(asked.request([b"x" * 60, b"x" * 40])) == (200, b"100 bytes")
     assert asyncio.run(asked.request([b"x" * 60, b"x" * 41]))[0] == 413
     assert asyncio.run(asked.request([b"x"] * 10, stated=101))[0] == 413
@@ -109,14 +106,13 @@ def test_a_body_above_its_limit_is_refused_whether_its_size_is_stated_or_not(
 
 
 def test_a_body_that_does_not_come_and_an_answer_that_does_not(recognizer: Recognizer) -> None:
-    asked = Asked(recognizer, LIMITS)
+    asked = Asked(recognizer, Limits(seconds=1))
     assert asyncio.run(asked.request([b"x"], ends=False))[0] == 408
     assert asyncio.run(asked.request([b"x"], path="/never"))[0] == 503
-    assert asyncio.run(asked.request([b"x"])) == (200, b"1 bytes")
 
 
 def test_all_bodies_together_are_bounded_and_given_back(recognizer: Recognizer) -> None:
-    asked = Asked(recognizer, Limits(body_bytes=100, seconds=1.0))
+    asked = Asked(recognizer, Limits(body_bytes=100, seconds=3))
 
     async def many() -> list[int]:
         slow = [asked.request([b"x" * 100], ends=False) for _ in range(16)]

@@ -43,6 +43,11 @@ def ask(server: Served, images: int = 1) -> httpx.Response:
     return httpx.post(f"{server.url}/v1/read", files=FILES * images, timeout=SECONDS)
 
 
+def reads_again(server: Served) -> None:
+    """Return once a request is read; a busy machine may take longer than the service allows."""
+    wait_until(lambda: ask(server).status_code == 200, server.process, server.log)
+
+
 def wait_for(server: Served, sample: str, value: float) -> None:
     wait_until(lambda: server.metric(sample) >= value, server.process, server.log)
 
@@ -91,7 +96,7 @@ def test_a_client_that_does_not_go_on_is_cut_off(impatient: Served, begun: bytes
         connection.sendall(begun)
         answer = received(connection)  # which ends, for the server closes it
     assert b" 408 " in answer or b"Content-Length: 100" not in begun
-    assert ask(impatient).status_code == 200
+    reads_again(impatient)
 
 
 def test_a_client_that_does_not_read_is_cut_off(impatient: Served) -> None:
@@ -105,7 +110,7 @@ def test_a_client_that_does_not_read_is_cut_off(impatient: Served) -> None:
                 connection.sendall(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n" * 100)
             except (ConnectionResetError, BrokenPipeError):
                 cut_off = True
-    assert ask(impatient).status_code == 200
+    reads_again(impatient)
 
 
 def test_a_full_queue_is_503_and_the_next_request_is_read(letter: Path, tmp_path: Path) -> None:
@@ -124,10 +129,11 @@ def test_a_full_queue_is_503_and_the_next_request_is_read(letter: Path, tmp_path
 
 
 def test_images_of_a_client_that_went_away_are_not_read(letter: Path, tmp_path: Path) -> None:
+    patience = httpx.Timeout(SECONDS, read=0.5)
     with held(letter, tmp_path, 512, 60) as (server, gate):
         for _ in range(8):
             with pytest.raises(httpx.ReadTimeout):
-                httpx.post(f"{server.url}/v1/read", files=FILES * 4, timeout=0.5)
+                httpx.post(f"{server.url}/v1/read", files=FILES * 4, timeout=patience)
         wait_for(server, 'lprnet_requests_total{path="/v1/read",status="499"}', 8)
         gate.touch()
         assert ask(server).status_code == 200
@@ -140,7 +146,7 @@ def test_a_request_that_takes_too_long_is_503(letter: Path, tmp_path: Path) -> N
         answer = ask(server, 4)
         assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
         gate.touch()
-        assert ask(server).status_code == 200
+        reads_again(server)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -185,7 +191,7 @@ def test_more_connections_than_open_files_allow_are_refused(letter: Path, tmp_pa
         assert len(refused) == 8
         for one in opened:
             one.close()
-        wait_until(lambda: ask(server).status_code == 200, server.process, server.log)
+        reads_again(server)
 
 
 @pytest.mark.parametrize(
