@@ -7,7 +7,7 @@ Give the same command again after a crash. Every core reads; `taskset` chooses a
 from argparse import ArgumentParser, Namespace
 
 from lprnet.commands.arguments import integer, output_folder
-from lprnet.commands.reading_arguments import add_reading, require_images_or_boxes
+from lprnet.commands.reading_arguments import add_inputs, add_reading, require_images_or_boxes
 
 FORMS = ("parquet", "csv", "jsonl")
 """As in `lprnet/bulk/output.py`."""
@@ -27,6 +27,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--output", type=output_folder, metavar="DIR", required=True, help="the folder of the job"
     )
     add_reading(parser)
+    add_inputs(parser)
     parser.add_argument(
         "--column",
         metavar="NAME",

@@ -1,4 +1,4 @@
-"""What `recognize` and `bulk` both take: how plates are read."""
+"""What `recognize`, `bulk` and `serve` take: how plates are read."""
 
 from argparse import ArgumentParser, BooleanOptionalAction
 from collections.abc import Sequence
@@ -22,13 +22,6 @@ def add_reading(parser: ArgumentParser) -> None:
         type=input_file,
         metavar="FILE",
         help="what `build` made (default: build/lprnet-int8-native.so or the newest in build/)",
-    )
-    parser.add_argument(
-        "--top",
-        type=integer(1, MAX_TEXTS),
-        default=1,
-        metavar="N",
-        help=f"up to N texts an image, at most {MAX_TEXTS}",
     )
     parser.add_argument(
         "--grammar",
@@ -55,6 +48,17 @@ def add_reading(parser: ArgumentParser) -> None:
         default=MAX_PIXELS,
         metavar="N",
         help="refuse larger images, and those that cost as much to decode",
+    )
+
+
+def add_inputs(parser: ArgumentParser) -> None:
+    """Let `parser` take boxes, and how many texts each image gets."""
+    parser.add_argument(
+        "--top",
+        type=integer(1, MAX_TEXTS),
+        default=1,
+        metavar="N",
+        help=f"up to N texts an image, at most {MAX_TEXTS}",
     )
     parser.add_argument(
         "--boxes",

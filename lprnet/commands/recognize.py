@@ -2,13 +2,14 @@
 
 from argparse import ArgumentParser, Namespace
 
-from lprnet.commands.reading_arguments import add_reading, require_images_or_boxes
+from lprnet.commands.reading_arguments import add_inputs, add_reading, require_images_or_boxes
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Let `parser` take the flags."""
     parser.add_argument("images", nargs="*", metavar="IMAGE|DIR|GLOB", help="what to read")
     add_reading(parser)
+    add_inputs(parser)
     form = parser.add_mutually_exclusive_group()
     form.add_argument(
         "--json",

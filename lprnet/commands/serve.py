@@ -1,10 +1,10 @@
 """Read plates as a service over HTTP, with a page to try it, until SIGTERM or Ctrl-C ends it."""
 
-from argparse import ArgumentParser, BooleanOptionalAction, Namespace
+from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING
 
-from lprnet.commands.arguments import input_file, integer, number
-from lprnet.commands.reading_arguments import MAX_PIXELS
+from lprnet.commands.arguments import input_file, integer
+from lprnet.commands.reading_arguments import add_reading
 
 if TYPE_CHECKING:
     from lprnet.service.limits import Limits
@@ -14,12 +14,7 @@ MEBIBYTE = 1 << 20
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Let `parser` take the flags."""
-    parser.add_argument(
-        "--artifact",
-        type=input_file,
-        metavar="FILE",
-        help="what `build` made (default: build/lprnet-int8-native.so or the newest in build/)",
-    )
+    add_reading(parser)
     parser.add_argument(
         "--host", default="127.0.0.1", help="the address to listen on; 0.0.0.0 is every IPv4 one"
     )
@@ -32,43 +27,17 @@ def add_arguments(parser: ArgumentParser) -> None:
         metavar="FILE",
         help="its one line is the token that requests must bring (default: none is needed)",
     )
-    parser.add_argument(
-        "--grammar",
-        action=BooleanOptionalAction,
-        help="find the most probable text that is a plate, or read any text (default: the first, "
-        "where the alphabet has a grammar)",
-    )
-    parser.add_argument(
-        "--min-confidence",
-        type=number(0, 1),
-        default=0.0,
-        metavar="P",
-        help="mark texts with less as rejected",
-    )
     bounds = parser.add_argument_group("bounds")
     for name, least, most, default, text in (
         ("images", 1, 1024, 64, "images in a request"),
         ("body", 1, 1024, 16, "MiB of a request"),
-        (
-            "queue",
-            1,
-            100_000,
-            512,
-            "images that wait to be read; a request that finds so many gets 503",
-        ),
+        ("queue", 1, 100_000, 512, "images that wait; a request that finds so many gets 503"),
         ("wait", 0, 1000, 2, "milliseconds that an image waits for others to be read with"),
         ("seconds", 1, 3600, 10, "seconds that a request may take"),
     ):
         bounds.add_argument(
             f"--max-{name}", type=integer(least, most), default=default, metavar="N", help=text
         )
-    bounds.add_argument(
-        "--max-pixels",
-        type=integer(1),
-        default=MAX_PIXELS,
-        metavar="N",
-        help="of an image; one that costs as much to decode is refused, too",
-    )
 
 
 def run(options: Namespace) -> None:
@@ -82,8 +51,9 @@ def run(options: Namespace) -> None:
         options.host,
         options.port,
         options.token_file,
-        options.min_confidence,
+        options.min_confidence or 0.0,
         options.grammar,
+        options.rows,
     )
     serve(settings, limits(options))
 

@@ -31,12 +31,13 @@ def application(
     token: bytes | None = None,
     min_confidence: float = 0.0,
     grammar: bool | None = None,
+    rows: str = "1",
 ) -> Bounds:
-    """The service of one recognizer. Where `token` is given, requests must bring it; `grammar` is
-    as in `Recognizer.plates`.
+    """The service of one recognizer. Where `token` is given, requests must bring it; `grammar` and
+    `rows` are as in `Reader`.
     """
     metrics = Metrics(recognizer.manifest)
-    batcher = Batcher(Reader(recognizer, limits.max_pixels, grammar), limits, metrics)
+    batcher = Batcher(Reader(recognizer, limits.max_pixels, grammar, rows), limits, metrics)
     service = Service(batcher, limits, metrics, min_confidence)
 
     @asynccontextmanager

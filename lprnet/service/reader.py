@@ -33,12 +33,18 @@ class Job:
 class Reader:
     """Reads batches with one recognizer; safe to share between threads."""
 
-    def __init__(self, recognizer: Recognizer, max_pixels: int, grammar: bool | None) -> None:
+    def __init__(
+        self,
+        recognizer: Recognizer,
+        max_pixels: int,
+        grammar: bool | None = None,
+        rows: str = "1",
+    ) -> None:
         """`max_pixels` bounds an image file, as in `lprnet/runtime/image_io.py`; `grammar` is as in
-        `Recognizer.plates`.
+        `Recognizer.plates`, `rows` one of `two_rows.ROWS`.
         """
         self.recognizer = recognizer
-        self._max_pixels, self._grammar = max_pixels, grammar
+        self._max_pixels, self._grammar, self._rows = max_pixels, grammar, rows
 
     def read(self, jobs: Sequence[Job]) -> list[Outcome | None]:
         """The outcome of each job; None for those that were cancelled before their turn came."""
@@ -62,7 +68,7 @@ class Reader:
         if isinstance(image, np.ndarray):
             return image
         image_format = self.recognizer.manifest.image
-        return decode_image(image, "the image", self._max_pixels, image_format)
+        return decode_image(image, "the image", self._max_pixels, image_format, self._rows)
 
     def _plates(self, pixels: Sequence[NDArray[np.uint8]], texts: int) -> list[list[Plate]]:
         logits = self.recognizer.logits(np.stack(pixels))

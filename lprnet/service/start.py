@@ -30,7 +30,8 @@ class Settings:
     token_file: Path | None
     min_confidence: float
     grammar: bool | None
-    """As in `Recognizer.plates`."""
+    rows: str
+    """As in `Reader`, both."""
 
 
 def serve(settings: Settings, limits: Limits) -> None:
@@ -51,6 +52,7 @@ def serve(settings: Settings, limits: Limits) -> None:
         token=token,
         min_confidence=settings.min_confidence,
         grammar=settings.grammar,
+        rows=settings.rows,
     )
     listener = listen(settings.host, settings.port)
     print(f"artifact: {printable(str(artifact))}", file=sys.stderr)
