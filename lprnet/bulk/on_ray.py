@@ -69,7 +69,7 @@ def read_shards_on_ray(
             Reader,
             fn_constructor_args=arguments,
             num_cpus=1,
-            concurrency=(1, cores),
+            concurrency=(1, cores, cores),  # at least, at most, at first
         )
         for row in done.iter_rows():
             yield Done(**row)
