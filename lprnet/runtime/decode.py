@@ -105,8 +105,8 @@ def best_plates(
     Where the greedy text is not allowed but `far_likelier` times as probable as the best allowed
     one, it stands before them: something else is on the image. So it does where so many texts are
     nearly as probable that the search gives up (`best_allowed`). Where it is allowed and has more
-    than half of the probability that all allowed texts have together, no other can have more, and
-    no search is needed. Confidences are the network's, which knows no grammar. Raises as `greedy`.
+    than half of all probability, no other can have more, and no search is needed. Confidences are
+    the network's, which knows no grammar. Raises as `greedy`.
     """
     assert alphabet.grammar is not None
     automaton = compile_grammar(alphabet.grammar, alphabet.characters)
@@ -124,9 +124,8 @@ def best_plates(
         behind = suffixes(p[images], automaton)
         searched, texts = [], []
         for row, image in enumerate(images):
-            confidence, total = read[image][1].confidence, float(behind.total[row])
-            proven = total < 2 * confidence if allowed[image] else total * far_likelier < confidence
-            if top > 1 or not proven:
+            no_plate = float(behind.best[row]) * far_likelier < read[image][1].confidence
+            if top > 1 or allowed[image] or not no_plate:
                 searched.append(image)
                 texts.append(best_allowed(p[image], behind.continued[row], automaton, top))
         for image, plates in zip(searched, _plates(p[searched], texts, alphabet), strict=True):

@@ -3,9 +3,9 @@
 The probability of a text is that of all its CTC paths together (Graves et al., "Connectionist
 Temporal Classification", ICML 2006, section 3.1), so the best text need not lie on the best path.
 It is found by best-first search over prefixes (the prefix search of section 3.2), with a bound that
-knows the grammar: all paths of all allowed texts that begin with the prefix, together. One pass
-over lattice and automaton from behind gives what every prefix needs for that. A prefix is expanded
-only while its bound is above the best whole text found, so nothing is cut off.
+knows the grammar: no allowed text that begins with the prefix is more probable. One pass over
+lattice and automaton from behind gives what every prefix needs for that. A prefix is expanded only
+while its bound is above the best whole text found, so nothing is cut off.
 """
 
 import heapq
@@ -23,9 +23,9 @@ from lprnet.runtime.grammar import Automaton
 
 Indices = NDArray[np.intp]
 
-MOST_OPENED, OPENED_A_TEXT = 500, 10
-"""Prefixes that one search may open, 10 milliseconds, and as many more for each text asked for. Of
-plates photographed on the street one in 200 takes more, of noise nearly every image.
+MOST_OPENED, OPENED_A_TEXT = 2000, 10
+"""Prefixes that one search may open, 30 milliseconds, and as many more for each text asked for. A
+plate takes 7 or 8, blurred ones up to a hundred, noise up to a thousand.
 """
 
 
@@ -43,7 +43,7 @@ class _Moves:
     targets: Indices
     """`(Q + 1, W)`: the state that it leads to."""
     others: Indices
-    """`(Q + 1, W)`: the sum (`suffixes`) of the target's moves that read another class."""
+    """`(Q + 1, W)`: where `suffixes` has the best of the target's moves that read another class."""
 
 
 @cache
@@ -64,19 +64,24 @@ def _moves(automaton: Automaton) -> _Moves:
 
 @dataclass(frozen=True)
 class Suffixes:
-    """What may come behind a prefix, for N images, T positions and an automaton's moves, a table
-    with a row for each state.
+    """How probable at most the rest of a text is, for N images, T positions and an automaton's
+    moves, a table with a row for each state.
     """
 
     continued: Floats
-    """`(N, T, rows, columns)`: take the move at position t, then anything that ends in an allowed
-    text. Sums of path probabilities."""
-    total: Floats
-    """`(N,)`: all paths of all allowed texts."""
+    """`(N, T, rows, columns)`: of any text, the paths from position t on that take the move there
+    and spell the text's rest: no more than this together."""
+    best: Floats
+    """`(N,)`: no allowed text has a larger probability."""
 
 
 def suffixes(p: Floats, automaton: Automaton) -> Suffixes:
-    """The backward pass over `p` `(N, C, T)`, the blank last, and `automaton`."""
+    """The backward pass over `p` `(N, C, T)`, the blank last, and `automaton`.
+
+    At each position a text goes on with one of the moves; the most probable one there bounds it. A
+    sum over all moves would be the probability of all texts together, far more than that of one
+    where many are alike.
+    """
     images, _, positions = p.shape
     moves = _moves(automaton)
     states, width = moves.labels.shape
@@ -87,18 +92,22 @@ def suffixes(p: Floats, automaton: Automaton) -> Suffixes:
     behind_label = behind_blank.take(moves.targets, axis=1)
     emitted = p.transpose(2, 0, 1).take(moves.labels, axis=2)
     continued = np.empty((positions, images, states, width))
-    # Sums of a state's moves: column k of every move but the k-th, the last column of all. None is
-    # made by subtraction, in which a small one would be lost.
-    leave_out = np.ones((width, width + 1))
-    np.fill_diagonal(leave_out, 0)
+    # Of a state's moves: column k the best but the k-th, the last column the best of all.
+    best = np.zeros((images, states, width + 1))
+    table, row = best.reshape(-1, width + 1), np.arange(images * states)
     for position in reversed(range(positions)):
         step = np.multiply(behind_label, emitted[position], out=continued[position])
-        sums = step @ leave_out
-        behind_blank *= p[:, -1, position, None]
-        sums += behind_blank[:, :, None]
-        behind_blank = sums[:, :, -1]
+        behind_blank = behind_blank * p[:, -1, position, None]
+        if width:
+            others = step.reshape(-1, width).copy()
+            first = others.argmax(axis=1)  # far faster than max
+            table[:] = others[row, first, None]
+            others[row, first] = 0
+            table[row, first] = others[row, others.argmax(axis=1)]
+        follows = best + behind_blank[:, :, None]
+        behind_blank = follows[:, :, -1]
         # The same label again is no move but the same character.
-        behind_label = sums.reshape(images, -1).take(moves.others, axis=1)
+        behind_label = follows.reshape(images, -1).take(moves.others, axis=1)
         behind_label += step
     return Suffixes(continued.transpose(1, 0, 2, 3), behind_blank[:, 0])
 
@@ -113,7 +122,7 @@ class _Prefix(NamedTuple):
     in_label: list[float]
     """Probability of those that end in the last label."""
     bounds: list[float]
-    """For each move from the state, all paths of all allowed texts that begin with it."""
+    """For each move from the state, no allowed text that begins with it is more probable."""
     unopened: list[int]
     """Which of these moves have not been searched, the best one last."""
 

@@ -170,7 +170,7 @@ def test_what_is_surely_no_plate_is_not_forced_into_one() -> None:
 
 
 def test_a_search_among_texts_that_are_all_alike_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    """On noise nearly every text has to be compared, which takes minutes and gigabytes."""
+    """There every text has to be compared, which takes minutes and gigabytes."""
     opened = []
     extended = grammar_search._extended
 
