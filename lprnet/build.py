@@ -11,7 +11,7 @@ from rich.table import Table
 from lprnet.compiler.compile import Build, Source, compile_network
 from lprnet.compiler.dump import dump_phases
 from lprnet.compiler.network import LayerSummary
-from lprnet.compiler.relax_to_onnx import network_to_onnx
+from lprnet.compiler.onnx_file import network_to_onnx
 from lprnet.compiler.targets import find_targets
 from lprnet.compression.distill.distilled import Distill
 from lprnet.compression.variants import prepare
@@ -56,7 +56,7 @@ class Request:
     profile: bool = False
     """Whether `lprnet inspect --profile` can time each kernel of the artifact."""
     onnx: Path | None = None
-    """A file for the network that is compiled, as ONNX (`lprnet/compiler/relax_to_onnx.py`)."""
+    """A file for the network that is compiled, as ONNX (`lprnet/compiler/onnx_file.py`)."""
 
 
 @subnormals_as_zero()

@@ -6,7 +6,7 @@ from tvm import relax
 
 from relay_passes.dataflow import Dataflow, New, array, constant
 
-SMALLEST_NORMAL = float(np.finfo(np.float32).tiny)
+MIN_NORMAL = float(np.finfo(np.float32).tiny)
 
 
 @relax.transform.function_pass(opt_level=0, name="FlushSubnormals")
@@ -38,5 +38,5 @@ def _flush(argument: relax.Expr) -> relax.Expr:
     values = array(argument)
     if values is None or values.dtype != np.float32:
         return argument
-    subnormal = (values != 0) & (np.abs(values) < SMALLEST_NORMAL)
+    subnormal = (values != 0) & (np.abs(values) < MIN_NORMAL)
     return constant(np.where(subnormal, 0, values)) if subnormal.any() else argument

@@ -22,7 +22,7 @@ from lprnet.weights import DEFAULT_CHECKPOINT
 if TYPE_CHECKING:
     from lprnet.compression.distill.distilled import Distill
 
-MOST_STEPS = 1_000_000
+MAX_STEPS = 1_000_000
 SHIPPED = 0
 """`--distill` without a number."""
 
@@ -40,7 +40,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--distill",
         nargs="?",
         const=SHIPPED,
-        type=integer(1, MOST_STEPS),
+        type=integer(1, MAX_STEPS),
         metavar="STEPS",
         help="train what --pruned=structured leaves towards the whole network, on rendered plates "
         "and the images of --calibration, 64 a step; without STEPS what ships for the checkpoint, "

@@ -14,7 +14,7 @@ from lprnet.runtime.image_io import images_in, read_image, resize
 from lprnet.support.errors import UserError
 from lprnet.synthetic.render import sample_plates
 
-MOST_IMAGES = 100
+MAX_IMAGES = 100
 """The rest stays unseen, so that accuracy on it means something."""
 SEED = 0
 
@@ -22,13 +22,13 @@ SEED = 0
 def calibration_files(directory: Path) -> list[Path]:
     """At most 100 images of `directory`, chosen by `SEED`, sorted by name. Raises `UserError`."""
     files = images_in(directory)
-    chosen = np.random.default_rng(SEED).permutation(len(files))[:MOST_IMAGES]
+    chosen = np.random.default_rng(SEED).permutation(len(files))[:MAX_IMAGES]
     return sorted(files[index] for index in chosen)
 
 
 def rendered_images(image_format: ImageFormat = PUBLISHED) -> NDArray[np.uint8]:
     """As many rendered plates `(N, *image_format.shape)` of China, for a user who gives none."""
-    return np.stack([resize(image, image_format) for image, _ in sample_plates(MOST_IMAGES)])
+    return np.stack([resize(image, image_format) for image, _ in sample_plates(MAX_IMAGES)])
 
 
 def read_images(files: list[Path], image_format: ImageFormat = PUBLISHED) -> NDArray[np.uint8]:

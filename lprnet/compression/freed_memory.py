@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 TRIM_THRESHOLD, MMAP_THRESHOLD, MMAP_MAX = -1, -3, -4
 """Parameters of glibc's `mallopt`; of other C libraries there is none, or it does nothing."""
-LARGEST_MMAP_THRESHOLD = 32 << 20
+MAX_MMAP_THRESHOLD = 32 << 20
 """Bytes; where glibc's own adjustment ends, which ends for ever when a parameter is set."""
 
 
@@ -28,6 +28,6 @@ def freed_memory_kept() -> Iterator[None]:
         yield
     finally:
         mallopt(MMAP_MAX, 65_536)
-        mallopt(MMAP_THRESHOLD, LARGEST_MMAP_THRESHOLD)
-        mallopt(TRIM_THRESHOLD, 2 * LARGEST_MMAP_THRESHOLD)
+        mallopt(MMAP_THRESHOLD, MAX_MMAP_THRESHOLD)
+        mallopt(TRIM_THRESHOLD, 2 * MAX_MMAP_THRESHOLD)
         ctypes.CDLL(None).malloc_trim(0)

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from lprnet.distillation.alignment import best_alignment
 
-MOST_WRONG = 3
+MAX_WRONG = 3
 """A teacher that disagrees with the label at more positions than this has not read the plate, and
 where it agrees it does so by chance."""
 
@@ -46,11 +46,11 @@ def agreement(logits: Tensor, targets: Tensor, lengths: Tensor, blank: int) -> T
 
     At each position its most probable class is compared with the label's most probable alignment.
     A position beside a disagreement counts as one: the blank between two characters means little
-    where one of them is wrong. A plate with more than `MOST_WRONG` disagreements counts nowhere,
+    where one of them is wrong. A plate with more than `MAX_WRONG` disagreements counts nowhere,
     and so does one whose label does not fit.
     """
     aligned, fits = best_alignment(logits, targets, lengths, blank)
     wrong = logits.argmax(1) != aligned
     near = F.max_pool1d(wrong.float()[:, None], 3, stride=1, padding=1)[:, 0] > 0
-    read = fits & (wrong.sum(1) <= MOST_WRONG)
+    read = fits & (wrong.sum(1) <= MAX_WRONG)
     return ~near & read[:, None]

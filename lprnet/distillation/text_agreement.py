@@ -14,7 +14,7 @@ from lprnet.synthetic.render import render
 
 SEED = 55_000_009
 """Never a training seed."""
-EASIEST, HARDEST = 0.1, 1.0
+MIN_DIFFICULTY, MAX_DIFFICULTY = 0.1, 1.0
 """Each plate draws its difficulty evenly from in between."""
 BATCH = 50
 
@@ -46,7 +46,8 @@ class TextAgreement:
 def fresh_plates(count: int) -> tuple[NDArray[np.uint8], list[str]]:
     """The first `count` plates of the measure, `(N, 24, 94, 3)` uint8 BGR, and their texts."""
     difficulties = (
-        np.random.default_rng((SEED, index)).uniform(EASIEST, HARDEST) for index in range(count)
+        np.random.default_rng((SEED, index)).uniform(MIN_DIFFICULTY, MAX_DIFFICULTY)
+        for index in range(count)
     )
     plates = [render(SEED, index, float(one)) for index, one in enumerate(difficulties)]
     return np.stack([image for image, _ in plates]), [text for _, text in plates]

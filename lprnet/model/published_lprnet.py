@@ -80,3 +80,6 @@ def _context(name: str, size: Pair, grid: Pair) -> Context:
 
 LPRNET_CHINA = lprnet(CHINA)
 """The public checkpoint's: 446,976 learnt parameters, 24x94 images, 68 classes, 18 positions."""
+
+BACKBONE_NAMES: tuple[str, ...] = tuple(conv.name for conv in LPRNET_CHINA.backbone)
+"""The names of its convolutions before the container, in the order of execution."""

@@ -10,10 +10,10 @@ from lprnet.runtime.boxes import Box
 from lprnet.support.errors import UserError
 
 COLUMNS = ("x1", "y1", "x2", "y2", "x3", "y3", "x4", "y4")
-MOST_JSON = 256 << 20
+MAX_JSON = 256 << 20
 """Bytes of a JSON file, which is read whole; CSV and JSON lines are read row by row."""
 LONGEST_LINE = 1 << 20
-MOST_BOXES = 10_000
+MAX_BOXES = 10_000
 """Of one picture in a row: their numbers are in memory together."""
 
 Found = tuple[str, tuple[Box, ...]]
@@ -21,7 +21,7 @@ Found = tuple[str, tuple[Box, ...]]
 
 def read_boxes(path: Path) -> Iterator[Found]:
     """Each picture in `path` with its boxes, in the order of the file; rows of the same picture
-    that follow one another come together, at most `MOST_BOXES` at once.
+    that follow one another come together, at most `MAX_BOXES` at once.
 
     A row has `file` and either `x1`, `y1`, `x2`, `y2` or, for four corners, `x1` to `y4`; other
     columns are passed over. `.json` is a list of such objects, `.jsonl` has one a line, anything
@@ -29,7 +29,7 @@ def read_boxes(path: Path) -> Iterator[Found]:
     """
     pairs = _boxes(path)
     for file, rows in itertools.groupby(pairs, key=lambda pair: pair[0]):
-        while boxes := tuple(box for _, box in itertools.islice(rows, MOST_BOXES)):
+        while boxes := tuple(box for _, box in itertools.islice(rows, MAX_BOXES)):
             yield file, boxes
 
 
@@ -52,8 +52,8 @@ def _rows(path: Path) -> Iterator[Mapping[str, object]]:
     """The rows as objects. A name may hold any bytes, as Python writes them in a file name."""
     with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
         if path.suffix.lower() == ".json":
-            text = file.read(MOST_JSON + 1)
-            if len(text) > MOST_JSON:
+            text = file.read(MAX_JSON + 1)
+            if len(text) > MAX_JSON:
                 raise ValueError("is beyond what JSON may have; write .jsonl or .csv")
             content = json.loads(text)
             if not isinstance(content, list):

@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-LEAST = 2.0**-53
+MIN_PROBABILITY = 2.0**-53
 """Probabilities are kept this far from 0 and 1, which have no odds."""
 
 
@@ -40,5 +40,5 @@ class ConfidenceCalibration:
 
 def log_odds(probability: float) -> float:
     """`log(p / (1 - p))`, finite for any p from 0 to 1 and for one just beyond by rounding."""
-    kept = min(max(probability, LEAST), 1 - LEAST)
+    kept = min(max(probability, MIN_PROBABILITY), 1 - MIN_PROBABILITY)
     return math.log(kept) - math.log1p(-kept)

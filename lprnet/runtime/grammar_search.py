@@ -23,7 +23,7 @@ from lprnet.runtime.grammar import Automaton
 
 Indices = NDArray[np.intp]
 
-MOST_OPENED, OPENED_A_TEXT = 2000, 10
+MAX_OPENED, OPENED_A_TEXT = 2000, 10
 """Prefixes that one search may open, 30 milliseconds, and as many more for each text asked for. A
 plate takes 7 or 8, blurred ones up to a hundred, noise up to a thousand.
 """
@@ -134,11 +134,11 @@ def best_allowed(
 
     `p` is `(C, T)`, the blank last, `continued` the image's part of `Suffixes`. There are fewer
     where fewer have a probability above 0, and where the next one would take more than
-    `MOST_OPENED` prefixes, and `OPENED_A_TEXT` for each text: on an image on which no text stands
+    `MAX_OPENED` prefixes, and `OPENED_A_TEXT` for each text: on an image on which no text stands
     out, nearly all of the millions have to be compared.
     """
     moves = _moves(automaton)
-    may_open = MOST_OPENED + OPENED_A_TEXT * top
+    may_open = MAX_OPENED + OPENED_A_TEXT * top
     blanks: list[float] = p[-1].tolist()
     # Negative probabilities, since heapq pops the smallest. A prefix waits with the bound of its
     # best unopened move; the labels make the order total.

@@ -27,7 +27,7 @@ from lprnet.training.validation import (
     rendered,
 )
 
-MOST_RENDERED = 300_000
+MAX_RENDERED = 300_000
 """Rendered plates that a run keeps, 2 GB; with more steps they come again, augmented otherwise."""
 EASY_STEPS = 1500
 """Difficulty rises over these steps of a run from random weights."""
@@ -139,4 +139,4 @@ def _cache(state: TrainState, recipe: Recipe, folder: Path) -> PlateCache:
     fresh = fresh_plates(recipe.batch)
     fine_tuning = state.slimming == 0
     source = TrainingPlates(state.seed, easy_plates=0 if fine_tuning else EASY_STEPS * fresh)
-    return PlateCache(folder, source, min(MOST_RENDERED, recipe.steps * fresh))
+    return PlateCache(folder, source, min(MAX_RENDERED, recipe.steps * fresh))

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from lprnet.build import Request, build
-from lprnet.compiler.relax_to_onnx import network_to_onnx
+from lprnet.compiler.onnx_file import network_to_onnx
 from lprnet.compression.variants import imported_network, prepare
 from lprnet.model.preprocessing import normalise
 from lprnet.model.quantized import QuantizedLPRNet

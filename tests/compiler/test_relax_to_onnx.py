@@ -9,7 +9,7 @@ import torch
 import tvm
 from tvm.relax.op import nn
 
-from lprnet.compiler.relax_to_onnx import reduced_to_onnx
+from lprnet.compiler.onnx_file import reduced_to_onnx
 from lprnet.reports.benchmark.onnx_in_torch import OnnxModule
 from relay_passes.pipeline import reduce_graph
 from tests.relax_networks import Damage, miniature, module

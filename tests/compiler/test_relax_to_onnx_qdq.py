@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from lprnet.compiler.network import CompilerInput
-from lprnet.compiler.relax_to_onnx import quantized_to_onnx
+from lprnet.compiler.onnx_file import quantized_to_onnx
 from lprnet.compression.calibration import calibrate
 from lprnet.compression.reduced import reduce
 from lprnet.compression.variants import static_network

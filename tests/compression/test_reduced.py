@@ -7,8 +7,9 @@ import torch
 
 from lprnet.compiler.complexity import count_macs
 from lprnet.compression.reduced import ReducedNetwork, reduce
-from lprnet.model.conv_graph import LAYERS, convolution
+from lprnet.model.conv_graph import convolution
 from lprnet.model.lprnet import LPRNet
+from lprnet.model.published_lprnet import LPRNET_CHINA
 from lprnet.support.errors import UserError
 
 
@@ -94,7 +95,7 @@ def test_what_pruning_empties_is_dropped(reduced: ReducedNetwork, images: torch.
 @torch.no_grad()
 def test_a_network_of_zeros_stays_a_network(images: torch.Tensor) -> None:
     model = LPRNet(context_means=(1.0,) * 4)
-    for layer in LAYERS:
+    for layer in LPRNET_CHINA.backbone:
         convolution(model, layer.name).weight.zero_()
     logits = reduce(model).compact.logits(images)
     assert logits.shape == (3, 68, 18)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from lprnet.distillation.alignment import best_alignment
-from lprnet.distillation.losses import MOST_WRONG, agreement, ctc_loss, divergence
+from lprnet.distillation.losses import MAX_WRONG, agreement, ctc_loss, divergence
 from lprnet.runtime.alphabet import BLANK, CHINA
 from lprnet.runtime.ctc import label_probability, softmax
 
@@ -81,7 +81,7 @@ def test_a_teacher_with_many_mistakes_counts_nowhere() -> None:
     label, paths = "京A12345", ("京-A-1-2-3-4-5-", "京-B-1-5-6-4-5-", "京-B-1-5-6-7-5-")
     logits = torch.cat([certain(label, path) for path in paths])
     agrees = agreement(logits, *batch_of([CHINA.encode(label)] * 3), BLANK)
-    assert MOST_WRONG == 3
+    assert MAX_WRONG == 3
     assert agrees.sum(1).tolist() == [14, 14 - 3 - 5, 0]
 
 

@@ -20,9 +20,11 @@ from lprnet.compression.variants import (
     static_network,
     weights_only_network,
 )
-from lprnet.model.conv_graph import CONTAINER, LAYERS, NAMES, weight_and_bias
+from lprnet.model.architecture import CONTAINER
+from lprnet.model.conv_graph import weight_and_bias
 from lprnet.model.lprnet import LPRNet
 from lprnet.model.preprocessing import normalise
+from lprnet.model.published_lprnet import BACKBONE_NAMES, LPRNET_CHINA
 from lprnet.runtime.recognizer import Recognizer
 
 Pixels = NDArray[np.uint8]
@@ -41,7 +43,7 @@ def model() -> LPRNet:
     torch.manual_seed(0)
     model = LPRNet(context_means=(1.0,) * 4).eval()
     with torch.no_grad():
-        for layer in LAYERS:
+        for layer in LPRNET_CHINA.backbone:
             weight, bias = weight_and_bias(model, layer.name)
             torch.nn.init.kaiming_normal_(weight)
             bias.uniform_(-0.1, 0.2)
@@ -52,7 +54,7 @@ def model() -> LPRNet:
 
 
 def count_weights(model: LPRNet) -> int:
-    return sum(weight_and_bias(model, name)[0].numel() for name in (*NAMES, CONTAINER))
+    return sum(weight_and_bias(model, name)[0].numel() for name in (*BACKBONE_NAMES, CONTAINER))
 
 
 def narrowed(model: LPRNet, images: Pixels, widths: Mapping[str, int]) -> ReducedNetwork:
@@ -76,9 +78,11 @@ EDGES: dict[str, Prune] = {
     "all but one weight": lambda model, _: unstructured(model, 1 - 1 / count_weights(model)),
     "the whole middle": lambda model, _: depth_aware(model, (0.2, 1.0, 0.9)),
     "one channel everywhere": lambda model, images: narrowed(
-        model, images, dict.fromkeys(NAMES, 1)
+        model, images, dict.fromkeys(BACKBONE_NAMES, 1)
     ),
-    "no channel": lambda model, images: narrowed(model, images, dict.fromkeys(NAMES, 1000)),
+    "no channel": lambda model, images: narrowed(
+        model, images, dict.fromkeys(BACKBONE_NAMES, 1000)
+    ),
     "an empty first layer": lambda model, images: without(model, images, "backbone.0"),
     "an empty layer inside": lambda model, images: without(model, images, "backbone.8.block.2"),
     "an empty container": lambda model, images: without(model, images, CONTAINER),

@@ -19,7 +19,7 @@ from onnx import NodeProto, TensorProto, helper, numpy_helper
 from lprnet.build import Request, build
 from lprnet.compiler.compile import Source, compile_network
 from lprnet.compiler.network import CompilerInput, torch_logits
-from lprnet.compiler.relax_to_onnx import quantized_to_onnx
+from lprnet.compiler.onnx_file import quantized_to_onnx
 from lprnet.compiler.targets import find_target
 from lprnet.compression.calibration import calibrate
 from lprnet.compression.quantize.post_training import quantize_static

@@ -4,7 +4,7 @@ import tvm
 from tvm import relax
 from tvm.relax.op import add, nn, take
 
-from relay_passes.flush_subnormals import SMALLEST_NORMAL, FlushSubnormals
+from relay_passes.flush_subnormals import MIN_NORMAL, FlushSubnormals
 from tests.relax_networks import apply, const, module, per_channel
 from tests.relax_reference import evaluate
 
@@ -17,9 +17,9 @@ def network(weights: list[float], bias: float) -> tvm.IRModule:
 
 
 def test_only_subnormals_become_zero() -> None:
-    below = float(np.nextafter(np.float32(SMALLEST_NORMAL), np.float32(0)))
-    before = network([below, -SMALLEST_NORMAL], -1e-45)
-    expected = network([0.0, -SMALLEST_NORMAL], 0.0)
+    below = float(np.nextafter(np.float32(MIN_NORMAL), np.float32(0)))
+    before = network([below, -MIN_NORMAL], -1e-45)
+    expected = network([0.0, -MIN_NORMAL], 0.0)
     tvm.ir.assert_structural_equal(apply(FlushSubnormals(), before), expected)
 
 
@@ -33,4 +33,4 @@ def test_the_result_moves_by_less_than_the_smallest_normal() -> None:
     before = network([3e-39, 0.5], 1e-40)
     x = torch.rand(2, *SHAPE[1:], dtype=torch.float64)
     difference = evaluate(apply(FlushSubnormals(), before), x) - evaluate(before, x)
-    assert 0 < float(difference.abs().max()) < 2 * SMALLEST_NORMAL
+    assert 0 < float(difference.abs().max()) < 2 * MIN_NORMAL

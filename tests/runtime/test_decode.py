@@ -22,7 +22,7 @@ from lprnet.runtime.decode import (
     greedy,
     uses_grammar,
 )
-from lprnet.runtime.grammar_search import MOST_OPENED, OPENED_A_TEXT
+from lprnet.runtime.grammar_search import MAX_OPENED, OPENED_A_TEXT
 from lprnet.runtime.image_io import label_of, list_images, read_image
 from lprnet.support.errors import UserError
 from tests.conftest import RealData
@@ -183,7 +183,7 @@ def test_a_search_among_texts_that_are_all_alike_ends(monkeypatch: pytest.Monkey
     for top in (1, 5):
         opened.clear()
         assert best_plates(flat, top) == [greedy(flat)]
-        assert len(opened) == MOST_OPENED + OPENED_A_TEXT * top
+        assert len(opened) == MAX_OPENED + OPENED_A_TEXT * top
 
 
 def test_the_grammar_drops_what_no_plate_has() -> None:

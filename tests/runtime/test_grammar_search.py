@@ -45,7 +45,7 @@ def test_zeros_and_ones() -> None:
 
 
 def test_the_probability_is_that_of_all_paths(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(grammar_search, "MOST_OPENED", 10**6)
+    monkeypatch.setattr(grammar_search, "MAX_OPENED", 10**6)
     rng = np.random.default_rng(0)
     for _ in range(10):
         p = rng.dirichlet([0.02] * CHINA.classes, size=18).T.copy()

@@ -7,10 +7,10 @@ from lprnet.distillation.plate_cache import RenderedPlates
 
 DEFAULT_STEPS = 2000
 """Ten minutes on one core of a server, the plates rendered included."""
-MOST_PLATES = 200_000
+MAX_PLATES = 200_000
 """Rendered plates on disk, 1.4 GB. Augmentation makes each one new every time."""
 VIEWS = 8
-"""How often each rendered plate is seen, where there are less than `MOST_PLATES`."""
+"""How often each rendered plate is seen, where there are less than `MAX_PLATES`."""
 PLATES = RenderedPlates(seed=91_000_001)
 
 
@@ -35,7 +35,7 @@ class Recipe:
     @property
     def plates(self) -> int:
         """How many plates are rendered."""
-        return min(MOST_PLATES, math.ceil(self.steps * (self.batch - self.own) / VIEWS))
+        return min(MAX_PLATES, math.ceil(self.steps * (self.batch - self.own) / VIEWS))
 
     def rate(self, step: int) -> float:
         """The relative learning rate of step `step`, counted from 0."""

@@ -25,7 +25,7 @@ from lprnet.support.errors import UserError
 
 SAVED_EVERY = 100
 """Steps: half a minute on one core. What a kill loses."""
-LARGEST_GRADIENT = 2.0
+MAX_GRADIENT = 2.0
 """Longer ones are cut to this norm."""
 
 Plates = Callable[[int], Iterator[Pixels]]
@@ -81,7 +81,7 @@ class Training:
         self.optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
         trained = list(tensors(self.network).values())
-        torch.nn.utils.clip_grad_norm_(trained, LARGEST_GRADIENT)
+        torch.nn.utils.clip_grad_norm_(trained, MAX_GRADIENT)
         self.optimizer.step()
         self.step += 1
         keep = min(recipe.averaged, (1 + self.step) / (10 + self.step))

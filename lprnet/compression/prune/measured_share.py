@@ -28,7 +28,7 @@ PARTS = 18
 """The shares tried are whole numbers of this part: 5 % of the weights where 1 is 90 %."""
 SHIFT_PIXELS = 2
 """Each image counts three times, also shifted to either side."""
-MOST_LOST = 0.001
+MAX_LOSS = 0.001
 """Of the accuracy. A tenth of a percent on the images that choose is less than one on others: the
 default model loses 4 of 300 fresh plates where the images say 0.2 %, none where they say 0."""
 BATCH = 50
@@ -38,7 +38,7 @@ weights go."""
 
 
 def prune_by_loss(model: LPRNet, images: Pixels, prune: Prune) -> tuple[LPRNet, float]:
-    """`model` pruned by the largest share at which it loses at most `MOST_LOST` of its accuracy on
+    """`model` pruned by the largest share at which it loses at most `MAX_LOSS` of its accuracy on
     `images` `(N, 24, 94, 3)` uint8 BGR, and that share, 0 to 1.
 
     Found by bisection, as if the loss grew with the share.
@@ -50,7 +50,7 @@ def prune_by_loss(model: LPRNet, images: Pixels, prune: Prune) -> tuple[LPRNet, 
     def loses(pruned: LPRNet) -> bool:
         labels = _labels(_probabilities(pruned, views))
         lost = float((confidence - label_probability(before, labels)).mean())
-        return lost > MOST_LOST
+        return lost > MAX_LOSS
 
     best, most, too_many = prune(model, 0.0), 0, PARTS + 1
     part = PARTS

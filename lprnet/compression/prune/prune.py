@@ -13,12 +13,18 @@ from torch import Tensor
 
 from lprnet.compression.compact import CompactNetwork
 from lprnet.compression.prune.reconstruction import reconstruct
-from lprnet.model.conv_graph import CONTAINER, LAYERS, NAMES, check_finite, weight_and_bias
+from lprnet.model.architecture import CONTAINER
+from lprnet.model.conv_graph import check_finite, weight_and_bias
 from lprnet.model.lprnet import LPRNet
+from lprnet.model.published_lprnet import BACKBONE_NAMES, LPRNET_CHINA
 from lprnet.support.errors import UserError
 
 DEPTH_RATIOS = (0.2, 0.9, 0.9)
-DEPTHS: tuple[tuple[str, ...], ...] = (NAMES[:5], NAMES[5:13], (*NAMES[13:], CONTAINER))
+DEPTHS: tuple[tuple[str, ...], ...] = (
+    BACKBONE_NAMES[:5],
+    BACKBONE_NAMES[5:13],
+    (*BACKBONE_NAMES[13:], CONTAINER),
+)
 """Early: up to block 1; middle: blocks 2 and 3; late: the two wide convolutions and the container.
 """
 
@@ -29,7 +35,7 @@ def unstructured(model: LPRNet, ratio: float) -> LPRNet:
     Biases and batch norms stay. 0 changes nothing; 1 leaves a network whose answer is the same for
     every image. Raises `UserError` for a ratio outside 0 to 1 and for a model that holds NaN.
     """
-    return _masked(model, [((*NAMES, CONTAINER), ratio)])
+    return _masked(model, [((*BACKBONE_NAMES, CONTAINER), ratio)])
 
 
 def depth_aware(model: LPRNet, ratios: Sequence[float] = DEPTH_RATIOS) -> LPRNet:
@@ -82,5 +88,6 @@ def structured(
 
 def inner_widths(first: int, second: int, third: int) -> dict[str, int]:
     """`structured`'s widths for the same inner width throughout each of the three blocks."""
-    inner = [layer.name for layer in LAYERS if ".block." in layer.name and layer.norm is None]
+    backbone = LPRNET_CHINA.backbone
+    inner = [conv.name for conv in backbone if ".block." in conv.name and conv.norm is None]
     return dict(zip(inner, [first] * 3 + [second] * 3 + [third] * 3, strict=True))

@@ -18,7 +18,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from lprnet.compiler.relax_to_onnx import quantized_to_onnx, reduced_to_onnx
+from lprnet.compiler.onnx_file import quantized_to_onnx, reduced_to_onnx
 from lprnet.compression.calibration import calibrate
 from lprnet.compression.reduced import reduce
 from lprnet.compression.variants import static_network

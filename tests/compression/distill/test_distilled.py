@@ -12,9 +12,9 @@ from lprnet.compression.distill.result import network_key, write_result
 from lprnet.compression.distill.train import tensors
 from lprnet.compression.reduced import ReducedNetwork, reduce
 from lprnet.compression.variants import prepare
-from lprnet.model.conv_graph import LAYERS, convolution
+from lprnet.model.conv_graph import convolution
 from lprnet.model.lprnet import LPRNet
-from lprnet.model.published_lprnet import lprnet
+from lprnet.model.published_lprnet import LPRNET_CHINA, lprnet
 from lprnet.runtime.alphabet import Alphabet
 from lprnet.support.errors import UserError
 from lprnet.weights import DEFAULT_CHECKPOINT
@@ -28,7 +28,7 @@ def reduced() -> ReducedNetwork:
     torch.manual_seed(0)
     model = LPRNet(context_means=(0.1,) * 4).eval()
     with torch.no_grad():
-        for layer in LAYERS:
+        for layer in LPRNET_CHINA.backbone:
             torch.nn.init.kaiming_normal_(convolution(model, layer.name).weight)
             convolution(model, layer.name).weight[8:] = 0.0  # channels that cost no time here
     return reduce(model)

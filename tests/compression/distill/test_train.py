@@ -10,7 +10,7 @@ import torch
 
 from lprnet.compression.compact import CompactNetwork
 from lprnet.compression.distill.batches import Pixels, mixed_plates, step_images
-from lprnet.compression.distill.recipe import MOST_PLATES, Recipe
+from lprnet.compression.distill.recipe import MAX_PLATES, Recipe
 from lprnet.compression.distill.result import read_result, write_result
 from lprnet.compression.distill.train import tensors, train
 from lprnet.distillation.losses import divergence
@@ -169,5 +169,5 @@ def test_the_rate_rises_then_falls_to_nothing() -> None:
 
 
 def test_a_long_recipe_renders_no_more_than_fit_on_disk() -> None:
-    assert Recipe(steps=10**6).plates == MOST_PLATES
+    assert Recipe(steps=10**6).plates == MAX_PLATES
     assert Recipe(steps=1).plates > 0

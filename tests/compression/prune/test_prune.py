@@ -21,10 +21,12 @@ from lprnet.compression.prune.prune import (
     unstructured,
 )
 from lprnet.compression.reduced import ReducedNetwork, reduce
+from lprnet.model.architecture import CONTAINER
 from lprnet.model.checkpoint import load_model
-from lprnet.model.conv_graph import CONTAINER, LAYERS, NAMES, convolution
+from lprnet.model.conv_graph import convolution
 from lprnet.model.lprnet import LPRNet
 from lprnet.model.preprocessing import normalise
+from lprnet.model.published_lprnet import BACKBONE_NAMES, LPRNET_CHINA
 from lprnet.support.errors import UserError
 from tests.conftest import RealData
 
@@ -34,7 +36,7 @@ def model() -> LPRNet:
     torch.manual_seed(0)
     model = LPRNet(context_means=(0.01,) * 4).eval()
     with torch.no_grad():
-        for layer in LAYERS:
+        for layer in LPRNET_CHINA.backbone:
             torch.nn.init.kaiming_normal_(convolution(model, layer.name).weight)
             convolution(model, layer.name).weight[8::2] = 0.0  # channels that cost no time here
     return model
@@ -59,7 +61,7 @@ def count_weights(model: LPRNet, names: tuple[str, ...]) -> tuple[int, int]:
 @settings(max_examples=10)
 @given(st.floats(0.5, 1.0))
 def test_the_largest_weights_stay(model: LPRNet, ratio: float) -> None:
-    everything = (*NAMES, CONTAINER)
+    everything = (*BACKBONE_NAMES, CONTAINER)
     pruned = unstructured(model, ratio)
     kept, total = count_weights(pruned, everything)
     assert kept == min(total - round(ratio * total), count_weights(model, everything)[0])
@@ -89,9 +91,9 @@ def test_nothing_and_everything(
 
 @torch.no_grad()
 def test_one_weight_left(model: LPRNet, images: torch.Tensor) -> None:
-    _, total = count_weights(model, (*NAMES, CONTAINER))
+    _, total = count_weights(model, (*BACKBONE_NAMES, CONTAINER))
     lonely = unstructured(model, 1 - 1 / total)
-    assert count_weights(lonely, (*NAMES, CONTAINER))[0] == 1
+    assert count_weights(lonely, (*BACKBONE_NAMES, CONTAINER))[0] == 1
     assert torch.allclose(reduce(lonely).compact.logits(images), lonely(images), atol=1e-5)
 
 
@@ -100,7 +102,9 @@ def test_depth_aware_prunes_each_group_by_its_ratio(model: LPRNet) -> None:
     for names, ratio in zip(DEPTHS, (0.6, 0.7, 1.0), strict=True):
         kept, total = count_weights(pruned, names)
         assert kept == min(total - round(ratio * total), count_weights(model, names)[0])
-    assert sorted(name for names in DEPTHS for name in names) == sorted((*NAMES, CONTAINER))
+    assert sorted(name for names in DEPTHS for name in names) == sorted(
+        (*BACKBONE_NAMES, CONTAINER)
+    )
 
 
 @pytest.mark.parametrize("ratio", [-0.1, 1.5, math.nan, math.inf])

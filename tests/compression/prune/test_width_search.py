@@ -20,9 +20,9 @@ from lprnet.compression.prune.width_search import (
     sweep,
 )
 from lprnet.compression.reduced import ReducedNetwork, reduce
-from lprnet.model.conv_graph import LAYERS, weight_and_bias
+from lprnet.model.conv_graph import weight_and_bias
 from lprnet.model.lprnet import LPRNet
-from lprnet.model.published_lprnet import LPRNET_CHINA
+from lprnet.model.published_lprnet import BACKBONE_NAMES, LPRNET_CHINA
 from lprnet.support.errors import UserError
 
 CANDIDATES = [
@@ -89,7 +89,7 @@ def reduced() -> ReducedNetwork:
     torch.manual_seed(0)
     model = LPRNet(context_means=(1.0,) * 4).eval()
     with torch.no_grad():
-        for layer in LAYERS:
+        for layer in LPRNET_CHINA.backbone:
             weight, bias = weight_and_bias(model, layer.name)
             torch.nn.init.kaiming_normal_(weight)
             bias.zero_()
@@ -107,7 +107,7 @@ def test_a_sweep_meets_its_targets(
     reduced: ReducedNetwork, images: torch.Tensor, candidates: list[Candidate]
 ) -> None:
     whole = count_macs(reduced.module)
-    assert {candidate.name for candidate in candidates} == {layer.name for layer in LAYERS}
+    assert {candidate.name for candidate in candidates} == set(BACKBONE_NAMES)
     assert planned_macs(reduced.compact, {}) == whole
     assert planned_macs(reduced.compact, {}, lanes=16) > 3 * whole
     (point,) = sweep(reduced, images, candidates, [whole * 4 // 5], lambda pruned: 1.0)

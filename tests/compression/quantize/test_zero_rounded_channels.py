@@ -7,8 +7,9 @@ import torch
 from lprnet.compression.compact import CompactNetwork
 from lprnet.compression.quantize.zero_rounded_channels import channels_surviving_rounding
 from lprnet.compression.reduced import reduce
-from lprnet.model.conv_graph import LAYERS, convolution
+from lprnet.model.conv_graph import convolution
 from lprnet.model.lprnet import LPRNet
+from lprnet.model.published_lprnet import LPRNET_CHINA
 
 SMALL = 1e-4
 """Of weights of order 0.1 to 1: far below half a step of 8 bits."""
@@ -19,7 +20,7 @@ def network() -> CompactNetwork:
     torch.manual_seed(0)
     model = LPRNet(context_means=(0.01,) * 4).eval()
     with torch.no_grad():
-        for layer in LAYERS:
+        for layer in LPRNET_CHINA.backbone:
             weight = convolution(model, layer.name).weight
             torch.nn.init.kaiming_normal_(weight)
             if ".block." in layer.name:
