@@ -8,6 +8,7 @@ faster, the manual program is taken.
 
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -67,7 +68,7 @@ def compile_fastest(
         fastest = builds[fastest_origin(samples)]
         manifest_path(fastest.artifact).replace(manifest_path(artifact))
         fastest.artifact.replace(artifact)
-    return Build(artifact, fastest.manifest, fastest.compiled, network.original)
+    return replace(fastest, artifact=artifact)
 
 
 def fastest_origin(samples: Mapping[str, NDArray[np.float64]]) -> str:

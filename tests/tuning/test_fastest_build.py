@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lprnet.compiler.compile import Source
+from lprnet.compiler.compile import Build, Source
 from lprnet.measure.timing import on_one_core
 from lprnet.runtime.artifact import manifest_path
 from lprnet.tuning import fastest_build
@@ -38,11 +38,12 @@ def test_manual_unless_another_is_clearly_faster(
 
 
 def test_the_fastest_program_gets_the_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def compile_network(*arguments: Any) -> SimpleNamespace:
+    def compile_network(*arguments: Any) -> Build:
         *_, artifact, origin = arguments
         artifact.write_text(origin)
         manifest_path(artifact).write_text(f"of {origin}")
-        return SimpleNamespace(artifact=artifact, manifest=origin, compiled=(origin,))
+        made: Any = (origin, (origin,), None, ("its images read better as rgb",))
+        return Build(artifact, *made)
 
     def scheduler(origin: str, variant: str, _logs: Path) -> str:
         assert variant == "fp32"
@@ -59,7 +60,8 @@ def test_the_fastest_program_gets_the_name(tmp_path: Path, monkeypatch: pytest.M
     artifact = tmp_path / "new" / "plates.so"
     network: Any = SimpleNamespace(variant="fp32")
     built = fastest_build.compile_fastest(network, (), Source(artifact, ()), IMAGES, artifact)
-    assert vars(built) == {"artifact": artifact, "manifest": "auto", "compiled": ("auto",)}
+    expected: Any = ("auto", ("auto",), None, ("its images read better as rgb",))
+    assert built == Build(artifact, *expected)
     assert artifact.read_text() == "auto"
     assert manifest_path(artifact).read_text() == "of auto"
     assert sorted(artifact.parent.iterdir()) == sorted([artifact, manifest_path(artifact)])

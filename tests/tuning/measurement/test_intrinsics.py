@@ -13,7 +13,8 @@ def python(program: str) -> str:
 
 UNCHANGED = """
 import os, pkgutil, signal, sys, warnings
-import cv2, matplotlib.figure, onnx, rich.table, torch, tvm.s_tir.meta_schedule, tvm.testing
+import cv2, matplotlib.figure, onnx, onnx_ir, rich.table, torch
+import tvm.s_tir.meta_schedule, tvm.testing
 
 def state():
     handlers = [signal.getsignal(number) for number in signal.valid_signals()]
