@@ -31,6 +31,8 @@ _LINK = re.compile(r"\]\(([^)#\s]+)[^)]*\)")
 _BLOCK = re.compile(r"^```.*?^```$|^(?: {4}[^\n]*\n)+", re.MULTILINE | re.DOTALL)
 _SPAN = re.compile(r"`([^`]+)`")
 PLACEHOLDER = "FILE"
+_SAID_TO_BE_MISSING = re.compile(r"\S+: holds no tuning log")
+"""A report's reason why a row is not there."""
 PIP = {"--extra-index-url"}
 """Options of pip that a page mentions."""
 
@@ -38,7 +40,7 @@ PIP = {"--extra-index-url"}
 def missing_files(text: str, folder: Path) -> list[str]:
     """The files that the page `text` in `folder` names or links to and that are not there."""
     missing = []
-    for found in _PATH.findall(text):
+    for found in _PATH.findall(_SAID_TO_BE_MISSING.sub("", text)):
         path = found.rstrip(".")
         if PLACEHOLDER not in path and not list(PROJECT.glob(path)):
             missing.append(path)
