@@ -5,7 +5,7 @@ import onnx_ir as ir
 
 from lprnet.onnx_import.graph import OnnxGraph, attribute
 from lprnet.onnx_import.identities import TRAINING
-from lprnet.onnx_import.rewrite import constant, insert
+from lprnet.onnx_import.rewrite import constant, insert, producer
 
 EPSILON = 1e-5
 """ONNX's own, where a file gives none."""
@@ -24,8 +24,8 @@ def fold_batch_norm(onnx: OnnxGraph, node: ir.Node) -> ir.Value | None:
         return None
     if onnx.integers(node, "training_mode", [0]) != [0] or len(node.outputs) > 1:
         raise onnx.refusal(node, TRAINING)
-    conv = None if node.inputs[0] is None else node.inputs[0].producer()
-    weight = None if conv is None or conv.op_type != "Conv" else onnx.operand(conv, 1)
+    conv = producer(node, "Conv")
+    weight = None if conv is None else onnx.operand(conv, 1)
     if conv is None or weight is None or weight.dtype != np.float32 or _shared(conv):
         raise onnx.refusal(
             node,

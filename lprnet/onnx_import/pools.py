@@ -8,7 +8,7 @@ import numpy as np
 import onnx_ir as ir
 
 from lprnet.onnx_import.graph import OnnxGraph
-from lprnet.onnx_import.rewrite import constant, copy, insert, rank
+from lprnet.onnx_import.rewrite import constant, copy, insert, producer, rank
 
 TO_THE_END = np.iinfo(np.int64).max
 
@@ -22,7 +22,7 @@ def pool_before_unsqueeze(onnx: OnnxGraph, node: ir.Node) -> ir.Value | None:
 
     where x has four dimensions. The first form is torch's own on such an x, and no ONNX.
     """
-    view = _producer(node, "Unsqueeze") if node.op_type == "MaxPool" else None
+    view = producer(node, "Unsqueeze") if node.op_type == "MaxPool" else None
     if view is None or rank(onnx, node.inputs[0]) != 5 or _kernel(onnx, node)[:1] != [1]:
         return None
     (axis,) = onnx.axes(view, 5)
@@ -57,7 +57,7 @@ def slice_before_transpose(onnx: OnnxGraph, node: ir.Node) -> ir.Value | None:
 
     as LPRNet is written for the processors that lack 3-D pools.
     """
-    view = _producer(node, "Transpose") if node.op_type == "MaxPool" else None
+    view = producer(node, "Transpose") if node.op_type == "MaxPool" else None
     if view is None or _kernel(onnx, node) != [1, 1] or any(onnx.padding(node)):
         return None
     order = onnx.integers(view, "perm", [])
@@ -68,11 +68,6 @@ def slice_before_transpose(onnx: OnnxGraph, node: ir.Node) -> ir.Value | None:
     for axis, step in zip(order[2:], strides, strict=True):
         value = _every(node, value, axis, step)
     return copy(view, [value], node)
-
-
-def _producer(node: ir.Node, operator: str) -> ir.Node | None:
-    found = None if node.inputs[0] is None else node.inputs[0].producer()
-    return found if found is not None and found.op_type == operator else None
 
 
 def _kernel(onnx: OnnxGraph, node: ir.Node) -> list[int]:

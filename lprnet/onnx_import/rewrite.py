@@ -85,6 +85,12 @@ def rank(onnx: OnnxGraph, value: ir.Value | None) -> int | None:
     return None
 
 
+def producer(node: ir.Node, *operators: str) -> ir.Node | None:
+    """What computes the first input of `node`, if it is one of `operators`."""
+    found = None if node.inputs[0] is None else node.inputs[0].producer()
+    return found if found is not None and found.op_type in operators else None
+
+
 def _remove_unused(node: ir.Node) -> None:
     """Remove `node` if nothing reads it, then likewise what it alone has read."""
     unused = [node]

@@ -3,7 +3,7 @@
 import onnx_ir as ir
 
 from lprnet.onnx_import.graph import OnnxGraph
-from lprnet.onnx_import.rewrite import constant, copy, insert, rank
+from lprnet.onnx_import.rewrite import constant, copy, insert, producer, rank
 
 ELEMENTWISE = ("Relu", "QuantizeLinear", "DequantizeLinear")
 
@@ -48,23 +48,17 @@ def sink_view(onnx: OnnxGraph, node: ir.Node) -> ir.Value | None:
     where f is Relu, or QuantizeLinear or DequantizeLinear of one scale. One with a scale for each
     channel stays: its axis would be another.
     """
-    view = _view(node) if node.op_type in ELEMENTWISE else None
+    view = producer(node, "Unsqueeze", "Transpose") if node.op_type in ELEMENTWISE else None
     if view is None or (node.op_type != "Relu" and onnx.constant(node, 1).size != 1):
         return None
     return copy(view, [copy(node, [view.inputs[0], *node.inputs[1:]]), *view.inputs[1:]], node)
 
 
-def _view(node: ir.Node) -> ir.Node | None:
-    """The Unsqueeze or Transpose that computes what `node` reads."""
-    view = None if node.inputs[0] is None else node.inputs[0].producer()
-    return view if view is not None and view.op_type in ("Unsqueeze", "Transpose") else None
-
-
 def cancel_unsqueeze(onnx: OnnxGraph, node: ir.Node) -> ir.Value | None:
     """``Squeeze(Unsqueeze(x, axis a), axis a)  =>  x``; of other axes it stays."""
-    view = _view(node) if node.op_type == "Squeeze" else None
+    view = producer(node, "Unsqueeze") if node.op_type == "Squeeze" else None
     dimensions = None if view is None else rank(onnx, node.inputs[0])
-    if view is None or view.op_type != "Unsqueeze" or dimensions is None:
+    if view is None or dimensions is None:
         return None
     added = onnx.axes(view, dimensions)
     return view.inputs[0] if added and added == onnx.axes(node, dimensions) else None
@@ -72,8 +66,8 @@ def cancel_unsqueeze(onnx: OnnxGraph, node: ir.Node) -> ir.Value | None:
 
 def cancel_transposes(onnx: OnnxGraph, node: ir.Node) -> ir.Value | None:
     """``Transpose(Transpose(x, p), q)  =>  x`` where q is the inverse of p."""
-    view = _view(node) if node.op_type == "Transpose" else None
-    if view is None or view.op_type != "Transpose":
+    view = producer(node, "Transpose") if node.op_type == "Transpose" else None
+    if view is None:
         return None
     first, second = (onnx.integers(one, "perm", []) for one in (view, node))
     inverse = len(first) == len(second) and sorted(first) == list(range(len(first)))
@@ -85,9 +79,8 @@ def squeeze_in_mean(onnx: OnnxGraph, node: ir.Node) -> ir.Value | None:
     """``Squeeze(ReduceMean(x, axes a, keepdims 1), axes a)  =>  ReduceMean(x, axes a, keepdims 0)``
     of four dimensions, as torch's newer exporter writes a mean.
     """
-    value = node.inputs[0] if node.op_type == "Squeeze" else None
-    mean = None if value is None else value.producer()
-    if mean is None or mean.op_type != "ReduceMean" or onnx.integers(mean, "keepdims", [1]) == [0]:
+    mean = producer(node, "ReduceMean") if node.op_type == "Squeeze" else None
+    if mean is None or onnx.integers(mean, "keepdims", [1]) == [0]:
         return None
     axes = onnx.axes(mean, 4)
     if axes != onnx.axes(node, 4):
