@@ -5,6 +5,7 @@ made on. The texts are greedy ones.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,14 +44,15 @@ class TextAgreement:
         )
 
 
-def fresh_plates(count: int) -> tuple[NDArray[np.uint8], list[str]]:
+@lru_cache(maxsize=1)  # a report compares many networks on the same plates
+def fresh_plates(count: int) -> tuple[NDArray[np.uint8], tuple[str, ...]]:
     """The first `count` plates of the measure, `(N, 24, 94, 3)` uint8 BGR, and their texts."""
     difficulties = (
         np.random.default_rng((SEED, index)).uniform(MIN_DIFFICULTY, MAX_DIFFICULTY)
         for index in range(count)
     )
     plates = [render(SEED, index, float(one)) for index, one in enumerate(difficulties)]
-    return np.stack([image for image, _ in plates]), [text for _, text in plates]
+    return np.stack([image for image, _ in plates]), tuple(text for _, text in plates)
 
 
 def compare_texts(original: Logits, smaller: Logits, count: int) -> TextAgreement:

@@ -3,14 +3,14 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from lprnet.distillation.plate_cache import PlateCache
+from lprnet.distillation.step_loader import items_of_steps
 from lprnet.runtime.alphabet import Alphabet
 from lprnet.training.labelled_images import LabelledImages
 
@@ -98,18 +98,4 @@ class Feed(Dataset[Batch]):
 
 def batches(feed: Feed, first: int, last: int, workers: int) -> Iterator[Batch]:
     """The batches of steps `first` to `last - 1`, made ahead by `workers` processes."""
-    loader = DataLoader(
-        feed,
-        batch_size=None,
-        sampler=range(first, last),
-        num_workers=workers,
-        prefetch_factor=4 if workers else None,
-        worker_init_fn=_single_threaded,
-        multiprocessing_context="spawn" if workers else None,
-    )
-    return iter(loader)
-
-
-def _single_threaded(_: int) -> None:
-    cv2.setNumThreads(1)
-    torch.set_num_threads(1)
+    return items_of_steps(feed, first, last, workers)

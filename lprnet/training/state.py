@@ -1,6 +1,5 @@
 """Everything a training run needs to go on after a kill, in one file that is never half-written."""
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,10 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from lprnet.distillation.run_state import kept_share, write_state
 from lprnet.model.architecture import Architecture
 from lprnet.model.architecture_json import from_json, to_json
 from lprnet.model.lprnet import LPRNet
-from lprnet.support.atomic_file import atomic_write
 from lprnet.support.errors import UserError
 from lprnet.training.network_slimming import Live, live_channels, narrow, restore
 from lprnet.training.recipe import Recipe
@@ -49,7 +48,7 @@ class TrainState:
     @torch.no_grad()
     def update_average(self, decay: float) -> None:
         """Pull the average towards the current weights; younger averages forget faster."""
-        keep = min(decay, (1 + self.step) / (10 + self.step))
+        keep = kept_share(self.step, decay)
         for name, tensor in self.model.state_dict().items():
             if tensor.is_floating_point():
                 self.average[name].lerp_(tensor, 1 - keep)
@@ -104,10 +103,7 @@ def save(state: TrainState, path: Path) -> None:
         "learns_from": state.learns_from,
         "numbers": (state.step, state.seed, state.peak, state.slimming),
     }
-    with atomic_write(path) as partial, partial.open("wb") as file:
-        torch.save(content, file)
-        file.flush()
-        os.fsync(file.fileno())
+    write_state(path, content)
 
 
 def load(path: Path, recipe: Recipe, device: torch.device) -> TrainState:

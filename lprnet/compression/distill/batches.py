@@ -1,19 +1,18 @@
 """What a step sees: augmented rendered plates, and new images cut from the user's own."""
 
 from collections.abc import Iterator
-from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import Dataset
 
 from lprnet.compression.distill.recipe import Recipe
 from lprnet.distillation.augment import augment
 from lprnet.distillation.plate_cache import PlateCache
+from lprnet.distillation.step_loader import items_of_steps
 from lprnet.model.preprocessing import normalise
 
 Pixels = NDArray[np.uint8]
@@ -37,17 +36,7 @@ def step_plates(cache: PlateCache, recipe: Recipe, first: int, workers: int) -> 
 
     `workers` processes render those that are not in `cache`, ahead of the training.
     """
-    loader = DataLoader(
-        StepPlates(cache, recipe),
-        batch_size=None,
-        sampler=range(first, recipe.steps),
-        collate_fn=_as_it_is,
-        num_workers=workers,
-        prefetch_factor=8 if workers else None,
-        worker_init_fn=_single_threaded,
-        multiprocessing_context="spawn" if workers else None,
-    )
-    return iter(loader)
+    return items_of_steps(StepPlates(cache, recipe), first, recipe.steps, workers)
 
 
 def step_images(
@@ -85,12 +74,3 @@ def mixed_plates(images: Tensor, count: int, generator: torch.Generator) -> Tens
     bright = shifted * uniform(0.8, 1.2) + uniform(-0.15, 0.15)
     noise = torch.randn(bright.shape, generator=generator) * uniform(0.0, 0.03)
     return (bright + noise).clamp(-1, 1)
-
-
-def _as_it_is(images: Any) -> Any:
-    return images
-
-
-def _single_threaded(_: int) -> None:
-    cv2.setNumThreads(1)
-    torch.set_num_threads(1)

@@ -6,7 +6,6 @@ trained as it is computed later, with the constants of the context norm in its c
 has to be calibrated again.
 """
 
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,7 +19,7 @@ from lprnet.compression.compact import CompactNetwork
 from lprnet.compression.distill.batches import Pixels, step_images
 from lprnet.compression.distill.recipe import Recipe
 from lprnet.distillation.losses import divergence
-from lprnet.support.atomic_file import atomic_write
+from lprnet.distillation.run_state import kept_share, write_state
 from lprnet.support.errors import UserError
 
 SAVED_EVERY = 100
@@ -84,7 +83,7 @@ class Training:
         torch.nn.utils.clip_grad_norm_(trained, MAX_GRADIENT)
         self.optimizer.step()
         self.step += 1
-        keep = min(recipe.averaged, (1 + self.step) / (10 + self.step))
+        keep = kept_share(self.step, recipe.averaged)
         with torch.no_grad():
             for average, tensor in zip(tensors(self.average).values(), trained, strict=True):
                 average.lerp_(tensor, 1 - keep)
@@ -125,7 +124,7 @@ def train(
             answers = teacher.logits(images)
         bar.set_postfix_str(f"loss {training.learn(images, answers, recipe):.4f}", refresh=False)
         if training.step % SAVED_EVERY == 0:
-            _save(training, state)
+            write_state(state, training.content())
     state.unlink(missing_ok=True)
     return _mapped(training.average, lambda tensor: tensor.cpu().contiguous())
 
@@ -141,13 +140,6 @@ def _resume(training: Training, state: Path) -> None:
         training.restore(torch.load(state, weights_only=True))
     except Exception as error:  # torch.load raises what its pickle happens to trip over
         raise UserError(f"{state} is no state of this training; delete it") from error
-
-
-def _save(training: Training, state: Path) -> None:
-    with atomic_write(state) as partial, partial.open("wb") as file:
-        torch.save(training.content(), file)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def _mapped(network: CompactNetwork, change: Callable[[Tensor], Tensor]) -> CompactNetwork:

@@ -1,0 +1,37 @@
+"""What each training step sees, made ahead by other processes."""
+
+from collections.abc import Iterator
+from typing import Any, TypeVar
+
+import cv2
+import torch
+from torch.utils.data import DataLoader, Dataset
+
+AHEAD = 8
+"""Steps that each process is ahead at most."""
+
+Item = TypeVar("Item")
+
+
+def items_of_steps(items: Dataset[Item], first: int, last: int, workers: int) -> Iterator[Item]:
+    """Items `first` to `last - 1`, as they are, made by `workers` processes; 0: by this one."""
+    loader = DataLoader(
+        items,
+        batch_size=None,
+        sampler=range(first, last),
+        collate_fn=_as_it_is,
+        num_workers=workers,
+        prefetch_factor=AHEAD if workers else None,
+        worker_init_fn=_single_threaded,
+        multiprocessing_context="spawn" if workers else None,
+    )
+    return iter(loader)
+
+
+def _as_it_is(item: Any) -> Any:
+    return item
+
+
+def _single_threaded(_: int) -> None:
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)
