@@ -19,9 +19,8 @@ from lprnet.distillation.text_agreement import TextAgreement, compare_texts
 from lprnet.measure.timing import Record, interleaved_timings, on_one_core, record
 from lprnet.model.checkpoint import Stated
 from lprnet.model.confidence_file import read_confidence
+from lprnet.model.published_lprnet import reads_as_published
 from lprnet.model.subnormals import subnormals_as_zero
-from lprnet.runtime.alphabet import CHINA
-from lprnet.runtime.image_format import PUBLISHED
 from lprnet.runtime.recognizer import Recognizer
 from lprnet.tuning.apply import scheduler
 from lprnet.tuning.fastest_build import compile_fastest
@@ -118,7 +117,7 @@ def agreement(built: Build) -> TextAgreement | None:
     None for an artifact that computes the whole network in float32, that this CPU cannot run, or
     that reads something else.
     """
-    reads = built.manifest.image == PUBLISHED and built.manifest.alphabet.symbols == CHINA.symbols
+    reads = reads_as_published(built.manifest.image, built.manifest.alphabet)
     if built.original is None or built.parity is None or not reads:
         return None
     return compare_texts(built.original, Recognizer(built.artifact).logits, AGREEMENT_PLATES)

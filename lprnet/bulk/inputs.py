@@ -14,7 +14,7 @@ from typing import IO, Any
 
 from lprnet.bulk.tar_input import tar_ranges
 from lprnet.runtime.boxes_file import read_boxes
-from lprnet.runtime.image_io import SUFFIXES
+from lprnet.runtime.image_io import SUFFIXES, refuse_url
 from lprnet.support.errors import UserError
 
 TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
@@ -64,9 +64,9 @@ def _names(arguments: Sequence[str], names: IO[bytes] | None) -> Iterator[str]:
     for argument in arguments:
         if argument == STDIN and names is not None:
             yield from listed(names)
-        elif "://" in argument and not os.path.exists(argument):
-            raise UserError(f"{argument} is a URL; download it and give the path of the file")
-        elif os.path.isdir(argument):
+            continue
+        refuse_url(argument)
+        if os.path.isdir(argument):
             yield from _some(argument, in_order(_in_folder(argument, "*")))
         elif glob.has_magic(argument) and not os.path.exists(argument):
             yield from _some(argument, in_order(_matching(argument)))

@@ -6,13 +6,11 @@ Readers of Parquet data sets pass over names that begin with `_` or a dot.
 
 import contextlib
 import fcntl
-import hashlib
 import json
 import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO
 
 from lprnet.bulk import plan
 from lprnet.support.atomic_file import atomic_write
@@ -134,11 +132,3 @@ def _as_json(key: Key) -> dict[str, object]:
     """The fields as JSON gives them back."""
     content: dict[str, object] = json.loads(json.dumps({"format": FORMAT, **asdict(key)}))
     return content
-
-
-def sha256(file: IO[bytes]) -> str:
-    """Of all that is left of `file`, in hexadecimal."""
-    state = hashlib.sha256()
-    while block := file.read(1 << 20):
-        state.update(block)
-    return state.hexdigest()

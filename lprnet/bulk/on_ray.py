@@ -19,7 +19,7 @@ from lprnet.bulk import job
 from lprnet.bulk.job import Options
 from lprnet.bulk.shard import Done, ShardReader
 from lprnet.bulk.workers import Work
-from lprnet.support.errors import UserError
+from lprnet.support.errors import UserError, one_line
 
 Row = dict[str, Any]
 ANSWER_SECONDS = 10.0
@@ -54,10 +54,9 @@ def read_shards_on_ray(
         _look_for(address)
         ray.init(address=address, log_to_driver=False, logging_level="error")
     except (OSError, RuntimeError, ValueError) as error:
-        reason = " ".join(str(error).split())
         raise UserError(
-            f"--ray {address}: there is no Ray cluster ({reason}); ray start --head prints an "
-            "address"
+            f"--ray {address}: there is no Ray cluster ({one_line(error)}); ray start --head "
+            "prints an address"
         ) from error
     try:
         context = ray.data.DataContext.get_current()

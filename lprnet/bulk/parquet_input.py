@@ -7,7 +7,7 @@ import pyarrow
 import pyarrow.parquet
 
 from lprnet.runtime.source_reader import Source
-from lprnet.support.errors import UserError
+from lprnet.support.errors import UserError, one_line
 
 ROWS_AT_ONCE = 64
 READ_BYTES = 1 << 20
@@ -31,8 +31,7 @@ def row_groups(name: str, column: str | None) -> Iterator[dict[str, Any]]:
                 }  # fmt: skip
                 first += rows
     except (OSError, pyarrow.ArrowException) as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"{name}: cannot be read ({reason}); check the file") from error
+        raise UserError(f"{name}: cannot be read ({one_line(error)}); check the file") from error
 
 
 def parquet_sources(piece: dict[str, Any]) -> Iterator[Source]:
@@ -53,8 +52,9 @@ def parquet_sources(piece: dict[str, Any]) -> Iterator[Source]:
                     else:
                         yield Source(image, error=f"the image {image} is missing")
     except (OSError, pyarrow.ArrowException) as error:
-        reason = " ".join(str(error).split())
-        yield Source(name, error=f"the Parquet file {name} is damaged ({reason}); copy it again")
+        yield Source(
+            name, error=f"the Parquet file {name} is damaged ({one_line(error)}); copy it again"
+        )
 
 
 def _column(name: str, schema: pyarrow.Schema, column: str | None) -> str:

@@ -15,11 +15,11 @@ from lprnet.bulk.inputs import STDIN, pieces
 from lprnet.bulk.progress import Progress
 from lprnet.bulk.shard import Done
 from lprnet.bulk.workers import Work, read_shards
-from lprnet.runtime.artifact import digest
 from lprnet.runtime.decode import uses_grammar
 from lprnet.runtime.recognizer import Recognizer
 from lprnet.support.atomic_file import atomic_write
 from lprnet.support.errors import UserError
+from lprnet.support.file_digest import file_digest, rest_digest
 from lprnet.support.file_names import printable
 
 ALL_READ, SOME_FAILED = 0, 1
@@ -71,20 +71,16 @@ def _stdin_copy() -> IO[bytes]:
 
 
 def _key(request: Request, names: IO[bytes] | None) -> job.Key:
-    boxes = None
-    if request.boxes is not None:
-        with request.boxes.open("rb") as file:
-            boxes = job.sha256(file)
     if names is not None:
         names.seek(0)
     return job.Key(
         inputs=request.inputs,
         working_folder=os.getcwd(),
-        stdin_sha256=None if names is None else job.sha256(names),
-        boxes_sha256=boxes,
+        stdin_sha256=None if names is None else rest_digest(names),
+        boxes_sha256=None if request.boxes is None else file_digest(request.boxes),
         column=request.column,
         shard_size=request.shard_size,
-        artifact_sha256=digest(request.artifact),
+        artifact_sha256=file_digest(request.artifact),
         options=request.options,
     )
 

@@ -8,7 +8,7 @@ from typing import IO, Any
 from lprnet.runtime.image_file import BYTES_A_PIXEL
 from lprnet.runtime.image_io import SUFFIXES
 from lprnet.runtime.source_reader import Source
-from lprnet.support.errors import UserError
+from lprnet.support.errors import UserError, one_line
 
 SPLIT_BYTES = 64 << 20
 """A larger tar that is not compressed is read in ranges, of about as many bytes each."""
@@ -45,8 +45,9 @@ def tar_sources(piece: dict[str, Any], max_pixels: int) -> Iterator[Source]:
             with tarfile.open(fileobj=file, mode="r:*" if end is None else "r:") as tar:
                 yield from _images(name, tar, end, max_pixels)
     except (OSError, EOFError, tarfile.TarError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        yield Source(name, error=f"the tar file {name} is damaged ({reason}); copy it again")
+        yield Source(
+            name, error=f"the tar file {name} is damaged ({one_line(error)}); copy it again"
+        )
 
 
 def _images(name: str, tar: tarfile.TarFile, end: int | None, max_pixels: int) -> Iterator[Source]:

@@ -22,7 +22,7 @@ from lprnet.compiler.lower import lower, passes_of, weights_of
 from lprnet.compiler.network import CompilerInput, LayerSummary
 from lprnet.compiler.parity import compare_logits
 from lprnet.compiler.targets import PORTABLE, Target
-from lprnet.runtime.artifact import Artifact, digest, missing_flags, write_artifact
+from lprnet.runtime.artifact import Artifact, missing_flags, write_artifact
 from lprnet.runtime.confidence import ConfidenceCalibration
 from lprnet.runtime.decode import Logits
 from lprnet.runtime.manifest import (
@@ -35,6 +35,7 @@ from lprnet.runtime.manifest import (
 )
 from lprnet.runtime.recognizer import Recognizer
 from lprnet.support.atomic_file import made_folder
+from lprnet.support.file_digest import file_digest
 from schedules.apply import KernelReport, apply
 
 DISTRIBUTIONS = ("lprnet-tvm", "apache-tvm", "apache-tvm-ffi")
@@ -142,7 +143,7 @@ def _compile(
         image=image,
         alphabet=alphabet,
         checkpoint=source.checkpoint.name,
-        checkpoint_sha256=digest(source.checkpoint),
+        checkpoint_sha256=file_digest(source.checkpoint),
         context_means=network.context_means,
         calibration=source.calibration,
         macs=next(iter(lowered.values())).macs,

@@ -14,9 +14,8 @@ from lprnet.model.checkpoint_content import MAX_BYTES, METADATA, read_content
 from lprnet.model.fold_preprocessing import fold_preprocessing
 from lprnet.model.infer_architecture import OPTIONAL, check_names, classes_of, infer_architecture
 from lprnet.model.lprnet import LPRNet
-from lprnet.model.published_lprnet import LPRNET_CHINA
-from lprnet.runtime.alphabet import CHINA, Alphabet
-from lprnet.runtime.image_format import PUBLISHED
+from lprnet.model.published_lprnet import LPRNET_CHINA, reads_as_published
+from lprnet.runtime.alphabet import Alphabet
 from lprnet.support.atomic_file import atomic_write
 from lprnet.support.errors import UserError
 
@@ -72,7 +71,7 @@ def load_china(path: Path) -> LPRNet:
     """
     model = load_model(path)
     image, alphabet = model.architecture.image_format, model.architecture.alphabet
-    if image != PUBLISHED or alphabet.symbols != CHINA.symbols:
+    if not reads_as_published(image, alphabet):
         raise UserError(
             f"{path} reads {image.width}x{image.height} {image.colours} images in the alphabet "
             f"{alphabet.name}; sweeps and reports take networks that read 94x24 BGR images in the "

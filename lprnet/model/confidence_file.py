@@ -3,7 +3,6 @@
 It names the SHA-256 of the checkpoint, so that it says nothing of other weights.
 """
 
-import hashlib
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from lprnet.runtime.confidence import ConfidenceCalibration
 from lprnet.runtime.json_fields import decode
 from lprnet.support.atomic_file import atomic_write
 from lprnet.support.errors import UserError
+from lprnet.support.file_digest import file_digest
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ def confidence_file(checkpoint: Path) -> Path:
 
 def write_confidence(checkpoint: Path, confidence: ConfidenceCalibration) -> None:
     """Keep `confidence` beside `checkpoint`. Raises `UserError` if that is not possible."""
-    content = asdict(_Content(_digest(checkpoint), confidence))
+    content = asdict(_Content(file_digest(checkpoint), confidence))
     with atomic_write(confidence_file(checkpoint)) as partial:
         partial.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
 
@@ -49,8 +49,4 @@ def read_confidence(checkpoint: Path) -> ConfidenceCalibration | None:
             f"{path}: is no calibration of confidences ({error}); make it again with lprnet "
             "calibrate, or remove it"
         ) from error
-    return content.confidence if content.checkpoint_sha256 == _digest(checkpoint) else None
-
-
-def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    return content.confidence if content.checkpoint_sha256 == file_digest(checkpoint) else None

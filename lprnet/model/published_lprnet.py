@@ -5,6 +5,7 @@ from dataclasses import replace
 from lprnet.model.architecture import Architecture, Context, Conv, MaxPool, Pair
 from lprnet.model.pixel_format import Preprocessing
 from lprnet.runtime.alphabet import CHINA, Alphabet
+from lprnet.runtime.image_format import PUBLISHED, ImageFormat
 
 
 def _block(index: int, out_channels: int, pool: MaxPool | None) -> tuple[Conv, ...]:
@@ -83,3 +84,10 @@ LPRNET_CHINA = lprnet(CHINA)
 
 BACKBONE_NAMES: tuple[str, ...] = tuple(conv.name for conv in LPRNET_CHINA.backbone)
 """The names of its convolutions before the container, in the order of execution."""
+
+
+def reads_as_published(image_format: ImageFormat, alphabet: Alphabet) -> bool:
+    """Whether a network reads what the published one reads, China's plates as 94x24 BGR images:
+    what plates are rendered as.
+    """
+    return image_format == PUBLISHED and alphabet.symbols == CHINA.symbols

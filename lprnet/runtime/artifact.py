@@ -13,7 +13,7 @@ from lprnet.runtime.cpu import cpu_flags
 from lprnet.runtime.manifest import FormatError, Manifest, TargetVersion, from_json, to_json
 from lprnet.runtime.shared_object import SharedObject
 from lprnet.support.atomic_file import atomic_write
-from lprnet.support.errors import UserError
+from lprnet.support.errors import UserError, one_line
 
 ALIGNMENT = 64
 """Bytes; a cache line and an AVX-512 vector. Tensors in an arena start at multiples of it."""
@@ -28,11 +28,6 @@ class Artifact:
     """Of the shared object: where it is from, or will be."""
     content: bytes
     manifest: Manifest
-
-
-def digest(path: Path) -> str:
-    """The SHA-256 of a file, in hexadecimal."""
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def manifest_path(artifact: Path) -> Path:
@@ -65,8 +60,9 @@ def read_manifest(artifact: Path) -> Manifest:
     except FormatError as error:
         raise UserError(f"{path}: was written by another version of lprnet; {REBUILD}.") from error
     except ValueError as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"{path}: is not a manifest, or damaged ({reason}); {REBUILD}.") from error
+        raise UserError(
+            f"{path}: is not a manifest, or damaged ({one_line(error)}); {REBUILD}."
+        ) from error
 
 
 def read_artifact(path: Path) -> Artifact:
@@ -95,8 +91,9 @@ def load(artifact: Artifact) -> SharedObject:
         code = SharedObject(artifact.content)
         confirmed = code.integer("contract")
     except OSError as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"{artifact.path}: cannot be loaded ({reason}); {REBUILD}.") from error
+        raise UserError(
+            f"{artifact.path}: cannot be loaded ({one_line(error)}); {REBUILD}."
+        ) from error
     if confirmed != artifact.manifest.contract:
         raise UserError(
             f"{manifest_path(artifact.path)}: states an alphabet, shapes or CPUs that the artifact "

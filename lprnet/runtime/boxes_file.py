@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from lprnet.runtime.boxes import Box
-from lprnet.support.errors import UserError
+from lprnet.support.errors import UserError, one_line
 
 COLUMNS = ("x1", "y1", "x2", "y2", "x3", "y3", "x4", "y4")
 MAX_JSON = 256 << 20
@@ -42,9 +42,8 @@ def _boxes(path: Path) -> Iterator[tuple[str, Box]]:
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); check the path") from error
     except (ValueError, csv.Error, RecursionError) as error:
-        reason = " ".join(str(error).split())
         raise UserError(
-            f"{path}: row {number} {reason}; give file, x1, y1, x2, y2, or x1 to y4"
+            f"{path}: row {number} {one_line(error)}; give file, x1, y1, x2, y2, or x1 to y4"
         ) from error
 
 

@@ -168,8 +168,7 @@ def list_images(arguments: Sequence[str]) -> list[Path]:
     """
     paths: list[Path] = []
     for argument in arguments:
-        if "://" in argument and not os.path.exists(argument):
-            raise UserError(f"{argument} is a URL; download it and give the path of the file")
+        refuse_url(argument)
         path = Path(argument)
         if os.path.isdir(argument):
             found = _in_directory(path)
@@ -182,6 +181,12 @@ def list_images(arguments: Sequence[str]) -> list[Path]:
             raise UserError(f"{argument} holds no {FORMATS} file; name images or another")
         paths += found
     return list(dict.fromkeys(paths))
+
+
+def refuse_url(argument: str) -> None:
+    """Raises `UserError` for a URL, unless a file is called like it."""
+    if "://" in argument and not os.path.exists(argument):
+        raise UserError(f"{argument} is a URL; download it and give the path of the file")
 
 
 def images_in(folder: Path) -> list[Path]:

@@ -1,4 +1,4 @@
-"""The one exception a user is meant to read."""
+"""The one exception a user is meant to read, and how another becomes part of its sentence."""
 
 
 class UserError(Exception):
@@ -6,3 +6,8 @@ class UserError(Exception):
 
     Every script prints the message alone on stderr and exits with code 2 (`lprnet/support/cli.py`).
     """
+
+
+def one_line(error: BaseException) -> str:
+    """The message of `error` with all white space made single blanks."""
+    return " ".join(str(error).split())

@@ -8,8 +8,7 @@ from numpy.typing import NDArray
 
 from lprnet.distillation.plate_cache import PlateCache
 from lprnet.model.architecture import Architecture
-from lprnet.runtime.alphabet import CHINA
-from lprnet.runtime.image_format import PUBLISHED
+from lprnet.model.published_lprnet import reads_as_published
 from lprnet.runtime.image_io import images_in, read_image
 from lprnet.support.errors import UserError
 from lprnet.training.data import Feed, fresh_plates
@@ -76,7 +75,7 @@ def gather(
     model = None if sources.teacher is None else load_teacher(sources.teacher, architecture)
     if model is None and sources.unlabelled is not None:
         raise UserError("images without labels need a network that reads them; give --teacher")
-    renders = can_render(architecture)
+    renders = reads_as_published(architecture.image_format, architecture.alphabet)
     labelled, held_out = _labelled(sources.labelled, state, renders)
     of_user = held_out is not None
     if renders:
@@ -96,11 +95,6 @@ def gather(
     )
     teacher = None if model is None else Teacher(model, calibration, device)
     return Material(feed, Validation(held_out, calibration, of_user), teacher)
-
-
-def can_render(architecture: Architecture) -> bool:
-    """Whether rendered plates are such as the network reads."""
-    return architecture.alphabet.symbols == CHINA.symbols and architecture.image_format == PUBLISHED
 
 
 def _labelled(

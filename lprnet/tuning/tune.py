@@ -18,9 +18,9 @@ from lprnet.compiler.network import CompilerInput
 from lprnet.compiler.targets import Target, find_target, require_cpu
 from lprnet.compression.variants import prepare
 from lprnet.model.subnormals import subnormals_as_zero
-from lprnet.runtime.artifact import digest
 from lprnet.runtime.cpu import cpu_name
 from lprnet.support.errors import UserError
+from lprnet.support.file_digest import file_digest
 from lprnet.tuning.log.database import RECORDS, TRIALS, open_log
 from lprnet.tuning.log.manifest import (
     FILE,
@@ -159,7 +159,7 @@ def _networks(request: TuningOptions, target: Target) -> list[_Tuned]:
                 f"{file}: is {network.variant} as it is, and the log would be for "
                 f"{networks[0].network.variant}; add --quantized"
             )
-        name = f"{file.name} {digest(file)[:12]}{' calibrated' if calibration else ''}"
+        name = f"{file.name} {file_digest(file)[:12]}{' calibrated' if calibration else ''}"
         networks.append(_Tuned(name, network, target.isa, find_tasks(lowered)))
     return networks
 

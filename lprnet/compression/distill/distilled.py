@@ -26,8 +26,7 @@ from lprnet.compression.prune.prune import structured
 from lprnet.compression.reduced import ReducedNetwork
 from lprnet.distillation.plate_cache import PlateCache
 from lprnet.model.preprocessing import normalise
-from lprnet.runtime.alphabet import CHINA
-from lprnet.runtime.image_format import PUBLISHED
+from lprnet.model.published_lprnet import reads_as_published
 from lprnet.support.errors import UserError
 
 REFITTED_ON = 150
@@ -98,7 +97,7 @@ def _trained(
 
 def _check(reduced: ReducedNetwork, checkpoint: Path) -> None:
     architecture = reduced.architecture
-    if architecture.image_format != PUBLISHED or architecture.alphabet.symbols != CHINA.symbols:
+    if not reads_as_published(architecture.image_format, architecture.alphabet):
         raise UserError(
             f"{checkpoint} does not read China's plates as 94x24 BGR images, and no others are "
             "rendered to train on; leave out --distill"

@@ -18,6 +18,7 @@ from lprnet.reports.benchmark.engines import Entry
 from lprnet.reports.benchmark.results import Proportion
 from lprnet.reports.benchmark.variants import Missing
 from lprnet.runtime.artifact import read_artifact
+from lprnet.support.errors import one_line
 
 PAIR_ROUNDS = 3000
 """Rounds for two artifacts alone; they take some seconds."""
@@ -53,8 +54,7 @@ def measure_entries(
         try:
             read[entry] = (cold_start(entry), *texts_and_throughput(entry, images))
         except Exception as error:  # an entry that does not run is listed in the report
-            reason = " ".join(str(error).split())[:200]
-            missing.append(Missing(entry.label, reason))
+            missing.append(Missing(entry.label, one_line(error)[:200]))
     samples = latencies(list(read), images[0], repeats)
     measured = {
         one: EntryMeasurements(one.name, tuple(texts), throughput, start, times)

@@ -6,10 +6,11 @@ from pathlib import Path
 from lprnet.model.confidence_file import write_confidence
 from lprnet.reports.confidence.calibrate import Confidence, as_json, keep, measure
 from lprnet.reports.confidence.plot import draw_reliability
-from lprnet.runtime.artifact import digest, read_manifest
+from lprnet.runtime.artifact import read_manifest
 from lprnet.runtime.decode import FAR_LIKELIER
 from lprnet.support.atomic_file import atomic_write
 from lprnet.support.errors import UserError
+from lprnet.support.file_digest import file_digest
 from lprnet.support.file_names import utf8_json
 
 
@@ -26,7 +27,7 @@ def calibrate(
 
     Raises `UserError` as `measure`, and for a checkpoint that the artifact was not built from.
     """
-    if checkpoint and digest(checkpoint) != read_manifest(artifact).checkpoint_sha256:
+    if checkpoint and file_digest(checkpoint) != read_manifest(artifact).checkpoint_sha256:
         raise UserError(f"{artifact} was not built from {checkpoint}; name its own checkpoint")
     found = measure(artifact, data, plates, check)
     with atomic_write(output / "reliability.json") as partial:

@@ -57,7 +57,7 @@ def test_labelled_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     write_artifact(artifact("A", path))
     checkpoint = tmp_path / "letter.pth"
     checkpoint.write_bytes(b"weights")
-    monkeypatch.setattr("lprnet.reports.confidence.run.digest", lambda path: "0" * 64)
+    monkeypatch.setattr("lprnet.reports.confidence.run.file_digest", lambda path: "0" * 64)
     found = calibrate(path, data, 100, tmp_path / "out", checkpoint, data)
     assert found.elsewhere is not None
     assert found.elsewhere.rejected == pytest.approx(found.accepted.rejected, abs=0.2)
