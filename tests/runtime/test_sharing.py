@@ -131,11 +131,15 @@ def maps():
 def use():
     reader = Recognizer(sys.argv[1], threads=2)
     assert right(reader) and reader.read(batch[0]).text == "A"
+def wait_for(condition):
+    end = time.monotonic() + 30  # threads of a pool end a moment later
+    while not condition() and time.monotonic() < end: time.sleep(0.05)
+threads = held()[1]
 use()
+wait_for(lambda: held()[1] == threads)
 before, lines = held(), maps()[0]
 for _ in range(50): use()
-end = time.monotonic() + 30  # threads of a pool end a moment later
-while held() != before and time.monotonic() < end: time.sleep(0.05)
+wait_for(lambda: held() == before)
 print(before[2], held() == before or (before, held()), maps()[0] < lines + 25)
 """
     assert run(path, code) == "0 True True\n"
