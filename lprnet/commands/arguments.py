@@ -144,8 +144,8 @@ def add_network(parser: ArgumentParser) -> None:
     group.add_argument(
         "--alphabet",
         metavar="NAME|FILE",
-        help="china, china-no-io, latin, russia, digits, or a UTF-8 file with one symbol a line "
-        "and <blank> for the blank (default: the known one with as many classes)",
+        help="china, china-no-io, china-marks, latin, russia, digits, or a UTF-8 file with one "
+        "symbol a line and <blank> for the blank (default: the known one with as many classes)",
     )
     group.add_argument(
         "--size", type=size, metavar="WxH", help="of the images it reads (default: 94x24)"

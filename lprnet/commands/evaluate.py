@@ -1,14 +1,24 @@
-"""Count the images that an artifact or a checkpoint reads exactly as they are named."""
+"""Count the images that an artifact or a checkpoint reads exactly as they are named.
+
+With --rendered it reads rendered plates instead: by difficulty, kind and province.
+"""
 
 from argparse import ArgumentParser, Namespace
+from typing import TYPE_CHECKING
 
 from lprnet.commands.arguments import (
     add_network,
     input_file,
     input_folder,
+    integer,
     output_file,
     stated,
 )
+from lprnet.commands.reading_arguments import add_rows
+from lprnet.support.errors import UserError
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 BACKENDS = ("tvm", "torch", "onnxruntime", "openvino")
 
@@ -18,18 +28,25 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "file", type=input_file, metavar="ARTIFACT|CHECKPOINT", help="or an ONNX file"
     )
-    parser.add_argument(
+    images = parser.add_mutually_exclusive_group(required=True)
+    images.add_argument(
         "--data",
         type=input_folder,
-        required=True,
         metavar="DIR",
-        help="images named after their plates",
+        help="images named after their plates (default: rendered ones)",
+    )
+    images.add_argument(
+        "--rendered",
+        type=integer(1),
+        metavar="N",
+        help="N rendered plates of each kind and difficulty (default: the images of --data)",
     )
     parser.add_argument(
         "--backend", choices=BACKENDS, help="what runs it (default: by the ending of the file)"
     )
     add_network(parser)
     parser.add_argument("--grammar", action="store_true", help="prefer texts that are plates")
+    add_rows(parser)
     parser.add_argument(
         "--misread",
         type=output_file(".png", ".csv"),
@@ -42,18 +59,28 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> None:
     """Evaluate, then print the counts."""
-    import json
-    from dataclasses import asdict
+    if options.rendered is None:
+        _images(options)
+    elif options.misread or options.rows != "1":
+        raise UserError("--misread and --rows are for images of --data; leave them out")
+    else:
+        _rendered(options)
 
+
+def _images(options: Namespace) -> None:
     from lprnet.measure.accuracy import evaluate
     from lprnet.runtime.files_left_out import report_files_left_out
-    from lprnet.support.file_names import utf8_json
 
     result, read = evaluate(
-        options.file, options.data, options.backend, grammar=options.grammar, stated=stated(options)
+        options.file,
+        options.data,
+        options.backend,
+        grammar=options.grammar,
+        rows=options.rows,
+        stated=stated(options),
     )
     if options.json:
-        print(utf8_json(json.dumps(asdict(result), ensure_ascii=False)))
+        _print_json(result)
     else:
         print(result)
     if options.misread:
@@ -61,3 +88,30 @@ def run(options: Namespace) -> None:
 
         write_misread(read, options.misread)
     report_files_left_out([str(options.data)])
+
+
+def _rendered(options: Namespace) -> None:
+    from lprnet.commands.tables import print_tables
+    from lprnet.reports.rendered_accuracy import evaluate_rendered
+
+    result = evaluate_rendered(
+        options.file,
+        options.rendered,
+        options.backend,
+        grammar=options.grammar,
+        stated=stated(options),
+    )
+    if options.json:
+        _print_json(result)
+    else:
+        print_tables([result.table()])
+        print(result.sentence())
+
+
+def _print_json(result: "DataclassInstance") -> None:
+    import json
+    from dataclasses import asdict
+
+    from lprnet.support.file_names import utf8_json
+
+    print(utf8_json(json.dumps(asdict(result), ensure_ascii=False)))

@@ -1,4 +1,4 @@
-"""What `recognize`, `bulk` and `serve` take: how plates are read."""
+"""What `recognize`, `bulk`, `serve` and `evaluate` take: how plates are read."""
 
 from argparse import ArgumentParser, BooleanOptionalAction
 from collections.abc import Sequence
@@ -35,19 +35,24 @@ def add_reading(parser: ArgumentParser) -> None:
         metavar="P",
         help="mark plates less sure than this as rejected (default: none)",
     )
-    parser.add_argument(
-        "--rows",
-        choices=ROWS,
-        default="1",
-        help="how many a plate has; auto: two if the image or box is narrower than 2.2 times its "
-        "height",
-    )
+    add_rows(parser)
     parser.add_argument(
         "--max-pixels",
         type=integer(1),
         default=MAX_PIXELS,
         metavar="N",
         help="refuse larger images, and those that cost as much to decode",
+    )
+
+
+def add_rows(parser: ArgumentParser) -> None:
+    """Let `parser` take the number of rows."""
+    parser.add_argument(
+        "--rows",
+        choices=ROWS,
+        default="1",
+        help="how many a plate has; auto: two if the image or box is narrower than 2.2 times its "
+        "height",
     )
 
 

@@ -81,12 +81,14 @@ def evaluate(
     backend: str | None = None,
     *,
     grammar: bool = False,
+    rows: str = "1",
     stated: Stated | None = None,
 ) -> tuple[Evaluation, list[ReadImage]]:
     """Read every image of the directory `data` with the artifact, checkpoint or ONNX file `path`.
 
-    `backend` is a key of `BACKENDS`, by default the one for the ending of `path`. `stated` is what
-    is known of a checkpoint's network beside its tensors. Raises `UserError` if anything cannot be
+    `backend` is a key of `BACKENDS`, by default the one for the ending of `path`. `rows` is as in
+    `two_rows.has_two_rows`. `stated` is what is known of a checkpoint's network beside its tensors.
+    Raises `UserError` if anything cannot be
     read, or if an image is not named after its plate.
     """
     paths = images_in(data)
@@ -95,7 +97,9 @@ def evaluate(
     image_format, alphabet = reads_and_means(path, stated)
     labels = [label_of(image, alphabet) for image in paths]
     calibrated = set(read_manifest(path).calibration) if backend == "tvm" else set()
-    read = read_labelled(logits, paths, labels, image_format, alphabet, grammar=grammar, top=TOP)
+    read = read_labelled(
+        logits, paths, labels, image_format, alphabet, grammar=grammar, rows=rows, top=TOP
+    )
     fresh = [one for one in read if one.path.name not in calibrated]
     edits = sum(edit_distance(one.plate.text, one.label) for one in read)
     result = Evaluation(
@@ -120,13 +124,14 @@ def read_labelled(
     alphabet: Alphabet = CHINA,
     *,
     grammar: bool = False,
+    rows: str = "1",
     top: int = 1,
 ) -> list[ReadImage]:
     """Each of `paths`, read at batch 1. Where the first text is wrong, `top` are looked at."""
     read = []
     bar = tqdm(zip(paths, labels, strict=True), total=len(paths), delay=3, disable=None)
     for path, label in bar:
-        found = logits(read_image(path, image_format=image_format)[None])
+        found = logits(read_image(path, image_format=image_format, rows=rows)[None])
         ((plate,),) = decode(found, grammar=grammar, alphabet=alphabet)
         among_top = plate.text == label
         if not among_top and top > 1:

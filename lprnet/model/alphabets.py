@@ -7,7 +7,13 @@ blank, and a line `<grammar> REGEX` says what a whole text looks like (`lprnet/r
 from pathlib import Path
 
 from lprnet.runtime.alphabet import CHINA, Alphabet
-from lprnet.runtime.plate_grammar import DIGITS, LETTERS, PROVINCES
+from lprnet.runtime.plate_grammar import (
+    DIGITS,
+    GRAMMAR_WITH_MARKS,
+    LETTERS,
+    MARKS,
+    PROVINCES,
+)
 from lprnet.support.errors import UserError
 
 BLANK, GRAMMAR = "<blank>", "<grammar>"
@@ -16,17 +22,20 @@ MAX_BYTES = 100_000
 
 _LATIN = (*DIGITS, *"ABCDEFGHIJKLMNOPQRSTUVWXYZ", "-")
 _CHINA_NO_I_O = (*PROVINCES, *DIGITS, *LETTERS, "-")
+_CHINA_MARKS = (*CHINA.characters, *MARKS, "-")
 _RUSSIA = (*DIGITS, *"ABEKMHOPCTYX", "-")
 _DIGITS = (*DIGITS, "-")
 
 ALPHABETS: tuple[Alphabet, ...] = (
     CHINA,
     Alphabet("china-no-io", _CHINA_NO_I_O, len(_CHINA_NO_I_O) - 1, CHINA.grammar),
+    Alphabet("china-marks", _CHINA_MARKS, len(_CHINA_MARKS) - 1, GRAMMAR_WITH_MARKS),
     Alphabet("latin", _LATIN, len(_LATIN) - 1),
     Alphabet("russia", _RUSSIA, len(_RUSSIA) - 1),
     Alphabet("digits", _DIGITS, len(_DIGITS) - 1),
 )
-"""In the order of classes that public checkpoints with these have: the blank is the last."""
+"""The blank is the last class. `china-marks` is ours; the others have the order of the public
+checkpoints with these classes."""
 
 
 def find_alphabet(name: str) -> Alphabet:

@@ -19,3 +19,9 @@ _SERIAL = f"[0-9{''.join(LETTERS)}]"
 _CLASS = "[ABCDEFGHJK]"
 GRAMMAR = f"{_HEAD}(?:{_SERIAL}{{5}}|{_CLASS}{_SERIAL}[0-9]{{4}}|[0-9]{{5}}{_CLASS})"
 """A regular expression of the whole text."""
+
+MARKS: tuple[str, ...] = tuple("警学使领港澳挂")
+"""Police, driving school, embassy, consulate, Hong Kong, Macau, trailer."""
+_MARKED = f"{_HEAD}{_SERIAL}{{4}}[警学领挂]|粤Z{_SERIAL}{{4}}[港澳]|使[0-9]{{6}}"
+GRAMMAR_WITH_MARKS = f"{GRAMMAR}|{_MARKED}"
+"""The same with the plates that have one of `MARKS`, all in the place of a character."""

@@ -154,14 +154,18 @@ def _bolts(rng: np.random.Generator, plate: NDArray[np.uint8]) -> None:
             cv2.circle(plate, centre, int(rng.integers(1, 4)), (grey,) * 3, -1, cv2.LINE_AA)
 
 
-def render(seed: int, index: int, difficulty: float = 1.0) -> tuple[NDArray[np.uint8], str]:
+def render(
+    seed: int, index: int, difficulty: float = 1.0, kind: Kind | None = None
+) -> tuple[NDArray[np.uint8], str]:
     """Plate number `index` of `seed`: a `(24, 94, 3)` uint8 BGR image and its text.
 
     The same arguments give the same bytes. `difficulty` scales what the camera does to the plate
     (`lprnet/synthetic/augment.py`): 0 is a flat scan, 1 a car park's camera, 2 a street photograph.
+    `kind` None: one of `KINDS`, as often as its `share` says.
     """
     rng = np.random.default_rng((seed, index))
-    kind = KINDS[rng.choice(len(KINDS), p=[kind.share for kind in KINDS])]
+    drawn = KINDS[rng.choice(len(KINDS), p=[one.share for one in KINDS])]
+    kind = kind or drawn
     text = serial(rng, kind)
     return photograph(rng, draw(rng, kind, text), difficulty), text
 

@@ -69,6 +69,27 @@ def test_only_whole_texts_count(data: Path) -> None:
     assert {path.name for path in right} == {"皖A12345-1.png", "粤D45678-1.png"}
 
 
+def test_two_rows_are_set_into_one_first(tmp_path: Path) -> None:
+    """The upper row is white and the lower black; of one row the left is white."""
+    picture = np.zeros((48, 96, 3), np.uint8)
+    picture[:18] = 255
+    file = tmp_path / f"{LABELS[0]}.png"
+    file.write_bytes(cv2.imencode(".png", picture)[1].tobytes())
+    seen: list[NDArray[np.uint8]] = []
+
+    def logits(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        seen.append(images[0])
+        return np.zeros((1, 68, 18), np.float32)
+
+    for rows in ("1", "2", "auto"):
+        read_labelled(logits, [file], LABELS[:1], rows=rows)
+    one, two, auto = (image.mean(axis=(0, 2)) for image in seen)
+    assert np.ptp(one) == 0
+    assert two[0] == 255
+    assert two[-1] == 0
+    np.testing.assert_array_equal(two, auto)
+
+
 def test_the_grammar_changes_what_is_read(data: Path) -> None:
     texts = [f"{label}O" for label in LABELS]
     paths = list_images([str(data)])

@@ -194,8 +194,8 @@ REFUSED: dict[str, tuple[Callable[[Any], object], str]] = {
     "36 classes without a blank": (
         lambda state: state_of(seeded(ThirdPartyLPRNet(36))),
         "has 36 classes, the blank included, and no known alphabet has as many (china 68, "
-        "china-no-io 66, latin 37, russia 23, digits 11); give --alphabet FILE with one symbol a "
-        "line and <blank> for the blank, which CTC needs as a class of its own",
+        "china-no-io 66, china-marks 75, latin 37, russia 23, digits 11); give --alphabet FILE "
+        "with one symbol a line and <blank> for the blank, which CTC needs as a class of its own",
     ),
     "an unknown wrapper": (
         lambda state: {"ema": state, "optim": {"lr": 0.1}, "step": 4},

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lprnet.model.alphabets import find_alphabet
 from lprnet.runtime.alphabet import CHINA
 from lprnet.runtime.image_io import label_of, list_images
 from lprnet.runtime.plate_grammar import DIGITS, LETTERS, PROVINCES
@@ -55,3 +56,28 @@ def test_not_a_plate(text: str) -> None:
 
 def test_real_plates_obey(real_data: RealData) -> None:
     assert all(CHINA.is_plate(label_of(path)) for path in list_images([str(real_data.images)]))
+
+
+@pytest.mark.parametrize(
+    ("text", "is_plate"),
+    [
+        ("京A0006警", True),
+        ("沪A0023领", True),
+        ("皖B12A4学", True),
+        ("苏E1234挂", True),
+        ("粤Z1234港", True),
+        ("粤ZF023澳", True),
+        ("使014578", True),
+        ("皖A12345", True),
+        ("皖AD12345", True),
+        ("京A00061警", False),  # eight characters
+        ("京警0006A", False),  # the mark is not the last
+        ("粤A1234港", False),  # only Z crosses that border
+        ("皖A1234使", False),
+        ("使01457A", False),
+        ("皖A123警挂", False),
+    ],
+)
+def test_marks(text: str, is_plate: bool) -> None:
+    assert find_alphabet("china-marks").is_plate(text) == is_plate
+    assert CHINA.is_plate(text) == (is_plate and set(text) <= set(CHINA.characters))

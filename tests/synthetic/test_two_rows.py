@@ -22,11 +22,13 @@ def test_plates_are_a_function_of_their_number() -> None:
 
 
 def test_what_is_trained_on_is_what_a_reader_makes_of_the_crop() -> None:
-    """But for JPEG and the way of resizing."""
+    """But for JPEG and the way of resizing, which change sharp edges most."""
+    differences = []
     for index in range(20):
         crop, row, _ = render_two_rows(2, index, 0.5)
-        difference = np.abs(resize(crop, rows="2").astype(int) - row)
-        assert difference.mean() < 15
+        differences.append(np.abs(resize(crop, rows="2").astype(int) - row).mean())
+    assert np.mean(differences) < 8
+    assert max(differences) < 25
 
 
 def test_characters_stand_in_their_boxes() -> None:
