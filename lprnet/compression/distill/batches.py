@@ -13,7 +13,7 @@ from lprnet.compression.distill.recipe import Recipe
 from lprnet.distillation.augment import augment
 from lprnet.distillation.plate_cache import PlateCache
 from lprnet.distillation.step_loader import items_of_steps
-from lprnet.model.preprocessing import normalise
+from lprnet.model.preprocessing import OFFSET, SCALE, normalise
 
 Pixels = NDArray[np.uint8]
 
@@ -42,15 +42,22 @@ def step_plates(cache: PlateCache, recipe: Recipe, first: int, workers: int) -> 
 def step_images(
     rendered: Pixels, own: Tensor, recipe: Recipe, step: int, device: torch.device
 ) -> Tensor:
-    """The images of a step on `device`, `(batch, 3, 24, 94)` from -1 to 1.
+    """The images of a step on `device`, `(batch, 24, 94, 3)` uint8 BGR.
 
-    `rendered` `(N, 24, 94, 3)` uint8 BGR, `own` `(M, 3, 24, 94)`. The same step of the same recipe
-    gives the same images on the same kind of device.
+    `rendered` `(N, 24, 94, 3)` uint8 BGR, `own` `(M, 3, 24, 94)` normalised. The same step of the
+    same recipe gives the same images on the same kind of device.
     """
     seed = recipe.seed * 1_000_003 + step
     mixed = mixed_plates(own, recipe.own, torch.Generator().manual_seed(seed))
     images = torch.cat([torch.from_numpy(normalise(rendered)), mixed]).to(device)
-    return augment(images, torch.Generator(device).manual_seed(seed))
+    augmented = augment(images, torch.Generator(device).manual_seed(seed))
+    pixels = (augmented / SCALE + OFFSET).round().clamp(0, 255).to(torch.uint8)
+    return pixels.permute(0, 2, 3, 1).contiguous()
+
+
+def normalised(images: Tensor) -> Tensor:
+    """`(N, 24, 94, 3)` uint8 BGR as a network reads it, `(N, 3, 24, 94)` float32, channels last."""
+    return ((images.float() - OFFSET) * SCALE).permute(0, 3, 1, 2)
 
 
 def mixed_plates(images: Tensor, count: int, generator: torch.Generator) -> Tensor:

@@ -21,7 +21,8 @@ from lprnet.compression.distill.result import (
     shipped,
     write_result,
 )
-from lprnet.compression.distill.train import train
+from lprnet.compression.distill.teacher import compiled_answers, torch_answers
+from lprnet.compression.distill.train import on_device, train
 from lprnet.compression.prune.prune import structured
 from lprnet.compression.reduced import ReducedNetwork
 from lprnet.distillation.plate_cache import PlateCache
@@ -71,28 +72,36 @@ def distilled(
     how = f"whole channels; {recipe.steps:,} steps towards the unpruned network, plates {version}"
     result = file.with_suffix(".safetensors")
     if not result.exists():
-        trained = _trained(reduced, images, widths, recipe, file.with_suffix(".training"))
+        state = file.with_suffix(".training")
+        trained = _trained(reduced, checkpoint, images, widths, recipe, state)
         write_result(result, trained, {"network": network, "how": how})
     return read_result(result, architecture), how
 
 
 def _trained(
     reduced: ReducedNetwork,
+    checkpoint: Path,
     images: NDArray[np.uint8],
     widths: Mapping[str, int],
     recipe: Recipe,
     state: Path,
 ) -> CompactNetwork:
+    """On a GPU where there is one."""
     cache = PlateCache(cache_folder() / "plates", PLATES, max(recipe.plates, REFITTED_ON))
     rendered, _ = cache.read(range(REFITTED_ON))
     own, refitted_on = (
         torch.from_numpy(normalise(one)) for one in (images, np.concatenate([images, rendered]))
     )
-    teacher = reduced.compact
-    student = structured(teacher, refitted_on, widths)
+    student = structured(reduced.compact, refitted_on, widths)
     workers = max(1, len(os.sched_getaffinity(0)) - 1)
     plates = partial(step_plates, cache, recipe, workers=workers)
-    return train(student, teacher, own, recipe, plates, state)
+    run = partial(train, student, own=own, recipe=recipe, plates=plates, state=state)
+    if torch.cuda.is_available():
+        device = torch.device("cuda")
+        teacher = partial(torch_answers, on_device(reduced.compact, device))
+        return run(teacher=teacher, device=device)
+    with compiled_answers(reduced, checkpoint, rendered) as answers:
+        return run(teacher=answers, device=torch.device("cpu"))
 
 
 def _check(reduced: ReducedNetwork, checkpoint: Path) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from lprnet.distillation.plate_cache import RenderedPlates
 
 DEFAULT_STEPS = 2000
-"""Ten minutes on one core of a server, the plates rendered included."""
+"""A quarter of an hour on one core of a server, the plates rendered included."""
 MAX_PLATES = 200_000
 """Rendered plates on disk, 1.4 GB. Augmentation makes each one new every time."""
 VIEWS = 8

@@ -16,8 +16,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 from lprnet.compression.compact import CompactNetwork
-from lprnet.compression.distill.batches import Pixels, step_images
+from lprnet.compression.distill.batches import Pixels, normalised, step_images
 from lprnet.compression.distill.recipe import Recipe
+from lprnet.compression.distill.teacher import Answers
 from lprnet.distillation.losses import divergence
 from lprnet.distillation.run_state import kept_share, write_state
 from lprnet.support.errors import UserError
@@ -92,21 +93,20 @@ class Training:
 
 def train(
     student: CompactNetwork,
-    teacher: CompactNetwork,
+    teacher: Answers,
     own: Tensor,
     recipe: Recipe,
     plates: Plates,
     state: Path,
+    device: torch.device,
 ) -> CompactNetwork:
-    """`student` after all steps of `recipe`, on a GPU where there is one.
+    """`student` after all steps of `recipe`, on `device`, where `teacher` answers too.
 
     `own` are the user's images, `(N, 3, 24, 94)` without labels. `state` is written every
     `SAVED_EVERY` steps and read first: a run that was ended goes on as if it had not been. It is
     removed at the end. Raises `UserError` where it is damaged.
     """
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    teacher = _mapped(teacher, lambda tensor: _channels_last(tensor.to(device)))
-    training = Training.start(_mapped(student, lambda tensor: tensor.to(device)))
+    training = Training.start(on_device(student, device))
     if state.exists():
         _resume(training, state)
     bar = tqdm(
@@ -119,14 +119,18 @@ def train(
         disable=None,
     )
     for rendered in bar:
-        images = _channels_last(step_images(rendered, own, recipe, training.step, device))
-        with torch.no_grad():
-            answers = teacher.logits(images)
-        bar.set_postfix_str(f"loss {training.learn(images, answers, recipe):.4f}", refresh=False)
+        images = step_images(rendered, own, recipe, training.step, device)
+        loss = training.learn(normalised(images), teacher(images), recipe)
+        bar.set_postfix_str(f"loss {loss:.4f}", refresh=False)
         if training.step % SAVED_EVERY == 0:
             write_state(state, training.content())
     state.unlink(missing_ok=True)
     return _mapped(training.average, lambda tensor: tensor.cpu().contiguous())
+
+
+def on_device(network: CompactNetwork, device: torch.device) -> CompactNetwork:
+    """A copy on `device`, in the layout in which convolutions are fastest."""
+    return _mapped(network, lambda tensor: _channels_last(tensor.to(device)))
 
 
 def tensors(network: CompactNetwork) -> dict[str, Tensor]:

@@ -1,5 +1,8 @@
 """A trained network is made once for what it depends on, and what ships is used where it fits."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +12,7 @@ import torch
 from lprnet.compression.distill import distilled as module
 from lprnet.compression.distill.distilled import distilled
 from lprnet.compression.distill.result import network_key, write_result
+from lprnet.compression.distill.teacher import Answers, compiled_answers, torch_answers
 from lprnet.compression.distill.train import tensors
 from lprnet.compression.reduced import ReducedNetwork, reduce
 from lprnet.compression.variants import prepare
@@ -40,9 +44,28 @@ def _small_and_apart(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(module, "REFITTED_ON", 2)
 
 
+@contextmanager
+def uncompiled(reduced: ReducedNetwork, *_: object) -> Iterator[Answers]:
+    """Torch's answers: nothing to wait for."""
+    yield partial(torch_answers, reduced.compact)
+
+
+def test_compiled_answers_are_torchs(reduced: ReducedNetwork, tmp_path: Path) -> None:
+    """Of a float32 network, on images that it was not compared on when it was compiled."""
+    checkpoint = tmp_path / "it.pth"
+    checkpoint.write_bytes(b"weights")
+    images = torch.from_numpy(np.random.default_rng(1).integers(0, 256, (5, 24, 94, 3), np.uint8))
+    with compiled_answers(reduced, checkpoint, IMAGES) as answers:
+        found = answers(images)
+    expected = torch_answers(reduced.compact, images)
+    error = (found - expected).abs().max() / expected.abs().max()
+    assert error < 1e-4
+
+
 def test_the_same_is_trained_once(
     reduced: ReducedNetwork, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(module, "compiled_answers", uncompiled)
     checkpoint = tmp_path / "it.pth"
     checkpoint.write_bytes(b"weights")
     first, how = distilled(reduced, checkpoint, IMAGES, WIDTHS, 1)
@@ -53,7 +76,7 @@ def test_the_same_is_trained_once(
 
     trained = []
 
-    def count(*_: object) -> object:
+    def count(*_: object, **__: object) -> object:
         trained.append(1)
         return first
 

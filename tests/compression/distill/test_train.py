@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +13,14 @@ from lprnet.compression.compact import CompactNetwork
 from lprnet.compression.distill.batches import Pixels, mixed_plates, step_images
 from lprnet.compression.distill.recipe import MAX_PLATES, Recipe
 from lprnet.compression.distill.result import read_result, write_result
+from lprnet.compression.distill.teacher import Answers, torch_answers
 from lprnet.compression.distill.train import tensors, train
 from lprnet.distillation.losses import divergence
 from lprnet.model.architecture import CONTAINER
 from lprnet.model.published_lprnet import LPRNET_CHINA
 from lprnet.support.errors import UserError
 
+CPU = torch.device("cpu")
 RECIPE = Recipe(steps=12, batch=4, own=1, warm_up=3, learning_rate=2e-2)
 
 
@@ -54,6 +57,11 @@ def teacher() -> CompactNetwork:
 
 
 @pytest.fixture(scope="module")
+def answers(teacher: CompactNetwork) -> Answers:
+    return partial(torch_answers, teacher)
+
+
+@pytest.fixture(scope="module")
 def student(teacher: CompactNetwork) -> CompactNetwork:
     """The teacher, moved away from itself."""
     generator = torch.Generator().manual_seed(1)
@@ -76,10 +84,14 @@ def plates(first: int, last: int = RECIPE.steps) -> Iterator[Pixels]:
 
 
 def test_it_comes_closer_and_leaves_both_networks_as_they_are(
-    student: CompactNetwork, teacher: CompactNetwork, own: torch.Tensor, tmp_path: Path
+    student: CompactNetwork,
+    teacher: CompactNetwork,
+    answers: Answers,
+    own: torch.Tensor,
+    tmp_path: Path,
 ) -> None:
     before = {name: one.clone() for name, one in tensors(student).items()}
-    trained = train(student, teacher, own, RECIPE, plates, tmp_path / "state")
+    trained = train(student, answers, own, RECIPE, plates, tmp_path / "state", CPU)
     with torch.no_grad():
         expected = teacher.logits(own)
         far, near = (float(divergence(one.logits(own), expected)) for one in (student, trained))
@@ -91,13 +103,13 @@ def test_it_comes_closer_and_leaves_both_networks_as_they_are(
 
 def test_a_run_that_is_ended_goes_on_as_if_it_had_not_been(
     student: CompactNetwork,
-    teacher: CompactNetwork,
+    answers: Answers,
     own: torch.Tensor,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("lprnet.compression.distill.train.SAVED_EVERY", 3)
-    whole = train(student, teacher, own, RECIPE, plates, tmp_path / "whole")
+    whole = train(student, answers, own, RECIPE, plates, tmp_path / "whole", CPU)
     begun: list[int] = []
 
     def interrupted(first: int) -> Iterator[Pixels]:
@@ -111,20 +123,20 @@ def test_a_run_that_is_ended_goes_on_as_if_it_had_not_been(
 
     state = tmp_path / "state"
     with pytest.raises(KeyboardInterrupt):
-        train(student, teacher, own, RECIPE, interrupted, state)
-    again = train(student, teacher, own, RECIPE, resumed, state)
+        train(student, answers, own, RECIPE, interrupted, state, CPU)
+    again = train(student, answers, own, RECIPE, resumed, state, CPU)
     assert begun == [0, 6]
     for name, tensor in tensors(whole).items():
         torch.testing.assert_close(tensors(again)[name], tensor, rtol=0, atol=0)
 
 
 def test_a_damaged_state_is_named(
-    student: CompactNetwork, teacher: CompactNetwork, own: torch.Tensor, tmp_path: Path
+    student: CompactNetwork, answers: Answers, own: torch.Tensor, tmp_path: Path
 ) -> None:
     state = tmp_path / "it.training"
     state.write_bytes(b"nothing")
     with pytest.raises(UserError, match=r"it\.training is no state"):
-        train(student, teacher, own, RECIPE, plates, state)
+        train(student, answers, own, RECIPE, plates, state, CPU)
 
 
 def test_a_result_is_read_as_it_was_written(student: CompactNetwork, tmp_path: Path) -> None:
@@ -141,9 +153,9 @@ def test_a_result_is_read_as_it_was_written(student: CompactNetwork, tmp_path: P
 
 def test_a_step_sees_the_same_images_again(own: torch.Tensor) -> None:
     rendered = next(plates(3))
-    cpu = torch.device("cpu")
-    images = [step_images(rendered, own, RECIPE, step, cpu) for step in (3, 3, 4)]
-    assert images[0].shape == (RECIPE.batch, 3, 24, 94)
+    images = [step_images(rendered, own, RECIPE, step, CPU) for step in (3, 3, 4)]
+    assert images[0].shape == (RECIPE.batch, 24, 94, 3)
+    assert images[0].dtype == torch.uint8
     torch.testing.assert_close(images[0], images[1], rtol=0, atol=0)
     assert not torch.equal(images[0], images[2])
 
