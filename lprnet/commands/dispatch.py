@@ -15,6 +15,7 @@ VERBS = (
     "bulk",
     "serve",
     "evaluate",
+    "bench",
     "calibrate",
     "tune",
     "compare",

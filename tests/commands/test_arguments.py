@@ -20,6 +20,7 @@ def required(verb: str, folder: Path) -> list[str]:
     """What `verb` cannot do without."""
     return {
         "recognize": [str(folder)],
+        "bench": [__file__],
         "evaluate": [__file__, "--data", str(folder)],
         "sweep": ["--data", str(folder)],
     }.get(verb, [])

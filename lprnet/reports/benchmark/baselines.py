@@ -1,21 +1,9 @@
-"""The files of the baselines: the original and our reduced graph as ONNX, in float32 and int8.
+"""The baselines: the networks of `GRAPHS` as ONNX, in float32 and int8, and what runs each."""
 
-There are two int8 networks. One is our quantized network, exported in QDQ form. The other is made
-by ONNX Runtime's static quantization on the images that ours is calibrated on, with the settings
-that read most of 500 plates with the public checkpoint: QDQ, one weight scale a channel,
-activations clipped at the 99.99th percentile (the reduced graph reads 447; with minima and maxima
-or entropy 430), and float32 behind the backbone of the reduced graph (447; in int8 424). The
-original graph is int8 throughout (444; with float32 behind the backbone 440).
-"""
-
-import contextlib
-import logging
-import sys
-from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import onnx
 from numpy.typing import NDArray
 
 from lprnet.compiler.onnx_file import quantized_to_onnx, reduced_to_onnx
@@ -25,102 +13,109 @@ from lprnet.compression.variants import static_network
 from lprnet.model.checkpoint import load_china
 from lprnet.model.lprnet import LPRNet
 from lprnet.model.onnx_export import to_onnx
-from lprnet.model.preprocessing import normalise
-from lprnet.reports.benchmark.engines import GRAPHS, Entry
+from lprnet.reports.benchmark.engines import Entry
+from lprnet.reports.benchmark.quantizers import quantize_with_nncf, quantize_with_onnxruntime
 from lprnet.support.errors import UserError
 from schedules.isa import Isa
 
-PERCENTILE = 99.99
-BACKBONE_OPERATORS = ["Conv", "MaxPool", "Relu"]
-
-OURS = ("apache-tvm-ffi", "numpy")
+OURS = ("apache-tvm-ffi", "numpy", "opencv-python-headless")
 TORCH = ("torch", "numpy")
 ONNXRUNTIME, OPENVINO = ("onnxruntime", "numpy"), ("openvino", "numpy")
 
 
-def baselines(checkpoint: Path, images: NDArray[np.uint8], isa: Isa, folder: Path) -> list[Entry]:
-    """All baselines, their files written to `folder`.
+@dataclass(frozen=True)
+class PrunedFiles:
+    """What `lprnet build --onnx` wrote beside our structured rows."""
+
+    float32: Path
+    integers: Path
+
+
+def baselines(
+    checkpoint: Path,
+    images: NDArray[np.uint8],
+    isa: Isa,
+    folder: Path,
+    pruned: PrunedFiles | None,
+) -> list[Entry]:
+    """All baselines, their files written to `folder`; without those of `pruned` if it is None.
 
     `images` are `(N, 24, 94, 3)` uint8 BGR to calibrate on. Raises `UserError` for a bad
     checkpoint, or if a baseline is not installed.
     """
     try:
+        import nncf  # noqa: F401
         import onnxruntime  # noqa: F401
-        import openvino  # noqa: F401
     except ImportError as error:
         raise UserError(
             f"{error.name} is not installed; pip install -e '.[peers]' or leave out --peers"
         ) from error
     folder.mkdir(parents=True, exist_ok=True)
     model = load_china(checkpoint)
-    files = {graph: folder / f"{graph}.onnx" for graph in GRAPHS}
-    to_onnx(model, files["original"], batch=None)
+    original, reduced = folder / "original.onnx", folder / "reduced.onnx"
+    to_onnx(model, original, batch=None)
     calibrated = calibrate(model, images)
-    reduced_to_onnx(reduce(calibrated).module, files["reduced"])
+    reduced_to_onnx(reduce(calibrated).module, reduced)
 
-    found = []
-    for graph in ("original", "reduced"):
-        file = files[graph]
-        weights = checkpoint if graph == "original" else file
-        found.append(Entry("torch eager", "torch", weights, graph, TORCH))
-        if graph == "original":
-            kept = "torch, subnormals kept"
-            found.append(Entry("torch eager, subnormals kept", kept, weights, graph, TORCH))
-        found.append(Entry("torch.compile", "torch.compile", weights, graph, TORCH))
-        int8 = folder / f"{graph}-int8.onnx"
-        _quantize(file, int8, images, isa, float_tail=graph == "reduced")
-        for source, kind in ((file, "fp32"), (int8, "int8")):
-            found.append(Entry(f"ONNX Runtime {kind}", "onnxruntime", source, graph, ONNXRUNTIME))
-            found.append(Entry(f"OpenVINO {kind}", "openvino", source, graph, OPENVINO))
-    quantized = quantized_baselines(calibrated, images, files["quantized"])
-    return [*found, *quantized]
+    found = [
+        *torch_baselines(checkpoint, "original"),
+        Entry(
+            "torch eager, subnormals kept", "torch, subnormals kept", checkpoint, "original", TORCH
+        ),
+        *float_baselines(original, "original"),
+        *int8_baselines(original, "original", images, isa),
+        *torch_baselines(reduced, "reduced"),
+        *float_baselines(reduced, "reduced"),
+        *int8_baselines(reduced, "reduced", images, isa),
+        *quantized_baselines(calibrated, images, folder / "quantized.onnx"),
+    ]
+    if pruned is not None:
+        found += float_baselines(pruned.float32, "pruned")
+        found.append(nncf_baseline(pruned.float32, "pruned", images, folder / "pruned-nncf.xml"))
+        found += integer_baselines(pruned.integers, "pruned, quantized")
+    return found
+
+
+def torch_baselines(weights: Path, graph: str) -> list[Entry]:
+    """PyTorch, eager and compiled, of a checkpoint or of a reduced graph in ONNX."""
+    return [
+        Entry("torch eager", "torch", weights, graph, TORCH),
+        Entry("torch.compile", "torch.compile", weights, graph, TORCH),
+    ]
+
+
+def float_baselines(file: Path, graph: str) -> list[Entry]:
+    """The baselines that run the float32 network in the ONNX file `file`."""
+    return [
+        Entry("ONNX Runtime fp32", "onnxruntime", file, graph, ONNXRUNTIME),
+        Entry("OpenVINO fp32", "openvino", file, graph, OPENVINO),
+        Entry("OpenVINO defaults", "openvino, defaults", file, graph, OPENVINO),
+    ]
+
+
+def int8_baselines(file: Path, graph: str, images: NDArray[np.uint8], isa: Isa) -> list[Entry]:
+    """The network of `file` quantized by ONNX Runtime and by NNCF, the results beside it."""
+    int8 = file.with_name(f"{file.stem}-int8.onnx")
+    quantize_with_onnxruntime(file, int8, images, isa, float_tail=graph == "reduced")
+    nncf = nncf_baseline(file, graph, images, file.with_name(f"{file.stem}-nncf.xml"))
+    return [Entry("ONNX Runtime int8", "onnxruntime", int8, graph, ONNXRUNTIME), nncf]
+
+
+def nncf_baseline(file: Path, graph: str, images: NDArray[np.uint8], int8: Path) -> Entry:
+    """The network of `file` quantized by NNCF, written to `int8`."""
+    quantize_with_nncf(file, int8, images)
+    return Entry("OpenVINO NNCF int8", "openvino", int8, graph, OPENVINO)
 
 
 def quantized_baselines(calibrated: LPRNet, images: NDArray[np.uint8], file: Path) -> list[Entry]:
     """The baselines that run our quantized network, written to `file` as QDQ ONNX."""
     quantized_to_onnx(static_network(reduce(calibrated), images), file)
+    return integer_baselines(file, "quantized")
+
+
+def integer_baselines(file: Path, graph: str) -> list[Entry]:
+    """The baselines that run a quantized network of ours in QDQ form."""
     return [
-        Entry("ONNX Runtime int8", "onnxruntime, pixels", file, "quantized", ONNXRUNTIME),
-        Entry("OpenVINO int8", "openvino, pixels", file, "quantized", OPENVINO),
+        Entry("ONNX Runtime int8", "onnxruntime, pixels", file, graph, ONNXRUNTIME),
+        Entry("OpenVINO int8", "openvino, pixels", file, graph, OPENVINO),
     ]
-
-
-def _quantize(
-    file: Path, int8: Path, images: NDArray[np.uint8], isa: Isa, float_tail: bool
-) -> None:
-    from onnxruntime import quantization
-    from onnxruntime.quantization.shape_inference import quant_pre_process
-
-    class ImageReader(quantization.CalibrationDataReader):  # type: ignore[misc]
-        """Calibration data, one image at a time."""
-
-        def __init__(self) -> None:
-            self.inputs: Iterator[NDArray[np.float32]] = iter(normalise(images)[:, None])
-
-        def get_next(self) -> dict[str, NDArray[np.float32]] | None:
-            image = next(self.inputs, None)
-            return None if image is None else {"images": image}
-
-    ready = int8.with_name(f".{int8.name}.ready")
-    logging.getLogger().setLevel(logging.ERROR)
-    try:
-        quant_pre_process(str(file), str(ready), skip_symbolic_shape=True)
-        convolutions = [n.name for n in onnx.load(str(ready)).graph.node if n.op_type == "Conv"]
-        with contextlib.redirect_stdout(sys.stderr):  # it prints; stdout is for results
-            quantization.quantize_static(
-                str(ready),
-                str(int8),
-                ImageReader(),
-                quant_format=quantization.QuantFormat.QDQ,
-                per_channel=True,
-                # Without VNNI, pairs of 8-bit products overflow their 16-bit sum.
-                reduce_range=isa.saturates,
-                activation_type=quantization.QuantType.QUInt8,
-                weight_type=quantization.QuantType.QInt8,
-                op_types_to_quantize=BACKBONE_OPERATORS if float_tail else None,
-                nodes_to_exclude=convolutions[-1:] if float_tail else None,
-                calibrate_method=quantization.CalibrationMethod.Percentile,
-                extra_options={"CalibPercentile": PERCENTILE},
-            )
-    finally:
-        ready.unlink(missing_ok=True)

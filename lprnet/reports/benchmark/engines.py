@@ -9,12 +9,19 @@ import json
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lprnet.measure.engines import Bind, Infer, open_onnxruntime, open_openvino
+from lprnet.measure.engines import (
+    OPENVINO_DEFAULTS,
+    Bind,
+    Infer,
+    open_onnxruntime,
+    open_openvino,
+)
 from lprnet.model.preprocessing import normalise
 from lprnet.runtime.image_io import HEIGHT, WIDTH
 
@@ -27,9 +34,15 @@ Opener = Callable[[Path], Engine]
 Prepare = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 """Images `(N, 24, 94, 3)` uint8 BGR to the input tensor of an ONNX file."""
 
-GRAPHS = {"original": "", "reduced": ", our graph", "quantized": ", our integers"}
-"""Graph in a file to the suffix of a baseline's label: the checkpoint's graph, the graph that our
-passes reduced, or the reduced graph quantized by us, in QDQ form.
+GRAPHS = {
+    "original": "",
+    "reduced": ", our graph",
+    "quantized": ", our integers",
+    "pruned": ", our pruned graph",
+    "pruned, quantized": ", our pruned integers",
+}
+"""Graph in a file to the suffix of a baseline's label: the checkpoint's graph; the graph that our
+passes reduced; that one after our structured pruning; and these two quantized by us, in QDQ form.
 """
 
 
@@ -50,6 +63,13 @@ class Entry:
     def label(self) -> str:
         """Its name; for baselines also the graph, unless it is the original one."""
         return self.name if self.engine == "lprnet" else self.name + GRAPHS[self.graph]
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All files of the network: an `.xml` of OpenVINO has its weights in a `.bin` beside it."""
+        if self.file.suffix == ".xml":
+            return self.file, self.file.with_suffix(".bin")
+        return (self.file,)
 
     def open(self) -> Engine:
         """Load the file for use on the calling thread."""
@@ -85,6 +105,9 @@ def _torch(file: Path, flush: bool = True, compiled: bool = False) -> Engine:
         model = load_china(file)
     model.eval()
     if compiled:
+        from torch._inductor import config
+
+        config.freezing = True  # weights become constants, laid out for the kernels
         model.compile()
 
     def ready(images: NDArray[np.uint8]) -> Infer:
@@ -118,6 +141,7 @@ ENGINES: dict[str, Opener] = {
     "torch.compile": lambda file: _torch(file, compiled=True),
     "onnxruntime": _onnx(open_onnxruntime),
     "openvino": _onnx(open_openvino),
+    "openvino, defaults": _onnx(partial(open_openvino, settings=OPENVINO_DEFAULTS)),
     "onnxruntime, pixels": _onnx(open_onnxruntime, pixels),
     "openvino, pixels": _onnx(open_openvino, pixels),
 }

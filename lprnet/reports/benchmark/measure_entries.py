@@ -79,4 +79,8 @@ def measured_for(entries: Sequence[Entry]) -> dict[Entry, Entry]:
     for both.
     """
     first: dict[tuple[str, bytes], Entry] = {}
-    return {one: first.setdefault((one.engine, one.file.read_bytes()), one) for one in entries}
+
+    def content(one: Entry) -> bytes:
+        return b"".join(file.read_bytes() for file in one.files)
+
+    return {one: first.setdefault((one.engine, content(one)), one) for one in entries}

@@ -63,9 +63,13 @@ def pareto(report: Report) -> Figure:
         ("lprnet", "o", BLUE, [x for x in report.lines if x.ours]),
         ("baseline, our graph", "s", GREEN, _baselines(report, "reduced")),
         ("baseline, our integers", "^", PURPLE, _baselines(report, "quantized")),
+        ("baseline, our pruned graph", "P", GREEN, _baselines(report, "pruned")),
+        ("baseline, our pruned integers", "v", PURPLE, _baselines(report, "pruned, quantized")),
         ("baseline, original graph", "D", VERMILION, _baselines(report, "original")),
     )
     for label, marker, colour, lines in kinds:
+        if not lines:
+            continue
         axes.scatter(
             [line.latency.min_ms for line in lines],
             [_percent(line) for line in lines],

@@ -1,6 +1,6 @@
 """One run of the benchmark, top to bottom: build, make baselines, measure, time the kernels."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from os import sched_getaffinity
@@ -15,13 +15,21 @@ from lprnet.compression.calibration import calibration_files, read_images
 from lprnet.compression.variants import prepare
 from lprnet.distillation.text_agreement import TextAgreement, compare_texts
 from lprnet.measure.timing import Accuracy, record
-from lprnet.reports.benchmark.baselines import OURS, baselines
+from lprnet.reports.benchmark.baselines import OURS, PrunedFiles, baselines
 from lprnet.reports.benchmark.costs import installed_bytes, repeatability
 from lprnet.reports.benchmark.engines import Entry
 from lprnet.reports.benchmark.kernels import time_kernels
 from lprnet.reports.benchmark.measure_entries import measure_entries, proportion
 from lprnet.reports.benchmark.results import SAMPLES, Line, Report, best
-from lprnet.reports.benchmark.variants import BASE, PROJECT, STRUCTURED, Missing, build_rows
+from lprnet.reports.benchmark.variants import (
+    BASE,
+    EXPORTED,
+    PROJECT,
+    STRUCTURED,
+    STRUCTURED_INT8,
+    Missing,
+    build_rows,
+)
 from lprnet.runtime.decode import Logits, greedy
 from lprnet.runtime.image_io import images_in, label_of
 from lprnet.support.atomic_file import why_not_writable
@@ -76,7 +84,8 @@ def run_benchmark(request: ReportOptions) -> Report:
     if request.peers:
         calibration = read_images(calibration_files(data))
         folder = request.work / "baselines"
-        entries += baselines(request.checkpoint, calibration, target.isa, folder)
+        pruned = _pruned_files({row.name: artifact for row, artifact in artifacts.items()})
+        entries += baselines(request.checkpoint, calibration, target.isa, folder, pruned)
     # 2. Measure accuracy, throughput, cold start, and interleaved latency on one core.
     measured, not_running = measure_entries(entries, plates.images, request.repeats)
     if not any(one.engine == "lprnet" for one in measured):
@@ -102,7 +111,7 @@ def run_benchmark(request: ReportOptions) -> Report:
             unseen=_accuracy(found.texts, plates.labels, plates.unseen),
             throughput=found.throughput,
             start=found.start,
-            file_bytes=one.file.stat().st_size,
+            file_bytes=sum(file.stat().st_size for file in one.files),
             installed_bytes=installed_bytes(one.distributions),
             agreement=agreements.get(one),
             same_as="" if found.as_name == one.name else found.as_name,
@@ -125,6 +134,14 @@ def run_benchmark(request: ReportOptions) -> Report:
         kernels=kernels,
         proportion=proportion(pair[0], pair[1], plates.images[0]) if len(pair) == 2 else None,
     )
+
+
+def _pruned_files(artifacts: Mapping[str, Path]) -> PrunedFiles | None:
+    """What the builds of the structured rows exported, where both were built."""
+    if not artifacts.keys() >= {STRUCTURED, STRUCTURED_INT8}:
+        return None
+    files = (artifacts[name].with_name(EXPORTED) for name in (STRUCTURED, STRUCTURED_INT8))
+    return PrunedFiles(*files)
 
 
 def _agreements(ours: Sequence[Entry]) -> dict[Entry, TextAgreement]:

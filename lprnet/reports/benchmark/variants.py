@@ -23,6 +23,8 @@ PROJECT = Path(__file__).resolve().parents[3]
 SOURCE_FOLDERS = ("lprnet", "relay_passes", "schedules")
 BUILD = (sys.executable, "-m", "lprnet.commands", "build")
 STAMP = "built-from"
+EXPORTED = "network.onnx"
+"""Beside the artifact of a row that `exports`."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,11 @@ class Row:
         return tuple(f"--{name}={value}" for name, value in values if value is not None)
 
     @property
+    def exports(self) -> bool:
+        """Whether the build also writes its network as ONNX, for baselines at equal arithmetic."""
+        return self.pruned == "structured" and self.schedule is None
+
+    @property
     def times_kernels(self) -> bool:
         """Whether the build itself times kernels and needs an idle machine."""
         return self.schedule == "hybrid"
@@ -51,6 +58,7 @@ class Row:
 COMBINED = "all combined"
 BASE = "base (MLC, manual)"
 STRUCTURED = "pruned, structured"
+STRUCTURED_INT8 = "pruned + static int8"
 
 ROWS = (
     Row(BASE),
@@ -59,7 +67,7 @@ ROWS = (
     Row("pruned I", pruned="unstructured"),
     Row("pruned II", pruned="depth-aware"),
     Row(STRUCTURED, pruned="structured"),
-    Row("pruned + static int8", "static", "structured"),
+    Row(STRUCTURED_INT8, "static", "structured"),
     Row("MLC, none", schedule="none"),
     Row("MLC, auto", schedule="auto"),
     Row("MLC, hybrid", schedule="hybrid"),
@@ -93,7 +101,9 @@ def build_rows(
     bar = tqdm(total=len(rows), desc="building", unit="row", delay=3, disable=None)
 
     def make(row: Row) -> Path | Missing:
-        made = _build(row, [*common, *row.flags], inputs, folder / _slug(row.name))
+        place = folder / _slug(row.name)
+        exported = [f"--onnx={place / EXPORTED}"] if row.exports else []
+        made = _build(row, [*common, *row.flags, *exported], inputs, place)
         bar.update()
         return made
 
