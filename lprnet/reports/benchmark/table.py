@@ -137,9 +137,9 @@ REMARKS_ON_BASELINES = (
     "Baselines get normalised float32 tensors, and making these is not timed; our artifacts start "
     "from uint8 pixels and normalise in the timed call.",
     "Every engine is called from Python, and its times include that.",
-    "Baselines' int8 is ONNX Runtime's static QDQ quantization, for OpenVINO too, and, as `our "
-    "integers`, our quantized network exported as QDQ ONNX; NNCF, OpenVINO's own quantizer, was "
-    "not tried, nor were its bfloat16 and AMX paths.",
+    "Baselines' int8 is what each engine's own quantizer makes of the images that ours is "
+    "calibrated on, NNCF for OpenVINO, and, as `our integers`, our quantized network as QDQ ONNX. "
+    "`OpenVINO defaults` computes in bfloat16 where the CPU can.",
     "`our graph` is the network with dead channels removed and the context norm calibrated: that "
     "part of the gain is not the compiler's kernels, and every engine can have it.",
 )
