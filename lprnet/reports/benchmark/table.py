@@ -137,9 +137,9 @@ REMARKS_ON_BASELINES = (
     "Baselines get normalised float32 tensors, and making these is not timed; our artifacts start "
     "from uint8 pixels and normalise in the timed call.",
     "Every engine is called from Python, and its times include that.",
-    "Baselines' int8 is what each engine's own quantizer makes of the images that ours is "
-    "calibrated on, NNCF for OpenVINO, and, as `our integers`, our quantized network as QDQ ONNX. "
-    "`OpenVINO defaults` computes in bfloat16 where the CPU can.",
+    "`our integers` is our quantized network as QDQ ONNX. The other int8 of baselines is ONNX "
+    "Runtime's static quantization, or NNCF's, OpenVINO's own, where the name says so; all of it "
+    "is calibrated on the images that ours is calibrated on. Lines named fp32 compute in float32.",
     "`our graph` is the network with dead channels removed and the context norm calibrated: that "
     "part of the gain is not the compiler's kernels, and every engine can have it.",
 )
