@@ -12,7 +12,7 @@ from lprnet.compiler.compile import Build, Source, compile_network
 from lprnet.compiler.dump import dump_phases
 from lprnet.compiler.network import LayerSummary
 from lprnet.compiler.onnx_file import network_to_onnx
-from lprnet.compiler.targets import find_targets
+from lprnet.compiler.targets import find_targets, without_tiles
 from lprnet.compression.distill.distilled import Distill
 from lprnet.compression.variants import prepare
 from lprnet.distillation.text_agreement import TextAgreement, compare_texts
@@ -30,6 +30,10 @@ from schedules.apply import KernelReport
 LATENCY_ROUNDS = 100
 AGREEMENT_PLATES = 200
 """A few seconds; `report` reads more."""
+NO_TILES = (
+    "Searched schedules know no tile registers (AMX), so this artifact multiplies by VNNI alone; "
+    "--schedule manual uses both."
+)
 
 
 @dataclass(frozen=True)
@@ -72,6 +76,9 @@ def build(request: Request) -> tuple[Build, Record | None]:
 def _built(request: Request) -> tuple[Build, NDArray[np.uint8]]:
     """The artifact, and an image `(1, 24, 94, 3)` to time it on."""
     targets = find_targets(request.target)
+    by_hand = targets
+    if request.schedule != "manual":
+        targets = without_tiles(targets)
     network, images, files = prepare(
         request.checkpoint,
         request.calibration,
@@ -81,6 +88,8 @@ def _built(request: Request) -> tuple[Build, NDArray[np.uint8]]:
         request.distill,
     )
     network = replace(network, stamped=request.profile)
+    if network.scales and targets != by_hand:
+        network = replace(network, notes=(*network.notes, NO_TILES))
     confidence = read_confidence(request.checkpoint)
     source = Source(request.checkpoint, tuple(file.name for file in files), confidence)
     artifact = request.output / f"lprnet-{network.variant}-{request.target}.so"

@@ -18,6 +18,7 @@ from relay_passes.lowering.convolution import lower_conv2d
 from relay_passes.lowering.kernel_builder import KernelBuilder
 from relay_passes.lowering.layout import PackedTensor
 from schedules.isa import Isa
+from schedules.pools import CACHE_LINE
 from schedules.requantize_table import requantization
 from schedules.workloads.float import AveragePool, MaxPool
 from schedules.workloads.integer import DequantizedAveragePool, GroupChannels
@@ -152,6 +153,15 @@ class _Lowering:
         """`channels` rounded up to whole vectors."""
         return -(-channels // self.builder.isa.float_lanes) * self.builder.isa.float_lanes
 
+    def _pool_channels(self, source: PackedTensor) -> int:
+        """Whole vectors; for tile registers whole cache lines if the source has them, because a
+        tile is loaded five times slower if its rows cross lines.
+        """
+        channels = self._pad_to_vectors(source.logical)
+        lines = -(-channels // CACHE_LINE) * CACHE_LINE
+        fills = self.builder.isa.tiles and channels > CACHE_LINE // 2 and lines <= source.physical
+        return lines if fills else channels
+
     def _max_pool(self, var: relax.Var, value: relax.Call) -> tuple[relax.Var, PackedTensor]:
         source, attrs = self.tensors[value.args[0]], value.attrs
         row_stride, column_stride = (int(n) for n in attrs.strides)
@@ -160,9 +170,7 @@ class _Lowering:
             raise ValueError(f"no kernel covers {value}")
         _, _, height, width = shape(var)
         dtype = str(source.tensor.ty.dtype)
-        workload = MaxPool(
-            height, width, column_stride, self._pad_to_vectors(source.logical), dtype
-        )
+        workload = MaxPool(height, width, column_stride, self._pool_channels(source), dtype)
         view = self.builder.view(
             source, height + 2, (width - 1) * column_stride + 3, workload.channels
         )

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import tvm
 from tvm import s_tir, tirx
 
+from schedules.amx.conv2d import tile_conv2d
+from schedules.amx.conv_tiles import choose_tiles
 from schedules.direct_conv2d import schedule_conv2d, schedule_quantized_conv2d
 from schedules.dot4_intrinsics import GROUP
 from schedules.isa import Isa
@@ -37,8 +39,9 @@ from schedules.workloads.lookup import UNROLLED, LookUp, schedule_look_up
 from schedules.workloads.match import match as match_workload
 from schedules.workloads.normalisation import Divide, MeanSquare, Normalise
 from schedules.workloads.sparse_weights import ExpandWeight
+from schedules.workloads.tile_conv import TileConv2d
 from schedules.workloads.weights_only import WeightOnlyConv2d
-from schedules.workloads.workload import Workload
+from schedules.workloads.workload import LoopNest, Workload
 
 
 class UnscheduledKernel(Exception):
@@ -91,6 +94,9 @@ def schedule(workload: Workload, isa: Isa) -> tuple[tirx.PrimFunc, str]:
     """`workload` scheduled by hand, on the buffers of `workload.prim_func()`, and its tile in
     words.
     """
+    if isinstance(workload, TileConv2d):
+        groups = ", ".join(map(str, choose_tiles(workload)))
+        return tile_conv2d(workload), f"AMX, {groups}"
     if isinstance(workload, Conv2d):
         winograd = choose_winograd(workload, conv2d_tile(workload, isa), isa)
         if winograd is not None:
@@ -108,7 +114,7 @@ def schedule(workload: Workload, isa: Isa) -> tuple[tirx.PrimFunc, str]:
     return sch.mod["main"], tile
 
 
-def _schedule_directly(sch: s_tir.Schedule, workload: Workload, isa: Isa) -> str:
+def _schedule_directly(sch: s_tir.Schedule, workload: LoopNest, isa: Isa) -> str:
     """Schedule the definition of `workload` in `sch`; returns its tile in words."""
     match workload:
         case Conv2d() | WeightOnlyConv2d():

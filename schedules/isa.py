@@ -1,6 +1,6 @@
 """What a schedule needs to know of a CPU: its vectors, its registers, how it multiplies bytes."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 
@@ -24,6 +24,8 @@ class Isa:
     fma_latency: int
     """Cycles until a dependent FMA may start; times two ports = accumulators needed."""
     dot4: Dot4
+    tiles: bool = False
+    """Whether it has tile registers and multiplies them (AMX, `schedules/amx`)."""
 
     @property
     def saturates(self) -> bool:
@@ -40,3 +42,4 @@ class Isa:
 AVX2 = Isa("avx2", float_lanes=8, registers=16, fma_latency=5, dot4=Dot4.AVX2)
 AVX512 = Isa("avx512", float_lanes=16, registers=32, fma_latency=4, dot4=Dot4.AVX512BW)
 AVX512_VNNI = Isa("avx512_vnni", float_lanes=16, registers=32, fma_latency=4, dot4=Dot4.AVX512_VNNI)
+AMX_INT8 = replace(AVX512_VNNI, name="amx_int8", tiles=True)

@@ -3,16 +3,23 @@
 Each build is compared with its specification in torch before it is written; here is what it reads.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
+import tvm
 
-from lprnet.build import Request, build
+from lprnet.build import NO_TILES, Request, build
+from lprnet.compiler.network import CompilerInput
+from lprnet.compiler.targets import Target
 from lprnet.measure.accuracy import evaluate
+from lprnet.model.published_lprnet import LPRNET_CHINA
 from lprnet.support.errors import UserError
 from lprnet.synthetic.render import sample_plates
 from lprnet.weights import DEFAULT_CHECKPOINT
+from relay_passes.insert_quantize import LayerScales
 from tests.conftest import RealData
 from tests.prepared import prepared
 from tests.shared_results import SharedResults
@@ -95,3 +102,45 @@ def test_a_build_that_ends_early_leaves_no_folder(
     with pytest.raises(failure):
         build(Request(DEFAULT_CHECKPOINT, None, None, "broadwell", schedule, None, output))
     assert list((tmp_path / "there").iterdir()) == []
+
+
+class Stop(Exception):
+    """The compiler was called."""
+
+
+@pytest.mark.parametrize(
+    ("schedule", "quantized", "targets"),
+    [
+        ("manual", True, ["sapphirerapids", "sapphirerapids-amx"]),
+        ("auto", True, ["sapphirerapids"]),
+        ("hybrid", True, ["sapphirerapids"]),
+        ("auto", False, ["sapphirerapids"]),
+    ],
+)
+def test_a_searched_build_has_no_code_for_tile_registers_and_says_so(
+    schedule: str,
+    quantized: bool,
+    targets: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    scales = (LayerScales(np.ones(1), 1.0, 255),) if quantized else ()
+    nothing = np.empty((0, 68, 18), np.float32)
+    network = CompilerInput(
+        "int8", tvm.IRModule({}), (), LPRNET_CHINA, None, scales, lambda _: nothing
+    )
+    seen: list[tuple[CompilerInput, Sequence[Target]]] = []
+
+    def compiler(network: CompilerInput, targets: Sequence[Target], *_: object) -> None:
+        seen.append((network, targets))
+        raise Stop
+
+    images = np.zeros((1, 24, 94, 3), np.uint8)
+    monkeypatch.setattr("lprnet.build.prepare", lambda *_: (network, images, []))
+    for name in ("compile_network", "compile_fastest"):
+        monkeypatch.setattr(f"lprnet.build.{name}", compiler)
+    with pytest.raises(Stop):
+        build(Request(DEFAULT_CHECKPOINT, None, None, "sapphirerapids", schedule, None, tmp_path))
+    ((given, compiled),) = seen
+    assert [target.name for target in compiled] == targets
+    assert (NO_TILES in given.notes) == (quantized and schedule != "manual")

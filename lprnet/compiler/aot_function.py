@@ -27,6 +27,7 @@ from lprnet.compiler.stamps import NoStamps, Stamps, Step
 from lprnet.compiler.zeros_around import zeros_around
 from lprnet.runtime.manifest import PADDING
 from relay_passes.dataflow import Dataflow, array, is_call, itemsize, shape
+from schedules.amx.conv2d import TILE_REGISTERS
 from schedules.pools import IN_PLACE
 
 WEIGHTS_SYMBOL = "lprnet_weights"
@@ -62,10 +63,17 @@ def build_aot_function(
         for var, value in graph.values.items()
         if is_call(value, "call_tir")
     }
+
+    def marked(attribute: str) -> list[relax.Var]:
+        attributes = {var: module[graph.values[var].args[0]].attrs or {} for var in kernels}
+        return [var for var in kernels if attribute in attributes[var]]
+
+    dense = marked(TILE_REGISTERS)
     plan = plan_memory(
         graph,
         {var: offsets(kernel.tensors, 0)[-1] for var, kernel in kernels.items()},
-        [var for var in kernels if IN_PLACE in (module[graph.values[var].args[0]].attrs or {})],
+        marked(IN_PLACE),
+        [*dense, *(graph.values[var].args[1].fields[0] for var in dense)],
     )
     tile_bytes = max(offsets(kernel.tiles, 0)[-1] for kernel in kernels.values())
     parameters = _Parameters()

@@ -21,8 +21,8 @@ from lprnet.compiler.link import link
 from lprnet.compiler.lower import lower, passes_of, weights_of
 from lprnet.compiler.network import CompilerInput, LayerSummary
 from lprnet.compiler.parity import compare_logits
-from lprnet.compiler.targets import PORTABLE, Target
-from lprnet.runtime.artifact import Artifact, missing_flags, write_artifact
+from lprnet.compiler.targets import Target, artifact_target
+from lprnet.runtime.artifact import Artifact, runs_here, write_artifact
 from lprnet.runtime.confidence import ConfidenceCalibration
 from lprnet.runtime.decode import Logits
 from lprnet.runtime.manifest import (
@@ -36,6 +36,7 @@ from lprnet.runtime.manifest import (
 from lprnet.runtime.recognizer import Recognizer
 from lprnet.support.atomic_file import made_folder
 from lprnet.support.file_digest import file_digest
+from schedules.amx.conv2d import TILE_REGISTERS
 from schedules.apply import KernelReport, apply
 
 DISTRIBUTIONS = ("lprnet-tvm", "apache-tvm", "apache-tvm-ffi")
@@ -125,7 +126,11 @@ def _compile(
     # 1. to 3. For each target alone; constants that two targets pack alike are kept once.
     weights = ConstantPool()
     with weights_of(source.checkpoint):
-        lowered = {target: lower_network(network, target, weights, schedule) for target in targets}
+        lowered = {}
+        for target in targets:
+            one = lower_network(network, target, weights, schedule)
+            if one.uses_tiles or not target.isa.tiles:  # without tiles it would be the same twice
+                lowered[target] = one
     # 4. One shared object, one function a target in it; and the manifest that describes it.
     architecture = network.architecture
     image, alphabet = architecture.image_format, architecture.alphabet
@@ -137,7 +142,7 @@ def _compile(
     )
     manifest = Manifest(
         variant=network.variant,
-        target=PORTABLE if len(targets) > 1 else targets[0].name,
+        target=artifact_target(targets),
         target_versions=versions,
         artifact_sha256=hashlib.sha256(content).hexdigest(),
         image=image,
@@ -151,13 +156,13 @@ def _compile(
         pruning=network.pruning,
         confidence=source.confidence,
     )
-    # 5. It is written when every version that this CPU can run computes what torch computes.
+    # 5. It is written when every version that this process can run computes what torch computes.
     unverified = Artifact(artifact, content, manifest)
     expected = network.expected(images)
     compiled = []
     for made, (target, one) in zip(versions, lowered.items(), strict=True):
         parity = None
-        if not missing_flags(made):
+        if runs_here(unverified, made):
             found = Recognizer(unverified, target=target.name).logits(images)
             parity = compare_logits(expected, found, alphabet)
         compiled.append(Compiled(target, one.kernels, network.layers, parity))
@@ -175,6 +180,8 @@ class Lowered:
     kernels: tuple[KernelReport, ...]
     passes: tuple[str, ...]
     macs: int
+    uses_tiles: bool
+    """Whether a kernel uses tile registers."""
 
 
 def lower_network(
@@ -197,7 +204,9 @@ def lower_network(
         stamped = build_aot_function(scheduled, name, weights, stamped=True)
         program = replace(program, stamped=stamped)
     passes = passes_of(network, target.isa)
-    return Lowered(program, tuple(reports), passes, count_macs(network.module))
+    attributes = [function.attrs or {} for function in scheduled.functions.values()]
+    uses_tiles = any(TILE_REGISTERS in one for one in attributes)
+    return Lowered(program, tuple(reports), passes, count_macs(network.module), uses_tiles)
 
 
 def _target_version(target: Target, lowered: Lowered) -> TargetVersion:

@@ -4,9 +4,10 @@
 
    `versions.h` (written by link.py) lists the versions from the least to the most demanding as
    VERSION(function, extents of one image's logits, floats of the arena, masks of cpuid bits). It
-   also defines the extents of an IMAGE, the CONTRACT with the manifest (manifest.py), and CANNOT_RUN,
-   the message for a CPU that can run none. For an artifact that is built to be profiled it lists the
-   same versions with stamps as STAMPED_VERSIONS, and STEPS, the most steps that one of them has.
+   also defines the extents of an IMAGE, the CONTRACT with the manifest (manifest.py), CANNOT_RUN, the
+   message for a CPU that can run none, and TILES if a version uses tile registers (AMX). For an
+   artifact that is built to be profiled it lists the same versions with stamps as STAMPED_VERSIONS,
+   and STEPS, the most steps that one of them has.
    This file needs no libc and no instruction beyond SSE2, so that it can refuse on any x86-64. */
 #include <cpuid.h>
 #include <tvm/ffi/c_api.h>
@@ -16,7 +17,9 @@
 #define AVX_STATE 0x6u      /* XCR0: the operating system saves ymm registers */
 #define AVX512_STATE 0xe6u  /* and opmasks and zmm registers */
 #define OSXSAVE (1u << 27)  /* leaf 1, ecx: there is an XCR0 */
+#define AMX_STATE 0x60000u  /* and tile registers, which a process also has to ask for */
 #define AVX512F (1u << 16)  /* leaf 7, ebx */
+#define AMX_TILE (1u << 24) /* leaf 7, edx */
 #define MUST_BE " must be a contiguous tensor on the CPU: "
 
 enum { REGISTERS = 6 }; /* of cpuid, in the order of cpuid.py */
@@ -51,7 +54,19 @@ static unsigned saved_state(unsigned leaf_1_ecx) {
   return low;
 }
 
-/* The index of the most demanding version that this CPU can run, -1 for none. */
+#ifdef TILES
+/* Whether Linux gives this process tile registers: arch_prctl(ARCH_REQ_XCOMP_PERM, XTILEDATA).
+   Without this system call the first tile instruction is SIGILL. It holds for all threads and for
+   the children of a fork. It is refused by kernels before 5.16, by some containers, and where a
+   thread's stack for signals could not hold the tiles. */
+static int tiles_granted(void) {
+  long answer = 158;
+  __asm__ volatile("syscall" : "+a"(answer) : "D"(0x1023l), "S"(18l) : "rcx", "r11", "memory");
+  return answer == 0;
+}
+#endif
+
+/* The index of the most demanding version that this process can run, -1 for none. */
 static int best_version(void) {
   unsigned registers[REGISTERS];
   read_features(registers);
@@ -59,8 +74,14 @@ static int best_version(void) {
   for (int number = COUNT - 1; number >= 0; --number) {
     const unsigned* masks = required[number];
     unsigned needed = masks[1] & AVX512F ? AVX512_STATE : AVX_STATE;
+#ifdef TILES
+    if (masks[3] & AMX_TILE) needed |= AMX_STATE;
+#endif
     int runs = (state & needed) == needed;
     for (int i = 0; i < REGISTERS; ++i) runs &= (registers[i] & masks[i]) == masks[i];
+#ifdef TILES
+    if (runs && masks[3] & AMX_TILE) runs = tiles_granted();
+#endif
     if (runs) return number;
   }
   return -1;
@@ -77,6 +98,20 @@ static int refuse(const char* kind, const char* sentence) {
   TVMFFIErrorSetRaisedFromCStr(kind, sentence);
   return -1;
 }
+
+#ifdef TILES
+/* Refuses a version with these masks if it needs tile registers and this process has none. */
+static int without_tiles(const unsigned masks[REGISTERS]) {
+  if (!(masks[3] & AMX_TILE) || (chosen() >= 0 && required[chosen()][3] & AMX_TILE)) return 0;
+  return refuse("RuntimeError", "This process is given no tile registers (AMX).");
+}
+
+#define CHECK_TILES(...)                          \
+  static const unsigned masks[] = {__VA_ARGS__};  \
+  if (without_tiles(masks)) return -1;
+#else
+#define CHECK_TILES(...)
+#endif
 
 /* The address of the elements of a contiguous CPU tensor of this type and of the shape (count,
    extents...); NULL for any other argument. A `count` of -1 is set to the tensor's first extent. */
@@ -124,6 +159,7 @@ static int call(Version* version, const int64_t logits_extents[3], int64_t float
   {                                                                                              \
     static const int64_t extents[] = {rows, columns, classes};                                   \
     (void)self, (void)result;                                                                    \
+    CHECK_TILES(__VA_ARGS__)                                                                     \
     return call(function, extents, floats, args, count);                                         \
   }
 VERSIONS
@@ -149,6 +185,7 @@ __attribute__((visibility("hidden"))) int64_t* lprnet_stamps(void) { return stam
   {                                                                                              \
     static const int64_t extents[] = {rows, columns, classes};                                   \
     (void)self, (void)result;                                                                    \
+    CHECK_TILES(__VA_ARGS__)                                                                     \
     stamps[0] = __builtin_ia32_rdtsc();                                                          \
     int failed = call(function, extents, floats, args, count);                                   \
     stamps[1] = __builtin_ia32_rdtsc();                                                          \

@@ -134,6 +134,8 @@ def _versions_header(programs: Mapping[Target, Program], contract: int) -> str:
     if stamped_rows:
         listed += " \\\n  ".join(("\n#define STAMPED_VERSIONS", *stamped_rows))
         listed += f"\n#define STEPS {steps}"
+    if any(target.isa.tiles for target in programs):
+        listed += "\n#define TILES"
     least, program = next(iter(programs.items()))
     image = ", ".join(map(str, program.image_shape))
     refusal = f"This CPU cannot run the artifact, which needs {', '.join(least.flags)}."

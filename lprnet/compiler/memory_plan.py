@@ -68,18 +68,26 @@ class _LiveRange:
 
 
 def plan_memory(
-    graph: Dataflow, scratch: Mapping[relax.Var, int], in_place: Collection[relax.Var] = ()
+    graph: Dataflow,
+    scratch: Mapping[relax.Var, int],
+    in_place: Collection[relax.Var] = (),
+    dense: Collection[relax.Var] = (),
 ) -> MemoryPlan:
     """Place every tensor of a function of kernels, pads, slices and concatenations.
 
     `scratch` has the bytes of scratch memory of a variable's kernel. The kernels of `in_place` may
-    write each element over the element of their first operand that has the same index. Raises
-    `ValueError` if a tensor would be an alias of two others.
+    write each element over the element of their first operand that has the same index. The pixels
+    of the tensors in `dense` lie one after another. Raises `ValueError` if a tensor would be an
+    alias of two others, or a dense one of one with more channels.
     """
     aliases = _Aliases(graph)
     for var in in_place:
-        aliases.overwrite_operand(var)
+        if var not in dense or aliases.as_many_channels(var, graph.values[var]):
+            aliases.overwrite_operand(var)
     views = {var: aliases.view(var) for var in (*graph.parameters, *graph.values)}
+    for var in dense:
+        if views[var].strides[-2] != shape(var)[-1]:
+            raise ValueError(f"{var} would have other channels between its pixels")
     outside = {views[graph.result].root, *graph.parameters}
     steps: dict[relax.Var, tuple[int, int]] = {}
     kernels: dict[relax.Var, _LiveRange] = {}
@@ -167,6 +175,11 @@ class _Aliases:
         strides = tuple(prod(shape(root)[axis + 1 :]) for axis in range(len(shape(root))))
         offset = sum(a * b for a, b in zip(start, strides, strict=True))
         return View(root, shape(var), strides, offset)
+
+    def as_many_channels(self, var: relax.Var, value: relax.Expr) -> bool:
+        """Whether the storage of the first operand has the channels of `var`, and no more."""
+        operand = next(a for a in arguments(value) if a in self.graph.users)
+        return shape(self.root(operand))[-1] == shape(var)[-1]
 
     def overwrite_operand(self, var: relax.Var) -> None:
         """Let the kernel of `var` overwrite its first operand if no later step touches that one,

@@ -1,10 +1,11 @@
 """The CPUs this project compiles for: one table, one row a target."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lprnet.runtime.cpu import cpu_flags
 from lprnet.support.errors import UserError
-from schedules.isa import AVX2, AVX512, AVX512_VNNI, Isa
+from schedules.isa import AMX_INT8, AVX2, AVX512, AVX512_VNNI, Isa
 
 
 def _flags(names: str) -> tuple[str, ...]:
@@ -18,6 +19,7 @@ _ICELAKE_FLAGS = _CASCADE_FLAGS + _flags(
     "avx512vbmi avx512_vbmi2 avx512ifma avx512_bitalg avx512_vpopcntdq gfni"
 )
 _SAPPHIRE_FLAGS = _ICELAKE_FLAGS + _flags("avx_vnni avx512_bf16 avx512_fp16")
+_AMX_FLAGS = _SAPPHIRE_FLAGS + _flags("amx_tile amx_int8")
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,11 @@ TARGETS: tuple[Target, ...] = (
 )
 """From the least demanding to the most; `native` is the last one the machine can run."""
 
+AMX = Target("sapphirerapids-amx", "sapphirerapids", AMX_INT8, _AMX_FLAGS)
+"""Beside sapphirerapids in an artifact, never alone: an operating system may refuse a process its
+tile registers, and then the artifact runs its other code.
+"""
+
 TARGET_NAMES: tuple[str, ...] = ("native", *(target.name for target in TARGETS))
 
 PORTABLE = "portable"
@@ -79,7 +86,7 @@ def find_target(name: str) -> Target:
                 return target
         missing = ", ".join(sorted(set(TARGETS[0].flags) - flags))
         raise UserError(f"This CPU lacks {missing}; every target needs at least AVX2 and FMA.")
-    for target in TARGETS:
+    for target in (*TARGETS, AMX):
         if target.name == name:
             return target
     raise UserError(f"Unknown target {name!r}; choose one of {', '.join(TARGET_NAMES)}.")
@@ -91,4 +98,16 @@ def find_targets(name: str) -> tuple[Target, ...]:
     Raises `UserError` as `find_target` does.
     """
     names = PORTABLE_TARGETS if name == PORTABLE else (name,)
-    return tuple(find_target(name) for name in names)
+    found = tuple(find_target(name) for name in names)
+    return (*found, AMX) if AMX.mcpu in (one.name for one in found) else found
+
+
+def without_tiles(targets: Sequence[Target]) -> tuple[Target, ...]:
+    """Those of `targets` whose code uses no tile registers."""
+    return tuple(target for target in targets if not target.isa.tiles)
+
+
+def artifact_target(targets: Sequence[Target]) -> str:
+    """What a manifest calls the target of an artifact with code for `targets`."""
+    plain = without_tiles(targets)
+    return PORTABLE if len(plain) > 1 else plain[0].name

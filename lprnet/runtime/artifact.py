@@ -17,6 +17,8 @@ from lprnet.support.errors import UserError, one_line
 
 ALIGNMENT = 64
 """Bytes; a cache line and an AVX-512 vector. Tensors in an arena start at multiples of it."""
+TILES = "amx_tile"
+"""The CPU feature whose registers Linux gives only to a process that asks."""
 REBUILD = "build the artifact again with lprnet build"
 
 
@@ -107,13 +109,28 @@ def missing_flags(version: TargetVersion) -> list[str]:
     return sorted(set(version.cpu_flags) - cpu_flags())
 
 
+def runs_here(artifact: Artifact, version: TargetVersion) -> bool:
+    """Whether this process can run `version`, which may need registers that Linux has to grant."""
+    if missing_flags(version):
+        return False
+    if TILES not in version.cpu_flags:
+        return True
+    number = artifact.manifest.target_versions.index(version)
+    return _best_number(artifact, load(artifact)) >= number
+
+
 def best_version(artifact: Artifact, code: SharedObject) -> TargetVersion:
-    """The version that `run` of the loaded artifact calls: the most demanding that this CPU can.
+    """The version that `run` of the loaded artifact calls: the most demanding that this process
+    can.
 
     Raises `UserError` if there is none: a virtual machine can hide from `cpuid` what Linux lists.
     """
+    return artifact.manifest.target_versions[_best_number(artifact, code)]
+
+
+def _best_number(artifact: Artifact, code: SharedObject) -> int:
     try:
-        return artifact.manifest.target_versions[code.integer("code")]
+        return code.integer("code")
     except RuntimeError as error:
         raise UserError(
             f"{artifact.path}: {str(error).rstrip('.')} (says cpuid, other than /proc/cpuinfo); "
@@ -121,11 +138,19 @@ def best_version(artifact: Artifact, code: SharedObject) -> TargetVersion:
         ) from error
 
 
-def version_for(artifact: Artifact, target: str) -> TargetVersion:
-    """The version for `target`. Raises `UserError` if there is none or this CPU cannot run it."""
-    for version in artifact.manifest.target_versions:
+def version_for(artifact: Artifact, code: SharedObject, target: str) -> TargetVersion:
+    """The version for `target`.
+
+    Raises `UserError` if there is none, or this process cannot run it.
+    """
+    for number, version in enumerate(artifact.manifest.target_versions):
         if version.target == target:
             require_cpu(artifact, version)
+            if TILES in version.cpu_flags and _best_number(artifact, code) < number:
+                raise UserError(
+                    f"{artifact.path}: the system gives this process no tile registers (AMX), "
+                    f"which {target} code needs; leave the target out to run its other code."
+                )
             return version
     known = ", ".join(version.target for version in artifact.manifest.target_versions)
     raise UserError(

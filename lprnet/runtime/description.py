@@ -4,7 +4,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from lprnet.runtime.artifact import Artifact, missing_flags, read_artifact
+from lprnet.runtime.artifact import TILES, Artifact, missing_flags, read_artifact
 from lprnet.runtime.confidence import ConfidenceCalibration
 from lprnet.runtime.manifest import TargetVersion
 from lprnet.support.file_names import printable
@@ -67,17 +67,25 @@ def _confidences(calibrated: ConfidenceCalibration | None) -> str:
 
 
 def _version_facts(version: TargetVersion) -> Rows:
-    missing = ", ".join(missing_flags(version))
     parity = "not compared: the CPU that built it could not run it"
     if version.parity is not None:
         parity = f"{version.parity.same_plates} of {version.parity.images} plates as expected"
     return [
-        ("runs here", f"no, this CPU lacks {missing}" if missing else "yes"),
+        ("runs here", _runs_here(version)),
         ("needs", " ".join(version.cpu_flags)),
         ("memory", f"{version.arena_bytes / 1024:.0f} KiB a plate being read"),
         ("parity", parity),
         ("passes", ", ".join(version.passes)),
     ]
+
+
+def _runs_here(version: TargetVersion) -> str:
+    missing = missing_flags(version)
+    if missing:
+        return f"no, this CPU lacks {', '.join(missing)}"
+    return (
+        "yes, in processes that Linux gives tile registers" if TILES in version.cpu_flags else "yes"
+    )
 
 
 def _kernels(version: TargetVersion) -> Rows:

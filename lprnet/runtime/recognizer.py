@@ -60,7 +60,7 @@ class Recognizer:
             self.target_version: TargetVersion = best_version(whole, code)
             self._run = code.function("run")
         else:
-            self.target_version = version_for(whole, target)
+            self.target_version = version_for(whole, code, target)
             self._run = code.function(self.target_version.function)
         self._image_shape = self.manifest.image.shape
         self._one_image = (1, *self._image_shape)

@@ -9,6 +9,7 @@ from relay_passes.dataflow import array
 from relay_passes.lowering.check_pair_sums import check_pair_sums
 from relay_passes.lowering.kernel_builder import KernelBuilder
 from relay_passes.lowering.layout import Array, PackedTensor, is_integer, pack_weight
+from relay_passes.lowering.tile_convolution import lower_to_tiles
 from schedules.dot4_intrinsics import GROUP
 from schedules.register_tiles import choose_tile, float_step, integer_step
 from schedules.workloads.float import Conv2d
@@ -155,6 +156,12 @@ def _integer_conv2d(
 ) -> tuple[relax.Var, PackedTensor]:
     requantization = _fuse_requantization(builder, last)
     out_channels, _, kernel_height, kernel_width = weight.shape
+    multiplier = np.broadcast_to(requantization.multiplier, out_channels).astype("float32")
+    if builder.isa.tiles:
+        operands = (weight, bias, multiplier, max_input)
+        tiled = lower_to_tiles(builder, source, *operands, requantization.qmax)
+        if tiled is not None:
+            return requantization.last, tiled
     height, width = source.height - kernel_height + 1, source.width - kernel_width + 1
     channels = -(-source.logical // GROUP) * GROUP
     steps = kernel_height * kernel_width * channels // GROUP
@@ -163,7 +170,6 @@ def _integer_conv2d(
     window = (height, width, channels, kernel_height, kernel_width)
     workload = QuantizedConv2d(*window, out_channels, block, requantization.qmax)
     padded_channels = workload.blocks * block
-    multiplier = np.broadcast_to(requantization.multiplier, out_channels).astype("float32")
     packed = pack_weight(source.scatter_channels(weight, channels), block)
     grouped = packed.reshape(*packed.shape[:3], channels // GROUP, GROUP, block)
     grouped = np.ascontiguousarray(grouped.swapaxes(4, 5))

@@ -12,9 +12,10 @@ from schedules.workloads.integer import (
 from schedules.workloads.lookup import LookUp
 from schedules.workloads.normalisation import Divide, MeanSquare, Normalise
 from schedules.workloads.sparse_weights import ExpandWeight
+from schedules.workloads.tile_conv import TileConv2d
 from schedules.workloads.weights_only import WeightOnlyConv2d
 
-Workload = (
+LoopNest = (
     Conv2d
     | MaxPool
     | AveragePool
@@ -29,4 +30,7 @@ Workload = (
     | WeightOnlyConv2d
     | ExpandWeight
 )
+"""Workloads whose definition a schedule transforms."""
+Workload = LoopNest | TileConv2d
+"""And those whose kernels are emitted instruction by instruction."""
 WORKLOADS: tuple[type[Workload], ...] = get_args(Workload)

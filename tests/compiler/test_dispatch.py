@@ -15,7 +15,8 @@ from tvm.script import tirx as T
 
 from lprnet.compiler.aot_function import Program
 from lprnet.compiler.link import link
-from lprnet.compiler.targets import find_target
+from lprnet.compiler.targets import AMX, find_target
+from lprnet.runtime.cpu import cpu_flags
 
 IMAGE, LOGITS, FLOATS = (2, 5, 3), (1, 2, 8), 32
 COUNT = 4
@@ -176,6 +177,27 @@ def test_another_number_of_arguments_is_refused(run: Run, count: int) -> None:
     arguments = [tvm_ffi.from_dlpack(a) for a in (images(), logits(), arena(), arena())]
     with pytest.raises(TypeError, match="takes images, logits and an arena"):
         run(*arguments[:count])
+
+
+@pytest.mark.skipif("amx_tile" in cpu_flags(), reason="this CPU has tile registers")
+def test_a_code_for_tile_registers_is_passed_over_without_them(tmp_path: Path) -> None:
+    """And refused in one sentence, not by SIGILL, where it is called by name."""
+    programs = {}
+    for target in (TARGET, AMX):
+        function: tirx.PrimFunc = first_pixels
+        function = function.with_attr("global_symbol", target.function)
+        programs[target] = Program(function, 4 * FLOATS, IMAGE, LOGITS)
+    path = tmp_path / "artifact.so"
+    path.write_bytes(link(programs, b"weights"))
+    module = tvm_ffi.load_module(str(path))
+    assert module.get_function("code")() == 0
+    pixels, out = images(), logits()
+    pixels[:, 0, 0, 0] = 5
+    arguments = [tvm_ffi.from_dlpack(a) for a in (pixels, out, arena())]
+    module.get_function("run")(*arguments)
+    assert (out == 5).all()
+    with pytest.raises(RuntimeError, match=r"no tile registers \(AMX\)\."):
+        module.get_function(AMX.function)(*arguments)
 
 
 def test_no_data_is_refused(run: Run) -> None:

@@ -226,6 +226,25 @@ def test_a_kernel_writes_over_what_is_not_read_any_more() -> None:
     assert not lies_on(plan, total, c), "the result has a place of its own"
 
 
+def test_pixels_of_a_dense_tensor_lie_one_after_another() -> None:
+    """So a kernel on some channels of its operand does not write over that."""
+
+    def network(x: relax.Var, emit: Emit) -> relax.Expr:
+        a = emit(nn.relu(x))
+        window = emit(strided_slice(a, [0, 1, 2], [0, 0, 0], [4, 6, 3]))
+        return nn.relu(emit(nn.relu(emit(nn.relu(window)))))
+
+    graph = graph_of(network)
+    a, window, b, c, *_ = graph.values
+    assert plan_memory(graph, {}, [b, c]).views[c].strides == (48, 8, 1)
+    plan = plan_memory(graph, {}, [b, c], [b, c])
+    assert not lies_on(plan, b, a)
+    assert lies_on(plan, c, b), "it has as many channels"
+    assert plan.views[c].strides == (18, 3, 1)
+    with pytest.raises(ValueError, match="other channels between"):
+        plan_memory(graph, {}, [], [window])
+
+
 def test_memory_that_became_free_is_the_first_to_be_taken_again() -> None:
     """Four tensors in a chain want two places, and the small one after them a part of these."""
 

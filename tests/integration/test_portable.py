@@ -7,7 +7,16 @@ import pytest
 
 from lprnet.build import Request, build
 from lprnet.compiler.cpuid import masks
-from lprnet.compiler.targets import PORTABLE, PORTABLE_TARGETS, TARGETS, find_target, find_targets
+from lprnet.compiler.targets import (
+    AMX,
+    PORTABLE,
+    PORTABLE_TARGETS,
+    TARGETS,
+    artifact_target,
+    find_target,
+    find_targets,
+    without_tiles,
+)
 from lprnet.compression.calibration import rendered_images
 from lprnet.runtime.cpu import cpu_flags
 from lprnet.runtime.recognizer import Recognizer
@@ -95,8 +104,20 @@ def test_a_portable_artifact_asks_each_instruction_set_for_its_least_cpu() -> No
             assert other.isa != target.isa or set(other.flags) >= set(target.flags)
 
 
+def test_tile_registers_come_with_another_code_for_the_same_cpu() -> None:
+    both = find_targets("sapphirerapids")
+    assert both == (find_target("sapphirerapids"), AMX)
+    assert AMX.runs(both[0])
+    assert not both[0].runs(AMX)
+    assert without_tiles(both) == both[:1]
+    assert artifact_target(both) == "sapphirerapids"
+    assert artifact_target(find_targets(PORTABLE)) == PORTABLE
+    for target in TARGETS[:-1]:
+        assert find_targets(target.name) == (target,)
+
+
 def test_every_flag_has_a_cpuid_bit_of_its_own() -> None:
-    flags = {flag for target in TARGETS for flag in target.flags}
+    flags = {flag for target in (*TARGETS, AMX) for flag in target.flags}
     places = {masks([flag]) for flag in flags}
     assert len(places) == len(flags)
     assert all(sum(word.bit_count() for word in place) == 1 for place in places)

@@ -26,7 +26,7 @@ from relay_passes.insert_quantize import LayerScales, QParams
 from relay_passes.lower_to_kernels import LowerToKernels
 from relay_passes.lowering.layout import PackedTensor, pack_weight
 from relay_passes.pipeline import lower_graph, quantize_graph, reduce_graph
-from schedules.isa import AVX2, AVX512, AVX512_VNNI, Isa
+from schedules.isa import AMX_INT8, AVX2, AVX512, AVX512_VNNI, Isa
 from schedules.workloads.match import match
 from tests import quantized_reference, relax_reference
 from tests.relax_networks import (
@@ -45,7 +45,9 @@ from tests.relax_networks import (
 
 RNG = np.random.default_rng(0)
 SHAPE = (1, 3, 8, 13)
-ISAS = pytest.mark.parametrize("isa", [AVX2, AVX512, AVX512_VNNI], ids=lambda isa: isa.name)
+ISAS = pytest.mark.parametrize(
+    "isa", [AVX2, AVX512, AVX512_VNNI, AMX_INT8], ids=lambda isa: isa.name
+)
 
 
 def weight(out: int, into: int, *kernel: int) -> relax.Expr:
@@ -265,8 +267,52 @@ def test_a_lowered_integer_network_computes_the_integers(isa: Isa, levels: int) 
     assert abs(expected).max() > 0.1
     np.testing.assert_allclose(got, expected, rtol=0, atol=1e-6 * abs(expected).max())
     names = " ".join(variable.name_hint for variable in lowered.get_global_vars())
-    for kernel in ("qconv3x3", "qconv3x1", "qconv1x1", "qmaxpool", "qavgpool", "sconv1x1"):
+    prefix = "tconv" if isa.tiles else "qconv"
+    for kernel in (*(f"{prefix}{window}" for window in ("3x3", "3x1", "1x1")), "qmaxpool"):
         assert kernel in names
+    assert "qavgpool" in names
+    assert "sconv1x1" in names
+
+
+def no_bias(channels: int) -> relax.Expr:
+    return const(np.zeros((1, channels, 1, 1)))
+
+
+def test_results_beyond_int16_and_narrow_maps_have_no_tiles() -> None:
+    """What a kernel on tile registers could not hold, or has no whole tile of."""
+
+    def network(x: relax.Var) -> relax.Expr:
+        y = nn.relu(add(nn.conv2d(x, plain[0]), no_bias(6)))
+        return nn.avg_pool2d(nn.relu(add(nn.conv2d(y, narrowing[0]), no_bias(5))), (6, 1))
+
+    plain, narrowing = whole_multiples(6, 3, 3, 3), whole_multiples(5, 6, 1, 9)
+    for step, expected in ((1.5 / 255, "tconv3x3"), (1e-5, "qconv3x3")):
+        scales = [
+            LayerScales(plain[1] / 128, step, 255),
+            LayerScales(narrowing[1], 1.0, 255),
+        ]
+        quantized = quantize_graph(module(network, SHAPE), scales, *NORMALISATION)
+        lowered = lower_graph(quantized, AMX_INT8, *NORMALISATION)
+        names = " ".join(variable.name_hint for variable in lowered.get_global_vars())
+        assert expected in names
+        assert "qconv1x9" in names
+
+
+def test_a_pool_before_tiles_fills_cache_lines() -> None:
+    """44 of 80 channels: 64 of them on tile registers, else whole vectors."""
+    layers = [whole_multiples(80, 3, 1, 1), whole_multiples(5, 44, 1, 1)]
+
+    def network(x: relax.Var) -> relax.Expr:
+        y = nn.relu(add(nn.conv2d(x, layers[0][0]), no_bias(80)))
+        pooled = nn.max_pool2d(strided_slice(y, [1], [0], [44]), (3, 3), (1, 2))
+        return nn.avg_pool2d(nn.relu(add(nn.conv2d(pooled, layers[1][0]), no_bias(5))), (6, 1))
+
+    scales = [LayerScales(layers[0][1] / 128, 0.01, 255), LayerScales(layers[1][1], 0.1, 255)]
+    quantized = quantize_graph(module(network, SHAPE), scales, *NORMALISATION)
+    for isa, channels in ((AVX512_VNNI, 48), (AMX_INT8, 64)):
+        lowered = lower_graph(quantized, isa, *NORMALISATION)
+        names = " ".join(variable.name_hint for variable in lowered.get_global_vars())
+        assert f"qmaxpool_6x6x{channels}" in names
 
 
 @ISAS

@@ -51,6 +51,23 @@ def artifact(tmp_path: Path) -> Path:
     return path
 
 
+def test_text_says_that_tile_registers_are_granted(
+    artifact: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    manifest = read_manifest(artifact)
+    plain, amx = version("plain", ("sse2",)), version("amx", ("sse2", "amx_tile"))
+    write_artifact(
+        Artifact(artifact, artifact.read_bytes(), replace(manifest, target_versions=(plain, amx)))
+    )
+    monkeypatch.setattr(
+        "lprnet.runtime.artifact.cpu_flags", lambda: frozenset(["sse2", "amx_tile"])
+    )
+    answers = [
+        line.split(None, 2)[2] for line in as_text(artifact).splitlines() if "runs here" in line
+    ]
+    assert answers == ["yes", "yes, in processes that Linux gives tile registers"]
+
+
 def test_text_names_what_a_reader_asks_for(artifact: Path) -> None:
     lines = as_text(artifact).splitlines()
     assert lines[0] == str(artifact)

@@ -1,0 +1,128 @@
+"""Integer convolutions whose weights are packed for tile registers (AMX)."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from tvm import te, tirx
+
+from schedules.dot4_intrinsics import GROUP
+from schedules.workloads.direct_conv import DirectConv
+from schedules.workloads.requantization import requantized
+from schedules.workloads.signature import Signature
+
+COLUMNS = 16
+"""Output channels of one tile of sums: 32-bit columns of a tile register."""
+WIDTHS = (4, 2, 1)
+"""Tiles of sums that are requantized together, most first; their channels are consecutive."""
+
+
+@dataclass(frozen=True)
+class TileConv2d(DirectConv):
+    """Integer convolution, bias and requantization, ReLU included; `block` is `COLUMNS`.
+
+    `data (height + kernel_height - 1, width + kernel_width - 1, channels)` uint8,
+    `weight (blocks, kernel_height, kernel_width, channels / 4, 16, 4)` int8,
+    `bias (blocks, 16)` int32, `multiplier (blocks, 16)` float32 to
+    `out (height, width, blocks * 16)` uint8:
+
+        out = clamp(rint(float32(sum + bias) * multiplier), 0, qmax)
+
+    It computes what `QuantizedConv2d` computes, with two differences. Channel c is not column c,
+    but column `channel_columns()[c]`: the order in which the requantized bytes of the tiles come
+    together without a shuffle of their own. And every rounded product must fit int16
+    (`relay_passes/lowering/check_int16_results.py`). `channels` is a multiple of 4.
+    """
+
+    prefix: ClassVar[str] = "tconv"
+    family: ClassVar[str] = "tile_conv2d"
+    qmax: int
+    """The largest activation, 127 or 255."""
+
+    @classmethod
+    def candidates(cls, function: Signature) -> Iterator["TileConv2d"]:
+        """Every workload of this class that a function of this signature may compute."""
+        if not function.fits([3, 6, 2, 2, 3], "out_channels", "levels"):
+            return
+        (_, _, channels), packed, _, _, (height, width, _) = function.shapes
+        _, kernel_height, kernel_width, _, block, _ = packed
+        out_channels, qmax = (int(function.attributes[n]) for n in ("out_channels", "levels"))
+        extents = (height, width, channels, kernel_height, kernel_width)
+        yield cls(*extents, out_channels, block, qmax)
+
+    def groups(self) -> list[tuple[int, int]]:
+        """`(first tile, tiles)` of each group that is requantized together."""
+        found: list[tuple[int, int]] = []
+        first = 0
+        for width in WIDTHS:
+            while self.blocks - first >= width:
+                found.append((first, width))
+                first += width
+        return found
+
+    def prim_func(self) -> tirx.PrimFunc:
+        padded, steps = self.padded_channels, self.channels // GROUP
+        tiles = (self.blocks, COLUMNS)
+        data = te.placeholder(self.data_shape, dtype="uint8", name="data")
+        packed = (self.blocks, self.kernel_height, self.kernel_width, steps, COLUMNS, GROUP)
+        weight = te.placeholder(packed, dtype="int8", name="weight")
+        bias = te.placeholder(tiles, dtype="int32", name="bias")
+        multiplier = te.placeholder(tiles, name="multiplier")
+        kh = te.reduce_axis((0, self.kernel_height), "kh")
+        kw = te.reduce_axis((0, self.kernel_width), "kw")
+        c = te.reduce_axis((0, steps), "c")
+        k = te.reduce_axis((0, GROUP), "k")
+        acc = te.compute(
+            (self.height, self.width, *tiles),
+            lambda h, w, n, j: te.sum(
+                data[h + kh, w + kw, c * GROUP + k].astype("int32")
+                * weight[n, kh, kw, c, j, k].astype("int32"),
+                axis=[kh, kw, c, k],
+            ),
+            name="acc",
+        )
+
+        def requantize(h: tirx.Var, w: tirx.Var, o: tirx.Var) -> tirx.Expr:
+            n, j = self._tile(o)
+            return requantized(acc[h, w, n, j] + bias[n, j], multiplier[n, j], self.qmax)
+
+        out = te.compute((self.height, self.width, padded), requantize, name="out")
+        function = te.create_prim_func([data, weight, bias, multiplier, out])
+        return function.with_attrs({"out_channels": self.out_channels, "levels": self.qmax})
+
+    def _tile(self, channel: tirx.Expr) -> tuple[tirx.Expr, tirx.Expr]:
+        """The tile and the column of an output channel."""
+        tile: tirx.Expr = tirx.const(0)
+        column: tirx.Expr = tirx.const(0)
+        for first, width in self.groups():
+            own = channel - first * COLUMNS
+            n, j = place(own, width)
+            inside = channel >= first * COLUMNS
+            tile = tirx.Select(inside, first + n, tile)
+            column = tirx.Select(inside, j, column)
+        return tile, column
+
+    def channel_columns(self) -> NDArray[np.intp]:
+        """`(padded_channels,)`: the index in `(blocks, 16)` of each output channel."""
+        columns = np.empty(self.padded_channels, np.intp)
+        for first, width in self.groups():
+            own = np.arange(width * COLUMNS)
+            n, j = place(own, width)
+            columns[first * COLUMNS + own] = (first + n) * COLUMNS + j
+        return columns
+
+
+def place(channel: NDArray[np.intp] | tirx.Expr, width: int) -> tuple[Any, Any]:
+    """The tile and the column of a channel in a group of `width` tiles.
+
+    Two tiles: even channels in the first, odd ones in the second, because packing two vectors of
+    words joins their lanes in turn. Four tiles: packing words to bytes also joins 64 bits of each
+    pair in turn.
+    """
+    if width == 1:
+        return channel * 0, channel
+    if width == 2:
+        return channel % 2, channel // 2
+    return channel % 2 + channel // 8 % 2 * 2, channel // 16 * 4 + channel % 8 // 2
