@@ -1,5 +1,6 @@
-/* From 32-bit mode to a C program in long mode that may use every vector register the CPU has, but
-   no more than XCR0_MASK: an operating system that saves fewer registers. */
+/* From 32-bit mode to a C program in long mode that may use every vector and tile register the CPU
+   has, but no more than XCR0_MASK: an operating system that saves fewer registers. Each system call
+   returns SYSTEM_CALL. */
     .section .boot, "ax"
     .code32
     .globl _start
@@ -47,9 +48,20 @@ _start:
     jmp 4f
 3:  mov %eax, %cr4
 4:
-    mov $0xc0000080, %ecx           /* EFER.LME: long mode */
+    mov $0xc0000080, %ecx           /* EFER: long mode, system calls */
     rdmsr
-    or $0x100, %eax
+    or $0x101, %eax
+    wrmsr
+    mov $0xc0000081, %ecx           /* STAR: they run in this code segment */
+    mov $8, %edx
+    xor %eax, %eax
+    wrmsr
+    mov $0xc0000082, %ecx           /* LSTAR */
+    xor %edx, %edx
+    mov $system_call, %eax
+    wrmsr
+    mov $0xc0000084, %ecx           /* FMASK: flags stay */
+    xor %eax, %eax
     wrmsr
     mov %cr0, %eax
     and $0xfffffffb, %eax           /* no emulation of the FPU */
@@ -66,6 +78,9 @@ long_mode:
     mov %ax, %ss
     call main
     hlt
+system_call:
+    mov $SYSTEM_CALL, %rax
+    jmp *%rcx
 
     .balign 8
 gdt:
