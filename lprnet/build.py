@@ -14,6 +14,7 @@ from lprnet.compiler.network import LayerSummary
 from lprnet.compiler.onnx_file import network_to_onnx
 from lprnet.compiler.targets import find_targets, without_tiles
 from lprnet.compression.distill.distilled import Distill
+from lprnet.compression.prune.kept_widths import Keep
 from lprnet.compression.variants import prepare
 from lprnet.distillation.text_agreement import TextAgreement, compare_texts
 from lprnet.measure.timing import Record, interleaved_timings, on_one_core, record
@@ -54,6 +55,8 @@ class Request:
     """What is known of the network beside its tensors."""
     distill: Distill | None = None
     """Train what structured pruning leaves; None: it is refitted alone."""
+    keep: Keep | None = None
+    """What structured pruning leaves; None: what is recorded or searched."""
     dump: Path | None = None
     """An empty folder for the network after every phase (`lprnet/compiler/dump.py`)."""
     profile: bool = False
@@ -86,6 +89,7 @@ def _built(request: Request) -> tuple[Build, NDArray[np.uint8]]:
         request.pruned,
         request.stated,
         request.distill,
+        request.keep,
     )
     network = replace(network, stamped=request.profile)
     if network.scales and targets != by_hand:

@@ -10,6 +10,7 @@ from lprnet.commands.arguments import (
     add_checkpoint,
     add_network,
     add_variant,
+    input_file,
     integer,
     number,
     output_file,
@@ -17,10 +18,12 @@ from lprnet.commands.arguments import (
     stated,
 )
 from lprnet.support.cli import note
+from lprnet.support.errors import UserError
 from lprnet.weights import DEFAULT_CHECKPOINT
 
 if TYPE_CHECKING:
     from lprnet.compression.distill.distilled import Distill
+    from lprnet.compression.prune.kept_widths import Keep
 
 MAX_STEPS = 1_000_000
 SHIPPED = 0
@@ -49,9 +52,16 @@ def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--mmac",
         type=number(1, 1000),
-        default=20,
         metavar="N",
-        help="with --distill, the most million multiply-accumulates that stay",
+        help="the most million multiply-accumulates that --pruned=structured leaves (default: 20 "
+        "with --distill, else 28 of the published network and 42 %% of another)",
+    )
+    parser.add_argument(
+        "--widths",
+        type=input_file,
+        metavar="FILE",
+        help="the channels that --pruned=structured leaves, as `sweep --widths` writes them "
+        "(default: recorded ones of the published network, searched ones of another)",
     )
     parser.add_argument(
         "--target",
@@ -114,6 +124,7 @@ def run(options: Namespace) -> None:
         output=options.output,
         stated=stated(options),
         distill=_distill(options),
+        keep=_keep(options),
         dump=options.dump,
         profile=options.profile,
         onnx=options.onnx,
@@ -136,4 +147,14 @@ def _distill(options: Namespace) -> "Distill | None":
 
     if options.distill is None:
         return None
-    return Distill(None if options.distill == SHIPPED else options.distill, options.mmac)
+    return Distill(None if options.distill == SHIPPED else options.distill)
+
+
+def _keep(options: Namespace) -> "Keep | None":
+    from lprnet.compression.prune.kept_widths import Keep
+
+    if options.widths is not None and options.mmac is not None:
+        raise UserError("--widths says what stays already; leave out --mmac")
+    if options.widths is None and options.mmac is None:
+        return None
+    return Keep(options.widths, options.mmac)

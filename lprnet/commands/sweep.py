@@ -6,10 +6,12 @@ from lprnet.commands.arguments import (
     PICTURES,
     add_calibration,
     add_checkpoint,
+    add_network,
     input_folder,
     integer,
     number,
     output_file,
+    stated,
 )
 
 MAX_MMAC = 1e6
@@ -20,6 +22,7 @@ MAX_WIDTH = 256
 def add_arguments(parser: ArgumentParser) -> None:
     """Let `parser` take the flags."""
     add_checkpoint(parser, "what to prune")
+    add_network(parser)
     add_calibration(parser)
     parser.add_argument(
         "--data",
@@ -56,6 +59,13 @@ def add_arguments(parser: ArgumentParser) -> None:
         metavar="FILE.png",
         help="draw accuracy against work and latency (default: no drawing)",
     )
+    parser.add_argument(
+        "--widths",
+        type=output_file(".json"),
+        metavar="FILE.json",
+        help="write the channels that the chosen network keeps, for `build --widths` (default: "
+        "nowhere)",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object on stdout")
 
 
@@ -64,7 +74,14 @@ def run(options: Namespace) -> None:
     import json
 
     from lprnet.commands.tables import print_tables
-    from lprnet.reports.pruning_sweep import SweepOptions, as_json, plot_sweep, run_sweep, table
+    from lprnet.reports.pruning_sweep import (
+        SweepOptions,
+        as_json,
+        plot_sweep,
+        run_sweep,
+        table,
+        write_chosen,
+    )
 
     result = run_sweep(
         SweepOptions(
@@ -74,8 +91,11 @@ def run(options: Namespace) -> None:
             budgets=None if options.budgets is None else tuple(options.budgets),
             step=options.step,
             loss=options.loss,
+            stated=stated(options),
         )
     )
+    if options.widths:
+        write_chosen(result, options.widths)
     if options.plot:
         plot_sweep(result, options.plot)
     if options.json:

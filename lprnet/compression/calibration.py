@@ -9,8 +9,10 @@ from numpy.typing import NDArray
 
 from lprnet.model.lprnet import LPRNet, calibrate_context_means
 from lprnet.model.preprocessing import normalise
+from lprnet.runtime.alphabet import Alphabet
 from lprnet.runtime.image_format import PUBLISHED, ImageFormat
 from lprnet.runtime.image_io import images_in, read_image, resize
+from lprnet.runtime.plate_grammar import PROVINCES
 from lprnet.support.errors import UserError
 from lprnet.synthetic.render import sample_plates
 
@@ -29,6 +31,15 @@ def calibration_files(directory: Path) -> list[Path]:
 def rendered_images(image_format: ImageFormat = PUBLISHED) -> NDArray[np.uint8]:
     """As many rendered plates `(N, *image_format.shape)` of China, for a user who gives none."""
     return np.stack([resize(image, image_format) for image, _ in sample_plates(MAX_IMAGES)])
+
+
+def check_rendered(checkpoint: Path, alphabet: Alphabet) -> None:
+    """Raise `UserError` where rendered plates are none of those that a network reads."""
+    if not set(PROVINCES) <= set(alphabet.symbols):
+        raise UserError(
+            f"{checkpoint} reads the alphabet {alphabet.name}, and plates are rendered of China's "
+            "alone; give images to calibrate on with --calibration"
+        )
 
 
 def read_images(files: list[Path], image_format: ImageFormat = PUBLISHED) -> NDArray[np.uint8]:

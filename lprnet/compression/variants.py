@@ -13,16 +13,16 @@ from lprnet.compiler.network import CompilerInput, LayerSummary, torch_logits
 from lprnet.compression.calibration import (
     calibrate,
     calibration_files,
+    check_rendered,
     read_images,
     rendered_images,
 )
 from lprnet.compression.compact import CompactNetwork, compact_network
-from lprnet.compression.distill.distilled import Distill, distilled
+from lprnet.compression.distill.distilled import Distill, check_teachable, distilled
 from lprnet.compression.freed_memory import freed_memory_kept
 from lprnet.compression.input_check import input_notes
+from lprnet.compression.prune.kept_widths import Keep, pruned_to_widths, widths_to_train
 from lprnet.compression.prune.measured_share import without_single_weights
-from lprnet.compression.prune.preset_widths import distilled_widths, preset_widths
-from lprnet.compression.prune.prune import structured
 from lprnet.compression.quantize.integer_reference import integer_reference
 from lprnet.compression.quantize.post_training import quantize_static, quantize_weights
 from lprnet.compression.quantize.quantized_network import QuantizedNetwork, arranged
@@ -34,9 +34,7 @@ from lprnet.model.lprnet import LPRNet
 from lprnet.model.preprocessing import normalise
 from lprnet.model.quantized import IMAGE_SCALE, QuantizedLayer, QuantizedLPRNet, QuantizedWeight
 from lprnet.onnx_import.load import load_onnx
-from lprnet.runtime.alphabet import Alphabet
 from lprnet.runtime.decode import Logits
-from lprnet.runtime.plate_grammar import PROVINCES
 from lprnet.support.errors import UserError
 from relay_passes.insert_quantize import LayerScales
 
@@ -49,14 +47,18 @@ def prepare(
     pruned: str | None = None,
     stated: Stated | None = None,
     distill: Distill | None = None,
+    keep: Keep | None = None,
 ) -> tuple[CompilerInput, NDArray[np.uint8], list[Path]]:
     """The network to compile, images to compare it on, and the files it was calibrated on.
 
-    `stated` is what is known of a checkpoint's network beside its tensors. Raises `UserError` for a
-    bad checkpoint or image, and for `distill` without structured pruning.
+    `stated` is what is known of a checkpoint's network beside its tensors, `keep` what structured
+    pruning leaves. Raises `UserError` for a bad checkpoint or image, and for `distill` or `keep`
+    without structured pruning.
     """
     if distill is not None and pruned != "structured":
         raise UserError("--distill trains what --pruned=structured leaves of a network; add that")
+    if keep is not None and pruned != "structured":
+        raise UserError("--widths and --mmac say what --pruned=structured leaves; add that")
     model = _load(checkpoint, stated)
     if isinstance(model, QuantizedLPRNet):
         if calibration is not None or pruned or quantized == "weights":
@@ -71,7 +73,7 @@ def prepare(
     images = read_images(files, image_format) if files else rendered_images(image_format)
     notes = (*_left_out(checkpoint), *(() if files else _frozen(checkpoint, model)))
     if (quantized or pruned) and not files:
-        _check_rendered(checkpoint, model.architecture.alphabet)
+        check_rendered(checkpoint, model.architecture.alphabet)
     if files or ((quantized or pruned) and model.context_means is None):
         calibrate(model, images)
     if files:
@@ -83,15 +85,18 @@ def prepare(
     if not quantized and pruned != "structured":
         network = float_network(model)
     elif pruned == "structured":
-        reduced = reduce(model)
+        reduced, inputs = reduce(model), torch.from_numpy(normalise(images))
         if distill is None:
             arithmetic = "int8" if quantized == "static" else "float32"
-            widths, pruning = preset_widths(model, checkpoint, arithmetic), "whole channels"
-            narrow = structured(reduced.compact, torch.from_numpy(normalise(images)), widths)
+            narrow, pruning = pruned_to_widths(reduced, inputs, keep or Keep(), arithmetic)
         else:
-            widths = distilled_widths(model, checkpoint, distill.mmac)
-            narrow, pruning = distilled(reduced, checkpoint, images, widths, distill.steps)
-        network = _compressed(reduced.bind(narrow), images, quantized)
+            check_teachable(
+                model.architecture, checkpoint
+            )  # before the search, which takes minutes
+            widths = widths_to_train(reduced, inputs, keep or Keep())
+            trained, pruning = distilled(reduced, checkpoint, images, widths, distill.steps)
+            narrow = reduced.bind(trained)
+        network = _compressed(narrow, images, quantized)
     else:
         network = _compressed(reduce(model), images, quantized)
     variant = f"{network.variant}-{pruned}" if pruned else network.variant
@@ -123,15 +128,6 @@ def _frozen(checkpoint: Path, model: LPRNet) -> tuple[str, ...]:
         f"{checkpoint} divides its contexts by constants, which may be those of the one image that "
         "it was traced with; give images with --calibration to a build of the float network",
     )
-
-
-def _check_rendered(checkpoint: Path, alphabet: Alphabet) -> None:
-    """Raise `UserError` where rendered plates are none of those that a network reads."""
-    if not set(PROVINCES) <= set(alphabet.symbols):
-        raise UserError(
-            f"{checkpoint} reads the alphabet {alphabet.name}, and plates are rendered of China's "
-            "alone; give images to calibrate on with --calibration"
-        )
 
 
 def _compressed(

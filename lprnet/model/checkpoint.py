@@ -74,7 +74,7 @@ def load_china(path: Path) -> LPRNet:
     if not reads_as_published(image, alphabet):
         raise UserError(
             f"{path} reads {image.width}x{image.height} {image.colours} images in the alphabet "
-            f"{alphabet.name}; sweeps and reports take networks that read 94x24 BGR images in the "
+            f"{alphabet.name}; reports take networks that read 94x24 BGR images in the "
             "alphabet china alone"
         )
     return model

@@ -20,9 +20,11 @@ from lprnet.compiler.targets import find_target
 from lprnet.compression.calibration import (
     calibrate,
     calibration_files,
+    check_rendered,
     read_images,
     rendered_images,
 )
+from lprnet.compression.prune.kept_widths import write_widths
 from lprnet.compression.prune.width_search import (
     Point,
     layer_sensitivity,
@@ -34,7 +36,7 @@ from lprnet.compression.variants import pruned_network
 from lprnet.measure.accuracy import read_labelled
 from lprnet.measure.backends import open_backend
 from lprnet.measure.timing import Accuracy, Record, interleaved_timings, on_one_core, record
-from lprnet.model.checkpoint import load_china
+from lprnet.model.checkpoint import Stated, load_model
 from lprnet.model.preprocessing import normalise
 from lprnet.model.subnormals import subnormals_as_zero
 from lprnet.runtime.image_io import images_in, label_of
@@ -62,6 +64,8 @@ class SweepOptions:
     """Widths are multiples of this."""
     loss: float
     """Most accuracy that pruning may lose, in percentage points."""
+    stated: Stated | None = None
+    """What is known of the network beside its tensors."""
 
 
 @dataclass(frozen=True)
@@ -99,10 +103,13 @@ def run_sweep(request: SweepOptions) -> SweepResult:
     """
     _check(request)
     paths = images_in(request.data)
-    labels = [label_of(path) for path in paths]
-    model = load_china(request.checkpoint)
+    model = load_model(request.checkpoint, request.stated)
+    alphabet, image_format = model.architecture.alphabet, model.architecture.image_format
+    labels = [label_of(path, alphabet) for path in paths]
     files = [] if request.calibration is None else calibration_files(request.calibration)
-    images = read_images(files) if files else rendered_images()
+    if not files:
+        check_rendered(request.checkpoint, alphabet)
+    images = read_images(files, image_format) if files else rendered_images(image_format)
     calibrate(model, images)
     pixels = torch.from_numpy(normalise(images))
     reduced = reduce(model)
@@ -119,7 +126,8 @@ def run_sweep(request: SweepOptions) -> SweepResult:
             artifacts.append(Path(folder, f"{len(artifacts)}.so"))
             compile_network(pruned_network(pruned), (target,), source, images, artifacts[-1])
             logits = open_backend(artifacts[-1], "tvm")
-            read.append(sum(one.right for one in read_labelled(logits, paths, labels)))
+            texts = read_labelled(logits, paths, labels, image_format, alphabet)
+            read.append(sum(one.right for one in texts))
             return read[-1] / len(paths)
 
         points = [Point({}, whole, evaluate(reduced), reduced)]
@@ -175,6 +183,18 @@ def as_json(result: SweepResult) -> dict[str, object]:
         "points": [point(one) for one in result.measured],
         "chosen": point(result.chosen),
     }
+
+
+def write_chosen(result: SweepResult, path: Path) -> None:
+    """The widths of the chosen network, for `build --widths`. Raises `UserError` where it is the
+    unpruned one, and where `path` cannot be written.
+    """
+    if not result.chosen.widths:
+        raise UserError(
+            f"{path} was not written, for no pruned network loses as little as asked; allow more "
+            "with --loss, or give larger --budgets"
+        )
+    write_widths(result.chosen.widths, path)
 
 
 def table(result: SweepResult) -> Table:

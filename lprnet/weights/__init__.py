@@ -9,4 +9,4 @@ DISTILLED = Path(__file__).with_name("distilled")
 """Pruned networks that were trained before (`lprnet/compression/distill/result.py`)."""
 
 STRUCTURED_WIDTHS = Path(__file__).with_name("structured_widths.json")
-"""Channels that structured pruning keeps (`lprnet/compression/prune/preset_widths.py`)."""
+"""Channels that structured pruning keeps (`lprnet/compression/prune/recorded_widths.py`)."""

@@ -344,7 +344,7 @@ def test_json_round_trip() -> None:
 
 def test_what_works_on_rendered_plates_takes_chinas_networks_alone(tmp_path: Path) -> None:
     path = saved(tmp_path / "m.pth", state_of(seeded(ThirdPartyLPRNet(37, channels=1))))
-    with pytest.raises(UserError, match="reads 94x24 grey images in the alphabet latin; sweeps"):
+    with pytest.raises(UserError, match="reads 94x24 grey images in the alphabet latin; reports"):
         load_china(path)
     narrow = state_of(seeded(ThirdPartyLPRNet(68, (48, 96, 192, 192, 192))))
     assert load_china(saved(path, narrow)).architecture.alphabet == CHINA

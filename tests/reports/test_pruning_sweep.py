@@ -8,9 +8,14 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+import torch
 
+from lprnet.compiler.complexity import count_macs
+from lprnet.compression.prune.kept_widths import Keep, read_widths
 from lprnet.compression.prune.width_search import Candidate
+from lprnet.compression.variants import prepare
 from lprnet.measure.timing import Accuracy, Record, record
+from lprnet.model.published_lprnet import LPRNET_CHINA
 from lprnet.reports.pruning_sweep import (
     MeasuredPoint,
     SweepOptions,
@@ -19,10 +24,12 @@ from lprnet.reports.pruning_sweep import (
     plot_sweep,
     run_sweep,
     table,
+    write_chosen,
 )
 from lprnet.support.errors import UserError
 from lprnet.synthetic.render import sample_plates
 from lprnet.weights import DEFAULT_CHECKPOINT
+from tests.third_party_lprnet import ThirdPartyLPRNet, seeded, state_of
 
 
 def timed(variant: str, ms: float, correct: int) -> Record:
@@ -86,3 +93,38 @@ def test_json_table_and_picture(tmp_path: Path) -> None:
     assert table(RESULT).row_count == 2
     plot_sweep(RESULT, tmp_path / "sweep.png")
     assert cv2.imread(str(tmp_path / "sweep.png")) is not None
+
+
+def test_the_chosen_widths_are_a_file_for_build(tmp_path: Path) -> None:
+    write_chosen(RESULT, tmp_path / "widths.json")
+    assert read_widths(tmp_path / "widths.json", LPRNET_CHINA) == PRUNED.widths
+    whole = SweepResult((UNPRUNED,), UNPRUNED)
+    with pytest.raises(UserError, match="none.json was not written, for no pruned network loses"):
+        write_chosen(whole, tmp_path / "none.json")
+    assert not (tmp_path / "none.json").exists()
+
+
+def test_another_network_is_swept_and_built(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A grey one of 37 classes: `sweep --widths FILE`, then `build --widths FILE`."""
+    checkpoint, photos = tmp_path / "theirs.pth", tmp_path / "photos"
+    theirs = seeded(ThirdPartyLPRNet(37, widths=(8, 32, 32, 32, 16), channels=1))
+    torch.save(state_of(theirs), checkpoint)
+    photos.mkdir()
+    for text in ("AB12", "CD34"):
+        pixels = np.random.default_rng(len(text)).integers(0, 256, (30, 90, 3), np.uint8)
+        cv2.imwrite(str(photos / f"{text}.png"), pixels)
+    candidate = Candidate("backbone.8.block.6", 16, 1.0)
+    monkeypatch.setattr("lprnet.reports.pruning_sweep.layer_sensitivity", lambda *_: [candidate])
+    monkeypatch.setattr("lprnet.reports.pruning_sweep.LATENCY_ROUNDS", 1)
+    with pytest.raises(UserError, match="alphabet latin, and plates are rendered of China's"):
+        run_sweep(SweepOptions(checkpoint, None, photos, (2.0,), 8, 100.0))
+    result = run_sweep(SweepOptions(checkpoint, photos, photos, (2.0,), 8, 100.0))
+    assert result.chosen.widths == {"backbone.8.block.6": 16}
+    write_chosen(result, tmp_path / "widths.json")
+    network, _, _ = prepare(
+        checkpoint, photos, None, "structured", keep=Keep(tmp_path / "widths.json")
+    )
+    assert network.pruning == "whole channels, widths of widths.json"
+    assert count_macs(network.module) == result.chosen.macs

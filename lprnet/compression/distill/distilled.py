@@ -26,6 +26,7 @@ from lprnet.compression.distill.train import on_device, train
 from lprnet.compression.prune.prune import structured
 from lprnet.compression.reduced import ReducedNetwork
 from lprnet.distillation.plate_cache import PlateCache
+from lprnet.model.architecture import Architecture
 from lprnet.model.preprocessing import normalise
 from lprnet.model.published_lprnet import reads_as_published
 from lprnet.support.errors import UserError
@@ -40,8 +41,6 @@ class Distill:
 
     steps: int | None = None
     """None: what ships for the checkpoint, or `DEFAULT_STEPS`."""
-    mmac: float = 20
-    """Millions of multiply-accumulates, at most."""
 
 
 def distilled(
@@ -58,8 +57,8 @@ def distilled(
     checkpoint and these widths, or `DEFAULT_STEPS`. Raises `UserError` for a network that rendered
     plates cannot teach, and for a damaged or unwritable file of the cache.
     """
-    _check(reduced, checkpoint)
     architecture = reduced.architecture
+    check_teachable(architecture, checkpoint)
     network = network_key(checkpoint.read_bytes(), architecture, widths)
     file = shipped(network) if steps is None else None
     if file is not None:
@@ -104,8 +103,8 @@ def _trained(
         return run(teacher=answers, device=torch.device("cpu"))
 
 
-def _check(reduced: ReducedNetwork, checkpoint: Path) -> None:
-    architecture = reduced.architecture
+def check_teachable(architecture: Architecture, checkpoint: Path) -> None:
+    """Raise `UserError` for a network that rendered plates cannot teach."""
     if not reads_as_published(architecture.image_format, architecture.alphabet):
         raise UserError(
             f"{checkpoint} does not read China's plates as 94x24 BGR images, and no others are "

@@ -31,20 +31,27 @@ class Consumer:
 
 
 def select_channels_obs(consumers: list[Consumer], count: int) -> Tensor:
-    """The `count` channels whose loss costs their consumers most, sorted, int64.
+    """The `count` channels whose loss costs their consumers most, sorted, int64."""
+    gone = elimination_order(consumers, count)
+    return torch.tensor(sorted({*range(len(consumers[0].columns))} - {*gone}))
+
+
+def elimination_order(consumers: list[Consumer], count: int) -> list[int]:
+    """The channels that go until `count` are left, in this order.
 
     One channel after the other goes, the cheapest first, and the rest is refitted in between. The
     squared error of every consumer counts relative to the power of its target outputs.
     """
     states = [_Elimination(consumer) for consumer in consumers]
     left = list(range(len(consumers[0].columns)))
+    order = []
     while len(left) > count:
         costs = sum(state.costs(left) for state in states)
         assert isinstance(costs, Tensor)
-        gone = left.pop(int(costs.argmin()))
+        order.append(left.pop(int(costs.argmin())))
         for state in states:
-            state.remove(gone)
-    return torch.tensor(left)
+            state.remove(order[-1])
+    return order
 
 
 class _Elimination:

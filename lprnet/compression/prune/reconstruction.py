@@ -5,7 +5,8 @@ He et al., "Channel Pruning for Accelerating Very Deep Neural Networks", arXiv:1
 it reads of the pruned network to its outputs in the original one.
 """
 
-from collections.abc import Mapping
+import copy
+from collections.abc import Iterator, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -18,7 +19,7 @@ from lprnet.compression.least_squares import (
     normal_equations,
     ridge,
 )
-from lprnet.compression.prune.channel_selection import NOT_READ, Consumer, select_channels_obs
+from lprnet.compression.prune.channel_selection import NOT_READ, Consumer, elimination_order
 from lprnet.model.architecture import CONTAINER, Conv
 
 
@@ -37,6 +38,27 @@ def reconstruct(
             state.select_channels(conv, widths[conv.name])
     state.refit_container()
     return state.network
+
+
+@torch.no_grad()
+def cut_alone(
+    network: CompactNetwork, images: Tensor, conv: Conv, widths: Sequence[int]
+) -> Iterator[CompactNetwork]:
+    """`network` with each of `widths` channels of `conv`, in turn; only what reads them is
+    refitted, so one elimination serves all widths. `images` as in `reconstruct`.
+    """
+    state = _Reconstruction(network, images)
+    consumer = network.architecture.consumer(conv)
+    order = state.elimination(conv, min(widths))
+    for width in widths:
+        cut = copy.copy(state)
+        cut.outputs = dict(state.outputs)
+        cut.keep(conv, order, width)
+        if consumer is not None:
+            cut.refit(consumer)
+            cut.compute_after(consumer)
+        cut.refit_container()
+        yield cut.network
 
 
 class _Reconstruction:
@@ -62,23 +84,45 @@ class _Reconstruction:
 
     def select_channels(self, conv: Conv, width: int) -> None:
         """Keep `width` channels of `conv`, those that its consumers can make up for least."""
+        self.keep(conv, self.elimination(conv, width), width)
+
+    def elimination(self, conv: Conv, width: int) -> list[int]:
+        """The channels of `conv` that go until `width` are left, in this order."""
         channels = torch.arange(len(self.network.biases[conv.name]))
-        consumer, read = self.network.architecture.consumer(conv), len(channels)
+        consumer = self.network.architecture.consumer(conv)
         consumers = []
         if consumer is not None:
-            read = self.network.weights[consumer.name].shape[1]
-            columns = torch.where(channels < read, channels, NOT_READ)
+            columns = torch.where(channels < self._read(conv), channels, NOT_READ)
             equations = self._conv_equations(consumer)
             consumers.append(self._consumer(consumer.name, equations, columns))
         container = self.network.container_columns().get(conv.name)
         if container is not None:
             columns = container.start + channels
             consumers.append(self._consumer(CONTAINER, self._container_equations(), columns))
-        kept = select_channels_obs(consumers, width)
-        if not (kept < read).any():
-            kept = torch.cat([channels[:1], kept])
+        return elimination_order(consumers, width)
+
+    def keep(self, conv: Conv, order: list[int], width: int) -> None:
+        """Take the first channels of `order` out of `conv`, until `width` are left."""
+        count = len(self.network.biases[conv.name])
+        gone = {*order[: max(count - width, 0)]}
+        kept = torch.tensor([channel for channel in range(count) if channel not in gone])
+        if not (kept < self._read(conv)).any():
+            kept = torch.cat([torch.arange(1), kept])
         self.network = self.network.select_channels({conv.name: kept})
         self.outputs[conv.name] = self.outputs[conv.name][:, kept]
+
+    def compute_after(self, conv: Conv) -> None:
+        """The outputs of all layers after `conv`, which stay as they are."""
+        backbone = self.network.architecture.backbone
+        for later in backbone[backbone.index(conv) + 1 :]:
+            self.outputs[later.name] = self.network.conv_relu(later, self._input(later))
+
+    def _read(self, conv: Conv) -> int:
+        """How many channels of `conv`, from the first on, the next convolution reads."""
+        consumer = self.network.architecture.consumer(conv)
+        if consumer is None:
+            return len(self.network.biases[conv.name])
+        return self.network.weights[consumer.name].shape[1]
 
     def _input(self, conv: Conv) -> Tensor:
         producer = self.network.architecture.producer(conv)

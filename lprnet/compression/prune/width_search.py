@@ -137,17 +137,23 @@ def sweep(
     points = []
     measured = list(candidates)
     for target in tqdm(list(targets), desc="sweeping", leave=False, disable=None):
-        widths, pruned = _within(reduced, images, measured, target)
+        widths, pruned = within(reduced, images, measured, target)
         points.append(Point(widths, count_macs(pruned.module), evaluate(pruned), pruned))
     return points
 
 
-def _within(
-    reduced: ReducedNetwork, images: Tensor, candidates: Sequence[Candidate], target: int
+def within(
+    reduced: ReducedNetwork,
+    images: Tensor,
+    candidates: Sequence[Candidate],
+    target: int,
+    lanes: int = LANES,
 ) -> tuple[dict[str, int], ReducedNetwork]:
-    """The cheapest widths that keep to `target`, and `reduced` pruned to them."""
+    """The cheapest widths that keep to `target`, and `reduced` pruned to them; what a candidate
+    saves is counted in whole vectors of `lanes`. The rest as in `sweep`.
+    """
     network = reduced.compact
-    work, cost = partial(planned_macs, network), partial(planned_macs, network, lanes=LANES)
+    work, cost = partial(planned_macs, network), partial(planned_macs, network, lanes=lanes)
     planned: float = target
     while True:
         widths = greedy_widths(candidates, work, cost, planned)

@@ -14,6 +14,7 @@ from lprnet.compression.distill.distilled import distilled
 from lprnet.compression.distill.result import network_key, write_result
 from lprnet.compression.distill.teacher import Answers, compiled_answers, torch_answers
 from lprnet.compression.distill.train import tensors
+from lprnet.compression.prune.kept_widths import Keep
 from lprnet.compression.reduced import ReducedNetwork, reduce
 from lprnet.compression.variants import prepare
 from lprnet.model.conv_graph import convolution
@@ -116,3 +117,8 @@ def test_a_network_that_no_rendered_plate_teaches_is_refused() -> None:
 def test_it_needs_structured_pruning() -> None:
     with pytest.raises(UserError, match="--pruned=structured"):
         prepare(DEFAULT_CHECKPOINT, None, "static", None, None, module.Distill())
+
+
+def test_what_stays_needs_structured_pruning_too() -> None:
+    with pytest.raises(UserError, match="--widths and --mmac say what --pruned=structured leaves"):
+        prepare(DEFAULT_CHECKPOINT, None, "static", None, keep=Keep(mmac=20))

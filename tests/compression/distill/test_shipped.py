@@ -2,7 +2,7 @@
 
 from lprnet.compression.calibration import read_images
 from lprnet.compression.distill.result import network_key, read_result, shipped
-from lprnet.compression.prune.preset_widths import distilled_widths
+from lprnet.compression.prune.recorded_widths import recorded_widths_to_train
 from lprnet.compression.variants import compact_logits
 from lprnet.model.checkpoint import load_model
 from lprnet.runtime.decode import greedy
@@ -13,7 +13,8 @@ from tests.conftest import RealData
 def test_the_public_checkpoint_is_not_trained_again(real_data: RealData) -> None:
     """A change of the architecture's JSON would go unnoticed otherwise."""
     model = load_model(real_data.checkpoint)
-    widths = distilled_widths(model, real_data.checkpoint, 20)
+    widths = recorded_widths_to_train(model.architecture, 20)
+    assert widths is not None
     content = real_data.checkpoint.read_bytes()
     file = shipped(network_key(content, model.architecture, widths))
     assert file is not None

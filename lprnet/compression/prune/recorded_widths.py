@@ -1,0 +1,73 @@
+"""How many channels structured pruning keeps of the published network.
+
+`lprnet/weights/structured_widths.json` lists, for `float32` and `int8` arithmetic, how many
+channels of a convolution stay, and under `distilled`, by millions of multiply-accumulates, how many
+stay where they are trained afterwards (`--distill`). They hold for that network alone, of whatever
+weights; widths of others come from a search (`kept_widths.py`).
+
+They are what `width_search.py` picks for the public checkpoint at a budget of 28 million
+multiply-accumulates, without labels: the cheapest cuts to multiples of 8, by the squared change of
+the logits of 32 calibration images per work saved. For float32, whole vectors were counted; for
+int8 the work without padding, as whole vectors made static int8 no faster. Other weights get the
+same widths, their own channels chosen and refitted; `lprnet sweep` finds widths of their own.
+
+Those for training change the logits least of all that take little time, as `register_tiles.py`
+predicts it for AVX-512 VNNI: of all widths of 19.95 MMAC or less that were enumerated, a squared
+error of 2.25 (the least is 2.11) at 0.75 of the cycles of the 27.6 MMAC of `int8`. Block 1, which
+resists most, gives up a quarter of two of its layers; half of them would cost 5.4. Channels are
+whole vectors of AVX2, and whole groups of the four that VNNI multiplies.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from lprnet.model.architecture import Architecture, Conv
+from lprnet.model.published_lprnet import LPRNET_CHINA
+from lprnet.support.errors import UserError
+from lprnet.weights import STRUCTURED_WIDTHS
+
+
+def recorded_widths(architecture: Architecture, arithmetic: str) -> Mapping[str, int] | None:
+    """The channels that stay, by convolution, in `float32` or `int8` arithmetic; None for another
+    network than the published one.
+    """
+    if not _is_published(architecture):
+        return None
+    widths: dict[str, int] = _recorded()[arithmetic]
+    return widths
+
+
+def recorded_widths_to_train(architecture: Architecture, mmac: float) -> Mapping[str, int] | None:
+    """The channels that stay where the rest is trained: the most that need at most `mmac` million
+    multiply-accumulates. None as in `recorded_widths`.
+
+    Raises `UserError` where all need more.
+    """
+    if not _is_published(architecture):
+        return None
+    recorded = _recorded()["distilled"]
+    fitting = [int(budget) for budget in recorded if int(budget) <= mmac]
+    if not fitting:
+        least = min(int(budget) for budget in recorded)
+        raise UserError(f"no widths are known for {mmac:g} MMAC; give at least {least}")
+    widths: dict[str, int] = recorded[str(max(fitting))]
+    return widths
+
+
+def _is_published(architecture: Architecture) -> bool:
+    """Whether it has the published network's layers, contexts, classes and images; a batch norm
+    may be folded.
+    """
+
+    def layers(one: Architecture) -> tuple[object, ...]:
+        convs: list[Conv] = [replace(conv, norm=None) for conv in one.backbone]
+        return convs, one.contexts, one.height, one.width, one.channels
+
+    return layers(architecture) == layers(LPRNET_CHINA)
+
+
+def _recorded() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(STRUCTURED_WIDTHS.read_text(encoding="utf-8"))
+    return found

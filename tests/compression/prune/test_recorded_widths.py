@@ -1,0 +1,50 @@
+from dataclasses import replace
+
+import pytest
+
+from lprnet.compression.prune.recorded_widths import recorded_widths, recorded_widths_to_train
+from lprnet.model.published_lprnet import LPRNET_CHINA, lprnet
+from lprnet.runtime.alphabet import CHINA, Alphabet
+from lprnet.support.errors import UserError
+
+HEX = Alphabet("hex", (*"0123456789ABCDEF", "-"), 16)
+
+
+@pytest.mark.parametrize("arithmetic", ["float32", "int8"])
+def test_every_width_is_of_a_layer_and_narrower(arithmetic: str) -> None:
+    widths = recorded_widths(LPRNET_CHINA, arithmetic)
+    assert widths
+    for name, width in widths.items():
+        assert 0 < width <= LPRNET_CHINA.conv(name).out_channels
+        assert width % 8 == 0
+
+
+def test_each_arithmetic_has_its_own() -> None:
+    assert recorded_widths(LPRNET_CHINA, "float32") != recorded_widths(LPRNET_CHINA, "int8")
+
+
+def test_a_folded_batch_norm_does_not_matter() -> None:
+    """As in an ONNX file of the network."""
+    backbone = tuple(replace(conv, norm=None) for conv in LPRNET_CHINA.backbone)
+    folded = replace(LPRNET_CHINA, backbone=backbone)
+    assert recorded_widths(folded, "int8") == recorded_widths(LPRNET_CHINA, "int8")
+
+
+@pytest.mark.parametrize(
+    "architecture",
+    [
+        lprnet(HEX),
+        lprnet(CHINA, 32, 128),
+        lprnet(CHINA, channels=1),
+        lprnet(CHINA, widths=(64, 128, 128, 256, 256)),
+    ],
+    ids=["classes", "size", "grey", "widths"],
+)
+def test_another_network_has_none(architecture) -> None:  # type: ignore[no-untyped-def]
+    assert recorded_widths(architecture, "float32") is None
+    assert recorded_widths_to_train(architecture, 20) is None
+
+
+def test_a_budget_below_all_is_refused() -> None:
+    with pytest.raises(UserError, match="no widths are known for 5 MMAC; give at least 20"):
+        recorded_widths_to_train(LPRNET_CHINA, 5)
