@@ -90,9 +90,7 @@ def prepare(
             arithmetic = "int8" if quantized == "static" else "float32"
             narrow, pruning = pruned_to_widths(reduced, inputs, keep or Keep(), arithmetic)
         else:
-            check_teachable(
-                model.architecture, checkpoint
-            )  # before the search, which takes minutes
+            check_teachable(model.architecture, checkpoint)  # before a search of minutes
             widths = widths_to_train(reduced, inputs, keep or Keep())
             trained, pruning = distilled(reduced, checkpoint, images, widths, distill.steps)
             narrow = reduced.bind(trained)

@@ -15,6 +15,7 @@ from lprnet.onnx_import.identities import (
     fold_cast,
 )
 from lprnet.onnx_import.pools import pool_before_unsqueeze, slice_before_transpose, split_3d_pool
+from lprnet.onnx_import.reduced_norm import fold_norm_factor, sink_height_mean
 from lprnet.onnx_import.rewrite import apply
 from lprnet.onnx_import.views import (
     cancel_transposes,
@@ -39,6 +40,8 @@ REWRITES = (
     cancel_unsqueeze,
     cancel_transposes,
     squeeze_in_mean,
+    fold_norm_factor,
+    sink_height_mean,
     drop_output_transpose,
 )
 

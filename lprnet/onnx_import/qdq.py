@@ -19,7 +19,13 @@ from lprnet.model.quantized import IMAGE_SCALE, IMAGE_ZERO_POINT, QuantizedLayer
 from lprnet.onnx_import.edge import REMEDY_QUANTIZE_STATIC, Step
 from lprnet.onnx_import.graph import OnnxGraph
 from lprnet.onnx_import.match_lprnet import OnnxLPRNet
-from lprnet.onnx_import.qdq_layer import NOT_CONSTANT, PIXEL_LEVELS, IntegerLayer, fold_constants
+from lprnet.onnx_import.qdq_layer import (
+    NOT_CONSTANT,
+    PIXEL_LEVELS,
+    IntegerLayer,
+    fold_constants,
+    pairs_are_chosen,
+)
 from lprnet.support.errors import UserError
 
 NNCF = r"QuantizeLinear_.+_\d+"
@@ -59,8 +65,9 @@ def read_layers(found: OnnxLPRNet) -> tuple[dict[str, QuantizedLayer], int]:
         source = architecture.producer(conv)
         scale = None if source is None else outputs[source.name][0]
         integers[conv.name] = _integers(found, conv, scale, outputs[conv.name][0])
+    pinned = pairs_are_chosen(architecture, integers, most)
     for conv in architecture.backbone:
-        fold_constants(architecture, conv, integers, most)
+        fold_constants(architecture, conv, integers, most, pinned=pinned)
     quantized = {name: one.quantized() for name, one in integers.items()}
     for name, one in integers.items():
         if not one.is_kept_by(quantized[name], most):

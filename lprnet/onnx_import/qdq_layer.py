@@ -4,6 +4,7 @@ A channel that is the same integer on every image, as those of dead batch norms 
 biases of its readers, in integers too: nothing is rounded.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from lprnet.model.architecture import Architecture, Conv
 from lprnet.model.quantized import QuantizedLayer, QuantizedWeight
+from relay_passes.lowering.check_pair_sums import PairSumError, check_pair_sums
 from schedules.requantize_table import requantization
 
 PIXEL_LEVELS = 255
@@ -87,14 +89,42 @@ class IntegerLayer:
         return bool(same.all() and (np.abs(bias) + products <= np.iinfo(np.int32).max).all())
 
 
+def pairs_are_chosen(
+    architecture: Architecture, integers: Mapping[str, IntegerLayer], most: int
+) -> bool:
+    """Whether the weights were rounded for AVX2, whose sums hold all pairs of neighbouring channels
+    as they are in the file, and not any two: then no channel that has weights may go, for its
+    neighbours would get other partners.
+    """
+    read = [integers[c.name].values for c in architecture.backbone if architecture.producer(c)]
+    if all(2 * most * np.abs(values).max(initial=0) <= np.iinfo(np.int16).max for values in read):
+        return False
+    try:
+        for values in read:
+            taps = values.transpose(0, 2, 3, 1)
+            even = np.pad(taps, ((0, 0), (0, 0), (0, 0), (0, values.shape[1] % 2)))
+            check_pair_sums(even.astype(np.int8), most)
+    except PairSumError:
+        return False
+    return True
+
+
 def fold_constants(
-    architecture: Architecture, conv: Conv, integers: dict[str, IntegerLayer], most: int
+    architecture: Architecture,
+    conv: Conv,
+    integers: dict[str, IntegerLayer],
+    most: int,
+    *,
+    pinned: bool,
 ) -> None:
     """Find the constant channels of `conv`, and add what they contribute to its consumer's biases,
-    except where zero padding stands between.
+    except where zero padding stands between. Where
+    channels are `pinned`, those that have weights count as not constant.
     """
     one, consumer = integers[conv.name], architecture.consumer(conv)
     one.find_constants(PIXEL_LEVELS if architecture.producer(conv) is None else most, most)
+    if pinned:
+        one.constant[one.values.any(axis=(1, 2, 3))] = NOT_CONSTANT
     constant = one.constant.copy()
     one.drop_constants(architecture.context_index(conv) is not None)
     if consumer is None:

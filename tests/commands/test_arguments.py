@@ -147,7 +147,7 @@ def test_an_output_that_cannot_be_written_is_refused_first(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     Path("file").touch()
-    suffix = {"--onnx": "onnx", "--page": "md"}.get(flag, "png")
+    suffix = {"--onnx": "onnx", "--page": "md", "--widths": "json"}.get(flag, "png")
     for value in (f"file/x.{suffix}", f"file/x/y/z.{suffix}"):
         with pytest.raises(UserError, match=f"{flag}: .* cannot be written .*is not a folder"):
             execute([verb, *required(verb, tmp_path), f"{flag}={value}"])

@@ -9,8 +9,10 @@ import torch
 from numpy.typing import NDArray
 
 from lprnet.build import Request, build
+from lprnet.compiler.network import torch_logits
 from lprnet.compiler.onnx_file import network_to_onnx
 from lprnet.compression.variants import imported_network, prepare
+from lprnet.model.lprnet import LPRNet
 from lprnet.model.preprocessing import normalise
 from lprnet.model.quantized import QuantizedLPRNet
 from lprnet.onnx_import.load import load_onnx
@@ -71,6 +73,44 @@ def test_a_build_writes_what_it_compiles(
     assert imported.model.architecture.alphabet == first.manifest.alphabet
     found = imported_network(imported).expected(images)
     expected = Recognizer(first.artifact).logits(images)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * abs(expected).max())
+
+
+@pytest.mark.parametrize("seed", [0, 3])
+def test_norms_of_each_image_are_read_again(
+    seed: int, images: NDArray[np.uint8], tmp_path: Path
+) -> None:
+    """Nothing was calibrated; of seed 3 the contexts lose channels, which their means count."""
+    path = tmp_path / "narrow.pth"
+    torch.save(state_of(seeded(ThirdPartyLPRNet(widths=(8, 16, 16, 16, 16)), seed)), path)
+    network, _, _ = prepare(path, None, None)
+    network_to_onnx(network, tmp_path / "m.onnx")
+    scaled = any(
+        node.op_type == "Mul" and node.input[0] != node.input[1]
+        for node in onnx.load(tmp_path / "m.onnx").graph.node
+    )
+    assert scaled == (seed == 3)
+    found = load_onnx(tmp_path / "m.onnx")
+    assert isinstance(found, LPRNet)
+    assert found.context_means is None
+    expected = network.expected(images)
+    np.testing.assert_allclose(
+        torch_logits(found, images), expected, rtol=0, atol=1e-5 * abs(expected).max()
+    )
+
+
+def test_integers_chosen_for_avx2_are_built_for_it_again(
+    checkpoint: Path, images: NDArray[np.uint8], tmp_path: Path
+) -> None:
+    """Some channels of this network are constant; were they dropped, their neighbours would get
+    partners that a 16-bit sum does not hold.
+    """
+    network, _, _ = prepare(checkpoint, None, "static")
+    network_to_onnx(network, tmp_path / "m.onnx")
+    built, _ = build(
+        Request(tmp_path / "m.onnx", None, None, "broadwell", "manual", None, tmp_path)
+    )
+    found, expected = Recognizer(built.artifact).logits(images), network.expected(images)
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * abs(expected).max())
 
 

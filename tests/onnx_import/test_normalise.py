@@ -21,6 +21,7 @@ from lprnet.onnx_import.identities import (
     fold_cast,
 )
 from lprnet.onnx_import.pools import pool_before_unsqueeze, slice_before_transpose, split_3d_pool
+from lprnet.onnx_import.reduced_norm import fold_norm_factor, sink_height_mean
 from lprnet.onnx_import.rewrite import Rewrite, apply
 from lprnet.onnx_import.views import (
     cancel_transposes,
@@ -35,6 +36,7 @@ from lprnet.support.errors import UserError
 HEAD = '<ir_version: 8, opset_import: ["" : 13]> g (float[1,3,8,9] image) => (float[] y) '
 CONSTANTS = {
     "w": np.ones((4, 3, 1, 1), np.float32),
+    "w4": np.arange(8, dtype=np.float32).reshape(2, 4, 1, 1),
     "zero": np.array([0]),
     "one": np.array([1]),
     "two": np.array([2]),
@@ -341,4 +343,66 @@ def test_the_stage_has_every_rewrite() -> None:
         squeeze_in_mean,
         drop_output_transpose,
         fold_batch_norm,
+        fold_norm_factor,
+        sink_height_mean,
     } == every
+
+
+REDUCED = (
+    f"{CONV} p = AveragePool<kernel_shape=[8,1], strides=[8,1]>(c) q = Mul(c, c) "
+    "m = ReduceMean<axes=[1,2,3]>(q) k = Mul(m, s) d = Div(p, k) j = Concat<axis=1>(d) "
+    "e = Conv(j, w) y = Squeeze(e, two)"
+)
+
+
+def evaluated(graph: OnnxGraph, body: str) -> tuple[Any, Any]:
+    """What the graph computes now, and what `body` did."""
+    image = np.random.default_rng(0).normal(size=(1, 3, 8, 9)).astype(np.float32)
+    model = parser.parse_model(f"{HEAD} {{ {body} }}")
+    model.graph.initializer.extend(numpy_helper.from_array(v, n) for n, v in CONSTANTS.items())
+    for node in graph.graph:
+        for value in node.inputs:
+            if value is not None and value.const_value is not None and value.producer() is None:
+                graph.graph.initializers[str(value.name)] = value
+    found = ir.to_proto(ir.Model(graph.graph, ir_version=8))
+    now, before = (
+        ReferenceEvaluator(one).run(None, {"image": image})[0]  # type: ignore[index]
+        for one in (found, model)
+    )
+    return now, before
+
+
+@pytest.mark.parametrize(
+    ("rewrites", "body", "after"),
+    [
+        (
+            [fold_norm_factor],
+            REDUCED,
+            ["Conv", "AveragePool", "Div", "Concat", "Conv", "Squeeze[2]"],
+        ),
+        (
+            [fold_norm_factor, sink_height_mean],
+            REDUCED,
+            ["Conv", "Div", "Concat", "Conv", "ReduceMean"],
+        ),
+        (
+            [sink_height_mean],
+            REDUCED.replace("kernel_shape=[8,1]", "kernel_shape=[7,1]"),
+            ["Conv", "AveragePool", "Div", "Concat", "Conv", "Squeeze[2]"],
+        ),
+        (
+            [fold_norm_factor, sink_height_mean],
+            REDUCED.replace("Div(p, k)", "Div(p, s)"),
+            ["Conv", "AveragePool", "Div", "Concat", "Conv", "Squeeze[2]"],
+        ),
+    ],
+    ids=["factor", "height", "some rows", "a constant"],
+)
+def test_norms_of_a_reduced_network(
+    rewrites: list[Rewrite], body: str, after: list[str], tmp_path: Path
+) -> None:
+    graph = graph_of(body.replace("Conv(j, w)", "Conv(j, w4)"), tmp_path)
+    apply(graph, rewrites)
+    assert described(graph) == after
+    found, expected = evaluated(graph, body.replace("Conv(j, w)", "Conv(j, w4)"))
+    np.testing.assert_allclose(found, expected, rtol=1e-5)

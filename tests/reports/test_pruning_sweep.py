@@ -118,9 +118,10 @@ def test_another_network_is_swept_and_built(
     candidate = Candidate("backbone.8.block.6", 16, 1.0)
     monkeypatch.setattr("lprnet.reports.pruning_sweep.layer_sensitivity", lambda *_: [candidate])
     monkeypatch.setattr("lprnet.reports.pruning_sweep.LATENCY_ROUNDS", 1)
+    monkeypatch.setattr("lprnet.reports.pruning_sweep.BUDGETS", (0.99,))
     with pytest.raises(UserError, match="alphabet latin, and plates are rendered of China's"):
-        run_sweep(SweepOptions(checkpoint, None, photos, (2.0,), 8, 100.0))
-    result = run_sweep(SweepOptions(checkpoint, photos, photos, (2.0,), 8, 100.0))
+        run_sweep(SweepOptions(checkpoint, None, photos, None, 8, 100.0))
+    result = run_sweep(SweepOptions(checkpoint, photos, photos, None, 8, 100.0))
     assert result.chosen.widths == {"backbone.8.block.6": 16}
     write_chosen(result, tmp_path / "widths.json")
     network, _, _ = prepare(

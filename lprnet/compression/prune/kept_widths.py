@@ -39,7 +39,8 @@ def pruned_to_widths(
     `images` `(N, C, H, W)` need no labels; `arithmetic` is `float32` or `int8`. Raises `UserError`
     for a file that holds no widths of this network, and for a budget that nothing keeps to.
     """
-    how, recorded = "whole channels", None
+    how = "whole channels"
+    recorded: Mapping[str, int] | None = None
     if keep.widths is not None:
         recorded = read_widths(keep.widths, reduced.architecture)
         how = f"whole channels, widths of {keep.widths.name}"
