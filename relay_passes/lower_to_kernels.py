@@ -1,7 +1,7 @@
 """`LowerToKernels`: NCHW operators become fused HWC kernels on packed weights.
 
-Longer than other modules: it has a method for each operator, and they all read and write one table
-of lowered tensors and one of their scales.
+Longer than other modules: it has a method for each operator that needs the tables of all lowered
+tensors and their scales. What needs its own tensor alone is in `lowering/`.
 """
 
 from collections.abc import Callable
@@ -13,18 +13,16 @@ import tvm
 from numpy.typing import NDArray
 from tvm import relax
 
-from relay_passes.dataflow import Dataflow, array, is_call, pair, shape
+from relay_passes.dataflow import Dataflow, array, is_call, shape
 from relay_passes.lowering.convolution import lower_conv2d
 from relay_passes.lowering.kernel_builder import KernelBuilder
 from relay_passes.lowering.layout import PackedTensor
+from relay_passes.lowering.pools import dequantize, lower_average_pool, lower_max_pool
 from schedules.isa import Isa
-from schedules.pools import CACHE_LINE
 from schedules.requantize_table import requantization
-from schedules.workloads.float import AveragePool, MaxPool
-from schedules.workloads.integer import DequantizedAveragePool, GroupChannels
+from schedules.workloads.integer import GroupChannels
 from schedules.workloads.lookup import LookUp
 from schedules.workloads.normalisation import Divide, MeanSquare, Normalise
-from schedules.workloads.workload import Workload
 
 
 @tvm.transform.module_pass(opt_level=0, name="LowerToKernels")
@@ -149,60 +147,12 @@ class _Lowering:
         self.scales[var] = np.asarray(array(value.args[1])).item()
         return var, self.tensors[value.args[0]]
 
-    def _pad_to_vectors(self, channels: int) -> int:
-        """`channels` rounded up to whole vectors."""
-        return -(-channels // self.builder.isa.float_lanes) * self.builder.isa.float_lanes
-
-    def _pool_channels(self, source: PackedTensor) -> int:
-        """Whole vectors; for tile registers whole cache lines if the source has them, because a
-        tile is loaded five times slower if its rows cross lines.
-        """
-        channels = self._pad_to_vectors(source.logical)
-        lines = -(-channels // CACHE_LINE) * CACHE_LINE
-        fills = self.builder.isa.tiles and channels > CACHE_LINE // 2 and lines <= source.physical
-        return lines if fills else channels
-
     def _max_pool(self, var: relax.Var, value: relax.Call) -> tuple[relax.Var, PackedTensor]:
-        source, attrs = self.tensors[value.args[0]], value.attrs
-        row_stride, column_stride = (int(n) for n in attrs.strides)
-        square = all(int(n) == 3 for n in attrs.pool_size) and not any(attrs.padding)
-        if not square or row_stride != 1 or len(source.segments) != 1:
-            raise ValueError(f"no kernel covers {value}")
-        _, _, height, width = shape(var)
-        dtype = str(source.tensor.ty.dtype)
-        workload = MaxPool(height, width, column_stride, self._pool_channels(source), dtype)
-        view = self.builder.view(
-            source, height + 2, (width - 1) * column_stride + 3, workload.channels
-        )
-        segments = ((source.logical, workload.channels),)
-        return var, PackedTensor(self.builder.call(workload, [view]), height, width, segments)
+        return var, lower_max_pool(self.builder, self.tensors[value.args[0]], var, value)
 
     def _average_pool(self, var: relax.Var, value: relax.Call) -> tuple[relax.Var, PackedTensor]:
-        source, attrs = self.tensors[value.args[0]], value.attrs
-        if any(attrs.padding) or len(source.segments) != 1:
-            raise ValueError(f"no kernel covers {value}")
-        kernel, stride = pair(attrs.pool_size), pair(attrs.strides)
-        _, _, height, width = shape(var)
-        out_shape = (height, width, self._pad_to_vectors(source.logical))
-        workload: Workload = AveragePool(*out_shape, kernel, stride)
-        if value.args[0] in self.scales:
-            scale = self.scales[value.args[0]]
-            workload = DequantizedAveragePool(*out_shape, kernel, stride, scale)
-        rows, columns, _ = (int(extent) for extent in workload.prim_func().params[0].shape)
-        view = self.builder.view(source, rows, columns, workload.channels)
-        segments = ((source.logical, workload.channels),)
-        return var, PackedTensor(self.builder.call(workload, [view]), height, width, segments)
-
-    def _dequantized(self, var: relax.Var) -> PackedTensor:
-        """`var` in float32; integers are dequantized by an average pool with a 1x1 window."""
-        source = self.tensors[var]
-        if var not in self.scales:
-            return source
-        channels, one = self._pad_to_vectors(source.logical), (1, 1)
-        extents = (source.height, source.width, channels)
-        workload = DequantizedAveragePool(*extents, one, one, self.scales[var])
-        tensor = self.builder.call(workload, [self.builder.view(source, *extents)])
-        return PackedTensor(tensor, source.height, source.width, ((source.logical, channels),))
+        source, scale = self.tensors[value.args[0]], self.scales.get(value.args[0])
+        return var, lower_average_pool(self.builder, source, scale, var, value)
 
     def _leading_channels(
         self, var: relax.Var, value: relax.Call
@@ -233,7 +183,9 @@ class _Lowering:
         return var, self.tensors[value.args[0]]
 
     def _mean_square(self, var: relax.Var, value: relax.Call) -> tuple[relax.Var, PackedTensor]:
-        source = self._dequantized(value.args[0])
+        source = self.tensors[value.args[0]]
+        if value.args[0] in self.scales:
+            source = dequantize(self.builder, source, self.scales[value.args[0]])
         count = source.height * source.width * source.logical
         last = self.builder.fuse(var, "mean")
         if last is None or len(source.segments) != 1 or shape(last)[1:] != (1, 1, 1):

@@ -1,0 +1,80 @@
+"""Lowers pools to one kernel call each, with the dequantization that they read."""
+
+from tvm import relax
+
+from relay_passes.dataflow import pair, shape
+from relay_passes.lowering.kernel_builder import KernelBuilder
+from relay_passes.lowering.layout import PackedTensor
+from schedules.isa import Isa
+from schedules.pools import CACHE_LINE
+from schedules.workloads.float import AveragePool, MaxPool
+from schedules.workloads.integer import DequantizedAveragePool
+from schedules.workloads.workload import Workload
+
+
+def lower_max_pool(
+    builder: KernelBuilder, source: PackedTensor, var: relax.Var, value: relax.Call
+) -> PackedTensor:
+    """Emit the kernel of the max pool `value` of `source`, defined by `var`; returns its output.
+
+    Raises `ValueError` for a pool that no kernel covers.
+    """
+    attrs = value.attrs
+    row_stride, column_stride = (int(n) for n in attrs.strides)
+    square = all(int(n) == 3 for n in attrs.pool_size) and not any(attrs.padding)
+    if not square or row_stride != 1 or len(source.segments) != 1:
+        raise ValueError(f"no kernel covers {value}")
+    _, _, height, width = shape(var)
+    channels, dtype = _max_pool_channels(source, builder.isa), str(source.tensor.ty.dtype)
+    workload = MaxPool(height, width, column_stride, channels, dtype)
+    view = builder.view(source, height + 2, (width - 1) * column_stride + 3, channels)
+    return PackedTensor(
+        builder.call(workload, [view]), height, width, ((source.logical, channels),)
+    )
+
+
+def lower_average_pool(
+    builder: KernelBuilder,
+    source: PackedTensor,
+    scale: float | None,
+    var: relax.Var,
+    value: relax.Call,
+) -> PackedTensor:
+    """The same for an average pool. `source` is float32, or integers of `scale`."""
+    attrs = value.attrs
+    if any(attrs.padding) or len(source.segments) != 1:
+        raise ValueError(f"no kernel covers {value}")
+    kernel, stride = pair(attrs.pool_size), pair(attrs.strides)
+    _, _, height, width = shape(var)
+    out_shape = (height, width, _pad_to_vectors(source.logical, builder.isa))
+    workload: Workload = AveragePool(*out_shape, kernel, stride)
+    if scale is not None:
+        workload = DequantizedAveragePool(*out_shape, kernel, stride, scale)
+    rows, columns, _ = (int(extent) for extent in workload.prim_func().params[0].shape)
+    view = builder.view(source, rows, columns, workload.channels)
+    segments = ((source.logical, workload.channels),)
+    return PackedTensor(builder.call(workload, [view]), height, width, segments)
+
+
+def dequantize(builder: KernelBuilder, source: PackedTensor, scale: float) -> PackedTensor:
+    """Integers of `scale` in float32, by an average pool with a 1x1 window."""
+    channels, one = _pad_to_vectors(source.logical, builder.isa), (1, 1)
+    extents = (source.height, source.width, channels)
+    workload = DequantizedAveragePool(*extents, one, one, scale)
+    tensor = builder.call(workload, [builder.view(source, *extents)])
+    return PackedTensor(tensor, source.height, source.width, ((source.logical, channels),))
+
+
+def _max_pool_channels(source: PackedTensor, isa: Isa) -> int:
+    """Whole vectors; for tile registers whole cache lines if the source has them, because a tile is
+    loaded five times slower if its rows cross lines.
+    """
+    channels = _pad_to_vectors(source.logical, isa)
+    lines = -(-channels // CACHE_LINE) * CACHE_LINE
+    fills = isa.tiles and channels > CACHE_LINE // 2 and lines <= source.physical
+    return lines if fills else channels
+
+
+def _pad_to_vectors(channels: int, isa: Isa) -> int:
+    """`channels` rounded up to whole vectors."""
+    return -(-channels // isa.float_lanes) * isa.float_lanes
