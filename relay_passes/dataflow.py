@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import numpy.typing as npt
 import tvm
+import tvm_ffi
 from tvm import relax
 
 New = Callable[[relax.Expr], relax.Expr]
@@ -55,7 +56,9 @@ class Dataflow:
         """The function with `rewrite(var, value, new)` in place of each value.
 
         `new` maps an expression of this function to the rebuilt one. If `rewrite` returns None, the
-        operator stays, on its rebuilt arguments. Bindings without users are removed.
+        operator stays, on its rebuilt arguments. Bindings without users are removed. A variable
+        whose type stays is kept, so that no user of it is typed anew: TVM takes a millisecond to
+        find the shape of a convolution.
         """
         builder = relax.BlockBuilder()
         rebuilt: dict[relax.Var, relax.Expr] = {p: p for p in self.parameters}
@@ -72,7 +75,7 @@ class Dataflow:
                     if expression is None:
                         expression = _with_arguments(value, new)
                     is_atom = isinstance(expression, relax.Var) or array(expression) is not None
-                    rebuilt[var] = expression if is_atom else builder.emit(expression)
+                    rebuilt[var] = expression if is_atom else _bind(builder, var, expression)
                 output = builder.emit_output(new(self.result))
             builder.emit_func_output(output)
         rebuilt_function = builder.get()["main"]
@@ -149,7 +152,18 @@ def conv2d_like(call: relax.Call, data: relax.Expr, weight: npt.ArrayLike) -> re
     return relax.Call(call.op, [data, constant(weight)], call.attrs)
 
 
+def _bind(builder: relax.BlockBuilder, var: relax.Var, value: relax.Expr) -> relax.Var:
+    """`var` with another value if it has the same type, else a new variable."""
+    value = builder.normalize(value)
+    if not tvm_ffi.structural_equal(value.ty, var.ty):
+        return builder.emit(value)
+    builder.emit_normalized(relax.VarBinding(var, value))
+    return var
+
+
 def _with_arguments(value: relax.Expr, new: New) -> relax.Expr:
+    if all(new(argument).same_as(argument) for argument in arguments(value)):
+        return value
     if isinstance(value, relax.TupleGetItem):
         return relax.TupleGetItem(new(value.tuple_value), value.index)
     if isinstance(value, relax.Call):
