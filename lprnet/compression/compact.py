@@ -5,6 +5,7 @@ quantization work on.
 binds what has become of them back into it.
 """
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -12,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lprnet.model.architecture import CONTAINER, Architecture, Conv
+from lprnet.model.architecture import CONTAINER, Architecture, Conv, MaxPool
 
 ConvRelu = Callable[[Conv, Tensor], Tensor]
 """A convolution with its ReLU: `(N, C, H, W)` to `(N, O, H', W')`."""
@@ -68,7 +69,7 @@ class CompactNetwork:
     def input(self, conv: Conv, source: Tensor) -> Tensor:
         """What `conv` reads of its producer's output (or the image): the first channels, pooled."""
         x = source[:, : self.weights[conv.name].shape[1]]
-        return x if conv.pool is None else F.max_pool2d(x, conv.pool.kernel, conv.pool.stride)
+        return x if conv.pool is None else _max_pool2d(x, conv.pool)
 
     def context_means(self, outputs: Mapping[str, Tensor]) -> Tensor:
         """Of the backbone's `outputs`, all contexts `(N, C, 18)`, averaged over their windows and
@@ -115,6 +116,22 @@ class CompactNetwork:
             columns[context.of] = slice(start, stop)
             start = stop
         return columns
+
+
+def _max_pool2d(x: Tensor, pool: MaxPool) -> Tensor:
+    """`F.max_pool2d`, by the maximum of shifted maps: torch's own compares the values of an NCHW
+    map one by one, which took a sixth of the time of a static quantization.
+    """
+    for axis, size, stride in zip((2, 3), pool.kernel, pool.stride, strict=True):
+        length = x.shape[axis] - size + 1
+        x = functools.reduce(
+            torch.maximum,
+            (
+                x.narrow(axis, start, length).unfold(axis, 1, stride)[..., 0]
+                for start in range(size)
+            ),
+        )
+    return x
 
 
 def compact_network(

@@ -52,9 +52,9 @@ class IntegerReference:
             x = self.tables[conv.name][x.long()]
         exact = torch.float32 if largest < 2**24 else torch.float64
         products = F.conv2d(x.to(exact), weight.to(exact), padding=conv.padding)
-        acc = products.double() + bias[:, None, None]
-        scaled = acc.float().double() * self.multipliers[conv.name][:, None, None]
-        return scaled.round().clamp(0, self.quantized.qmax).float()
+        acc = products.double().add_(bias[:, None, None])
+        scaled = acc.float().double().mul_(self.multipliers[conv.name][:, None, None])
+        return scaled.round_().clamp_(0, self.quantized.qmax).float()
 
     def context_sums(self, pixels: NDArray[np.uint8]) -> dict[str, Tensor]:
         """`(N, 24, 94, 3)` uint8 to the contexts' window sums `(N, C, 4, 18)`, integers in
