@@ -20,7 +20,7 @@ class SinkDequantize:
     def transform_function(
         self, function: relax.Function, _module: tvm.IRModule, _context: tvm.transform.PassContext
     ) -> relax.Function:
-        """The function with its dequantizations moved behind pools and slices."""
+        """The function with its dequantizations moved after pools and slices."""
         graph = Dataflow(function)
         sunk: dict[relax.Var, relax.Call] = {}
         integers: dict[relax.Var, relax.Expr] = {}

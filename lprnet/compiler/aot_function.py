@@ -87,7 +87,7 @@ def build_aot_function(
             part.append(Step(str(value.args[0].name_hint), kernel))
         elif is_call(value, "nn.pad"):
             zeros = builder.zero_halo(var, [int(n) for n in value.attrs.pad_width])
-            per_image.append(Step(PADDING + _first_reader(graph, var), zeros))
+            per_image.append(Step(PADDING + _first_user(graph, var), zeros))
     steps = tuple(step.name for step in (*prologue, *per_image)) if stamped else ()
     stamps = Stamps(len(steps)) if stamped else NoStamps()
     start, once, again = stamps.start(), stamps.between(prologue), stamps.between(per_image)
@@ -123,13 +123,13 @@ def build_aot_function(
     )
 
 
-def _first_reader(graph: Dataflow, var: relax.Var) -> str:
-    """The name of the first kernel that reads `var` or a view of it."""
+def _first_user(graph: Dataflow, var: relax.Var) -> str:
+    """The name of the first kernel that uses `var` or a view of it."""
     user = graph.users[var][0]
     value = graph.values[user]
     if is_call(value, "call_tir"):
         return str(value.args[0].name_hint)
-    return _first_reader(graph, user)
+    return _first_user(graph, user)
 
 
 def _pointer(name: str, dtype: str) -> tirx.Var:
@@ -152,7 +152,7 @@ class _Parameters:
 
 
 def _bind_tiles(parameters: _Parameters, plan_bytes: int) -> list[tirx.Stmt]:
-    """The address where all kernels keep their tiles: behind the plan, so that no other tensor is
+    """The address where all kernels keep their tiles: after the plan, so that no other tensor is
     there and LLVM may reorder what reads and writes them.
     """
     end = tirx.decl_buffer((plan_bytes // 4 + 1,), "float32", "end", data=parameters.arena)

@@ -57,7 +57,7 @@ class Conv:
 @dataclass(frozen=True)
 class Context:
     """A map that the container reads: an average pool, without padding, of a convolution's
-    output behind its ReLU.
+    output after its ReLU.
     """
 
     of: str

@@ -32,7 +32,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Edge:
-    """What lies between a convolution's output, or the image, and a reader."""
+    """What lies between a convolution's output, or the image, and its consumer."""
 
     origin: ir.Node | None
     """The convolution; None: the image."""
@@ -46,7 +46,7 @@ class Edge:
     """Width strides of 3x3 max pools whose height stride is 1."""
 
     def channels(self, count: int) -> NDArray[np.int64]:
-        """Which of the origin's `count` channels the reader gets, in order."""
+        """Which of the origin's `count` channels the consumer gets, in order."""
         taken = np.arange(count)
         for entry in self.slices:
             taken = taken[entry]

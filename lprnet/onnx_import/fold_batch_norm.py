@@ -1,4 +1,4 @@
-"""The rewrite of a batch norm behind a convolution."""
+"""The rewrite of a batch norm after a convolution."""
 
 import numpy as np
 import onnx_ir as ir

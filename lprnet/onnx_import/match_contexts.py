@@ -58,7 +58,7 @@ def _context(graph: OnnxGraph, value: ir.Value | None, index: int) -> OnnxContex
         name = None if value is None else value.name
         raise UserError(
             f"{graph.path}: {name!r}, which context map {index} averages, is not what a layer of "
-            f"LPRNet emits behind its ReLU, rounded at most once; {REMEDY_OTHER_FILE}, or "
+            f"LPRNet emits after its ReLU, rounded at most once; {REMEDY_OTHER_FILE}, or "
             f"{REMEDY_QUANTIZE_STATIC}"
         )
     return OnnxContext(edge, norm, kernel, stride)

@@ -101,7 +101,7 @@ def _backbone(
     if len(nodes) != len(base.backbone):
         raise graph.refusal(
             concat,
-            f"does not end in a map of LPRNet's last layer, behind {len(base.backbone)} "
+            f"does not end in a map of LPRNet's last layer, after {len(base.backbone)} "
             f"convolutions in a row; {REMEDY_OTHER_FILE}",
         )
     names = [conv.name for conv in base.backbone]

@@ -5,7 +5,7 @@ section 2.2),
 
     acc = sum(W * (q - z)) + b,   y = clamp(rint(acc * s_x * s_w / s_y), 0, levels),
 
-which is what `lprnet/compression/quantize/integer_reference.py` computes. A second rounding behind
+which is what `lprnet/compression/quantize/integer_reference.py` computes. A second rounding after
 a max pool, and the image's own, are tables there.
 """
 
@@ -80,7 +80,7 @@ def read_layers(found: OnnxLPRNet) -> tuple[dict[str, QuantizedLayer], int]:
 
 
 def _output(found: OnnxLPRNet, conv: Conv) -> tuple[float, int]:
-    """Scale and largest integer of what `conv` emits, the same for all who read it."""
+    """Scale and largest integer of what `conv` emits, the same for all its consumers."""
     graph, node = found.graph, found.convolutions[conv.name].node
     consumer = found.architecture.consumer(conv)
     context = found.architecture.context_index(conv)
@@ -88,11 +88,12 @@ def _output(found: OnnxLPRNet, conv: Conv) -> tuple[float, int]:
     edges += [] if context is None else [found.contexts[context]]
     if not all(1 <= len(edge.steps) <= 2 for edge in edges):
         raise graph.refusal(
-            node, f"is not rounded to 8 bits once for all its readers; use {REMEDY_QUANTIZE_STATIC}"
+            node,
+            f"is not rounded to 8 bits once for all its consumers; use {REMEDY_QUANTIZE_STATIC}",
         )
     if len({edge.steps[0] for edge in edges}) > 1:
         raise graph.refusal(
-            node, f"is rounded differently for its readers; use {REMEDY_QUANTIZE_STATIC}"
+            node, f"is rounded differently for its consumers; use {REMEDY_QUANTIZE_STATIC}"
         )
     levels = {
         _levels(graph, node, step, edge.rectified or number > 0)

@@ -1,7 +1,7 @@
 """One integer layer of a QDQ file, and what its constant channels come to.
 
 A channel that is the same integer on every image, as those of dead batch norms are, goes into the
-biases of its readers, in integers too: nothing is rounded.
+biases of its consumers, in integers too: nothing is rounded.
 """
 
 from collections.abc import Mapping

@@ -54,7 +54,7 @@ def prune_at_init(model: LPRNet) -> None:
 
 
 def live_channels(model: LPRNet) -> Live:
-    """Every channel that can be other than 0 behind its ReLU: scale not 0, or shift above 0."""
+    """Every channel that can be other than 0 after its ReLU: scale not 0, or shift above 0."""
     live = {}
     for conv in normed(model.architecture):
         layer = batch_norm(model, conv)

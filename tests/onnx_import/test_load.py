@@ -37,6 +37,8 @@ from lprnet.support.errors import UserError
 from lprnet.synthetic.render import sample_plates
 from lprnet.weights import DEFAULT_CHECKPOINT
 
+pytestmark = pytest.mark.usefixtures("few_calibration_images")
+
 Damage = Callable[[onnx.GraphProto], object]
 
 
@@ -120,13 +122,21 @@ def test_a_float_export_comes_back(
     np.testing.assert_allclose(got, expected, rtol=0, atol=1e-5 * abs(expected).max())
 
 
+@pytest.fixture(scope="module")
+def float_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("float") / "lprnet.onnx"
+    to_onnx(load_model(DEFAULT_CHECKPOINT), path)
+    return path
+
+
 @pytest.mark.parametrize("number", [0, 5, 14])
-def test_a_float_layer_without_its_relu_is_refused(number: int, tmp_path: Path) -> None:
-    to_onnx(load_model(DEFAULT_CHECKPOINT), tmp_path / "m.onnx")
-    model = onnx.load(str(tmp_path / "m.onnx"))
+def test_a_float_layer_without_its_relu_is_refused(
+    number: int, float_file: Path, tmp_path: Path
+) -> None:
+    model = onnx.load(str(float_file))
     nodes(model.graph, "Relu")[number].op_type = "Identity"
     (tmp_path / "m.onnx").write_bytes(model.SerializeToString())
-    with pytest.raises(UserError, match=r"m\.onnx: .*(no ReLU before it|behind its ReLU)"):
+    with pytest.raises(UserError, match=r"m\.onnx: .*(no ReLU before it|after its ReLU)"):
         load_onnx(tmp_path / "m.onnx")
 
 
@@ -234,10 +244,10 @@ def reroute(graph: onnx.GraphProto) -> None:
         (lambda g: set_ints(nodes(g, "AveragePool")[2], "pads", [1, 1, 1, 1]), "context map 2"),
         (lambda g: set_ints(nodes(g, "Concat")[0], "axis", [2]), "LPRNet's context maps"),
         (lambda g: repeat(nodes(g, "Concat")[0].input), "one of a layer of LPRNet each"),
-        (lambda g: swap(nodes(g, "Concat")[0].input, 0, 3), "behind 15 convolutions in a row"),
+        (lambda g: swap(nodes(g, "Concat")[0].input, 0, 3), "after 15 convolutions in a row"),
         (lambda g: setattr(nodes(g, "Relu")[2], "op_type", "Sigmoid"), "stands where LPRNet has"),
         (lambda g: setattr(nodes(g, "Relu")[2], "domain", "else.where"), "foreign domain"),
-        (average_the_image, "behind its ReLU"),
+        (average_the_image, "after its ReLU"),
         (elsewhere, "lies in another file"),
         (huge, "does not hold what its shape says"),
         (huge_and_empty, "is no convolution of LPRNet|no scale for each"),

@@ -231,7 +231,7 @@ def test_a_chain_of_views_around_a_quantized_pool_goes(tmp_path: Path) -> None:
     assert described(graph) == ["Conv", *quantized, *pool, *quantized]
 
 
-def test_a_value_with_other_readers_stays_for_them(tmp_path: Path) -> None:
+def test_a_value_with_other_consumers_stays_for_them(tmp_path: Path) -> None:
     graph = graph_of(
         f"{CONV} a = Unsqueeze(c, one) r = Relu(a) t = Squeeze(r, one) u = Squeeze(a, one) "
         "y = Add(t, u)",

@@ -170,7 +170,7 @@ def test_a_selection_keeps_one_channel_even_of_dead_ones() -> None:
     assert_same_function(after, before)
 
 
-def test_a_channel_stays_while_any_reader_needs_it() -> None:
+def test_a_channel_stays_while_any_consumer_needs_it() -> None:
     """The wide branch ignores channels 0 and 1, the padded one channels 1 and 2."""
     wide, padded = NEXT.copy(), NEXT.copy()
     wide[:, [0, 1]] = 0

@@ -42,7 +42,7 @@ def test_pixels_give_what_normalised_values_gave(offset: float, scale: float) ->
     torch.testing.assert_close(got, expected, rtol=0, atol=2e-6)
 
 
-def test_two_readers_of_the_image_are_both_folded() -> None:
+def test_two_users_of_the_image_are_both_folded() -> None:
     def build(x: relax.Var) -> relax.Expr:
         one, two = (add(nn.conv2d(x, const(w)), const(BIAS)) for w in (WEIGHT, -2 * WEIGHT))
         return add(one, two)
@@ -61,11 +61,11 @@ REFUSED = {
     "no bias": lambda x: nn.conv2d(x, const(WEIGHT)),
     "no bias but a ReLU": lambda x: nn.relu(nn.conv2d(x, const(WEIGHT))),
     "a bias that is no constant": lambda x: add(nn.conv2d(x, const(SQUARE)), nn.relu(SCALAR)),
-    "another reader": lambda x: add(add(nn.conv2d(x, const(SQUARE)), SCALAR), nn.relu(x)),
+    "another user": lambda x: add(add(nn.conv2d(x, const(SQUARE)), SCALAR), nn.relu(x)),
 }
 
 
 @pytest.mark.parametrize("network", REFUSED.values(), ids=REFUSED)
-def test_any_other_reader_of_the_image_is_refused(network: Network) -> None:
+def test_any_other_user_of_the_image_is_refused(network: Network) -> None:
     with pytest.raises(ValueError, match="unpadded convolutions with a constant bias"):
         apply(FoldNormalise(*NORMALISATION), module(network, SHAPE))

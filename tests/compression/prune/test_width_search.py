@@ -122,7 +122,7 @@ def test_budgets_hold_where_plans_do_not(
     candidates: list[Candidate],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """What readers of every second channel lose is only known after pruning."""
+    """What consumers of every second channel lose is only known after pruning."""
 
     def hopeful(network: CompactNetwork, widths: Mapping[str, int], lanes: int = 1) -> float:
         return planned_macs(network, widths, lanes) * 0.9
