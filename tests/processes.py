@@ -1,15 +1,26 @@
 """Processes of a test: they end with it, and whatever is waited for has a limit."""
 
+import multiprocessing
 import os
 import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
+from typing import Any, Protocol
 
 SECONDS = 300.0
 """Enough for a process that imports TVM and torch on a machine with other work."""
+
+
+class Running(Protocol):
+    """A process that may have ended."""
+
+    def poll(self) -> int | None:
+        """Its exit code, or None."""
 
 
 @contextmanager
@@ -37,9 +48,52 @@ def process_group(
         process.wait(SECONDS)
 
 
-def wait_until(
-    condition: Callable[[], bool], process: subprocess.Popen[bytes], output: Path
-) -> None:
+@dataclass(frozen=True)
+class Forked:
+    """A process of `forked_group`."""
+
+    process: ForkServerProcess
+
+    def poll(self) -> int | None:
+        """Its exit code, or None."""
+        return self.process.exitcode
+
+    def wait(self, seconds: float) -> int | None:
+        """Its exit code, or None if it did not end within `seconds`."""
+        self.process.join(seconds)
+        return self.process.exitcode
+
+
+@contextmanager
+def forked_group(
+    function: Callable[..., object], arguments: tuple[Any, ...], output: Path
+) -> Iterator[Forked]:
+    """`function(*arguments)` as `process_group` runs a command, in a process that is forked from
+    the tuner's server of workers, which has imported TVM: that saves seconds.
+    """
+    output.write_bytes(b"")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["lprnet.tuning.measurement.worker_preload"])
+    process = context.Process(target=_in_group, args=(output, function, arguments))
+    process.start()
+    try:
+        yield Forked(process)
+    finally:
+        process.kill()
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid or 0, signal.SIGKILL)
+        process.join(SECONDS)
+
+
+def _in_group(output: Path, function: Callable[..., object], arguments: tuple[Any, ...]) -> None:
+    os.setsid()
+    with output.open("ab") as file:
+        for stream in (1, 2):
+            os.dup2(file.fileno(), stream)
+    function(*arguments)
+
+
+def wait_until(condition: Callable[[], bool], process: Running, output: Path) -> None:
     """Return once `condition()` holds.
 
     Fails the test, with the end of `output`, if `process` ends before that or `SECONDS` pass.
@@ -50,7 +104,7 @@ def wait_until(
         if condition():  # it became true between the two looks
             return
         if ended or time.monotonic() > end:
-            what = f"ended with exit code {process.returncode}" if ended else "took too long"
+            what = f"ended with exit code {process.poll()}" if ended else "took too long"
             printed = output.read_text(errors="replace")[-2000:]
             raise AssertionError(f"the process {what}: {printed}")
         time.sleep(0.01)

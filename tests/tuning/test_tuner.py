@@ -1,6 +1,5 @@
 """A tuning run from end to end: what it writes, how it continues, and that it can be killed."""
 
-import sys
 import time
 from collections import Counter
 from dataclasses import replace
@@ -20,29 +19,18 @@ from lprnet.tuning.measurement.kernel_timing import check, random_inputs, run_ke
 from lprnet.tuning.measurement.local import LocalMeasurer
 from lprnet.tuning.search import Learning, Search
 from lprnet.tuning.space.tasks import Task, shared_tasks
-from schedules.workloads.float import AveragePool, Conv2d
-from tests.processes import SECONDS, process_group, wait_until
-from tests.tuning.conftest import TARGET, TASKS, Small
-
-DRIVER = """
-import lprnet.tuning.measurement.worker_preload
-import sys
-from pathlib import Path
-from lprnet.compiler.codegen import tvm_target
-from lprnet.tuning.measurement.local import LocalMeasurer
 from lprnet.tuning.tuner import Tuner
-from tests.tuning.conftest import MANIFEST, TARGET, TASKS
+from schedules.workloads.float import AveragePool, Conv2d
+from tests.processes import SECONDS, forked_group, wait_until
+from tests.tuning.conftest import MANIFEST, TARGET, TASKS, Small
 
-def main():
-    directory, scratch = map(Path, sys.argv[1:3])
+
+def tune(directory: Path, scratch: Path, trials: int) -> None:
+    """What a process does that is killed."""
     with LocalMeasurer() as measurer:
         tuner = Tuner(TASKS, tvm_target(TARGET), TARGET.isa, MANIFEST, directory, scratch, 4)
         print("tuning", flush=True)
-        tuner.run(int(sys.argv[3]), measurer, lambda added: None)
-
-if __name__ == "__main__":
-    main()
-"""
+        tuner.run(trials, measurer, lambda added: None)
 
 
 def test_a_run_and_its_continuation(small: Small) -> None:
@@ -94,15 +82,13 @@ def test_a_run_and_its_continuation(small: Small) -> None:
 
 def test_killed_again_and_again(small: Small, tmp_path: Path) -> None:
     """Every finished trial is there once, and builds can open the log at any time."""
-    script, output = tmp_path / "driver.py", tmp_path / "output"
-    script.write_text(DRIVER)
-    command = [sys.executable, str(script), str(small.directory), str(tmp_path / "scratch")]
-    environment = {"PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+    output = tmp_path / "output"
+    folders = (small.directory, tmp_path / "scratch")
     trials_file = small.directory / TRIALS
     moments = Random(7)
     counts = [0]
-    for kill in range(6):
-        with process_group([*command, "1000"], output, environment) as process:
+    for kill in range(10):
+        with forked_group(tune, (*folders, 1000), output) as process:
             wait_until(lambda: b"tuning\n" in output.read_bytes(), process, output)
             # Half of them some time into a batch, half some time after one.
             if kill % 2:
@@ -113,7 +99,7 @@ def test_killed_again_and_again(small: Small, tmp_path: Path) -> None:
             assert open_log(small.directory).manifest.trials <= counts[-1]
     assert counts == sorted(counts)
     assert counts[-1] >= 5
-    with process_group([*command, str(counts[-1] + 4)], output, environment) as process:
+    with forked_group(tune, (*folders, counts[-1] + 4), output) as process:
         assert process.wait(SECONDS) == 0, output.read_text()
     trials = read_trials(trials_file)
     assert len(trials) == counts[-1] + 4

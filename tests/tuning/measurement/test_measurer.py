@@ -1,8 +1,7 @@
 """A machine that cannot measure is told with its reason, and is no result of a candidate."""
 
 import os
-import subprocess
-import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,44 +9,34 @@ import pytest
 from tvm.ir.utils import derived_object
 from tvm.s_tir import meta_schedule as ms
 
-from lprnet.support.errors import UserError
-from lprnet.tuning.measurement.measurer import CHECKED
-from lprnet.tuning.measurement.runner import finished
-from tests.processes import SECONDS
-from tests.tuning.conftest import Small
-
-CHECK = """
-import lprnet.tuning.measurement.worker_preload
-import sys
-from pathlib import Path
 from lprnet.compiler.codegen import tvm_target
 from lprnet.support.cli import run
+from lprnet.support.errors import UserError
 from lprnet.tuning.measurement.local import LocalMeasurer
-from lprnet.tuning.measurement.measurer import check_measurer
-from tests.tuning.conftest import TARGET
-
-def main():
-    with LocalMeasurer() as measurer:
-        check_measurer(measurer, tvm_target(TARGET), Path(sys.argv[1]))
-    print("measured")
-
-if __name__ == "__main__":
-    run(main)
-"""
-PROJECT = Path(__file__).resolve().parents[3]
+from lprnet.tuning.measurement.measurer import CHECKED, check_measurer
+from lprnet.tuning.measurement.runner import finished
+from tests.processes import SECONDS, forked_group
+from tests.tuning.conftest import TARGET, Small
 
 
-def check(folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    script = folder / "check.py"
-    script.write_text(CHECK)
-    return subprocess.run(
-        [sys.executable, script, folder],
-        env={**os.environ, "PYTHONPATH": str(PROJECT), **environment},
-        capture_output=True,
-        text=True,
-        timeout=SECONDS,
-        check=False,
-    )
+def check_machine(folder: Path, environment: Mapping[str, str]) -> None:
+    """What a command does before it tunes."""
+
+    def check() -> None:
+        with LocalMeasurer() as measurer:
+            check_measurer(measurer, tvm_target(TARGET), folder)
+        print("measured", flush=True)
+
+    os.environ.update(environment)
+    run(check)
+
+
+def checked(folder: Path, **environment: str) -> tuple[int | None, str]:
+    """Its exit code and what it prints."""
+    output = folder / "output"
+    with forked_group(check_machine, (folder, environment), output) as process:
+        code = process.wait(SECONDS)
+    return code, output.read_text()
 
 
 @pytest.mark.isa("broadwell")
@@ -66,10 +55,10 @@ def test_a_machine_that_cannot_measure(linker: str | None, sentence: str, tmp_pa
     if linker is not None:
         (programs / "ld").write_text(f"#!/bin/sh\n{linker}\n")
         (programs / "ld").chmod(0o755)
-    told = check(tmp_path, PATH=str(programs))
-    assert told.stderr.startswith(f"error: {sentence}")
-    assert told.stderr.count("\n") == 1
-    assert (told.returncode, told.stdout) == (2, "")
+    code, told = checked(tmp_path, PATH=str(programs))
+    assert told.startswith(f"error: {sentence}")
+    assert told.count("\n") == 1
+    assert code == 2
 
 
 @pytest.mark.isa("broadwell")
@@ -82,18 +71,15 @@ def test_a_temporary_folder_without_programs(tmp_path: Path) -> None:
     ]
     if not folders:
         pytest.skip("no file system here is writable and mounted noexec")
-    told = check(tmp_path, TMPDIR=folders[0])
-    assert "No kernel can be measured: " in told.stderr
-    assert (
-        f"files are in {folders[0]}, so set TMPDIR to a folder from which programs" in told.stderr
-    )
-    assert told.returncode == 2
+    code, told = checked(tmp_path, TMPDIR=folders[0])
+    assert "No kernel can be measured: " in told
+    assert f"files are in {folders[0]}, so set TMPDIR to a folder from which programs" in told
+    assert code == 2
 
 
 @pytest.mark.isa("broadwell")
 def test_a_machine_that_can(tmp_path: Path) -> None:
-    told = check(tmp_path)
-    assert (told.returncode, told.stdout) == (0, "measured\n"), told.stderr
+    assert checked(tmp_path) == (0, "measured\n")
 
 
 @derived_object
