@@ -1,6 +1,7 @@
 """What tests may lack: the public checkpoint and its 1000 real plates, and CPU instructions."""
 
 import os
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,6 +35,14 @@ def shared_results(tmp_path_factory: pytest.TempPathFactory) -> SharedResults:
         folder = folder.parent
     (folder / "shared-results").mkdir(exist_ok=True)
     return SharedResults(folder / "shared-results")
+
+
+@pytest.fixture(scope="module")
+def few_calibration_images() -> Iterator[None]:
+    """Builds whose accuracy is not asked for calibrate and compare on 10 images instead of 100."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("lprnet.compression.calibration.MAX_IMAGES", 10)
+        yield
 
 
 @pytest.fixture(scope="session")

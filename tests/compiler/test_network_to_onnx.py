@@ -21,6 +21,8 @@ from lprnet.support.errors import UserError
 from lprnet.synthetic.render import sample_plates
 from tests.third_party_lprnet import ThirdPartyLPRNet, seeded, state_of
 
+pytestmark = pytest.mark.usefixtures("few_calibration_images")
+
 
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -25,6 +25,8 @@ from lprnet.training.new_alphabet import with_alphabet
 from lprnet.weights import DEFAULT_CHECKPOINT
 from tests.third_party_lprnet import ThirdPartyLPRNet, seeded, state_of
 
+pytestmark = pytest.mark.usefixtures("few_calibration_images")
+
 CLOSE = 1e-4
 """Of the largest logit, in float32."""
 

@@ -16,6 +16,8 @@ from lprnet.runtime.recognizer import Recognizer
 from lprnet.support.errors import UserError
 from lprnet.weights import DEFAULT_CHECKPOINT
 
+pytestmark = pytest.mark.usefixtures("few_calibration_images")
+
 
 def request(
     model: LPRNet, quantized: str | None, calibration: Path | None, folder: Path

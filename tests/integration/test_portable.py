@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lprnet.build import Request, build
 from lprnet.compiler.cpuid import masks
 from lprnet.compiler.targets import (
     AMX,
@@ -17,45 +16,41 @@ from lprnet.compiler.targets import (
     find_targets,
     without_tiles,
 )
-from lprnet.compression.calibration import rendered_images
 from lprnet.runtime.cpu import cpu_flags
 from lprnet.runtime.recognizer import Recognizer
 from lprnet.support.errors import UserError
-from lprnet.weights import DEFAULT_CHECKPOINT
+from lprnet.synthetic.render import sample_plates
+from tests.prepared import default_artifact
+from tests.shared_results import SharedResults
 
+IMAGES = np.stack([image for image, _ in sample_plates(5)])
 RUNNABLE = [t for t in PORTABLE_TARGETS if cpu_flags().issuperset(find_target(t).flags)]
 
 
-def built(target: str, folder: Path) -> Path:
-    request = Request(DEFAULT_CHECKPOINT, None, None, target, "manual", None, folder)
-    return build(request)[0].artifact
+@pytest.fixture(scope="module")
+def portable(shared_results: SharedResults) -> Path:
+    return shared_results.call(default_artifact, PORTABLE, shared_results.folder)
 
 
 @pytest.fixture(scope="module")
-def portable(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return built(PORTABLE, tmp_path_factory.mktemp("portable"))
-
-
-@pytest.fixture(scope="module")
-def best(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def best(shared_results: SharedResults) -> Path:
     """The single artifact for the best target that this machine runs."""
-    return built(RUNNABLE[-1], tmp_path_factory.mktemp("best"))
+    return shared_results.call(default_artifact, RUNNABLE[-1], shared_results.folder)
 
 
 def test_the_best_code_for_this_cpu_runs(portable: Path, best: Path) -> None:
     reader = Recognizer(portable)
     assert reader.target_version.target == RUNNABLE[-1]
     assert [code.target for code in reader.manifest.target_versions] == list(PORTABLE_TARGETS)
-    images = rendered_images()[:5]
-    np.testing.assert_array_equal(reader.logits(images), Recognizer(best).logits(images))
+    np.testing.assert_array_equal(reader.logits(IMAGES), Recognizer(best).logits(IMAGES))
 
 
 @pytest.mark.parametrize("target", RUNNABLE)
 def test_every_code_can_be_asked_for_and_computes_the_same(portable: Path, target: str) -> None:
-    reader, images = Recognizer(portable, target=target), rendered_images()[:5]
+    reader = Recognizer(portable, target=target)
     assert reader.target_version.target == target
-    expected = Recognizer(portable).logits(images)
-    error = np.abs(reader.logits(images) - expected).max()
+    expected = Recognizer(portable).logits(IMAGES)
+    error = np.abs(reader.logits(IMAGES) - expected).max()
     assert error <= 1e-5 * np.abs(expected).max()
 
 

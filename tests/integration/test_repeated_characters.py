@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from lprnet.compression.variants import prepare
 from lprnet.model.subnormals import subnormals_as_zero
 from lprnet.runtime.decode import best_plates, greedy
 from lprnet.synthetic.augment import photograph
 from lprnet.synthetic.render import BLUE, GREEN, draw
 from lprnet.weights import DEFAULT_CHECKPOINT
+from tests.prepared import prepared
+from tests.shared_results import SharedResults
 
 BLUE_SERIALS = ("A11111", "B88888", "AAA111", "D0000D", "C77X77", "GG1188")
 GREEN_SERIALS = ("AD11111", "AD88888", "BF00000", "C88888D", "DDD1111", "E11111F")
@@ -39,12 +40,15 @@ def plates() -> tuple[NDArray[np.uint8], list[str]]:
     ],
 )
 def test_repeats_and_green_plates(
-    quantized: str | None, pruned: str | None, plates: tuple[NDArray[np.uint8], list[str]]
+    quantized: str | None,
+    pruned: str | None,
+    plates: tuple[NDArray[np.uint8], list[str]],
+    shared_results: SharedResults,
 ) -> None:
     """What greedy decoding reads right, the grammar reads right, and it reads most of them."""
     images, texts = plates
+    network, *_ = shared_results.call(prepared, DEFAULT_CHECKPOINT, None, quantized, pruned)
     with subnormals_as_zero():  # as in a build
-        network, _, _ = prepare(DEFAULT_CHECKPOINT, None, quantized, pruned)
         logits = network.expected(images)
     raw = [plate.text for plate in greedy(logits)]
     found = [best[0].text for best in best_plates(logits)]

@@ -41,6 +41,8 @@ from tests.onnx_import.onnxruntime_qdq import (  # noqa: E402
     quantize_static,
 )
 
+pytestmark = pytest.mark.usefixtures("few_calibration_images")
+
 Quantize = Callable[..., Path]
 
 
