@@ -130,10 +130,13 @@ def test_a_full_queue_is_503_and_the_next_request_is_read(letter: Path, tmp_path
 
 def test_images_of_a_client_that_went_away_are_not_read(letter: Path, tmp_path: Path) -> None:
     patience = httpx.Timeout(SECONDS, read=0.5)
-    with held(letter, tmp_path, 512, 60) as (server, gate):
-        for _ in range(8):
+    with held(letter, tmp_path, 512, 60) as (server, gate), ThreadPoolExecutor(8) as pool:
+
+        def go_away(_: int) -> None:
             with pytest.raises(httpx.ReadTimeout):
                 httpx.post(f"{server.url}/v1/read", files=FILES * 4, timeout=patience)
+
+        list(pool.map(go_away, range(8)))
         wait_for(server, 'lprnet_requests_total{path="/v1/read",status="499"}', 8)
         gate.touch()
         assert ask(server).status_code == 200
