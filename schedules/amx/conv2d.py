@@ -100,34 +100,25 @@ class _Pass:
     def emit(self) -> None:
         for (piece, n), tile in self.resident.items():
             amx.load(tile, self._weights(piece, n), _ROW)
-        steps = self.units + self.units % 2  # an even number; the last unit is computed twice
-        self._step(0, 0, multiplies=True)
-        self._step(1, 1, multiplies=True, spills=True)
-        if steps > 2:
-            with T.serial(1, steps // 2) as pair:
-                for parity in range(2):
-                    unit = 2 * pair + parity
-                    self._step(unit, parity, multiplies=True, spills=True, requantizes=True)
-        self._step(steps, 0, spills=True, requantizes=True)
-        self._step(steps + 1, 1, requantizes=True)
+        with T.serial(0, -(-self.units // 2) + 1) as pair:
+            for parity in range(2):
+                self._step(2 * pair + parity, parity)
 
-    def _step(
-        self,
-        unit: tirx.Expr | int,
-        parity: int,
-        multiplies: bool = False,
-        spills: bool = False,
-        requantizes: bool = False,
-    ) -> None:
-        """Multiply `unit`, spill the one before, requantize the one before that."""
-        products = self._multiply(unit, parity) if multiplies else []
-        stores = self._spill(1 - parity) if spills else []
-        results = self._requantize(unit - 2, parity) if requantizes else []
+    def _step(self, unit: tirx.Expr, parity: int) -> None:
+        """Multiply `unit`, spill the one before, requantize the one before that.
+
+        Units before the first and after the last are those. So the first two steps store what is in
+        memory as results of the first unit, which the third step overwrites; code that leaves it
+        out would be three times as long.
+        """
+        products = self._multiply(unit, parity)
+        stores = self._spill(1 - parity)
+        results = self._requantize(unit - 2, parity)
         after: dict[int, list[_Statement]] = {n: [] for n in range(-1, len(products))}
         for n, statement in enumerate(stores):
             # Of one set of tiles, each is spilled before its next sums start.
             place = n * len(products) // len(stores) if self.sets > 1 else n - 1
-            after[place if products else -1].append(statement)
+            after[place].append(statement)
         for statement in after[-1]:
             statement()
         for n, statement in enumerate(products):
@@ -136,11 +127,8 @@ class _Pass:
             middle = (begin + end) // 2
             for piece in (*results[begin:middle], *after[n], *results[middle:end]):
                 piece()
-        if not products:
-            for statement in results:
-                statement()
 
-    def _multiply(self, unit: tirx.Expr | int, parity: int) -> list[_Statement]:
+    def _multiply(self, unit: tirx.Expr, parity: int) -> list[_Statement]:
         """A statement for each product of tiles, with the loads that it needs."""
         pixels = [self._first_pixel(unit, side) for side in range(self.sides)]
         sums = amx.SUMS[parity % self.sets * self.sums :]
@@ -171,7 +159,7 @@ class _Pass:
             for n in range(self.sums)
         ]
 
-    def _requantize(self, unit: tirx.Expr | int, parity: int) -> list[_Statement]:
+    def _requantize(self, unit: tirx.Expr, parity: int) -> list[_Statement]:
         """A statement for each 64 bytes of the results of a spilled unit."""
         at_once = PIXELS_AT_ONCE[self.group.tiles]
         return [
@@ -208,10 +196,11 @@ class _Pass:
             at = (row, column + first + p, tirx.Ramp(channel, 1, lanes))
             T.buffer_store(self.out, part if at_once > 1 else whole, at)
 
-    def _first_pixel(self, unit: tirx.Expr | int, side: int) -> tuple[tirx.Expr, tirx.Expr]:
+    def _first_pixel(self, unit: tirx.Expr, side: int) -> tuple[tirx.Expr, tirx.Expr]:
         """Row and column of the first pixel of a unit's tile."""
         columns, width = self.group.columns, self.workload.width
-        tile = T.bind(tirx.min(unit * self.sides + side, self.pixel_tiles - 1))
+        tile = tirx.min(unit * self.sides + side, self.pixel_tiles - 1)
+        tile = T.bind(tirx.max(tile, 0))
         last = width - self.group.pixels
         column = tirx.min(tile % columns * self.group.pixels, last)
         return T.bind(tile // columns), T.bind(column)
