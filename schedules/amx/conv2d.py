@@ -109,7 +109,7 @@ class _Pass:
 
         Units before the first and after the last are those. So the first two steps store what is in
         memory as results of the first unit, which the third step overwrites; code that leaves it
-        out would be three times as long.
+        out would be twice as long.
         """
         products = self._multiply(unit, parity)
         stores = self._spill(1 - parity)
