@@ -13,6 +13,8 @@ from lprnet.commands.arguments import (
     output_folder,
 )
 
+PEERS = ("installed", "all")
+
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Let `parser` take the flags."""
@@ -23,7 +25,14 @@ def add_arguments(parser: ArgumentParser) -> None:
         metavar="DIR",
         help="images named after their plates (default: rendered plates)",
     )
-    parser.add_argument("--peers", action="store_true", help="also PyTorch, ONNX Runtime, OpenVINO")
+    parser.add_argument(
+        "--peers",
+        nargs="?",
+        const=PEERS[0],
+        choices=PEERS,
+        help="also PyTorch, ONNX Runtime and OpenVINO (installed, meant where no value is given), "
+        "or all: engines too that get environments of their own in --work (default: our rows)",
+    )
     parser.add_argument(
         "--repeats", type=integer(1), default=200, metavar="N", help="rounds of latency"
     )

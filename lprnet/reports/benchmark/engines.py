@@ -1,8 +1,8 @@
 """The entries of the report and their engines, each with its best known settings.
 
 An engine computes on one thread; to use several cores, each runs an instance. Run as a program,
-this file reads one plate, to time a cold start:
-`python -m lprnet.reports.benchmark.engines ENGINE FILE`.
+this file reads one image file, to time a cold start:
+`python -m lprnet.reports.benchmark.engines ENGINE FILE IMAGE`.
 """
 
 import json
@@ -23,7 +23,6 @@ from lprnet.measure.engines import (
     open_openvino,
 )
 from lprnet.model.preprocessing import normalise
-from lprnet.runtime.image_io import HEIGHT, WIDTH
 
 Engine = Callable[[NDArray[np.uint8]], Infer]
 """Converts images `(N, 24, 94, 3)` uint8 BGR to the engine's input tensor; returns its `Infer`, the
@@ -57,7 +56,9 @@ class Entry:
     graph: str = "reduced"
     """A key of `GRAPHS`."""
     distributions: tuple[str, ...] = ()
-    """Python packages that it needs, without those that decode images."""
+    """Python packages that it needs, OpenCV apart."""
+    python: Path | None = None
+    """Of the environment of an engine of `lprnet/reports/peers`, which `engine` names then."""
 
     @property
     def label(self) -> str:
@@ -66,14 +67,32 @@ class Entry:
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """All files of the network: an `.xml` of OpenVINO has its weights in a `.bin` beside it."""
-        if self.file.suffix == ".xml":
+        """All files of the network: OpenVINO's `.xml` and ncnn's `.param` have their weights in a
+        `.bin` beside them.
+        """
+        if self.file.suffix in (".xml", ".param"):
             return self.file, self.file.with_suffix(".bin")
         return (self.file,)
 
     def open(self) -> Engine:
         """Load the file for use on the calling thread."""
-        return ENGINES[self.engine](self.file)
+        if self.python is None:
+            return ENGINES[self.engine](self.file)
+        from lprnet.reports.peers.remote_engine import RemoteCall, RemoteEngine
+
+        remote = RemoteEngine(self.python, self.engine, self.file.resolve())
+        return lambda images: RemoteCall(remote, normalise(images))
+
+    def start_command(self, image: Path) -> list[str]:
+        """The command that reads one image file in a new process, and prints the memory of that
+        process last.
+        """
+        command = [sys.executable, "-m", "lprnet.reports.benchmark.engines", self.engine]
+        if self.python is not None:
+            from lprnet.reports.peers.remote_engine import WORKER
+
+            command = [str(self.python), str(WORKER), "first", self.engine]
+        return [*command, str(self.file.resolve()), str(image.resolve())]
 
 
 def pixels(images: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -147,6 +166,18 @@ ENGINES: dict[str, Opener] = {
 }
 
 
+def first_text(engine: str, file: Path, image: Path) -> str:
+    """The text on an image file, as a program that reads only this one would get it."""
+    if engine == "lprnet":
+        from lprnet.runtime.recognizer import Recognizer
+
+        return Recognizer(file).read(image, grammar=False).text
+    from lprnet.runtime.decode import greedy
+    from lprnet.runtime.image_io import read_image
+
+    return greedy(ENGINES[engine](file)(read_image(image)[None])())[0].text
+
+
 def resident_bytes() -> int:
     """Resident memory of this process."""
     status = Path("/proc/self/status").read_text()
@@ -155,6 +186,5 @@ def resident_bytes() -> int:
 
 
 if __name__ == "__main__":
-    engine, path = sys.argv[1:]
-    ENGINES[engine](Path(path))(np.zeros((1, HEIGHT, WIDTH, 3), np.uint8))()
-    print(json.dumps(resident_bytes()), flush=True)
+    engine, path, image = sys.argv[1:]
+    print(json.dumps([first_text(engine, Path(path), Path(image)), resident_bytes()]), flush=True)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,12 +13,13 @@ from lprnet.reports.benchmark.costs import (
     Throughput,
     cold_start,
     latencies,
-    texts_and_throughput,
+    logits_and_throughput,
 )
 from lprnet.reports.benchmark.engines import Entry
 from lprnet.reports.benchmark.results import Proportion
 from lprnet.reports.benchmark.variants import Missing
 from lprnet.runtime.artifact import read_artifact
+from lprnet.runtime.decode import decode
 from lprnet.support.errors import one_line
 
 PAIR_ROUNDS = 3000
@@ -31,7 +33,9 @@ class EntryMeasurements:
     as_name: str
     """The entry that was measured: this one, or one whose file has the same bytes."""
     texts: tuple[str, ...]
-    """Text read from each image."""
+    """Text read from each image, by the greedy decoder."""
+    under_grammar: tuple[str, ...]
+    """The same logits, decoded under the grammar of the alphabet."""
     throughput: Throughput
     start: ColdStart
     samples: NDArray[np.float64]
@@ -39,28 +43,34 @@ class EntryMeasurements:
 
 
 def measure_entries(
-    entries: Sequence[Entry], images: NDArray[np.uint8], repeats: int
+    entries: Sequence[Entry], images: NDArray[np.uint8], repeats: int, photo: Path
 ) -> tuple[dict[Entry, EntryMeasurements], list[Missing]]:
     """Measure all entries on `images` `(N, 24, 94, 3)` uint8 BGR; also returns those that do not
     run on this machine.
 
-    Latency is measured on the first image, `repeats` rounds.
+    Latency is measured on the first image, `repeats` rounds; cold starts read the file `photo`.
     """
     same = measured_for(entries)
-    read: dict[Entry, tuple[ColdStart, list[str], Throughput]] = {}
+    read: dict[Entry, tuple[ColdStart, NDArray[np.float32], Throughput]] = {}
     missing = []
     distinct = list(dict.fromkeys(same.values()))
     for entry in tqdm(distinct, desc="reading", unit="entry", delay=3, disable=None):
         try:
-            read[entry] = (cold_start(entry), *texts_and_throughput(entry, images))
+            read[entry] = (cold_start(entry, photo), *logits_and_throughput(entry, images))
         except Exception as error:  # an entry that does not run is listed in the report
             missing.append(Missing(entry.label, one_line(error)[:200]))
     samples = latencies(list(read), images[0], repeats)
     measured = {
-        one: EntryMeasurements(one.name, tuple(texts), throughput, start, times)
-        for (one, (start, texts, throughput)), times in zip(read.items(), samples, strict=True)
+        one: EntryMeasurements(
+            one.name, _texts(logits), _texts(logits, grammar=True), throughput, start, times
+        )
+        for (one, (start, logits, throughput)), times in zip(read.items(), samples, strict=True)
     }
     return {one: measured[same[one]] for one in entries if same[one] in measured}, missing
+
+
+def _texts(logits: NDArray[np.float32], *, grammar: bool = False) -> tuple[str, ...]:
+    return tuple(plate.text for plate, *_ in decode(logits, grammar=grammar))
 
 
 def proportion(

@@ -39,6 +39,8 @@ class Line:
     installed_bytes: int
     same_as: str = ""
     """Name of the line that was measured instead, if its file has the same bytes."""
+    grammar: Accuracy | None = None
+    """`unseen` with the same logits decoded under the grammar; None: not counted."""
     agreement: TextAgreement | None = None
     """Of a line of ours with the float one, on rendered plates; None: not measured."""
 

@@ -30,6 +30,8 @@ from lprnet.reports.benchmark.variants import (
     Missing,
     build_rows,
 )
+from lprnet.reports.peers.entries import peer_entries
+from lprnet.reports.peers.environments import installed_bytes as environment_bytes
 from lprnet.runtime.decode import Logits, greedy
 from lprnet.runtime.image_io import images_in, label_of
 from lprnet.support.atomic_file import why_not_writable
@@ -47,7 +49,8 @@ class ReportOptions:
     checkpoint: Path
     data: Path | None
     """Images named after their plates; None for rendered ones."""
-    peers: bool
+    peers: str | None
+    """`installed`, or `all`: also engines in environments of their own."""
     repeats: int
     work: Path
     """Folder for artifacts and the baselines' files."""
@@ -61,6 +64,8 @@ class LabelledPlates:
     labels: tuple[str, ...]
     unseen: tuple[bool, ...]
     """Whether an image was not used for calibration."""
+    photo: Path
+    """One of the files that they were read from."""
 
 
 def run_benchmark(request: ReportOptions) -> Report:
@@ -81,13 +86,19 @@ def run_benchmark(request: ReportOptions) -> Report:
     entries = [
         Entry(row.name, "lprnet", artifact, "reduced", OURS) for row, artifact in artifacts.items()
     ]
+    unmade: list[Missing] = []
     if request.peers:
         calibration = read_images(calibration_files(data))
         folder = request.work / "baselines"
         pruned = _pruned_files({row.name: artifact for row, artifact in artifacts.items()})
         entries += baselines(request.checkpoint, calibration, target.isa, folder, pruned)
+        if request.peers == "all":
+            networks = [("reduced", folder / "reduced.onnx")]
+            networks += [("pruned", pruned.float32)] if pruned else []
+            remote, unmade = peer_entries(networks, folder, request.work / "environments")
+            entries += remote
     # 2. Measure accuracy, throughput, cold start, and interleaved latency on one core.
-    measured, not_running = measure_entries(entries, plates.images, request.repeats)
+    measured, not_running = measure_entries(entries, plates.images, request.repeats, plates.photo)
     if not any(one.engine == "lprnet" for one in measured):
         raise UserError(f"no row of ours runs; {not_running[0].name}: {not_running[0].reason}")
     agreements = _agreements([one for one in measured if one.engine == "lprnet"])
@@ -112,7 +123,10 @@ def run_benchmark(request: ReportOptions) -> Report:
             throughput=found.throughput,
             start=found.start,
             file_bytes=sum(file.stat().st_size for file in one.files),
-            installed_bytes=installed_bytes(one.distributions),
+            installed_bytes=installed_bytes(one.distributions)
+            if one.python is None
+            else environment_bytes(one.python),
+            grammar=_accuracy(found.under_grammar, plates.labels, plates.unseen),
             agreement=agreements.get(one),
             same_as="" if found.as_name == one.name else found.as_name,
         )
@@ -128,7 +142,7 @@ def run_benchmark(request: ReportOptions) -> Report:
         data=f"{len(plates.labels)} {'images' if request.data else 'rendered plates'}",
         repeatability=repeatability([found.samples for found in measured.values()]),
         lines=lines,
-        missing=tuple(_without_paths(one) for one in (*missing, *not_running, *without)),
+        missing=tuple(_without_paths(one) for one in (*missing, *unmade, *not_running, *without)),
         sample_reader=first.name,
         sample_texts=tuple(plate.text for plate in greedy(reader(sheet)())),
         kernels=kernels,
@@ -177,6 +191,7 @@ def _plates(data: Path) -> LabelledPlates:
         read_images(files),
         tuple(label_of(file) for file in files),
         tuple(file not in calibrated for file in files),
+        files[0],
     )
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from rich.table import Table
 
+from lprnet.reports.benchmark.conclusions import conclusions, strongest
 from lprnet.reports.benchmark.engines import GRAPHS
 from lprnet.reports.benchmark.results import Line, Report, best, write_bytes
 from lprnet.reports.benchmark.variants import SCHEDULE_ROWS
@@ -19,6 +20,7 @@ COLUMNS = (
     "",
     "accuracy %",
     "unseen %",
+    "grammar %",
     "agrees %",
     "min ms",
     "median",
@@ -27,6 +29,7 @@ COLUMNS = (
     "plates/s",
     "file KB",
     "start s",
+    "start CPU s",
     "RAM MB",
     "install MB",
 )
@@ -36,11 +39,12 @@ def cells(line: Line, report: Report) -> tuple[str, ...]:
     """The cells of a line in the order of `COLUMNS`; KB and MB are decimal."""
     accuracy, latency = line.latency.accuracy, line.latency
     assert accuracy is not None
-    same = line.agreement
+    same, grammar, cpu = line.agreement, line.grammar, line.start.cpu_seconds
     return (
         line.name if line.ours else line.name + GRAPHS[line.graph],
         f"{100 * accuracy.correct / accuracy.total:.1f}",
         f"{100 * line.unseen.correct / line.unseen.total:.1f}" if line.unseen.total else "",
+        f"{100 * grammar.correct / grammar.total:.1f}" if grammar and grammar.total else "",
         f"{100 * same.same / same.plates:.1f}" if same else "",
         f"{latency.min_ms:.3f}",
         f"{latency.median_ms:.3f}",
@@ -49,6 +53,7 @@ def cells(line: Line, report: Report) -> tuple[str, ...]:
         f"{line.throughput.plates_per_second:,.0f}",
         f"{line.file_bytes / 1e3:,.0f}",
         f"{line.start.seconds:.2f}",
+        "" if cpu is None else f"{cpu:.2f}",
         f"{line.start.resident_bytes / 1e6:,.0f}",
         f"{line.installed_bytes / 1e6:,.0f}",
     )
@@ -155,20 +160,19 @@ REMARKS = (
 
 
 def summary(report: Report) -> str:
-    """The README's first table: our builds without the comparison of schedules, and the baselines
-    on the original graph.
+    """The README's first table: our builds without the comparison of schedules, and the strongest
+    line of each other engine.
     """
-    lines = [
-        line
-        for line in report.lines
-        if (line.name not in SCHEDULE_ROWS if line.ours else line.graph == "original")
-    ]
+    ours = [line for line in report.lines if line.ours and line.name not in SCHEDULE_ROWS]
+    lines = [*ours, *strongest(report)]
     return f"{_table(lines, report, SUMMARY_COLUMNS)}\n\n{conditions(report)}."
 
 
 def markdown(report: Report) -> str:
     """The page of results: every line, what is missing, and the findings."""
-    text = [_table(report.lines, report, COLUMNS), ""]
+    first = conclusions(report)
+    text = [first, ""] if first else []
+    text += [_table(report.lines, report, COLUMNS), ""]
     text += [f"- Not in the table: {one.name}: {one.reason}" for one in report.missing]
     text += [f"- {sentence}" for sentence in findings(report)]
     return "\n".join(text)

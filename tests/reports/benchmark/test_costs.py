@@ -27,4 +27,4 @@ def test_a_start_that_fails_ends(
     monkeypatch.setattr(sys, "executable", str(python))
     monkeypatch.setattr(costs, "START_SECONDS", 2.0)
     with pytest.raises(RuntimeError, match=rf"it \({tmp_path}.*\) did not start: [^a-w]*{printed}"):
-        costs.cold_start(Entry("it", "lprnet", tmp_path / "it.so"))
+        costs.cold_start(Entry("it", "lprnet", tmp_path / "it.so"), tmp_path / "photo.jpg")

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -19,8 +20,8 @@ from lprnet.reports.benchmark.baselines import quantized_baselines
 from lprnet.reports.benchmark.costs import (
     cold_start,
     installed_bytes,
+    logits_and_throughput,
     repeatability,
-    texts_and_throughput,
 )
 from lprnet.reports.benchmark.engines import ENGINES, Engine, Entry
 from lprnet.runtime.alphabet import BLANK, INDEX
@@ -74,14 +75,22 @@ def test_engines_agree(name: str, batch: int, files: dict[str, Path]) -> None:
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-3)
 
 
-def test_a_start_is_a_process_that_reads(files: dict[str, Path]) -> None:
+def test_a_start_is_a_process_that_reads_a_file(
+    files: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     pytest.importorskip("onnxruntime", reason="the extra `peers` is not installed")
-    started = cold_start(Entry("baseline", "onnxruntime", files[".onnx"]))
+    monkeypatch.setattr("lprnet.reports.benchmark.costs.STARTS", 2)
+    photo = tmp_path / "photo.jpg"
+    photo.write_bytes(cv2.imencode(".jpg", images(1)[0])[1].tobytes())
+    started = cold_start(Entry("baseline", "onnxruntime", files[".onnx"]), photo)
     assert started.seconds > 0
+    assert started.cpu_seconds
+    with pytest.raises(RuntimeError, match="did not start"):
+        cold_start(Entry("baseline", "onnxruntime", files[".onnx"]), tmp_path / "none.jpg")
     assert 10e6 < started.resident_bytes < 2e9
 
 
-def test_all_cores_give_texts_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_cores_give_logits_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
     """A network that reads the first pixel as a digit."""
 
     def brightness(_file: Path) -> Engine:
@@ -98,8 +107,8 @@ def test_all_cores_give_texts_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lprnet.reports.benchmark.costs.THROUGHPUT_SECONDS", 0.01)
     batch = np.zeros((9, 24, 94, 3), np.uint8)
     batch[:, 0, 0, 0] = range(9)
-    texts, throughput = texts_and_throughput(Entry("fake", "fake", Path()), batch)
-    assert texts == [str(number) for number in range(9)]
+    logits, throughput = logits_and_throughput(Entry("fake", "fake", Path()), batch)
+    assert [plate.text for plate in greedy(logits)] == [str(number) for number in range(9)]
     assert throughput.plates_per_second > 0
 
 
@@ -118,7 +127,7 @@ def test_an_engine_that_fails_on_one_core_fails(monkeypatch: pytest.MonkeyPatch)
     batch = np.zeros((2, 24, 94, 3), np.uint8)
     batch[1] = 1
     with pytest.raises(RuntimeError, match="no such operator"):
-        texts_and_throughput(Entry("failing", "failing", Path()), batch)
+        logits_and_throughput(Entry("failing", "failing", Path()), batch)
 
 
 def test_repeatability_is_the_largest_difference_between_halves() -> None:

@@ -10,6 +10,7 @@ from lprnet.reports.benchmark.costs import ColdStart, Throughput
 from lprnet.reports.benchmark.engines import Entry
 from lprnet.reports.benchmark.measure_entries import measure_entries, measured_for, proportion
 from lprnet.reports.benchmark.results import Proportion
+from lprnet.runtime.alphabet import BLANK, INDEX
 
 MODULE = "lprnet.reports.benchmark.measure_entries"
 IMAGES = np.zeros((2, 24, 94, 3), np.uint8)
@@ -40,26 +41,30 @@ def test_equal_files_share_their_measurements(
 ) -> None:
     started = []
 
-    def cold_start(entry: Entry) -> ColdStart:
+    def cold_start(entry: Entry, photo: Path) -> ColdStart:
+        assert photo.name == "photo.jpg"
         if entry.name == "b":
             raise RuntimeError("no such\ninstruction")
         started.append(entry.name)
         return ColdStart(1.0, 2)
 
     monkeypatch.setattr(f"{MODULE}.cold_start", cold_start)
-    monkeypatch.setattr(
-        f"{MODULE}.texts_and_throughput", lambda *_: (["x", "y"], Throughput(3.0, 8))
-    )
+    logits = np.zeros((2, 68, 18), np.float32)
+    logits[:, BLANK] = 1
+    logits[0, INDEX["A"], 3] = 9
+    monkeypatch.setattr(f"{MODULE}.logits_and_throughput", lambda *_: (logits, Throughput(3.0, 8)))
     monkeypatch.setattr(
         f"{MODULE}.latencies",
         lambda several, *_: [np.array([len(one.name)]) for one in several],
     )
-    measured, missing = measure_entries(entries, IMAGES, 5)
+    measured, missing = measure_entries(entries, IMAGES, 5, Path("photo.jpg"))
     a, _, twin, baseline = entries
     assert started == ["a", "baseline"]
     assert list(measured) == [a, twin, baseline]
     assert measured[twin] is measured[a]
     assert measured[twin].as_name == "a"
+    assert measured[a].texts == ("A", "")
+    assert len(measured[a].under_grammar) == 2
     assert measured[baseline].samples == [len("baseline")]
     assert [(one.name, one.reason) for one in missing] == [("b", "no such instruction")]
 

@@ -16,14 +16,14 @@ def test_no_row_of_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     """It was `min() arg is an empty sequence`, after three minutes."""
     refused = [Missing("base", "no C compiler found")]
     monkeypatch.setattr(benchmark, "build_rows", lambda *_: ({}, refused))
-    options = ReportOptions(DEFAULT_CHECKPOINT, None, False, 1, tmp_path)
+    options = ReportOptions(DEFAULT_CHECKPOINT, None, None, 1, tmp_path)
     with pytest.raises(UserError, match="no row of ours could be built; base: no C compiler"):
         run_benchmark(options)
 
 
 def test_a_work_folder_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    options = ReportOptions(DEFAULT_CHECKPOINT, None, False, 1, tmp_path / "file" / "work")
+    options = ReportOptions(DEFAULT_CHECKPOINT, None, None, 1, tmp_path / "file" / "work")
     with pytest.raises(UserError, match="cannot be written"):
         run_benchmark(options)
 

@@ -36,6 +36,7 @@ def test_cells() -> None:
         "": "base",
         "accuracy %": "89.7",
         "unseen %": "90.0",
+        "grammar %": "",
         "agrees %": "91.2",
         "min ms": "0.500",
         "median": "0.550",
@@ -44,6 +45,7 @@ def test_cells() -> None:
         "plates/s": "4,000",
         "file KB": "180",
         "start s": "1.50",
+        "start CPU s": "",
         "RAM MB": "60",
         "install MB": "50",
     }
@@ -145,14 +147,14 @@ def test_pages_are_changed_between_their_markers_alone(tmp_path: Path) -> None:
     assert results.read_text("utf-8") == _page(RESULTS, markdown(report()))
 
 
-def test_the_summary_has_default_builds_and_the_original_graph() -> None:
+def test_the_summary_has_default_builds_and_the_strongest_line_of_an_engine() -> None:
     made = report()
     lines = (*made.lines, line("MLC, auto", 0.6))
     rows = summary(replace(made, lines=lines)).splitlines()
     assert [row.split("|")[1].strip() for row in rows[2:5]] == [
         "base",
         "**all combined**",
-        "baseline",
+        "baseline, our graph",
     ]
     assert rows[5] == ""
 

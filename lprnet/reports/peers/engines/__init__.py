@@ -1,0 +1,1 @@
+"""A file an engine, each run by `worker.py` in the engine's own environment."""

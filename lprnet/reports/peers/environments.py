@@ -1,0 +1,48 @@
+"""The environments of engines that are not installed beside ours: made once, kept while their
+pinned requirements stay.
+"""
+
+import shutil
+import subprocess
+import sys
+from hashlib import sha256
+from pathlib import Path
+
+from lprnet.support.errors import UserError
+
+REQUIREMENTS = Path(__file__).with_name("requirements")
+STAMP = "made-from"
+INSTALL_SECONDS = 900.0
+
+
+def environment(engine: str, folder: Path) -> Path:
+    """The Python of the environment of `engine` in `folder`, with what `requirements/` lists.
+
+    Raises `UserError` if it cannot be made; then nothing is left of it.
+    """
+    place, listed = folder / engine, REQUIREMENTS / f"{engine}.txt"
+    python, stamp = place / "bin" / "python", place / STAMP
+    made_from = sha256(listed.read_bytes() + sys.version.encode()).hexdigest()
+    if stamp.is_file() and stamp.read_text() == made_from:
+        return python
+    shutil.rmtree(place, ignore_errors=True)
+    install = [str(python), "-m", "pip", "install", "--no-deps", "--no-input", "-q", "-r"]
+    try:
+        for command in ([sys.executable, "-m", "venv", str(place)], [*install, str(listed)]):
+            subprocess.run(
+                command, check=True, capture_output=True, text=True, timeout=INSTALL_SECONDS
+            )
+    except (OSError, subprocess.SubprocessError) as error:
+        shutil.rmtree(place, ignore_errors=True)
+        printed = str(getattr(error, "stderr", "") or error).strip().splitlines()
+        raise UserError(f"{listed.name} cannot be installed ({printed[-1]})") from error
+    stamp.write_text(made_from)
+    return python
+
+
+def installed_bytes(python: Path) -> int:
+    """The size of the packages of the environment of `python`, without pip and setuptools."""
+    (packages,) = (python.parent.parent / "lib").glob("python*/site-packages")
+    folders = [one for one in packages.iterdir() if not one.name.startswith(("pip", "setuptools"))]
+    files = [file for one in folders for file in ([one] if one.is_file() else one.rglob("*"))]
+    return sum(file.stat().st_size for file in files if file.is_file())

@@ -1,0 +1,102 @@
+"""An engine in another process: what it computes, its own clock, and how it ends."""
+
+import shutil
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+from lprnet.measure.timing import interleaved_timings
+from lprnet.reports.peers import remote_engine
+from lprnet.reports.peers.entries import PEERS
+from lprnet.reports.peers.environments import REQUIREMENTS
+from lprnet.reports.peers.remote_engine import WORKER, RemoteCall, RemoteEngine, convert
+
+PYTHON = Path(sys.executable)
+ENGINE = """
+from pathlib import Path
+import numpy as np
+
+print("a banner on stdout")
+
+
+def convert(source, target):
+    target.write_text(str(len(source.read_bytes())))
+
+
+def load(file):
+    factor = np.float32(file.read_text())
+
+    def bind(images):
+        def infer():
+            if images[0, 0, 0, 0] < 0:
+                raise ValueError("a negative pixel")
+            return images.reshape(len(images), 4, -1) * factor
+        return infer
+
+    return bind
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What an invented engine makes of an ONNX file of three bytes; it multiplies by three."""
+    shutil.copy(WORKER, tmp_path)
+    engines = tmp_path / "engines"
+    engines.mkdir()
+    for name in ("__init__.py", "interface.py"):
+        shutil.copy(WORKER.parent / "engines" / name, engines)
+    (engines / "times.py").write_text(ENGINE)
+    monkeypatch.setattr(remote_engine, "WORKER", tmp_path / "worker.py")
+    source, target = tmp_path / "m.onnx", tmp_path / "m.times"
+    source.write_bytes(b"123")
+    convert(PYTHON, "times", source, target)
+    return target
+
+
+def test_batches_side_by_side(file: Path) -> None:
+    engine = RemoteEngine(PYTHON, "times", file)
+    one, three = (np.random.default_rng(n).random((n, 2, 2, 3), np.float32) for n in (1, 3))
+    calls = {"one": RemoteCall(engine, one), "three": RemoteCall(engine, three)}
+    np.testing.assert_array_equal(calls["one"](), one.reshape(1, 4, 3) * 3)
+    np.testing.assert_array_equal(calls["three"](), three.reshape(3, 4, 3) * 3)
+    samples = interleaved_timings(calls, 4, 1)
+    assert all(len(times) == 4 and times.min() > 0 for times in samples.values())
+
+
+def test_an_error_ends_it_and_says_why(file: Path) -> None:
+    engine = RemoteEngine(PYTHON, "times", file)
+    call = RemoteCall(engine, np.full((1, 2, 2, 3), -1, np.float32))
+    with pytest.raises(RuntimeError, match="a negative pixel"):
+        call()
+    with pytest.raises(RuntimeError, match="a negative pixel"):
+        call.milliseconds()
+
+
+def test_its_process_ends_with_it(file: Path) -> None:
+    engine = RemoteEngine(PYTHON, "times", file)
+    process = psutil.Process(engine._process.pid)
+    assert process.is_running()
+    del engine
+    end = time.monotonic() + 60
+    while process.is_running() and time.monotonic() < end:
+        time.sleep(0.01)
+    assert not process.is_running()
+
+
+def test_what_cannot_be_converted(tmp_path: Path, file: Path) -> None:
+    with pytest.raises(RuntimeError, match=r"converts no gone\.onnx: .*No such file"):
+        convert(PYTHON, "times", tmp_path / "gone.onnx", tmp_path / "gone.times")
+
+
+def test_every_engine_has_its_module_and_exact_versions() -> None:
+    modules = {path.stem for path in (WORKER.parent / "engines").glob("*.py")}
+    assert modules - {"__init__", "interface"} == {peer.name for peer in PEERS}
+    for peer in PEERS:
+        head, *packages = (REQUIREMENTS / f"{peer.name}.txt").read_text().splitlines()
+        assert head.startswith("#")
+        assert all(package.count("==") == 1 for package in packages)
+        assert {"numpy", "opencv-python-headless"} <= {one.split("==")[0] for one in packages}
