@@ -23,7 +23,10 @@ PAGES = tuple(
         "lprnet/weights/MODEL_CARD.md",
     )
 ) + tuple(sorted((PROJECT / "docs").glob("**/*.md")))
-FOLDERS = ("lprnet", "relay_passes", "schedules", "scripts", "tests", "docs", "tuning_logs", ".ci")
+FOLDERS = ("lprnet", "relay_passes", "schedules", "scripts", "tests", "docs", "tuning_logs") + (
+    "examples",
+    ".ci",
+)
 
 _PATH = re.compile(rf"(?<![\w/.-])(?:{'|'.join(map(re.escape, FOLDERS))})/[\w./*-]*")
 _FILE_NAME = re.compile(r"[\w.]*\w\.(?:py|c|md|toml|txt)")
