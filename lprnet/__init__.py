@@ -4,8 +4,8 @@
 All are imported when first asked for, so that `import lprnet` costs nothing.
 """
 
-from typing import TYPE_CHECKING
-
+TYPE_CHECKING = False
+"""Type checkers take it as true; to import it from `typing` takes as long as all the rest."""
 if TYPE_CHECKING:
     from lprnet.runtime import decode
     from lprnet.runtime.decode import Plate

@@ -54,6 +54,8 @@ class Key:
     column: str | None
     shard_size: int
     artifact_sha256: str
+    manifest_sha256: str
+    """The manifest says how confidences are calibrated."""
     options: Options
 
 

@@ -15,6 +15,7 @@ from lprnet.bulk.inputs import STDIN, pieces
 from lprnet.bulk.progress import Progress
 from lprnet.bulk.shard import Done
 from lprnet.bulk.workers import Work, read_shards
+from lprnet.runtime.artifact import manifest_path
 from lprnet.runtime.decode import uses_grammar
 from lprnet.runtime.recognizer import Recognizer
 from lprnet.support.atomic_file import atomic_write
@@ -81,6 +82,7 @@ def _key(request: Request, names: IO[bytes] | None) -> job.Key:
         column=request.column,
         shard_size=request.shard_size,
         artifact_sha256=file_digest(request.artifact),
+        manifest_sha256=file_digest(manifest_path(request.artifact)),
         options=request.options,
     )
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lprnet.bulk import job, output, plan
+from lprnet.bulk.fatal_images import without_fatal
 from lprnet.runtime.reading_output import Reading
 from lprnet.runtime.recognizer import Recognizer
 from lprnet.runtime.source_reader import SourceReader
@@ -39,9 +40,13 @@ class ShardReader:
             rows=options.rows,
         )
 
-    def read(self, place: tuple[int, int], progress: Callable[[int], None]) -> Done:
+    def read(
+        self, place: tuple[int, int], progress: Callable[[int], None], *, warned: bool = False
+    ) -> Done:
         """Read a shard, given by its number and the place of its line in the plan, and write its
         files. Meanwhile tell `progress` how many more plates are done.
+
+        `warned` says that an image of it has ended a process: such images become errors.
 
         The shard comes after its errors: once it is there, nothing of it is missing. Raises
         `UserError` if a file cannot be written.
@@ -53,7 +58,10 @@ class ShardReader:
 
         def readings() -> Iterator[Reading]:
             nonlocal count
-            for reading in self._reader.read(plan.sources(line, options.max_pixels)):
+            sources = plan.sources(line, options.max_pixels)
+            if warned:
+                sources = without_fatal(sources, options.max_pixels)
+            for reading in self._reader.read(sources):
                 count += 1
                 if count % TOLD_EVERY == 0:
                     progress(TOLD_EVERY)

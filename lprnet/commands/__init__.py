@@ -4,10 +4,13 @@ A verb's module has `add_arguments(parser)` and `run(options)`; its docstring is
 `--help` and Ctrl-C answer at once, so a verb imports what it works with inside `run`.
 """
 
-import sys
-from typing import NoReturn
+try:
+    import sys
+    from typing import NoReturn
 
-from lprnet.support import cli
+    from lprnet.support import cli
+except KeyboardInterrupt:  # Ctrl-C before `cli.run` handles it
+    raise SystemExit(130) from None
 
 
 def main(verb: str | None = None) -> NoReturn:

@@ -6,7 +6,7 @@ import json
 import os
 import tarfile
 import tracemalloc
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow
@@ -16,6 +16,8 @@ import pytest
 from lprnet.bulk import inputs, job
 from lprnet.bulk.plan import Extent, line_at, places, write_plan
 from lprnet.commands.dispatch import execute
+from lprnet.runtime.artifact import read_artifact, write_artifact
+from lprnet.runtime.confidence import ConfidenceCalibration
 from lprnet.support.errors import UserError
 
 
@@ -208,3 +210,18 @@ def test_memory_does_not_grow_with_the_number_of_images(
     places_found = list(places(tmp_path / "plan"))
     assert len(places_found) == len(lines)
     assert line_at(tmp_path / "plan", places_found[77][1]) == lines[77] + "\n"
+
+
+def test_confidences_that_are_calibrated_anew_are_another_job(
+    bulk: Bulk, tmp_path: Path, letter: Path
+) -> None:
+    for suffix in (".so", ".json"):
+        (tmp_path / f"mine{suffix}").write_bytes(letter.with_suffix(suffix).read_bytes())
+    options = ("photos", "--output", "out", "--artifact", "mine.so")
+    bulk(*options, code=1)
+    bulk(*options, code=1)
+    artifact = read_artifact(tmp_path / "mine.so")
+    calibrated = ConfidenceCalibration(2.0, 0.0, "plates", 100, 0.9)
+    manifest = replace(artifact.manifest, confidence=calibrated)
+    write_artifact(replace(artifact, manifest=manifest))
+    assert "another job, with other manifest sha256" in bulk.refused(*options)

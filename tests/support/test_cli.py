@@ -275,6 +275,21 @@ def test_messages_are_one_printable_line() -> None:
     assert result.stderr == b"error: caf\\xe9\\x1b[31m.jpg is no image\\x07\n"
 
 
+@pytest.mark.parametrize("module", ["lprnet.support", "lprnet.support.cli"])
+def test_ctrl_c_while_the_command_is_imported_is_no_traceback(module: str) -> None:
+    """Nothing handles it by then; whatever is imported at that moment raises it."""
+    code = (
+        "import sys\n"
+        "class Interrupted:\n"
+        "    def find_spec(self, name, *_):\n"
+        f"        if name == {module!r}: raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Interrupted())\n"
+        "import lprnet.commands"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=60)
+    assert (result.returncode, result.stdout, result.stderr) == (130, b"", b"")
+
+
 @pytest.mark.parametrize("failure", ["raise ValueError", "raise KeyboardInterrupt", "sys.exit(1)"])
 def test_a_failure_leaves_no_folder(tmp_path: Path, failure: str) -> None:
     (tmp_path / "there").mkdir()
