@@ -36,6 +36,24 @@ static bool has_digest(const json* document) {
   return stated && json_is(stated->text, hex);
 }
 
+static int compare_texts(const void* left, const void* right) {
+  const json_text *a = left, *b = right;
+  int order = memcmp(a->start, b->start, a->bytes < b->bytes ? a->bytes : b->bytes);
+  return order ? order : (a->bytes > b->bytes) - (a->bytes < b->bytes);
+}
+
+/* Whether no symbol stands for two classes. */
+static bool all_different(const json_text* symbols, size_t count) {
+  json_text* sorted = malloc(count * sizeof *sorted);
+  if (!sorted) return false;
+  memcpy(sorted, symbols, count * sizeof *sorted);
+  qsort(sorted, count, sizeof *sorted, compare_texts);
+  bool different = true;
+  for (size_t i = 1; i < count; ++i) different &= compare_texts(sorted + i - 1, sorted + i) != 0;
+  free(sorted);
+  return different;
+}
+
 static bool read_alphabet(const json* alphabet, manifest* read) {
   const json* symbols = json_member(alphabet, "symbols", JSON_ARRAY);
   if (!symbols) return false;
@@ -44,10 +62,12 @@ static bool read_alphabet(const json* alphabet, manifest* read) {
   if (!read->symbols || read->classes < 2 || read->classes > MAX_EXTENT) return false;
   json_text* filled = read->symbols;
   for (const json* one = symbols->first; one; one = one->next) {
-    if (one->kind != JSON_STRING || memchr(one->text.start, 0, one->text.bytes)) return false;
+    bool usable = one->kind == JSON_STRING && one->text.bytes > 0;
+    if (!usable || memchr(one->text.start, 0, one->text.bytes)) return false;
     *filled++ = one->text;
   }
-  return member_integer(alphabet, "blank", read->classes - 1, &read->blank);
+  return all_different(read->symbols, (size_t)read->classes) &&
+         member_integer(alphabet, "blank", read->classes - 1, &read->blank);
 }
 
 static bool read_image(const json* image, manifest* read) {

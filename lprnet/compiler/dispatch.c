@@ -124,12 +124,13 @@ static void* elements(const TVMFFIAny* argument, uint8_t code, uint8_t bits, int
   if (type.code != code || type.bits != bits || type.lanes != 1) return 0;
   if (tensor->device.device_type != kDLCPU || tensor->ndim != axes + 1) return 0;
   if (*count < 0) *count = tensor->shape[0];
+  if (*count < 0) return 0;
   int64_t step = 1;
   for (int axis = axes; axis >= 0; --axis) {
     int64_t extent = axis ? extents[axis - 1] : *count;
     if (tensor->shape[axis] != extent) return 0;
     if (tensor->strides && extent > 1 && tensor->strides[axis] != step) return 0;
-    step *= extent;
+    if (axis) step *= extent;
   }
   uintptr_t data = (uintptr_t)tensor->data + tensor->byte_offset;
   return data % (bits / 8u) ? 0 : (void*)data;

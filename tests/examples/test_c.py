@@ -101,6 +101,8 @@ def test_the_code_for_this_cpu_runs(read_plate: Path, image: Path, tmp_path: Pat
         (("alphabet", "symbols"), ["A", "-", "京", "\\n", '"', "😀\x7f", "é"]),
         (("alphabet", "symbols"), ["A", "\x00"]),
         (("alphabet", "symbols", 0), 1),
+        (("alphabet", "symbols", 0), "A"),
+        (("alphabet", "symbols", 0), ""),
         (("alphabet", "blank"), 99),
         (("alphabet", "blank"), -1),
         (("alphabet", "grammar"), REMOVED),

@@ -1,6 +1,7 @@
 """Share mutants out to processes that may die, and start those anew behind the fatal one."""
 
 import json
+import os
 import struct
 import subprocess
 import sys
@@ -8,6 +9,7 @@ import tempfile
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -23,14 +25,14 @@ class Result:
     counts: Counter[str] = field(default_factory=Counter)
 
 
-def run(first: int, count: int, workers: int = 1) -> Result:
-    """Read mutants `first` to `first + count` in `workers` processes at a time."""
+def run(target: str, first: int, count: int, workers: int = 1) -> Result:
+    """Read mutants `first` to `first + count` of `target` in `workers` processes at a time."""
     shares = [
         (start, min(start + SHARE, first + count)) for start in range(first, first + count, SHARE)
     ]
     result = Result()
     with ThreadPoolExecutor(workers) as pool:
-        for faults, counts in pool.map(_share, shares):
+        for faults, counts in pool.map(partial(_share, target), shares):
             result.faults += faults
             for name, value in counts.items():
                 most = "," in name  # a largest value, not a number of files
@@ -40,7 +42,7 @@ def run(first: int, count: int, workers: int = 1) -> Result:
     return result
 
 
-def _share(share: tuple[int, int]) -> tuple[list[dict[str, object]], Counter[str]]:
+def _share(target: str, share: tuple[int, int]) -> tuple[list[dict[str, object]], Counter[str]]:
     first, last = share
     faults, counts = list[dict[str, object]](), Counter[str]()
     with tempfile.NamedTemporaryFile() as file:
@@ -48,11 +50,12 @@ def _share(share: tuple[int, int]) -> tuple[list[dict[str, object]], Counter[str
             file.seek(0)
             file.write(struct.pack("<q", first))
             file.flush()
-            arguments = [str(first), str(last), file.name]
+            arguments = [target, str(first), str(last), file.name]
             process = subprocess.run(
                 [sys.executable, "-m", "tests.fuzz.worker", *arguments],
                 cwd=PROJECT,
                 stdout=subprocess.PIPE,
+                env={**os.environ, "OMP_NUM_THREADS": "1"},
                 check=False,
             )
             for line in process.stdout.splitlines():

@@ -1,4 +1,4 @@
-"""A sample of the mutants; `python -m tests.fuzz` reads 200,000."""
+"""A sample of the mutants; `.ci/fuzz` reads a million."""
 
 import random
 import subprocess
@@ -7,11 +7,11 @@ import pytest
 
 from tests.fuzz.formats import PNG_CHUNKS, WEBP_CHUNKS, all_formats
 from tests.fuzz.run import run
-from tests.fuzz.worker import mutant
+from tests.fuzz.targets import find_target, mutant
 
 
 def test_no_mutant_ends_the_process_or_takes_much_memory() -> None:
-    result = run(first=0, count=2_000)
+    result = run("images", first=0, count=2_000)
     assert [fault for fault in result.faults if "slow" not in fault] == []
     total = sum(count for name, count in result.counts.items() if "," not in name)
     assert total == 2_000
@@ -20,8 +20,25 @@ def test_no_mutant_ends_the_process_or_takes_much_memory() -> None:
         assert result.counts[f"{name} refused"] > 20
 
 
+@pytest.mark.parametrize(
+    ("target", "count", "read", "refused"),
+    [
+        ("manifests", 2_000, 100, 500),
+        ("boxes", 2_000, 300, 500),
+        ("checkpoints", 300, 10, 100),
+        ("onnx_files", 100, 10, 10),
+    ],
+)
+def test_other_files_are_read_or_refused(target: str, count: int, read: int, refused: int) -> None:
+    result = run(target, first=0, count=count)
+    assert [fault for fault in result.faults if "slow" not in fault] == []
+    outcomes = [(name.split()[-1], number) for name, number in result.counts.items()]
+    assert sum(number for outcome, number in outcomes if outcome == "read") > read
+    assert sum(number for outcome, number in outcomes if outcome == "refused") > refused
+
+
 def test_every_part_is_tried_and_mutants_are_the_same_again() -> None:
-    assert mutant(7) == mutant(7)
+    assert mutant(find_target("images"), 7) == mutant(find_target("images"), 7)
     rng = random.Random(0)
     markers = [bytes([marker]) for marker in range(0xC0, 0xFF)]
     for name, kinds in (("PNG", PNG_CHUNKS), ("JPEG", markers), ("WEBP", WEBP_CHUNKS)):
@@ -32,7 +49,7 @@ def test_every_part_is_tried_and_mutants_are_the_same_again() -> None:
 def test_a_worker_that_cannot_start_is_no_finding(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tests.fuzz.run.sys.executable", "/bin/false")
     with pytest.raises(subprocess.CalledProcessError):
-        run(0, 10)
+        run("images", 0, 10)
 
 
 def test_a_fatal_mutant_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -43,4 +60,4 @@ def test_a_fatal_mutant_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         return subprocess.CompletedProcess([], next(died), b"")
 
     monkeypatch.setattr("tests.fuzz.run.subprocess.run", ended)
-    assert run(0, 10).faults == [{"ended": 0, "exit code": -11}]
+    assert run("images", 0, 10).faults == [{"ended": 0, "exit code": -11}]

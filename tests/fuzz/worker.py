@@ -1,4 +1,5 @@
-"""A process that reads mutants and may die of one: `python -m tests.fuzz.worker FIRST LAST FILE`.
+"""A process that reads mutants and may die of one: `python -m tests.fuzz.worker TARGET FIRST LAST
+FILE`.
 
 It writes the number of the current mutant to FILE, so that the process that started it knows which
 one was fatal. It prints a line of JSON for each mutant that took too much, and counts at the end.
@@ -7,7 +8,7 @@ one was fatal. It prints a line of JSON for each mutant that took too much, and 
 import json
 import mmap
 import os
-import random
+import resource
 import signal
 import struct
 import sys
@@ -15,22 +16,15 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from lprnet.runtime.image_io import decode_image
 from lprnet.support.errors import UserError
-from tests.fuzz.formats import all_formats
-from tests.fuzz.parts import mutate
+from tests.fuzz.targets import find_target, mutant
 
-SECONDS, PEAK_KB = 2.0, 300_000
-"""What one file may take: of the processor, and at most in memory with all of the process."""
+SECONDS = 2.0
+"""Of the processor, that one mutant may take."""
 GIVE_UP = 30
 """Seconds after which a mutant counts as one that ended the process."""
-
-
-def mutant(number: int) -> tuple[str, bytes]:
-    """The name of a format and file `number` of all mutants."""
-    rng = random.Random(number)
-    name = rng.choice(["PNG", "PNG", "JPEG", "JPEG", "WEBP", "BMP", "TIFF"])
-    return name, mutate(all_formats()[name], rng)
+MAX_DATA = 2 << 30
+"""Bytes that the process can have; allocations fail beyond, so that no mutant fills the machine."""
 
 
 def peak_kb() -> int:
@@ -43,7 +37,9 @@ def reset_peak() -> None:
     Path("/proc/self/clear_refs").write_text("5")
 
 
-def main(first: int, last: int, file: Path) -> None:
+def main(name: str, first: int, last: int, file: Path) -> None:
+    target = find_target(name)
+    resource.setrlimit(resource.RLIMIT_DATA, (MAX_DATA, MAX_DATA))
     output = os.fdopen(os.dup(1), "w")
     quiet = os.open(os.devnull, os.O_WRONLY)
     os.dup2(quiet, 1)  # what the decoders say of each mutant
@@ -51,30 +47,38 @@ def main(first: int, last: int, file: Path) -> None:
     with file.open("r+b") as opened:
         at_hand = mmap.mmap(opened.fileno(), 8)
     counts: Counter[str] = Counter()
+
+    def fault(**facts: object) -> None:
+        print(json.dumps(facts), file=output, flush=True)
+
     for number in range(first, last):
         signal.alarm(GIVE_UP)
         struct.pack_into("<q", at_hand, 0, number)
-        name, content = mutant(number)
+        kind, content = mutant(target, number)
         reset_peak()
         began = time.process_time()
         try:
-            decode_image(content, "it")
+            found = target.read(kind, content)
             outcome = "read"
-        except UserError:
+        except UserError as error:
             outcome = "refused"
+            if "\n" in str(error) or not str(error):
+                fault(refused=number, sentence=str(error))
         except Exception as error:
             outcome = "escaped"
-            print(json.dumps({"escaped": number, "error": repr(error)}), file=output)
+            fault(escaped=number, error=repr(error))
         seconds, peak = time.process_time() - began, peak_kb()
-        counts[f"{name} {outcome}"] += 1
+        if outcome == "read" and (wrong := target.check(kind, content, found)) is not None:
+            fault(wrong=number, kind=kind, error=wrong)
+        counts[f"{kind} {outcome}"] += 1
         if seconds > SECONDS:
-            print(json.dumps({"slow": number, "seconds": seconds}), file=output)
-        if peak > PEAK_KB:
-            print(json.dumps({"large": number, "kilobytes": peak}), file=output)
+            fault(slow=number, seconds=seconds)
+        if peak > target.MAX_PEAK_KB:
+            fault(large=number, kilobytes=peak)
         counts["slowest, microseconds"] = max(counts["slowest, microseconds"], round(seconds * 1e6))
         counts["peak, kilobytes"] = max(counts["peak, kilobytes"], peak)
     print(json.dumps({"counts": counts}), file=output, flush=True)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3]))
+    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), Path(sys.argv[4]))

@@ -1,0 +1,69 @@
+"""Mutants of image files, read by `decode_picture`; what it accepts is compared with Pillow."""
+
+import io
+import random
+import warnings
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from lprnet.runtime.image_io import decode_picture
+from tests.fuzz.formats import all_formats
+from tests.fuzz.parts import mutate as mutate_parts
+
+MAX_PEAK_KB = 300_000
+COMPARED = {"1", "L", "P", "RGB", "RGBA", "LA", "CMYK"}
+"""Pillow's modes whose 8-bit colours mean one thing."""
+MAX_DIFFERENCE = 4.0
+"""Of a mean over all pixels, in levels; decoders differ in how they round colours."""
+
+
+def mutate(rng: random.Random) -> tuple[str, bytes]:
+    name = rng.choice(["PNG", "PNG", "JPEG", "JPEG", "WEBP", "BMP", "TIFF"])
+    return name, mutate_parts(all_formats()[name], rng)
+
+
+def read(kind: str, content: bytes) -> NDArray[np.uint8]:
+    return decode_picture(content, "it")
+
+
+def check(kind: str, content: bytes, found: NDArray[np.uint8]) -> str | None:
+    """Where Pillow accepts the file too, sizes and colours must be the same, upright or not: which
+    of several EXIF blocks counts, and whether a damaged one does, decoders decide differently.
+    """
+    expected = by_pillow(without_animation(content) if kind == "PNG" else content)
+    if expected is None:
+        return None
+    turned = [
+        turn(np.rot90(found, turns)) for turns in range(4) for turn in (np.asarray, np.fliplr)
+    ]
+    same_shape = [one for one in turned if one.shape == expected.shape]
+    if not same_shape:
+        return f"of shape {found.shape}, by Pillow {expected.shape}"
+    difference = min(float(np.abs(expected - one.astype(np.int16)).mean()) for one in same_shape)
+    return f"{difference:.1f} levels from Pillow" if difference > MAX_DIFFERENCE else None
+
+
+def without_animation(content: bytes) -> bytes:
+    """A PNG whose only picture is the still one, which is no frame for Pillow then."""
+    kept, at = [content[:8]], 8
+    while at + 12 <= len(content):
+        end = at + 12 + int.from_bytes(content[at : at + 4], "big")
+        if content[at + 4 : at + 8] not in (b"acTL", b"fcTL", b"fdAT"):
+            kept.append(content[at:end])
+        at = end
+    return b"".join(kept)
+
+
+def by_pillow(content: bytes) -> NDArray[np.uint8] | None:
+    """`(H, W, 3)` BGR; None where Pillow refuses the file or its colours are not 8 bits."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            picture = Image.open(io.BytesIO(content))
+            if picture.mode not in COMPARED:
+                return None
+            return np.asarray(picture.convert("RGB"))[:, :, ::-1]
+    except Exception:  # whatever its plugins raise
+        return None
