@@ -178,7 +178,8 @@ def test_what_is_no_artifact_is_refused(
         assert "is not the file its manifest describes" in refused(read_plate, echo.path, image)
     echo.path.unlink()
     assert "No such file" in refused(read_plate, echo.path, image)
-    for name in (tmp_path, tmp_path / "gone.so", image, "/bin/sh", "x.so", ""):
+    names: list[str | Path] = [tmp_path, tmp_path / "gone.so", image, "/bin/sh", "x.so", ""]
+    for name in names:
         refused(read_plate, name, image)
 
 

@@ -35,9 +35,7 @@ def check(kind: str, content: bytes, found: NDArray[np.uint8]) -> str | None:
     expected = by_pillow(without_animation(content) if kind == "PNG" else content)
     if expected is None:
         return None
-    turned = [
-        turn(np.rot90(found, turns)) for turns in range(4) for turn in (np.asarray, np.fliplr)
-    ]
+    turned = [np.rot90(one, turns) for one in (found, np.fliplr(found)) for turns in range(4)]
     same_shape = [one for one in turned if one.shape == expected.shape]
     if not same_shape:
         return f"of shape {found.shape}, by Pillow {expected.shape}"

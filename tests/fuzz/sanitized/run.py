@@ -22,7 +22,7 @@ SECONDS = 3600
 
 def run_dispatch(program: Path, first: int, count: int) -> str:
     """What `dispatch_driver` says of so many calls. Raises `CalledProcessError` for a fault."""
-    command = [program, str(first), str(first + count)]
+    command = [str(program), str(first), str(first + count)]
     ran = subprocess.run(command, capture_output=True, text=True, check=True, timeout=SECONDS)
     return ran.stdout.strip()
 
