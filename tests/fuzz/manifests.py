@@ -65,7 +65,7 @@ def mutate(rng: random.Random) -> tuple[str, bytes]:
         return "bytes", change_bytes(TEXT, rng)
     content = json.loads(TEXT)
     for _ in range(rng.choice([1, 1, 1, 2, 3])):
-        if rng.random() < 0.1:
+        if rng.random() < 0.1 and isinstance(content.get("alphabet"), dict):
             content["alphabet"]["symbols"] = rng.choices(SYMBOLS, k=rng.randrange(6))
             content["alphabet"]["blank"] = rng.randrange(6)
         else:

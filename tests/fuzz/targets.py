@@ -29,7 +29,8 @@ class Target(Protocol):
 
 def find_target(name: str) -> Target:
     """The target called `name`."""
-    found: Target = import_module(f"tests.fuzz.{name}")
+    module: Any = import_module(f"tests.fuzz.{name}")
+    found: Target = module
     return found
 
 
