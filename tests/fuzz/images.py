@@ -16,8 +16,8 @@ MAX_PEAK_KB = 300_000
 COMPARED = {"1", "L", "P", "RGB", "RGBA", "LA", "CMYK"}
 """Pillow's modes whose 8-bit colours mean one thing."""
 NOT_COMPARED = {"BMP", "TIFF"}
-"""Of some damaged headers of these OpenCV and Pillow make other pictures; which of them is right has
-not been looked into (`docs/reliability.md`).
+"""Of some damaged headers of these, OpenCV and Pillow make other pictures; which of them is right
+has not been looked into (`docs/reliability.md`).
 """
 MAX_DIFFERENCE = 4.0
 """Of a mean over all pixels, in levels; decoders differ in how they round colours."""
