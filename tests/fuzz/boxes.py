@@ -33,8 +33,9 @@ def mutate(rng: random.Random) -> tuple[str, bytes]:
     kind = rng.choice([".csv", ".json", ".jsonl"])
     if kind == ".csv":
         columns = rng.sample(COLUMNS, rng.randrange(5, 10)) if rng.random() < 0.2 else COLUMNS
-        lines = [columns, *([one.get(name, "") for name in columns] for one in rows)]
-        text = rng.choice(["\n", "\r\n", "\r"]).join(",".join(map(str, line)) for line in lines)
+        lines = [",".join(columns)]
+        lines += [",".join(str(one.get(name, "")) for name in columns) for one in rows]
+        text = rng.choice(["\n", "\r\n", "\r"]).join(lines)
     elif kind == ".json":
         text = json.dumps(rows)
     else:

@@ -21,8 +21,8 @@ from tests.json_edits import REMOVED, edit, places
 MAX_PEAK_KB = 1_000_000
 VALUES: list[object] = [REMOVED, None, -1, 0, 1, 1 << 40, 1 << 63, 1.5, "", "F16", "BF16", "I64"]
 VALUES += ["F64", "BOOL", "F8_E4M3", [], [0, 0], [-1, 4], [1, 1 << 62], {}, "x" * 3000, True]
-OPCODES = [getattr(pickle, name) for name in dir(pickle) if name.isupper()]
-OPCODES = [one for one in OPCODES if isinstance(one, bytes) and len(one) == 1]
+_NAMED = (getattr(pickle, name) for name in dir(pickle) if name.isupper())
+OPCODES: list[bytes] = [one for one in _NAMED if isinstance(one, bytes) and len(one) == 1]
 GLOBALS = [b"cos\nsystem\n", b"cbuiltins\neval\n", b"ctorch\nzeros\n", b"ctorch\nFloatStorage\n"]
 GLOBALS += [b"ccollections\nOrderedDict\n", b"ctorch._utils\n_rebuild_tensor_v2\n"]
 

@@ -28,7 +28,7 @@ def test_no_argument_of_an_artifact_is_used_beyond_its_end(folder: Path) -> None
 
 
 def test_the_example_reads_manifests_as_python_does(folder: Path) -> None:
-    counts, wrong = run_manifests(build.manifest_driver(folder), 0, 2_000)
+    counts, wrong = run_manifests(build.manifest_driver(folder), 0, 4_000)
     assert wrong == []
     assert counts["C accepts, Python accepts"] > 100
     assert counts["C refuses, Python refuses"] > 500
