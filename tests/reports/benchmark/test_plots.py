@@ -11,7 +11,7 @@ import pytest
 
 from lprnet.reports.benchmark.html import page
 from lprnet.reports.benchmark.plots import draw_all, pareto, write_pareto
-from tests.reports.benchmark.reports import report
+from tests.reports.benchmark.reports import line, report
 
 
 @pytest.fixture(scope="module")
@@ -45,11 +45,14 @@ def test_a_report_with_one_line_can_be_drawn() -> None:
 
 
 def test_colour_is_never_the_only_mark() -> None:
-    series = pareto(report()).axes[0].collections
+    graphs = ("original", "reduced", "quantized", "pruned", "pruned, quantized")
+    baselines = (line("baseline", 2.0, ours=False, graph=graph) for graph in graphs)
+    made = report()
+    series = pareto(replace(made, lines=(*made.lines[:2], *baselines))).axes[0].collections
     assert (
         len({np.asarray(one.get_paths()[0].vertices).tobytes() for one in series})
         == len(series)
-        == 4
+        == 6
     )
 
 
