@@ -1,8 +1,13 @@
 """What all direct convolutions have in common: their shape, their name, their padded channels."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, TypeVar
+
+from schedules.workloads.signature import Signature
+
+_Conv = TypeVar("_Conv", bound="RequantizedConv")
 
 
 @dataclass(frozen=True)
@@ -59,3 +64,26 @@ class DirectConv:
             f"{self.prefix}{self.kernel_height}x{self.kernel_width}_{self.height}x{self.width}"
             f"_{self.channels}to{self.out_channels}"
         )
+
+
+@dataclass(frozen=True)
+class RequantizedConv(DirectConv):
+    """A convolution in integers with bias and requantization, uint8 to uint8; its weights are
+    `(blocks, kernel_height, kernel_width, channels / 4, block, 4)`.
+    """
+
+    ranks: ClassVar[list[int]]
+    """Of the operands and of the result."""
+    qmax: int
+    """The largest activation, 127 or 255."""
+
+    @classmethod
+    def candidates(cls: type[_Conv], function: Signature) -> Iterator[_Conv]:
+        """Every workload of this class that a function of this signature may compute."""
+        if not function.fits(cls.ranks, "out_channels", "levels"):
+            return
+        (_, _, channels), packed, _, _, (height, width, _) = function.shapes
+        _, kernel_height, kernel_width, _, block, _ = packed
+        out_channels, qmax = (int(function.attributes[n]) for n in ("out_channels", "levels"))
+        extents = (height, width, channels, kernel_height, kernel_width)
+        yield cls(*extents, out_channels, block, qmax)

@@ -12,13 +12,13 @@ import tvm_ffi
 from tvm import s_tir, te, tirx
 
 from schedules.dot4_intrinsics import GROUP
-from schedules.workloads.direct_conv import DirectConv
+from schedules.workloads.direct_conv import RequantizedConv
 from schedules.workloads.requantization import requantized
 from schedules.workloads.signature import Signature, average_windows
 
 
 @dataclass(frozen=True)
-class QuantizedConv2d(DirectConv):
+class QuantizedConv2d(RequantizedConv):
     """Integer convolution, bias and requantization, ReLU included.
 
     `data (height + kernel_height - 1, width + kernel_width - 1, channels)` uint8,
@@ -34,19 +34,7 @@ class QuantizedConv2d(DirectConv):
 
     family: ClassVar[str] = "quantized_conv2d"
     prefix: ClassVar[str] = "qconv"
-    qmax: int
-    """The largest activation, 127 or 255."""
-
-    @classmethod
-    def candidates(cls, function: Signature) -> Iterator["QuantizedConv2d"]:
-        """Every workload of this class that a function of this signature may compute."""
-        if not function.fits([3, 6, 1, 1, 3], "out_channels", "levels"):
-            return
-        (_, _, channels), packed, _, _, (height, width, _) = function.shapes
-        _, kernel_height, kernel_width, _, block, _ = packed
-        out_channels, qmax = (int(function.attributes[n]) for n in ("out_channels", "levels"))
-        extents = (height, width, channels, kernel_height, kernel_width)
-        yield cls(*extents, out_channels, block, qmax)
+    ranks: ClassVar[list[int]] = [3, 6, 1, 1, 3]
 
     def prim_func(self) -> tirx.PrimFunc:
         block, padded = self.block, self.padded_channels

@@ -1,6 +1,5 @@
 """Integer convolutions whose weights are packed for tile registers (AMX)."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -9,9 +8,8 @@ from numpy.typing import NDArray
 from tvm import te, tirx
 
 from schedules.dot4_intrinsics import GROUP
-from schedules.workloads.direct_conv import DirectConv
+from schedules.workloads.direct_conv import RequantizedConv
 from schedules.workloads.requantization import requantized
-from schedules.workloads.signature import Signature
 
 COLUMNS = 16
 """Output channels of one tile of sums: 32-bit columns of a tile register."""
@@ -20,7 +18,7 @@ WIDTHS = (4, 2, 1)
 
 
 @dataclass(frozen=True)
-class TileConv2d(DirectConv):
+class TileConv2d(RequantizedConv):
     """Integer convolution, bias and requantization, ReLU included; `block` is `COLUMNS`.
 
     `data (height + kernel_height - 1, width + kernel_width - 1, channels)` uint8,
@@ -38,19 +36,7 @@ class TileConv2d(DirectConv):
 
     prefix: ClassVar[str] = "tconv"
     family: ClassVar[str] = "tile_conv2d"
-    qmax: int
-    """The largest activation, 127 or 255."""
-
-    @classmethod
-    def candidates(cls, function: Signature) -> Iterator["TileConv2d"]:
-        """Every workload of this class that a function of this signature may compute."""
-        if not function.fits([3, 6, 2, 2, 3], "out_channels", "levels"):
-            return
-        (_, _, channels), packed, _, _, (height, width, _) = function.shapes
-        _, kernel_height, kernel_width, _, block, _ = packed
-        out_channels, qmax = (int(function.attributes[n]) for n in ("out_channels", "levels"))
-        extents = (height, width, channels, kernel_height, kernel_width)
-        yield cls(*extents, out_channels, block, qmax)
+    ranks: ClassVar[list[int]] = [3, 6, 2, 2, 3]
 
     def groups(self) -> list[tuple[int, int]]:
         """`(first tile, tiles)` of each group that is requantized together."""
