@@ -1,21 +1,13 @@
 """What a report says in five sentences, where we lose included; each figure is from its record."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from lprnet.reports.benchmark.engines import GRAPHS
-from lprnet.reports.benchmark.results import Line, Report, best
+from lprnet.reports.benchmark.results import COSTS, Cost, Line, Report, best
 
 PLATES_FEWER = 3
 """A baseline counts as an equal in the comparisons if it reads at most so many plates fewer."""
-LOSSES: tuple[tuple[str, Callable[[Line], float]], ...] = (
-    ("plates read", lambda x: -x.unseen.correct),
-    ("latency", lambda x: x.latency.min_ms),
-    ("plates a second", lambda x: -x.throughput.plates_per_second),
-    ("size of the file", lambda x: x.file_bytes),
-    ("cold start", lambda x: x.start.seconds),
-    ("memory", lambda x: x.start.resident_bytes),
-    ("installed size", lambda x: x.installed_bytes),
-)
+READ = Cost("plates read", "reads more plates", lambda x: -x.unseen.correct)
 
 
 def conclusions(report: Report) -> str:
@@ -74,10 +66,10 @@ def _compared(place: str, ours: Line, theirs: Sequence[Line], graphs: tuple[str,
 def _lost(ours: Sequence[Line], theirs: Sequence[Line]) -> str:
     """In which columns the best of `theirs` is ahead of all of `ours`."""
     found = []
-    for what, cost in LOSSES:
-        ahead = min(theirs, key=cost)
-        if cost(ahead) < min(map(cost, ours)):
-            found.append(f"{what} ({ahead.name}{GRAPHS[ahead.graph]})")
+    for cost in (READ, *COSTS):
+        first = min(theirs, key=cost.of)
+        if cost.is_ahead(first, ours):
+            found.append(f"{cost.what} ({first.name}{GRAPHS[first.graph]})")
     if not found:
         return "We lose in no column."
     return f"We lose in {_list(found)}."

@@ -1,7 +1,7 @@
 """A report as data, and its JSON file."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -141,6 +141,33 @@ class Report:
 def best(lines: Sequence[Line]) -> Line:
     """Our fastest line; ratios are relative to it."""
     return min((line for line in lines if line.ours), key=lambda line: line.latency.min_ms)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """A column in which less is better."""
+
+    what: str
+    ahead: str
+    """What is said of a baseline that is ahead in it."""
+    of: Callable[[Line], float]
+
+    def is_ahead(self, baseline: Line, ours: Sequence[Line]) -> bool:
+        """Whether `baseline` costs less than each of `ours`."""
+        return self.of(baseline) < min(map(self.of, ours))
+
+
+COSTS = (
+    Cost("latency", "has lower latency", lambda x: x.latency.min_ms),
+    Cost(
+        "plates a second", "reads more plates a second", lambda x: -x.throughput.plates_per_second
+    ),
+    Cost("size of the file", "has a smaller file", lambda x: x.file_bytes),
+    Cost("cold start", "starts sooner", lambda x: x.start.seconds),
+    Cost("memory", "needs less memory", lambda x: x.start.resident_bytes),
+    Cost("installed size", "installs less", lambda x: x.installed_bytes),
+)
+"""All but accuracy, which is counted on the unseen images or on all."""
 
 
 def read_report(path: Path) -> Report:

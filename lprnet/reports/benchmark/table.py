@@ -1,13 +1,13 @@
 """A report as text: tables for a terminal, Markdown for the README and the results page."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.table import Table
 
 from lprnet.reports.benchmark.conclusions import conclusions, strongest
 from lprnet.reports.benchmark.engines import GRAPHS
-from lprnet.reports.benchmark.results import Line, Report, best, write_bytes
+from lprnet.reports.benchmark.results import COSTS, Cost, Line, Report, best, write_bytes
 from lprnet.reports.benchmark.variants import SCHEDULE_ROWS
 from lprnet.reports.markdown import markdown_table
 from lprnet.support.errors import UserError
@@ -85,20 +85,12 @@ def conditions(report: Report) -> str:
 def findings(report: Report) -> list[str]:
     """Where a baseline is ahead, what pruning saves, and how to read the numbers."""
     ours, baselines = ([x for x in report.lines if x.ours is who] for who in (True, False))
-    columns: tuple[tuple[str, Callable[[Line], float]], ...] = (
-        ("reads more plates than any of ours", lambda x: -_correct(x)),
-        ("has lower latency than any of ours", lambda x: x.latency.min_ms),
-        ("reads more plates a second than any of ours", lambda x: -x.throughput.plates_per_second),
-        ("has a smaller file than any of ours", lambda x: x.file_bytes),
-        ("starts sooner than any of ours", lambda x: x.start.seconds),
-        ("needs less memory than any of ours", lambda x: x.start.resident_bytes),
-        ("installs less than any of ours", lambda x: x.installed_bytes),
-    )
+    read = Cost("plates read", "reads more plates", lambda x: -_correct(x))
     wins = [
-        f"{cells(baseline, report)[0]} {what}."
-        for what, cost in columns
+        f"{cells(baseline, report)[0]} {cost.ahead} than any of ours."
+        for cost in (read, *COSTS)
         for baseline in baselines
-        if cost(baseline) < min(cost(line) for line in ours)
+        if cost.is_ahead(baseline, ours)
     ]
     if baselines and not wins:
         wins = ["No baseline is ahead of our best line in any column."]
