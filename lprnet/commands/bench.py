@@ -3,6 +3,7 @@
 from argparse import ArgumentParser, Namespace
 
 from lprnet.commands.arguments import input_file, integer
+from lprnet.support.cli import print_json
 
 ENGINES = ("tvm", "onnxruntime", "openvino")
 CALLS = 1000
@@ -32,13 +33,10 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> None:
     """Time it, then print the record."""
-    import json
-
     from lprnet.measure.bench import bench
-    from lprnet.support.file_names import utf8_json
 
     found = bench(options.file, options.engine, options.batch, options.threads, options.repeats)
     if options.json:
-        print(utf8_json(json.dumps(found.as_json(), ensure_ascii=False)))
+        print_json(found.as_json())
     else:
         print(found.as_text())

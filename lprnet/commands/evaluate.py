@@ -4,7 +4,6 @@ With --rendered it reads rendered plates instead: by difficulty, kind and provin
 """
 
 from argparse import ArgumentParser, Namespace
-from typing import TYPE_CHECKING
 
 from lprnet.commands.arguments import (
     add_network,
@@ -15,10 +14,8 @@ from lprnet.commands.arguments import (
     stated,
 )
 from lprnet.commands.reading_arguments import add_rows
+from lprnet.support.cli import print_json
 from lprnet.support.errors import UserError
-
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
 
 BACKENDS = ("tvm", "torch", "onnxruntime", "openvino")
 
@@ -33,13 +30,13 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--data",
         type=input_folder,
         metavar="DIR",
-        help="images named after their plates (default: rendered ones)",
+        help="images named after their plates; this or --rendered (required)",
     )
     images.add_argument(
         "--rendered",
         type=integer(1),
         metavar="N",
-        help="N rendered plates of each kind and difficulty (default: the images of --data)",
+        help="N rendered plates of each kind and difficulty; this or --data (required)",
     )
     parser.add_argument(
         "--backend", choices=BACKENDS, help="what runs it (default: by the ending of the file)"
@@ -68,6 +65,8 @@ def run(options: Namespace) -> None:
 
 
 def _images(options: Namespace) -> None:
+    from dataclasses import asdict
+
     from lprnet.measure.accuracy import evaluate
     from lprnet.runtime.files_left_out import report_files_left_out
 
@@ -80,7 +79,7 @@ def _images(options: Namespace) -> None:
         stated=stated(options),
     )
     if options.json:
-        _print_json(result)
+        print_json(asdict(result))
     else:
         print(result)
     if options.misread:
@@ -91,6 +90,8 @@ def _images(options: Namespace) -> None:
 
 
 def _rendered(options: Namespace) -> None:
+    from dataclasses import asdict
+
     from lprnet.commands.tables import print_tables
     from lprnet.reports.rendered_accuracy import evaluate_rendered
 
@@ -102,16 +103,7 @@ def _rendered(options: Namespace) -> None:
         stated=stated(options),
     )
     if options.json:
-        _print_json(result)
+        print_json(asdict(result))
     else:
         print_tables([result.table()])
         print(result.sentence())
-
-
-def _print_json(result: "DataclassInstance") -> None:
-    import json
-    from dataclasses import asdict
-
-    from lprnet.support.file_names import utf8_json
-
-    print(utf8_json(json.dumps(asdict(result), ensure_ascii=False)))

@@ -1,9 +1,9 @@
 """Say what an artifact is: network, passes, kernels, whether it is intact; or time its kernels."""
 
-import json
 from argparse import ArgumentParser, Namespace
 
 from lprnet.commands.arguments import input_file
+from lprnet.support.cli import print_json
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -22,7 +22,6 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(options: Namespace) -> None:
     """Print the description."""
     from lprnet.runtime.description import as_text, description
-    from lprnet.support.file_names import utf8_json
 
     if options.profile:
         from lprnet.measure.kernel_profile import profile
@@ -34,6 +33,6 @@ def run(options: Namespace) -> None:
     else:
         content, text = {}, as_text(options.artifact)
     if options.json:
-        print(utf8_json(json.dumps(content, ensure_ascii=False, indent=2)))
+        print_json(content, indent=2)
     else:
         print(text)

@@ -83,7 +83,6 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> None:
     """Measure or read a report, then write and print what was asked for."""
-    import json
     from dataclasses import asdict
 
     from lprnet.commands.tables import print_tables
@@ -93,8 +92,8 @@ def run(options: Namespace) -> None:
     from lprnet.reports.benchmark.results import FILE, read_report
     from lprnet.reports.benchmark.table import findings, terminal, update_pages
     from lprnet.reports.benchmark.variants import PROJECT
+    from lprnet.support.cli import print_json
     from lprnet.support.errors import UserError
-    from lprnet.support.file_names import utf8_json
 
     if options.readme and not (PROJECT / "README.md").is_file():
         raise UserError("--readme changes a checkout of the repository; this package lies in none")
@@ -128,7 +127,7 @@ def run(options: Namespace) -> None:
     if options.readme:
         update_pages(report, PROJECT)
     if options.json:
-        print(utf8_json(json.dumps(asdict(report), ensure_ascii=False)))
+        print_json(asdict(report))
         return
     print_tables(terminal(report))
     for sentence in findings(report):

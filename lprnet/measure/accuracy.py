@@ -88,8 +88,7 @@ def evaluate(
 
     `backend` is a key of `BACKENDS`, by default the one for the ending of `path`. `rows` is as in
     `two_rows.has_two_rows`. `stated` is what is known of a checkpoint's network beside its tensors.
-    Raises `UserError` if anything cannot be
-    read, or if an image is not named after its plate.
+    Raises `UserError` if anything cannot be read, or if an image is not named after its plate.
     """
     paths = images_in(data)
     backend = backend or default_backend(path)

@@ -8,13 +8,13 @@ import io
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from types import FrameType
 from typing import NoReturn
 
 from lprnet.support.errors import UserError
-from lprnet.support.file_names import printable
+from lprnet.support.file_names import printable, utf8_json
 
 USER_ERROR = 2
 INTERRUPTED = 128 + 2
@@ -173,3 +173,10 @@ def _say(message: str) -> None:
 def note(sentence: str) -> None:
     """Print on stderr what a user should know although nothing failed."""
     _say(f"note: {sentence}")
+
+
+def print_json(content: Mapping[str, object], indent: int | None = None) -> None:
+    """Print one JSON object on stdout."""
+    import json  # not loaded where no JSON is asked for
+
+    print(utf8_json(json.dumps(content, ensure_ascii=False, indent=indent)))
