@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from lprnet.model.preprocessing import OFFSET, SCALE
+
 SCALES = ((0.92, 1.08), (0.9, 1.1))
 SHEARS = (0.03, 0.12)
 SHIFTS = (0.05, 0.1)
@@ -21,6 +23,11 @@ GAIN, TINT, BRIGHTNESS = (0.65, 1.35), (0.9, 1.1), 0.3
 """Factors of all channels and of each; what is added, to both sides, where pixels are -1 to 1."""
 NOISE = 0.08
 """The largest standard deviation."""
+
+
+def normalised(pixels: Tensor) -> Tensor:
+    """`(N, H, W, C)` uint8 as a network reads it: `(N, C, H, W)` float32, channels last."""
+    return ((pixels.float() - OFFSET) * SCALE).permute(0, 3, 1, 2)
 
 
 def augment(images: Tensor, generator: torch.Generator) -> Tensor:

@@ -24,6 +24,7 @@ from lprnet.compression.calibration import (
     read_images,
     rendered_images,
 )
+from lprnet.compression.compiler_inputs import pruned_network
 from lprnet.compression.prune.kept_widths import write_widths
 from lprnet.compression.prune.width_search import (
     Point,
@@ -32,7 +33,6 @@ from lprnet.compression.prune.width_search import (
     sweep,
 )
 from lprnet.compression.reduced import ReducedNetwork, reduce
-from lprnet.compression.variants import pruned_network
 from lprnet.measure.accuracy import read_labelled
 from lprnet.measure.backends import open_backend
 from lprnet.measure.timing import Accuracy, Record, interleaved_timings, on_one_core, record

@@ -5,10 +5,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from lprnet.distillation.augment import augment
+from lprnet.distillation.augment import augment, normalised
 from lprnet.distillation.losses import agreement, ctc_loss, divergence
 from lprnet.model.lprnet import LPRNet
-from lprnet.model.preprocessing import OFFSET, SCALE
 from lprnet.support.errors import UserError
 from lprnet.training.data import Batch
 from lprnet.training.device import Device
@@ -52,9 +51,8 @@ def views(images: Tensor, seed: int, step: int, device: torch.device) -> Tensor:
     generator = torch.Generator(device)
     state = np.random.SeedSequence((seed, step, 4)).generate_state(1, np.uint64)
     generator.manual_seed(int(state[0] >> np.uint64(1)))
-    pixels = images.to(device).float().permute(0, 3, 1, 2)
-    normalised = ((pixels - OFFSET) * SCALE).contiguous()
-    return augment(normalised, generator).contiguous(memory_format=torch.channels_last)
+    contiguous = normalised(images.to(device)).contiguous()
+    return augment(contiguous, generator).contiguous(memory_format=torch.channels_last)
 
 
 def logits_of(model: LPRNet, images: Tensor) -> Tensor:

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from lprnet.build import Request, build
 from lprnet.compiler.network import torch_logits
 from lprnet.compiler.onnx_file import network_to_onnx
-from lprnet.compression.variants import imported_network, prepare
+from lprnet.compression.compiler_inputs import imported_network
+from lprnet.compression.variants import prepare
 from lprnet.model.lprnet import LPRNet
 from lprnet.model.preprocessing import normalise
 from lprnet.model.quantized import QuantizedLPRNet

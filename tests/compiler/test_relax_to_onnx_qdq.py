@@ -11,8 +11,8 @@ from onnx import numpy_helper
 from lprnet.compiler.network import CompilerInput
 from lprnet.compiler.onnx_file import quantized_to_onnx
 from lprnet.compression.calibration import calibrate
+from lprnet.compression.compiler_inputs import static_network
 from lprnet.compression.reduced import reduce
-from lprnet.compression.variants import static_network
 from lprnet.model.checkpoint import load_model
 from lprnet.runtime.decode import greedy
 from lprnet.synthetic.render import sample_plates

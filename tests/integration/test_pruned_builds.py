@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 from lprnet.compiler.compile import Source, compile_network
 from lprnet.compiler.network import CompilerInput
 from lprnet.compiler.targets import find_target
-from lprnet.compression.prune.prune import depth_aware, inner_widths, structured, unstructured
-from lprnet.compression.reduced import ReducedNetwork, reduce
-from lprnet.compression.variants import (
+from lprnet.compression.compiler_inputs import (
     float_network,
     pruned_network,
     static_network,
     weights_only_network,
 )
+from lprnet.compression.prune.prune import depth_aware, inner_widths, structured, unstructured
+from lprnet.compression.reduced import ReducedNetwork, reduce
 from lprnet.model.architecture import CONTAINER
 from lprnet.model.conv_graph import weight_and_bias
 from lprnet.model.lprnet import LPRNet

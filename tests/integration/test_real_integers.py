@@ -15,11 +15,11 @@ from numpy.typing import NDArray
 from lprnet.compiler.compile import Source, compile_network
 from lprnet.compiler.targets import find_target
 from lprnet.compression.calibration import calibrate, calibration_files, read_images
+from lprnet.compression.compiler_inputs import quantized_network
 from lprnet.compression.quantize.integer_reference import integer_reference
 from lprnet.compression.quantize.post_training import quantize_static
 from lprnet.compression.quantize.quantized_network import QuantizedNetwork
 from lprnet.compression.reduced import reduce
-from lprnet.compression.variants import quantized_network
 from lprnet.model.checkpoint import load_model
 from lprnet.model.preprocessing import normalise
 from lprnet.model.published_lprnet import LPRNET_CHINA

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from lprnet.compiler.compile import Build, Source, compile_network
 from lprnet.compiler.targets import find_target
 from lprnet.compression.calibration import calibrate, calibration_files, read_images
-from lprnet.compression.variants import float_network
+from lprnet.compression.compiler_inputs import float_network
 from lprnet.model.checkpoint import load_model
 from lprnet.model.preprocessing import normalise
 from lprnet.model.subnormals import subnormals_as_zero

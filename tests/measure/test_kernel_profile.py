@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from lprnet.compiler.compile import Build, Source, compile_network
 from lprnet.compiler.targets import find_target
-from lprnet.compression.variants import float_network
+from lprnet.compression.compiler_inputs import float_network
 from lprnet.measure.kernel_profile import KernelProfile, profile, summary
 from lprnet.model.lprnet import LPRNet
 from lprnet.model.published_lprnet import lprnet

@@ -22,9 +22,9 @@ from lprnet.compiler.network import CompilerInput, torch_logits
 from lprnet.compiler.onnx_file import quantized_to_onnx
 from lprnet.compiler.targets import find_target
 from lprnet.compression.calibration import calibrate
+from lprnet.compression.compiler_inputs import imported_network, quantized_network, static_network
 from lprnet.compression.quantize.post_training import quantize_static
 from lprnet.compression.reduced import reduce
-from lprnet.compression.variants import imported_network, quantized_network, static_network
 from lprnet.model.checkpoint import load_model
 from lprnet.model.conv_graph import weight_and_bias
 from lprnet.model.lprnet import LPRNet

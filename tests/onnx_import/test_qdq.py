@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from lprnet.build import Request, build
-from lprnet.compression.variants import imported_network
+from lprnet.compression.compiler_inputs import imported_network
 from lprnet.model.checkpoint import load_model
 from lprnet.model.lprnet import LPRNet
 from lprnet.model.onnx_export import to_onnx

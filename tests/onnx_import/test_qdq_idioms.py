@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from lprnet.build import Request, build
-from lprnet.compression.variants import imported_network
+from lprnet.compression.compiler_inputs import imported_network
 from lprnet.model.quantized import QuantizedLPRNet
 from lprnet.onnx_import.load import load_onnx
 from lprnet.runtime.recognizer import Recognizer

@@ -22,7 +22,7 @@ from lprnet.compiler import compile as compile_module
 from lprnet.compiler.compile import Build, Source, compile_network
 from lprnet.compiler.parity import compare_logits
 from lprnet.compiler.targets import find_target
-from lprnet.compression.variants import float_network
+from lprnet.compression.compiler_inputs import float_network
 from lprnet.model.checkpoint import save_model
 from lprnet.model.lprnet import LPRNet
 from lprnet.runtime import manifest

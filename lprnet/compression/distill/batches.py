@@ -55,11 +55,6 @@ def step_images(
     return pixels.permute(0, 2, 3, 1).contiguous()
 
 
-def normalised(images: Tensor) -> Tensor:
-    """`(N, 24, 94, 3)` uint8 BGR as a network reads it, `(N, 3, 24, 94)` float32, channels last."""
-    return ((images.float() - OFFSET) * SCALE).permute(0, 3, 1, 2)
-
-
 def mixed_plates(images: Tensor, count: int, generator: torch.Generator) -> Tensor:
     """`count` new images `(count, 3, 24, 94)` out of `images` `(N, 3, 24, 94)`, within -1 to 1.
 

@@ -16,11 +16,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lprnet.compiler.compile import Source, compile_network
-from lprnet.compiler.network import CompilerInput
 from lprnet.compiler.targets import find_targets
 from lprnet.compression.compact import CompactNetwork
-from lprnet.compression.distill.batches import normalised
+from lprnet.compression.compiler_inputs import pruned_network
 from lprnet.compression.reduced import ReducedNetwork
+from lprnet.distillation.augment import normalised
 from lprnet.runtime.recognizer import Recognizer
 
 Answers = Callable[[Tensor], Tensor]
@@ -36,21 +36,9 @@ def compiled_answers(
     `images` `(N, 24, 94, 3)` uint8 BGR are what the artifact is compared with torch on. Raises as
     `compile_network`.
     """
-
-    def expected(batch: NDArray[np.uint8]) -> NDArray[np.float32]:
-        return torch_answers(reduced.compact, torch.from_numpy(batch)).numpy()
-
-    network = CompilerInput(
-        variant="fp32",
-        module=reduced.module,
-        passes=reduced.passes,
-        architecture=reduced.architecture,
-        context_means=reduced.context_means,
-        scales=(),
-        expected=expected,
-    )
     with tempfile.TemporaryDirectory() as folder:
         artifact = Path(folder) / "teacher.so"
+        network = pruned_network(reduced)
         compile_network(network, find_targets("native"), Source(checkpoint, ()), images, artifact)
         yield partial(_read, Recognizer(artifact, threads=torch.get_num_threads()))
 

@@ -16,9 +16,10 @@ from torch import Tensor
 from tqdm import tqdm
 
 from lprnet.compression.compact import CompactNetwork
-from lprnet.compression.distill.batches import Pixels, normalised, step_images
+from lprnet.compression.distill.batches import Pixels, step_images
 from lprnet.compression.distill.recipe import Recipe
 from lprnet.compression.distill.teacher import Answers
+from lprnet.distillation.augment import normalised
 from lprnet.distillation.losses import divergence
 from lprnet.distillation.run_state import kept_share, write_state
 from lprnet.support.errors import UserError

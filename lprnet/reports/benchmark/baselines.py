@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from lprnet.compiler.onnx_file import quantized_to_onnx, reduced_to_onnx
 from lprnet.compression.calibration import calibrate
+from lprnet.compression.compiler_inputs import static_network
 from lprnet.compression.reduced import reduce
-from lprnet.compression.variants import static_network
 from lprnet.model.checkpoint import load_china
 from lprnet.model.lprnet import LPRNet
 from lprnet.model.onnx_export import to_onnx

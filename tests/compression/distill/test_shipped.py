@@ -1,9 +1,9 @@
 """What ships is still recognised by the public checkpoint, and reads its photographs."""
 
 from lprnet.compression.calibration import read_images
+from lprnet.compression.compiler_inputs import compact_logits
 from lprnet.compression.distill.result import network_key, read_result, shipped
 from lprnet.compression.prune.recorded_widths import recorded_widths_to_train
-from lprnet.compression.variants import compact_logits
 from lprnet.model.checkpoint import load_model
 from lprnet.runtime.decode import greedy
 from lprnet.runtime.image_io import images_in, label_of

@@ -13,12 +13,12 @@ from lprnet.compiler.network import CompilerInput
 from lprnet.compiler.targets import find_target
 from lprnet.compression.calibration import calibration_files, read_images
 from lprnet.compression.compact import compact_network
+from lprnet.compression.compiler_inputs import quantized_network
 from lprnet.compression.quantize.integer_reference import integer_reference
 from lprnet.compression.quantize.post_training import quantize_static, quantize_weights
 from lprnet.compression.quantize.quantized_network import QuantizedNetwork
 from lprnet.compression.quantize.scale_search import activation_scale, weight_scales
 from lprnet.compression.reduced import ReducedNetwork, reduce
-from lprnet.compression.variants import quantized_network
 from lprnet.model.architecture import Pair
 from lprnet.model.checkpoint import load_model
 from lprnet.model.conv_graph import convolution

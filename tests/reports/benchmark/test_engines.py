@@ -9,8 +9,8 @@ import torch
 from numpy.typing import NDArray
 
 from lprnet.compression.calibration import calibrate
+from lprnet.compression.compiler_inputs import static_network
 from lprnet.compression.reduced import reduce
-from lprnet.compression.variants import static_network
 from lprnet.measure.engines import Infer
 from lprnet.model.checkpoint import load_model, save_model
 from lprnet.model.lprnet import LPRNet
