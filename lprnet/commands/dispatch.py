@@ -1,7 +1,9 @@
 """From a command line to the verb that it names."""
 
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
@@ -33,6 +35,8 @@ EXTRAS = {
     "uvicorn": "serve",
 }
 """Which extra of `pyproject.toml` brings a package; all others are the compiler's."""
+TORCH_FOLDER = "TORCHINDUCTOR_CACHE_DIR"
+"""The variable in which torch names its folder of compiled code, once it has made it."""
 OURS = ("lprnet", "relay_passes", "schedules")
 
 
@@ -51,7 +55,8 @@ def execute(arguments: Sequence[str], verb: str | None = None) -> int | None:
     module = _module(name)
     options = verb_parser(name, program).parse_args(arguments)
     try:
-        status: int | None = module.run(options)
+        with _no_torch_folder():
+            status: int | None = module.run(options)
     except ModuleNotFoundError as error:
         if error.name is None or error.name.partition(".")[0] in OURS:
             raise
@@ -61,6 +66,20 @@ def execute(arguments: Sequence[str], verb: str | None = None) -> int | None:
             f"pip install 'lprnet-tvm[{extra}]' brings it"
         ) from error
     return status
+
+
+@contextmanager
+def _no_torch_folder() -> Iterator[None]:
+    """Remove torch's folder among the temporary files if it is empty: torch makes it for whoever
+    exports a model or makes an optimizer, and only `torch.compile` writes into it.
+    """
+    named = TORCH_FOLDER in os.environ
+    try:
+        yield
+    finally:
+        if not named and TORCH_FOLDER in os.environ:
+            with suppress(OSError):  # it is not empty, or gone
+                os.rmdir(os.environ.pop(TORCH_FOLDER))
 
 
 def verb_parser(name: str, program: str) -> Parser:

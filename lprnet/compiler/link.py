@@ -2,7 +2,6 @@
 (`dispatch.c`) that chooses among them, and the weights as read-only data.
 """
 
-import tempfile
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
@@ -19,6 +18,7 @@ from lprnet.compiler.toolchain import run_compiler
 from lprnet.runtime.artifact import ALIGNMENT
 from lprnet.runtime.manifest import STAMPED
 from lprnet.support.errors import UserError
+from lprnet.support.scratch_folder import scratch_folder
 
 _WEIGHTS_ASSEMBLY = """\
     .section .rodata
@@ -72,11 +72,11 @@ def link(programs: Mapping[Target, Program], weights: bytes, contract: int = 0) 
     `contract` is what its manifest states (`Manifest.contract`). Raises `UserError` if no C
     compiler works, or if a kernel needs TVM's runtime.
     """
-    with tempfile.TemporaryDirectory() as scratch:
-        objects = compile_objects(programs, weights, Path(scratch), contract)
-        linked = Path(scratch, "linked.so")
-        Path(scratch, "exports").write_text(EXPORTS)
-        Path(scratch, "dropped").write_text(DROPPED)
+    with scratch_folder() as scratch:
+        objects = compile_objects(programs, weights, scratch, contract)
+        linked = scratch / "linked.so"
+        (scratch / "exports").write_text(EXPORTS)
+        (scratch / "dropped").write_text(DROPPED)
         scripts = ("-Wl,--version-script=exports", "-Wl,--script=dropped")
         names = [file.name for file in objects]
         run_compiler([*SHARED, *scripts, "-o", linked.name, *names], linked.parent)

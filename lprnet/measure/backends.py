@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +19,7 @@ from lprnet.runtime.artifact import read_manifest
 from lprnet.runtime.decode import Logits
 from lprnet.runtime.image_format import PUBLISHED, ImageFormat
 from lprnet.support.errors import UserError
+from lprnet.support.scratch_folder import scratch_folder
 
 if TYPE_CHECKING:  # it loads torch, which artifacts do without
     from lprnet.model.checkpoint import Stated
@@ -86,8 +86,8 @@ def open_backend(path: Path, backend: str, stated: Stated | None = None) -> Logi
     from lprnet.model.checkpoint import load_model
     from lprnet.model.onnx_export import to_onnx
 
-    with tempfile.TemporaryDirectory() as directory:
-        exported = Path(directory) / "lprnet.onnx"
+    with scratch_folder() as directory:
+        exported = directory / "lprnet.onnx"
         to_onnx(load_model(path, stated), exported)
         return _one_by_one(open_onnx(exported))
 

@@ -1,7 +1,6 @@
 """The work of `lprnet sweep`: structured pruning at several budgets, built, read and timed."""
 
 import math
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -44,6 +43,7 @@ from lprnet.runtime.recognizer import Recognizer
 from lprnet.support.atomic_file import atomic_write
 from lprnet.support.errors import UserError
 from lprnet.support.palette import BLUE, VERMILION
+from lprnet.support.scratch_folder import scratch_folder
 
 BUDGETS = (0.8, 0.65, 0.5, 0.45, 0.42, 0.4, 0.38, 0.36)
 """Default budgets: multiply-accumulates as a share of the unpruned network's."""
@@ -118,12 +118,12 @@ def run_sweep(request: SweepOptions) -> SweepResult:
     budgets = budgets or [int(part * whole) for part in BUDGETS]
     source = Source(request.checkpoint, tuple(file.name for file in files))
     target = find_target("native")
-    with tempfile.TemporaryDirectory() as folder:
+    with scratch_folder() as folder:
         artifacts: list[Path] = []
         read: list[int] = []
 
         def evaluate(pruned: ReducedNetwork) -> float:
-            artifacts.append(Path(folder, f"{len(artifacts)}.so"))
+            artifacts.append(folder / f"{len(artifacts)}.so")
             compile_network(pruned_network(pruned), (target,), source, images, artifacts[-1])
             logits = open_backend(artifacts[-1], "tvm")
             texts = read_labelled(logits, paths, labels, image_format, alphabet)

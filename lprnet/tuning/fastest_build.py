@@ -6,7 +6,6 @@ than the manual and the automatic program, timed interleaved on this machine. If
 faster, the manual program is taken.
 """
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -22,6 +21,7 @@ from lprnet.measure.timing import interleaved_timings, on_one_core
 from lprnet.runtime.artifact import manifest_path
 from lprnet.runtime.recognizer import Recognizer
 from lprnet.support.atomic_file import made_folder
+from lprnet.support.scratch_folder import scratch_folder
 from lprnet.tuning import LOGS
 from lprnet.tuning.apply import scheduler
 from lprnet.tuning.measurement.compare_kernels import MIN_SPEEDUP
@@ -48,7 +48,7 @@ def compile_fastest(
     """
     with (
         made_folder(artifact.parent),
-        tempfile.TemporaryDirectory(dir=artifact.parent, prefix=".hybrid-") as folder,
+        scratch_folder(artifact.parent) as folder,
     ):
         builds = {
             origin: compile_network(
@@ -56,7 +56,7 @@ def compile_fastest(
                 targets,
                 source,
                 images,
-                Path(folder, f"{origin}.so"),
+                folder / f"{origin}.so",
                 scheduler(origin, network.variant, logs),
             )
             for origin in ORIGINS_TIMED

@@ -4,7 +4,6 @@ import contextlib
 import math
 import resource
 import shutil
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,6 +20,7 @@ from lprnet.model.subnormals import subnormals_as_zero
 from lprnet.runtime.cpu import cpu_name
 from lprnet.support.errors import UserError
 from lprnet.support.file_digest import file_digest
+from lprnet.support.scratch_folder import scratch_folder
 from lprnet.tuning.log.database import RECORDS, TRIALS, open_log
 from lprnet.tuning.log.manifest import (
     FILE,
@@ -88,8 +88,8 @@ def tune(request: TuningOptions) -> TuningResult:
     target = find_target(request.target)
     networks = _networks(request, target)
     directory = request.output / target.name / networks[0].network.variant
-    with _measurer(request, target) as measurer, tempfile.TemporaryDirectory() as scratch:
-        check_measurer(measurer, tvm_target(target), Path(scratch))
+    with _measurer(request, target) as measurer, scratch_folder() as scratch:
+        check_measurer(measurer, tvm_target(target), scratch)
         manifest, tasks = _open(directory, _manifest(request, target, networks), request.fresh)
         tasks = shared_tasks(
             [tasks, *(with_algorithms(each.tasks, target.isa) for each in networks)]
@@ -98,9 +98,7 @@ def tune(request: TuningOptions) -> TuningResult:
             manifest, kernels=tuple(f"{task.calls} x {task.workload}" for task in tasks)
         )
         batch = min(BATCH, max(MIN_BATCH, request.trials // (2 * len(tasks))))
-        tuner = Tuner(
-            tasks, tvm_target(target), target.isa, manifest, directory, Path(scratch), batch
-        )
+        tuner = Tuner(tasks, tvm_target(target), target.isa, manifest, directory, scratch, batch)
         done = len(tuner.trial_log.trials)
         with tqdm(total=max(request.trials, done), initial=done, unit="trial", disable=None) as bar:
 

@@ -4,7 +4,6 @@ On a CPU the compiler's own code gives them. In it the public checkpoint takes 1
 core for a plate, in torch 6.4 ms, nearly half of what a step took.
 """
 
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -22,6 +21,7 @@ from lprnet.compression.compiler_inputs import pruned_network
 from lprnet.compression.reduced import ReducedNetwork
 from lprnet.distillation.augment import normalised
 from lprnet.runtime.recognizer import Recognizer
+from lprnet.support.scratch_folder import scratch_folder
 
 Answers = Callable[[Tensor], Tensor]
 """Images `(N, 24, 94, 3)` uint8 BGR to logits `(N, 68, 18)` float32, on the same device."""
@@ -36,8 +36,8 @@ def compiled_answers(
     `images` `(N, 24, 94, 3)` uint8 BGR are what the artifact is compared with torch on. Raises as
     `compile_network`.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        artifact = Path(folder) / "teacher.so"
+    with scratch_folder() as folder:
+        artifact = folder / "teacher.so"
         network = pruned_network(reduced)
         compile_network(network, find_targets("native"), Source(checkpoint, ()), images, artifact)
         yield partial(_read, Recognizer(artifact, threads=torch.get_num_threads()))

@@ -5,7 +5,6 @@ its cycles on LLVM's model of the core (`llvm_mca.py`). For comparison, the same
 this machine, in cycles of a clock that is derived from its FMA throughput.
 """
 
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +36,7 @@ from lprnet.reports.prediction.results import (
     Prediction,
 )
 from lprnet.runtime.cpu import cpu_name
+from lprnet.support.scratch_folder import scratch_folder
 from lprnet.tuning.measurement.kernel_timing import ENTRY, random_inputs
 from relay_passes.dataflow import Dataflow
 from schedules.apply import apply
@@ -113,7 +113,7 @@ def _compile(
     calls = Dataflow(module["main"]).kernel_calls()
     kernels = []
     title = f"{network.variant}, {target.name}"
-    with tempfile.TemporaryDirectory() as folder:
+    with scratch_folder() as folder:
         bar = tqdm(reports, desc=title, unit="kernel", delay=3, disable=None)
         for number, report in enumerate(bar):
             function = module[report.kernel].with_attr("global_symbol", ENTRY)
@@ -121,7 +121,7 @@ def _compile(
             *_, out = function.params
             blank = np.zeros([int(extent) for extent in out.shape], str(out.dtype))
             tensors = [tvm.runtime.tensor(array) for array in (*random_inputs(function), blank)]
-            scratch = Path(folder, str(number))
+            scratch = folder / str(number)
             scratch.mkdir()
             blocks = count_blocks(code.mod.inspect_source("s"), tensors, scratch)
             timer = code.jit().time_evaluator(ENTRY, tvm.cpu(), number=5, repeat=TIMED_BATCHES)

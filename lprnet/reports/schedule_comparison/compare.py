@@ -1,6 +1,5 @@
 """`lprnet compare`'s work: every schedule of every kernel against the machine's peak."""
 
-import tempfile
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,6 +19,7 @@ from lprnet.measure.peak_throughput import dot2_loop, dot4_loop, fma_loop, opera
 from lprnet.measure.timing import Record, interleaved_timings, on_one_core, record
 from lprnet.model.subnormals import subnormals_as_zero
 from lprnet.runtime.recognizer import Recognizer
+from lprnet.support.scratch_folder import scratch_folder
 from lprnet.tuning import LOGS
 from lprnet.tuning.apply import ORIGINS, apply, scheduler
 from lprnet.tuning.fastest_build import compile_fastest
@@ -202,11 +202,11 @@ def _time_builds(
     network: CompilerInput, request: ComparisonOptions, target: Target, images: NDArray[np.uint8]
 ) -> dict[str, NDArray[np.float64]]:
     """Milliseconds a plate of the four builds, interleaved, by origin."""
-    with tempfile.TemporaryDirectory() as folder:
+    with scratch_folder() as folder:
         readers = {}
         for origin in ORIGINS:
             what = (network, (target,), Source(request.checkpoint, ()), images)
-            artifact = Path(folder, f"{origin}.so")
+            artifact = folder / f"{origin}.so"
             if origin == "hybrid":
                 compile_fastest(*what, artifact, request.logs)
             else:

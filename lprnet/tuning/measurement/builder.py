@@ -1,8 +1,7 @@
 """Builds candidates into shared objects in worker processes: MetaSchedule's builder interface."""
 
-import shutil
 import subprocess
-import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 
 import tvm
@@ -10,6 +9,7 @@ from tvm.ir.utils import derived_object
 from tvm.s_tir import meta_schedule as ms
 
 from lprnet.compiler.codegen import generate
+from lprnet.support.scratch_folder import scratch_folder
 from lprnet.tuning.measurement.worker_pool import Failure, WorkerPool
 
 BUILD_SECONDS = 30.0
@@ -44,12 +44,13 @@ def build_kernel(module: str, target: str, artifact: str) -> str:
 
 @derived_object
 class CandidateBuilder(ms.builder.PyBuilder):  # type: ignore[misc]
-    """Builds a batch in `workers`, into a temporary folder that `close` removes."""
+    """Builds a batch in `workers`, into a scratch folder that `close` removes."""
 
     def __init__(self, workers: WorkerPool) -> None:
         super().__init__()
         self._workers = workers
-        self._folder = Path(tempfile.mkdtemp(prefix="lprnet-tune-"))
+        self._open = ExitStack()
+        self._folder = self._open.enter_context(scratch_folder())
         self._built = 0
 
     def build(self, build_inputs: list[ms.builder.BuilderInput]) -> list[ms.builder.BuilderResult]:
@@ -70,4 +71,4 @@ class CandidateBuilder(ms.builder.PyBuilder):  # type: ignore[misc]
 
     def close(self) -> None:
         """Remove every artifact."""
-        shutil.rmtree(self._folder, ignore_errors=True)
+        self._open.close()

@@ -1,0 +1,143 @@
+"""One run of a verb: undisturbed, killed, or onto a disk that takes nothing."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from tests.conftest import PROJECT
+from tests.kills.verbs import Verb
+
+SECONDS = 1800
+"""That one run may take."""
+ENDING = 60
+"""Seconds until no process of a killed run may be left."""
+SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
+TEMPORARY = "tmp"
+"""The folder of temporary files of every run, beside `out`."""
+
+
+class Fault(Exception):
+    """Something is left that should not be, or lost."""
+
+
+def whole_run(verb: Verb, folder: Path, *more: str) -> float:
+    """A run that nobody disturbs; how long it took, in seconds.
+
+    Raises `Fault` where it fails, or where anything but its output is left afterwards.
+    """
+    began = time.monotonic()
+    process = _start([*verb.arguments(folder), *more], folder)
+    try:
+        code = process.wait(SECONDS)
+    finally:
+        _kill_group(process)
+    if code:
+        raise Fault(f"a whole run has exit code {code}: {_said(folder)}")
+    verb.check(folder / "out")
+    _refuse_leftovers(folder, "a whole run")
+    return time.monotonic() - began
+
+
+def killed_run(verb: Verb, folder: Path, rng: random.Random, longest: float, *more: str) -> str:
+    """Kill a run within `longest` seconds, and say how. Raises `Fault` for what is left."""
+    number = rng.choice(SIGNALS)
+    process = _start([*verb.arguments(folder), *more], folder)
+    try:
+        with suppress(subprocess.TimeoutExpired):
+            code = process.wait(rng.uniform(0, longest))
+            if code:
+                raise Fault(f"exit code {code} before it was killed: {_said(folder)}")
+            return "ended before"
+        if number == signal.SIGINT:  # of a terminal, which tells the whole group
+            os.killpg(process.pid, number)
+        else:
+            process.send_signal(number)
+        code = process.wait(SECONDS)
+        _wait_for_group(process.pid)
+    finally:
+        _kill_group(process)
+    verb.check(folder / "out")
+    if "Traceback" in _said(folder):
+        raise Fault(f"a traceback after {number.name}: {_said(folder)}")
+    if number != signal.SIGKILL:
+        if code not in (0, 128 + number, -number):
+            raise Fault(f"exit code {code} after {number.name}: {_said(folder)}")
+        _refuse_leftovers(folder, number.name)
+    return f"killed by {number.name}"
+
+
+def refused_run(verb: Verb, folder: Path, mount_options: str) -> str:
+    """The sentence of a run whose output is on a disk mounted with these options, as root."""
+    out = folder / "out"
+    out.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", mount_options, "tmpfs", out], check=True)
+    try:
+        process = _start(verb.arguments(folder), folder)
+        code = process.wait(SECONDS)
+        said = _said(folder)
+        sentences = [line for line in said.splitlines() if line.startswith("error: ")]
+        if code != 2 or len(sentences) != 1 or "Traceback" in said:
+            raise Fault(f"exit code {code}: {said}")
+        verb.check(out)
+        _refuse_leftovers(folder, "the refusal")
+    finally:
+        subprocess.run(["umount", out], check=True)
+    return sentences[0]
+
+
+def _start(arguments: list[str], folder: Path) -> subprocess.Popen[bytes]:
+    """The verb in a process group of its own; what it prints goes to the file `said`."""
+    temporary = folder / TEMPORARY
+    temporary.mkdir(exist_ok=True)
+    with (folder / "said").open("wb") as file:
+        return subprocess.Popen(
+            [sys.executable, "-m", "lprnet.commands", *arguments],
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=subprocess.STDOUT,
+            env={**os.environ, "TMPDIR": str(temporary), "PYTHONPATH": str(PROJECT)},
+            start_new_session=True,
+            preexec_fn=_take_interrupts,
+        )
+
+
+def _take_interrupts() -> None:
+    """A shell starts background jobs with SIGINT ignored, and children inherit that."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _said(folder: Path) -> str:
+    return (folder / "said").read_text(errors="replace")[-1500:]
+
+
+def _kill_group(process: subprocess.Popen[bytes]) -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait(SECONDS)
+
+
+def _wait_for_group(group: int) -> None:
+    """Raises `Fault` if a process of it is left after a while."""
+    end = time.monotonic() + ENDING
+    while time.monotonic() < end:
+        try:
+            os.killpg(group, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.05)
+    raise Fault("a process of the killed run is left")
+
+
+def _refuse_leftovers(folder: Path, after: str) -> None:
+    """Raises `Fault` for hidden names in the output and for any temporary file. The lock of a bulk
+    job stays.
+    """
+    hidden = [path for path in (folder / "out").rglob(".*") if path.name != ".lock"]
+    if left := [*hidden, *(folder / TEMPORARY).iterdir()]:
+        raise Fault(f"left after {after}: {', '.join(map(str, left))}")
