@@ -114,12 +114,18 @@ def _check(record: np.void) -> int:
 
 
 def _mapped(path: Path, capacity: int) -> NDArray[np.void]:
-    """The file's records, at least `capacity` of them; it grows where it has fewer."""
+    """The file's records, at least `capacity` of them; it grows where it has fewer. A new file for
+    which there is no room goes again.
+    """
     file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     try:
         there = os.fstat(file).st_size // RECORD.itemsize
         if there < capacity:
             os.posix_fallocate(file, 0, capacity * RECORD.itemsize)
+    except OSError:
+        if not there:
+            path.unlink(missing_ok=True)
+        raise
     finally:
         os.close(file)
     return np.memmap(path, RECORD, "r+", shape=(max(there, capacity),))

@@ -59,9 +59,14 @@ def test_other_plates_have_another_file_and_the_old_one_goes(tmp_path: Path) -> 
         assert PlateCache(tmp_path, SOURCE, 2).path not in (first.path, second.path)
 
 
-def test_a_full_disk_is_one_sentence(tmp_path: Path) -> None:
+def test_a_full_disk_is_one_sentence_and_leaves_what_was_there(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no room for 1,000,000,000,000 rendered plates"):
         PlateCache(tmp_path / "plates", SOURCE, 10**12)
+    assert list(tmp_path.iterdir()) == []
+    before = PlateCache(tmp_path, SOURCE, 2).path.read_bytes()
+    with pytest.raises(UserError, match="no room"):
+        PlateCache(tmp_path, SOURCE, 10**12)
+    assert (tmp_path / f"plates-{SOURCE.version()}.bin").read_bytes() == before
 
 
 def test_difficulty_rises(tmp_path: Path) -> None:

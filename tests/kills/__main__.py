@@ -62,7 +62,7 @@ def main() -> int:
                 else:
                     numbers = range(options.seed, options.seed + options.kills)
                     found = kill_often(name, numbers, folder)
-            except Fault as fault:
+            except (Fault, AssertionError) as fault:
                 failed, found = True, f"fault: {fault}"
             print(json.dumps({"verb": name, "found": found}), flush=True)
     return int(failed)

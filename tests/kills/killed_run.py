@@ -28,7 +28,8 @@ class Fault(Exception):
 def whole_run(verb: Verb, folder: Path, *more: str) -> float:
     """A run that nobody disturbs; how long it took, in seconds.
 
-    Raises `Fault` where it fails, or where anything but its output is left afterwards.
+    Raises `Fault` where it fails, or where anything but its output is left afterwards; as do all
+    here. `AssertionError` is the verb's own check.
     """
     began = time.monotonic()
     process = _start([*verb.arguments(folder), *more], folder)
@@ -85,6 +86,8 @@ def refused_run(verb: Verb, folder: Path, mount_options: str) -> str:
             raise Fault(f"exit code {code}: {said}")
         verb.check(out)
         _refuse_leftovers(folder, "the refusal")
+        if empty := [path for path in out.rglob("*") if path.is_dir() and not any(path.iterdir())]:
+            raise Fault(f"empty folders are left: {', '.join(map(str, empty))}")
     finally:
         subprocess.run(["umount", out], check=True)
     return sentences[0]

@@ -21,7 +21,7 @@ class Verb:
     """One run; all names in `arguments` are made by `prepare`, in the folder that it is given."""
 
     arguments: Callable[[Path], list[str]]
-    """With its verb, given the folder. Its output goes to `out` in there."""
+    """The verb first, given the folder. Its output goes to `out` in there."""
     check: Check
     """Raises where the output folder, which may not exist, holds anything half-written."""
     prepare: Check = lambda folder: None
@@ -48,7 +48,7 @@ def _train(folder: Path) -> list[str]:
 def _check_run(out: Path) -> None:
     from lprnet.model.checkpoint import load_model
 
-    allowed = {"log.jsonl", "lprnet.safetensors", "state.pt", "best.safetensors"}
+    allowed = {"log.jsonl", "lprnet.safetensors", "state.pt", "best.safetensors", "plates"}
     assert set(names(out)) <= allowed, names(out)
     for path in out.glob("*.safetensors"):
         load_model(path)
