@@ -68,6 +68,7 @@ def main(name: str, first: int, last: int, file: Path) -> None:
             outcome = "escaped"
             fault(escaped=number, error=repr(error))
         seconds, peak = time.process_time() - began, peak_kb()
+        signal.alarm(GIVE_UP)  # anew: the independent reader takes longer than ours
         if outcome == "read" and (wrong := target.check(kind, content, found)) is not None:
             fault(wrong=number, kind=kind, error=wrong)
         counts[f"{kind} {outcome}"] += 1

@@ -53,8 +53,6 @@ with scratch_folder(Path(sys.argv[1])) as folder:
 def test_a_folder_that_is_taken_for_a_leftover_before_it_is_locked_is_made_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from lprnet.support import scratch_folder as module
-
     opened, found = os.open, list[Path]()
 
     def gone(folder: Path, flags: int) -> int:
@@ -64,7 +62,7 @@ def test_a_folder_that_is_taken_for_a_leftover_before_it_is_locked_is_made_again
             folder.rmdir()
         return descriptor
 
-    monkeypatch.setattr(module.os, "open", gone)
-    with module.scratch_folder(tmp_path) as folder:
+    monkeypatch.setattr("lprnet.support.scratch_folder.os.open", gone)
+    with scratch_folder(tmp_path) as folder:
         assert folder == found[1]
         assert list(tmp_path.iterdir()) == [folder]

@@ -79,14 +79,22 @@ def still_tiff(content: bytes) -> Picture:
 
 
 def _fields(content: bytes, order: str) -> dict[int, tuple[int, ...]]:
-    """The values of the fields that matter for pixels, each at least one; TIFF's defaults."""
-    fields: dict[int, tuple[int, ...]] = {tag: (value,) for tag, value in DEFAULTS.items()}
+    """The values of the fields that matter for pixels, each at least one; TIFF's defaults.
+
+    Raises `ValueError` for one that comes twice, of which decoders take the first or the last, and
+    for one that is no number, which some decoders pass over.
+    """
+    fields: dict[int, tuple[int, ...]] = {}
     (at,) = struct.unpack_from(f"{order}I", content, 4)
     (count,) = struct.unpack_from(f"{order}H", content, at)
     for entry in range(at + 2, at + 2 + 12 * count, 12):
         tag, code, length = struct.unpack_from(f"{order}HHI", content, entry)
-        if code not in TYPES or tag not in READ:
+        if tag not in READ:
             continue
+        if tag in fields:
+            raise ValueError("is damaged (a field comes twice)")
+        if code not in TYPES:
+            raise ValueError("is damaged (a field is no number)")
         if not 0 < length <= MAX_PARTS:
             raise ValueError(TOO_MANY_PARTS if length else "is damaged (a field is empty)")
         kind = f"{order}{length}{TYPES[code]}"
@@ -94,7 +102,7 @@ def _fields(content: bytes, order: str) -> dict[int, tuple[int, ...]]:
         if struct.calcsize(kind) > 4:
             (where,) = struct.unpack_from(f"{order}I", content, where)
         fields[tag] = struct.unpack_from(kind, content, where)
-    return fields
+    return {tag: (value,) for tag, value in DEFAULTS.items()} | fields
 
 
 def _strips(content: bytes, fields: dict[int, tuple[int, ...]], count: int) -> list[memoryview]:
