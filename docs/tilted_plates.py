@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from lprnet.compiler.network import torch_logits
 from lprnet.model.checkpoint import load_model
 from lprnet.runtime.decode import greedy
-from lprnet.runtime.image_io import images_in, label_of, read_image
+from lprnet.runtime.image_io import read_image
+from lprnet.runtime.image_paths import images_in, label_of
 
 PLATE = (440, 140)
 """Millimetres, a pixel each: the proportions of a plate of China."""

@@ -14,7 +14,7 @@ from typing import IO, Any
 
 from lprnet.bulk.tar_input import tar_ranges
 from lprnet.runtime.boxes_file import read_boxes
-from lprnet.runtime.image_io import SUFFIXES, refuse_url
+from lprnet.runtime.image_paths import SUFFIXES, refuse_url
 from lprnet.support.errors import UserError
 
 TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import IO, Any
 
 from lprnet.runtime.image_file import BYTES_A_PIXEL
-from lprnet.runtime.image_io import SUFFIXES
+from lprnet.runtime.image_paths import SUFFIXES
 from lprnet.runtime.source_reader import Source
 from lprnet.support.errors import UserError, one_line
 

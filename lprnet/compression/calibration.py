@@ -11,7 +11,8 @@ from lprnet.model.lprnet import LPRNet, calibrate_context_means
 from lprnet.model.preprocessing import normalise
 from lprnet.runtime.alphabet import Alphabet
 from lprnet.runtime.image_format import PUBLISHED, ImageFormat
-from lprnet.runtime.image_io import images_in, read_image, resize
+from lprnet.runtime.image_io import read_image, resize
+from lprnet.runtime.image_paths import images_in
 from lprnet.runtime.plate_grammar import PROVINCES
 from lprnet.support.errors import UserError
 from lprnet.synthetic.render import sample_plates

@@ -14,7 +14,8 @@ from lprnet.runtime.alphabet import CHINA, Alphabet
 from lprnet.runtime.artifact import read_manifest
 from lprnet.runtime.decode import Logits, Plate, decode
 from lprnet.runtime.image_format import PUBLISHED, ImageFormat
-from lprnet.runtime.image_io import images_in, label_of, read_image
+from lprnet.runtime.image_io import read_image
+from lprnet.runtime.image_paths import images_in, label_of
 from lprnet.support.file_names import printable
 
 if TYPE_CHECKING:  # it loads torch, which artifacts do without

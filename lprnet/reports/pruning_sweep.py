@@ -38,7 +38,7 @@ from lprnet.measure.timing import Accuracy, Record, interleaved_timings, on_one_
 from lprnet.model.checkpoint import Stated, load_model
 from lprnet.model.preprocessing import normalise
 from lprnet.model.subnormals import subnormals_as_zero
-from lprnet.runtime.image_io import images_in, label_of
+from lprnet.runtime.image_paths import images_in, label_of
 from lprnet.runtime.recognizer import Recognizer
 from lprnet.support.atomic_file import atomic_write
 from lprnet.support.errors import UserError

@@ -5,15 +5,14 @@ that are loaded, from memory. So an artifact may be replaced or overwritten whil
 may lie on a file system that allows no execution.
 """
 
-import hashlib
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from lprnet.runtime.cpu import cpu_flags
 from lprnet.runtime.manifest import FormatError, Manifest, TargetVersion, from_json, to_json
 from lprnet.runtime.shared_object import SharedObject
-from lprnet.support.atomic_file import atomic_write
 from lprnet.support.errors import UserError, one_line
+from lprnet.support.sha256 import sha256
 
 ALIGNMENT = 64
 """Bytes; a cache line and an AVX-512 vector. Tensors in an arena start at multiples of it."""
@@ -22,8 +21,7 @@ TILES = "amx_tile"
 REBUILD = "build the artifact again with lprnet build"
 
 
-@dataclass(frozen=True)
-class Artifact:
+class Artifact(NamedTuple):
     """A shared object that its manifest describes; neither is loaded."""
 
     path: Path
@@ -39,6 +37,8 @@ def manifest_path(artifact: Path) -> Path:
 
 def write_artifact(artifact: Artifact) -> None:
     """Write both files, all or nothing. Raises `UserError` if that is not possible."""
+    from lprnet.support.atomic_file import atomic_write  # readers need none of it
+
     text = to_json(artifact.manifest)
     with (
         atomic_write(manifest_path(artifact.path)) as manifest,
@@ -76,7 +76,7 @@ def read_artifact(path: Path) -> Artifact:
         content = path.read_bytes()
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); {REBUILD}.") from error
-    if hashlib.sha256(content).hexdigest() != manifest.artifact_sha256:
+    if sha256(content).hexdigest() != manifest.artifact_sha256:
         raise UserError(
             f"{path}: is not the file its manifest describes (cut short or altered); {REBUILD}."
         )

@@ -13,7 +13,8 @@ from pathlib import Path
 from lprnet.runtime.boxes_file import read_boxes
 from lprnet.runtime.decode import uses_grammar
 from lprnet.runtime.files_left_out import report_files_left_out
-from lprnet.runtime.image_io import MAX_PIXELS, list_images
+from lprnet.runtime.image_io import MAX_PIXELS
+from lprnet.runtime.image_paths import list_images
 from lprnet.runtime.progress_line import ProgressLine
 from lprnet.runtime.reading_output import Reading, as_csv, as_json, as_text, csv_header
 from lprnet.runtime.recognizer import Recognizer

@@ -7,8 +7,7 @@ import mmap
 import os
 import threading
 import weakref
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -24,8 +23,7 @@ LOOK_AGAIN = 1.0
 Shape = tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """Views of one `Buffers` for calls with a certain number of images."""
 
     images: NDArray[np.uint8]

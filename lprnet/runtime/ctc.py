@@ -8,8 +8,8 @@ sequence whose probability is worth printing.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import chain
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -154,8 +154,7 @@ def prefix_beam_search(p: Floats, width: int) -> list[Labels]:
     return prefixes
 
 
-@dataclass(frozen=True)
-class _Lattice:
+class _Lattice(NamedTuple):
     """The states of N texts of at most L labels: each label, and a blank before and behind it."""
 
     blank: Floats

@@ -7,7 +7,7 @@ within the positions that the most probable path gives to the character.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,16 +43,14 @@ SEARCHED_AT_ONCE = 32
 """Images whose backward passes are in memory together: 1.6 MB."""
 
 
-@dataclass(frozen=True, slots=True)
-class Character:
+class Character(NamedTuple):
     """One character and its confidence, 0 to 1."""
 
     text: str
     confidence: float
 
 
-@dataclass(frozen=True, slots=True)
-class Plate:
+class Plate(NamedTuple):
     """What was read: the text, its confidence from 0 to 1, and its characters in order."""
 
     text: str

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lprnet.runtime.image_header import FORMATS
-from lprnet.runtime.image_io import SUFFIXES
+from lprnet.runtime.image_paths import SUFFIXES
 from lprnet.support.file_names import printable
 
 NAMED = 5

@@ -5,7 +5,6 @@ Each derivative of the expression (`regular_expression.py`) is a state of the au
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import cache, reduce
 
 from lprnet.runtime.regular_expression import NONE, derivative, parse, symbol_sets
@@ -14,14 +13,12 @@ MAX_STATES = 1000
 """A grammar of plates has tens; more is a mistake that would make decoding slow."""
 
 
-@dataclass(frozen=True, eq=False)
 class Automaton:
     """A deterministic automaton over classes; state 0 is the first."""
 
-    moves: tuple[dict[int, int], ...]
-    """For each state, class to the state behind it."""
-    accepting: tuple[bool, ...]
-    """For each state, whether a text may end in it."""
+    def __init__(self, moves: tuple[dict[int, int], ...], accepting: tuple[bool, ...]) -> None:
+        """For each state: class to the state behind it, and whether a text may end in it."""
+        self.moves, self.accepting = moves, accepting
 
     def accepts(self, labels: Iterable[int]) -> bool:
         """Whether the text of these classes is one."""

@@ -10,7 +10,6 @@ while its bound is above the best whole text found, so nothing is cut off.
 
 import heapq
 import operator
-from dataclasses import dataclass
 from functools import cache
 from itertools import accumulate
 from typing import NamedTuple
@@ -29,8 +28,7 @@ plate takes 7 or 8, blurred ones up to a hundred, noise up to a thousand.
 """
 
 
-@dataclass(frozen=True)
-class _Moves:
+class _Moves(NamedTuple):
     """The moves of an automaton of Q states as a table: W columns for each state, as many as the
     most moves that one has, and one state more, which nothing leaves or ends in. Moves that a state
     lacks lead there.
@@ -62,8 +60,7 @@ def _moves(automaton: Automaton) -> _Moves:
     return _Moves(columns, labels, targets, targets * (width + 1) + again)
 
 
-@dataclass(frozen=True)
-class Suffixes:
+class Suffixes(NamedTuple):
     """How probable at most the rest of a text is, for N images, T positions and an automaton's
     moves, a table with a row for each state.
     """

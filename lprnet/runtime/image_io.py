@@ -1,30 +1,25 @@
-"""From image files to the network's input: find, read, resize.
+"""From image files to the network's input: read, resize.
 
 Pixels equal `cv2.imread` in its default mode, which is what the checkpoint was trained on: 8-bit
 BGR; grey is repeated; alpha is dropped and the colour stored under it kept (a TIFF's is multiplied
 by it); 16 bits are cut to their upper 8 (a TIFF's are rounded); an EXIF orientation is applied.
 """
 
-import glob
 import os
-from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from lprnet.runtime.alphabet import CHINA, Alphabet
-from lprnet.runtime.ccpd import ccpd_plate
 from lprnet.runtime.image_file import BYTES_A_PIXEL, file_content, too_large
 from lprnet.runtime.image_format import PUBLISHED, ImageFormat
 from lprnet.runtime.image_formats.picture import UnreadFormat
-from lprnet.runtime.image_header import FORMATS, still_picture
+from lprnet.runtime.image_header import still_picture
 from lprnet.runtime.two_rows import has_two_rows, one_row
 from lprnet.support.errors import UserError
 
 HEIGHT, WIDTH = PUBLISHED.height, PUBLISHED.width
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff"})
 MAX_PIXELS = 16_000_000
 """The largest picture that is decoded unless more are asked for: a photo of a phone, a hundred
 times a plate. Decoding one takes at most 2 seconds and, with its file, 250 MB."""
@@ -156,73 +151,3 @@ def letterbox(height: float, width: float, image_format: ImageFormat) -> tuple[i
     """Width and height of a picture of these proportions within `image_format`."""
     ratio = min(image_format.height / height, image_format.width / width)
     return max(1, round(width * ratio)), max(1, round(height * ratio))
-
-
-def list_images(arguments: Sequence[str]) -> list[Path]:
-    """The files that `arguments` name, in their order, each file once.
-
-    A directory stands for the images right in it, hidden ones apart, and a pattern (`*`, `?`, `[`)
-    for what it matches, both sorted; anything else stands for itself, whether it exists or not, so
-    that one wrong name among many is met when it is read. Raises `UserError` for a directory or
-    pattern without images, and for a URL.
-    """
-    paths: list[Path] = []
-    for argument in arguments:
-        refuse_url(argument)
-        path = Path(argument)
-        if os.path.isdir(argument):
-            found = _in_directory(path)
-        elif glob.has_magic(argument) and not os.path.exists(argument):
-            found = [Path(name) for name in sorted(glob.glob(argument, recursive=True))]
-            found = [name for name in found if name.suffix.lower() in SUFFIXES]
-        else:
-            found = [path]
-        if not found:
-            raise UserError(f"{argument} holds no {FORMATS} file; name images or another")
-        paths += found
-    return list(dict.fromkeys(paths))
-
-
-def refuse_url(argument: str) -> None:
-    """Raises `UserError` for a URL, unless a file is called like it."""
-    if "://" in argument and not os.path.exists(argument):
-        raise UserError(f"{argument} is a URL; download it and give the path of the file")
-
-
-def images_in(folder: Path) -> list[Path]:
-    """The images right in `folder`, sorted. Raises `UserError` if it is none or has none."""
-    if not folder.is_dir():
-        what = "is not a folder" if folder.exists() else "does not exist"
-        raise UserError(f"{folder} {what}; name a folder of images")
-    return list_images([str(folder)])
-
-
-def label_of(path: Path, alphabet: Alphabet = CHINA) -> str:
-    """The plate that a file is named after: its stem up to the first `-` or `_`, or what the name
-    holds by the rules of CCPD.
-
-    Raises `UserError` if that is empty, holds a character that `alphabet` lacks, or is no plate by
-    its grammar (`025` of a name in another data set's form).
-    """
-    label = ccpd_plate(path.stem) or path.stem.replace("_", "-").partition("-")[0]
-    reason = "" if label else "no label is there"
-    try:
-        alphabet.encode(label)
-        if label and not alphabet.is_plate(label):
-            reason = f"{label!r} is the number of no plate"
-    except ValueError as error:
-        reason = str(error)
-    if reason:
-        raise UserError(f"{path} is not named after its plate: {reason}; rename it or leave it out")
-    return label
-
-
-def _in_directory(directory: Path) -> list[Path]:
-    try:
-        return sorted(
-            path
-            for path in directory.iterdir()
-            if path.suffix.lower() in SUFFIXES and path.name[0] != "."
-        )
-    except OSError as error:
-        raise UserError(f"cannot list the directory {directory}: {error.strerror}") from error

@@ -1,5 +1,6 @@
-"""OpenCV, imported at the first image: it takes as long as loading an artifact, and logits need
-nothing of it.
+"""Modules that are imported when first needed: OpenCV at the first image, for it takes as long as
+all the rest and logits need nothing of it; image formats other than JPEG at the first such file;
+thread pools, and `logging` with them, for a recognizer with several threads.
 
 A child that is forked while another thread imports a module waits for ever when it imports that
 module itself: the lock of the import is held by a thread that the child has not. So a fork waits
@@ -9,6 +10,10 @@ until the import is done.
 import os
 import threading
 from types import ModuleType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from concurrent.futures import ThreadPoolExecutor
 
 _IMPORTING = threading.RLock()
 os.register_at_fork(
@@ -23,3 +28,17 @@ def image_io() -> ModuleType:
     with _IMPORTING:
         from lprnet.runtime import image_io
     return image_io
+
+
+def other_formats() -> ModuleType:
+    """The module `lprnet.runtime.image_formats.others`."""
+    with _IMPORTING:
+        from lprnet.runtime.image_formats import others
+    return others
+
+
+def thread_pool(threads: int) -> "ThreadPoolExecutor":
+    """A pool of so many threads."""
+    with _IMPORTING:
+        from concurrent.futures import ThreadPoolExecutor
+    return ThreadPoolExecutor(threads)

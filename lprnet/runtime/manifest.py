@@ -6,7 +6,6 @@ compiled for. A field that is not known here is passed over: a newer lprnet may 
 """
 
 import dataclasses
-import hashlib
 import json
 import re
 from collections.abc import Iterable
@@ -18,6 +17,7 @@ from lprnet.runtime.confidence import ConfidenceCalibration
 from lprnet.runtime.image_format import ImageFormat
 from lprnet.runtime.json_fields import decode
 from lprnet.support.file_names import utf8_json
+from lprnet.support.sha256 import sha256
 
 FORMAT = 4
 """Incremented if a manifest changes so that an older runtime would misread it, or a newer one an
@@ -159,7 +159,7 @@ def contract(image: ImageFormat, alphabet: Alphabet, versions: Iterable[TargetVe
         for one in versions
     ]
     content = [dataclasses.asdict(image), dataclasses.asdict(alphabet), called]
-    return int.from_bytes(hashlib.sha256(_canonical(content)).digest()[:8], "big") >> 1
+    return int.from_bytes(sha256(_canonical(content)).digest()[:8], "big") >> 1
 
 
 def to_json(manifest: Manifest) -> str:
@@ -187,7 +187,7 @@ def from_json(text: bytes) -> Manifest:
 
 
 def _digest(content: dict[str, Any]) -> str:
-    return hashlib.sha256(_canonical(content)).hexdigest()
+    return sha256(_canonical(content)).hexdigest()
 
 
 def _canonical(content: Any) -> bytes:

@@ -8,7 +8,6 @@ import math
 import os
 import weakref
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from lprnet.runtime.artifact import Artifact, best_version, load, read_artifact, version_for
 from lprnet.runtime.buffers import BufferStack
 from lprnet.runtime.decode import Plate, decode, uses_grammar
-from lprnet.runtime.late_import import image_io
+from lprnet.runtime.late_import import image_io, thread_pool
 from lprnet.runtime.manifest import Manifest, TargetVersion
 from lprnet.runtime.shared_object import raised_message
 from lprnet.support.errors import UserError
@@ -78,7 +77,7 @@ class Recognizer:
 
     def start_over(self) -> None:
         """In a child process: it has none of the parent's threads."""
-        self._pool = ThreadPoolExecutor(self._threads) if self._threads > 1 else None
+        self._pool = thread_pool(self._threads) if self._threads > 1 else None
 
     def logits(self, images: ArrayLike) -> NDArray[np.float32]:
         """`(N, H, W, C)` uint8, as `manifest.image` says, to `(N, classes, positions)` float32.

@@ -7,8 +7,8 @@ derivative of an expression by a symbol describes what may follow that symbol (B
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from functools import reduce
+from typing import NamedTuple
 
 MAX_REPEATS = 100
 SPECIAL = frozenset("\\[](){}|?*+.^$")
@@ -16,8 +16,7 @@ SPECIAL = frozenset("\\[](){}|?*+.^$")
 Symbols = frozenset[str]
 
 
-@dataclass(frozen=True)
-class Node:
+class Node(NamedTuple):
     """An expression. `kind` is `none` (no text), `empty` (the empty text), `one` (a symbol of
     `symbols`), `then` (`parts` in order), `or` (any of `choices`), or `repeat` (`parts[0]` any
     number of times).

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lprnet.model.architecture import Architecture
-from lprnet.runtime.image_io import images_in, label_of, read_image
+from lprnet.runtime.image_io import read_image
+from lprnet.runtime.image_paths import images_in, label_of
 from lprnet.support.errors import UserError
 
 HEADER = ["file", "text"]

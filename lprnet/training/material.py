@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from lprnet.distillation.plate_cache import PlateCache
 from lprnet.model.architecture import Architecture
 from lprnet.model.published_lprnet import reads_as_published
-from lprnet.runtime.image_io import images_in, read_image
+from lprnet.runtime.image_io import read_image
+from lprnet.runtime.image_paths import images_in
 from lprnet.support.errors import UserError
 from lprnet.training.data import Feed, fresh_plates
 from lprnet.training.device import Device

@@ -17,7 +17,8 @@ import numpy as np
 
 from lprnet.bulk import output
 from lprnet.bulk.job import Options
-from lprnet.runtime.image_io import MAX_PIXELS, list_images, read_image
+from lprnet.runtime.image_io import MAX_PIXELS, read_image
+from lprnet.runtime.image_paths import list_images
 from lprnet.runtime.recognizer import Recognizer
 from lprnet.runtime.source_reader import PLATES, Source, SourceReader
 

@@ -223,5 +223,5 @@ def test_confidences_that_are_calibrated_anew_are_another_job(
     artifact = read_artifact(tmp_path / "mine.so")
     calibrated = ConfidenceCalibration(2.0, 0.0, "plates", 100, 0.9)
     manifest = replace(artifact.manifest, confidence=calibrated)
-    write_artifact(replace(artifact, manifest=manifest))
+    write_artifact(artifact._replace(manifest=manifest))
     assert "another job, with other manifest sha256" in bulk.refused(*options)

@@ -1,6 +1,5 @@
 """The example in C prints what Python prints, and says in one sentence what it cannot use."""
 
-import dataclasses
 import hashlib
 import json
 import subprocess
@@ -30,7 +29,7 @@ def linked(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
 @pytest.fixture
 def echo(linked: Artifact, tmp_path: Path) -> Artifact:
     """A copy that a test may damage."""
-    copy = dataclasses.replace(linked, path=tmp_path / "echo.so")
+    copy = linked._replace(path=tmp_path / "echo.so")
     write_artifact(copy)
     return copy
 

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from lprnet.compiler.targets import PORTABLE
 from lprnet.model.checkpoint import load_model
 from lprnet.runtime.decode import greedy
-from lprnet.runtime.image_io import label_of, list_images, read_image
+from lprnet.runtime.image_io import read_image
+from lprnet.runtime.image_paths import label_of, list_images
 from lprnet.runtime.recognizer import Recognizer
 from lprnet.synthetic.render import SAMPLE_SEED, sample_plates
 from lprnet.training.network_slimming import live_channels, narrow

@@ -25,7 +25,8 @@ from lprnet.model.preprocessing import normalise
 from lprnet.model.published_lprnet import LPRNET_CHINA
 from lprnet.model.quantized import QuantizedWeight
 from lprnet.runtime.alphabet import CLASSES
-from lprnet.runtime.image_io import list_images, read_image
+from lprnet.runtime.image_io import read_image
+from lprnet.runtime.image_paths import list_images
 from lprnet.runtime.recognizer import Recognizer
 from tests.conftest import RealData
 

@@ -15,7 +15,7 @@ from lprnet.model.checkpoint import load_model
 from lprnet.model.preprocessing import normalise
 from lprnet.model.subnormals import subnormals_as_zero
 from lprnet.runtime.decode import greedy
-from lprnet.runtime.image_io import list_images
+from lprnet.runtime.image_paths import list_images
 from lprnet.runtime.recognizer import Recognizer
 from tests.conftest import RealData
 from tests.prepared import prepared

@@ -19,7 +19,7 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
-from lprnet.runtime.image_io import images_in
+from lprnet.runtime.image_paths import images_in
 from lprnet.runtime.recognizer import Recognizer
 from tests.load.client import Request, Result, closed_loop, open_loop, request
 from tests.service.served import Served, served

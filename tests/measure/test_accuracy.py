@@ -23,7 +23,7 @@ from lprnet.model.lprnet import LPRNet
 from lprnet.model.subnormals import subnormals_as_zero
 from lprnet.runtime.alphabet import BLANK, CHINA, INDEX
 from lprnet.runtime.image_format import PUBLISHED
-from lprnet.runtime.image_io import list_images
+from lprnet.runtime.image_paths import list_images
 from lprnet.support.errors import UserError
 from lprnet.weights import DEFAULT_CHECKPOINT
 from tests.conftest import PROJECT, RealData

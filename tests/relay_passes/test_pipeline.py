@@ -13,7 +13,8 @@ from lprnet.model.checkpoint import load_model
 from lprnet.model.lprnet import LPRNet, calibrate_context_means
 from lprnet.model.preprocessing import normalise
 from lprnet.model.subnormals import subnormals_as_zero
-from lprnet.runtime.image_io import list_images, read_image
+from lprnet.runtime.image_io import read_image
+from lprnet.runtime.image_paths import list_images
 from relay_passes.pipeline import reduce_graph
 from tests.conftest import RealData
 from tests.relax_networks import Damage, miniature

@@ -105,7 +105,8 @@ def shortfalls(logits: NDArray[np.float32], width: int = BEAM) -> Iterator[int]:
 
 def _pixels(images: Path | None, rendered: int) -> NDArray[np.uint8]:
     """`(N, 24, 94, 3)`: those of a folder, or plates of a seed that nothing else has."""
-    from lprnet.runtime.image_io import images_in, read_image
+    from lprnet.runtime.image_io import read_image
+    from lprnet.runtime.image_paths import images_in
     from lprnet.synthetic.render import render
 
     if images is not None:

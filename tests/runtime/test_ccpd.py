@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lprnet.runtime.ccpd import ccpd_plate
-from lprnet.runtime.image_io import label_of
+from lprnet.runtime.image_paths import label_of
 from lprnet.support.errors import UserError
 
 # The example of CCPD's own description, whose plate it gives as 皖AY339S, and a new-energy plate.

@@ -23,7 +23,8 @@ from lprnet.runtime.decode import (
     uses_grammar,
 )
 from lprnet.runtime.grammar_search import MAX_OPENED, OPENED_A_TEXT
-from lprnet.runtime.image_io import label_of, list_images, read_image
+from lprnet.runtime.image_io import read_image
+from lprnet.runtime.image_paths import label_of, list_images
 from lprnet.support.errors import UserError
 from tests.conftest import RealData
 

@@ -16,7 +16,8 @@ from lprnet.runtime import grammar_search
 from lprnet.runtime.alphabet import CHINA
 from lprnet.runtime.ctc import label_probability
 from lprnet.runtime.grammar_search import best_allowed, suffixes
-from lprnet.runtime.image_io import list_images, read_image
+from lprnet.runtime.image_io import read_image
+from lprnet.runtime.image_paths import list_images
 from lprnet.synthetic.render import render
 from lprnet.weights import DEFAULT_CHECKPOINT
 from tests.conftest import RealData

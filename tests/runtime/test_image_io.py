@@ -17,7 +17,8 @@ from lprnet.runtime.alphabet import Alphabet
 from lprnet.runtime.files_left_out import report_files_left_out
 from lprnet.runtime.image_format import ImageFormat
 from lprnet.runtime.image_header import still_picture
-from lprnet.runtime.image_io import as_pixels, label_of, list_images, read_image, resize
+from lprnet.runtime.image_io import as_pixels, read_image, resize
+from lprnet.runtime.image_paths import label_of, list_images
 from lprnet.support.errors import UserError
 from tests.conftest import RealData
 from tests.runtime.image_files import Image, bmp, chunk, encode, oriented, picture, png

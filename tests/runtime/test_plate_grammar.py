@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from lprnet.model.alphabets import find_alphabet
 from lprnet.runtime.alphabet import CHINA
-from lprnet.runtime.image_io import label_of, list_images
+from lprnet.runtime.image_paths import label_of, list_images
 from lprnet.runtime.plate_grammar import DIGITS, LETTERS, PROVINCES
 from tests.conftest import RealData
 

@@ -1,15 +1,20 @@
 """Forks, threads, the end of a process, and a package that is imported meanwhile."""
 
+import os
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
 from lprnet.runtime import buffers
 from lprnet.runtime.artifact import write_artifact
 from lprnet.runtime.recognizer import Recognizer
+from tests.conftest import PROJECT
 from tests.runtime.own_process import run
 from tests.runtime.tiny_artifact import IMAGE, artifact
 
@@ -19,6 +24,47 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     one = artifact("A", tmp_path_factory.mktemp("letter") / "a.so")
     write_artifact(one)
     return one.path
+
+
+NOT_FOR_ONE_JPEG = (
+    "concurrent.futures",
+    "glob",
+    "hashlib",
+    "importlib.metadata",
+    "logging",
+    "lprnet.runtime.image_formats.others",
+    "lprnet.runtime.image_paths",
+    "lprnet.runtime.reading_output",
+    "lprnet.support.atomic_file",
+    "queue",
+    "traceback",
+    "tvm_ffi",
+    "zlib",
+)
+"""What a first read of a JPEG is not to wait for: each takes 0.3 to 6 ms of about 200."""
+
+
+def test_a_first_read_loads_little(path: Path, tmp_path: Path) -> None:
+    """Beside NumPy and OpenCV, which a process that imports them before it reads shows."""
+    photo = tmp_path / "photo.jpg"
+    photo.write_bytes(cv2.imencode(".jpg", np.zeros((4, 9, 3), np.uint8))[1].tobytes())
+    code = """
+import sys, numpy, cv2
+before = set(sys.modules)
+from lprnet import Recognizer
+text = Recognizer(sys.argv[1]).read(sys.argv[2]).text
+print(text, *sorted(sys.modules.keys() - before))
+"""
+    command = [sys.executable, "-S", "-c", code, str(path), str(photo)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    ran = subprocess.run(
+        command, capture_output=True, text=True, cwd=PROJECT, timeout=120, env=environment
+    )
+    assert (ran.returncode, ran.stderr) == (0, "")
+    text, *loaded = ran.stdout.split()
+    assert text == "A"
+    assert "lprnet.runtime.image_io" in loaded
+    assert set(loaded).isdisjoint(NOT_FOR_ONE_JPEG)
 
 
 def test_a_child_reads_batches_after_a_fork(path: Path) -> None:

@@ -33,7 +33,7 @@ from lprnet.reports.benchmark.variants import (
 from lprnet.reports.peers.entries import peer_entries
 from lprnet.reports.peers.environments import installed_bytes as environment_bytes
 from lprnet.runtime.decode import Logits, greedy
-from lprnet.runtime.image_io import images_in, label_of
+from lprnet.runtime.image_paths import images_in, label_of
 from lprnet.support.atomic_file import why_not_writable
 from lprnet.support.errors import UserError
 from lprnet.synthetic.render import sample_plates

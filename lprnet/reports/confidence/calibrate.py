@@ -12,7 +12,8 @@ from lprnet.reports.confidence.grammar_threshold import Choice, best_ratio, comp
 from lprnet.runtime.artifact import read_artifact, write_artifact
 from lprnet.runtime.confidence import ConfidenceCalibration
 from lprnet.runtime.decode import Plate, decode, uses_grammar
-from lprnet.runtime.image_io import images_in, label_of, read_image, resize
+from lprnet.runtime.image_io import read_image, resize
+from lprnet.runtime.image_paths import images_in, label_of
 from lprnet.runtime.manifest import Manifest
 from lprnet.runtime.plate_grammar import PROVINCES
 from lprnet.runtime.recognizer import Recognizer
@@ -116,7 +117,7 @@ def measure(
 def keep(artifact: Path, calibration: ConfidenceCalibration) -> None:
     """Write `calibration` into the artifact's manifest, whole or not at all."""
     whole = read_artifact(artifact)
-    write_artifact(replace(whole, manifest=replace(whole.manifest, confidence=calibration)))
+    write_artifact(whole._replace(manifest=replace(whole.manifest, confidence=calibration)))
 
 
 def as_json(found: Confidence) -> dict[str, object]:

@@ -6,7 +6,7 @@ from lprnet.compression.distill.result import network_key, read_result, shipped
 from lprnet.compression.prune.recorded_widths import recorded_widths_to_train
 from lprnet.model.checkpoint import load_model
 from lprnet.runtime.decode import greedy
-from lprnet.runtime.image_io import images_in, label_of
+from lprnet.runtime.image_paths import images_in, label_of
 from tests.conftest import RealData
 
 
