@@ -23,7 +23,7 @@ from relay_passes.order_sliced_channels import OrderSlicedChannels
 from relay_passes.sink_dequantize import SinkDequantize
 from schedules.isa import Isa
 
-# What torch's decomposition leaves; linear operators into convolutions; less work in each.
+# What the export leaves; linear operators into convolutions; less work in each.
 REDUCE: tuple[tvm.transform.Pass, ...] = (
     CanonicalizeExport(),
     FoldBatchNorm(),

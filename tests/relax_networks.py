@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import tvm
 from tvm import relax
-from tvm.relax.op import add, concat, divide, mean, nn, power, reshape, strided_slice
+from tvm.relax.op import add, concat, divide, mean, nn, reshape, square, strided_slice
 
 NORMALISATION = (127.5, 1 / 128)
 """Offset and scale: LPRNet's input is `(pixels - offset) * scale`."""
@@ -75,8 +75,7 @@ def miniature(
 ) -> tvm.IRModule:
     """LPRNet's graph as `to_relax` leaves it, on `(1, 3, 24, 94)`, an eighth as wide.
 
-    Every tuple, reshaped bias and `power` of torch's decomposition is there; `means=None` keeps
-    the per-image context norm.
+    Its biases are reshaped, as TVM does it; `means=None` keeps the per-image context norm.
     """
 
     def weights(out: int, into: int, kernel: tuple[int, int], dead: float) -> relax.Expr:
@@ -115,8 +114,7 @@ def miniature(
         return outer(x, out, width, (1, 1))
 
     def max_pool(x: relax.Expr, stride: int) -> relax.Expr:
-        pooled = nn.max_pool2d(x, (3, 3), (1, stride))
-        return relax.TupleGetItem(relax.Tuple([pooled, relax.op.zeros_like(pooled)]), 0)
+        return nn.max_pool2d(x, (3, 3), (1, stride))
 
     def every(x: relax.Expr, step: int) -> relax.Expr:
         return strided_slice(x, [1], [0], [2**63 - 1], [step])
@@ -124,7 +122,7 @@ def miniature(
     def context(x: relax.Expr, index: int) -> relax.Expr:
         if means is not None:
             return divide(x, const(means[index]))
-        return divide(x, mean(power(x, const(2.0)), [1, 2, 3], keepdims=True))
+        return divide(x, mean(square(x), [1, 2, 3], keepdims=True))
 
     def network(x: relax.Var, emit: Emit) -> relax.Expr:
         first = emit(outer(x, 8, 3, (3, 3)))

@@ -4,11 +4,12 @@ The model goes over as it is, weights bound as constants and in inference mode. 
 norm is per image or by calibrated constants is the model's own `context_means`.
 """
 
-import warnings
-
 import torch
 import tvm
+from torch import fx
+from tvm import relax
 from tvm.relax.frontend.torch import from_exported_program
+from tvm.relax.frontend.torch.base_fx_graph_translator import BaseFXGraphImporter
 
 from lprnet.model.lprnet import LPRNet, inference
 
@@ -16,10 +17,25 @@ from lprnet.model.lprnet import LPRNet, inference
 def to_relax(model: LPRNet) -> tvm.IRModule:
     """The model as one Relax function `main(x: (1, 3, 24, 94)) -> (1, 68, 18)`, float32, NCHW.
 
-    Torch's operator decomposition is what TVM reads correctly: without it, version 0.27 takes
-    batch norm's momentum for its epsilon. `relay_passes.CanonicalizeExport` cleans up after it.
+    Torch's operators go over as they are. Its decomposition into smaller ones would trace the
+    network a second time, which takes twice as long as all the rest.
+    `relay_passes.CanonicalizeExport` cleans up what TVM adds.
     """
-    with inference(model), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", category=FutureWarning, module="copyreg")
+    with inference(model):
         exported = torch.export.export(model, (torch.zeros(1, *model.architecture.image_shape),))
-        return from_exported_program(exported, unwrap_unit_return_tuple=True)
+        return from_exported_program(
+            exported,
+            unwrap_unit_return_tuple=True,
+            custom_convert_map={"batch_norm.default": _batch_norm},
+            run_ep_decomposition=False,
+        )
+
+
+def _batch_norm(node: fx.Node, importer: BaseFXGraphImporter) -> relax.Var:
+    """Torch's batch norm in inference; TVM's own conversion of it, in version 0.27, takes momentum
+    for epsilon.
+    """
+    x, *parameters = (importer.env[argument] for argument in node.args[:5])
+    _training, _momentum, epsilon, _cudnn = node.args[5:]
+    norm = relax.op.nn.batch_norm(x, *parameters, axis=1, epsilon=epsilon, training=False)
+    return importer.block_builder.emit(relax.TupleGetItem(norm, 0))

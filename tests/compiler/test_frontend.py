@@ -1,5 +1,8 @@
+import re
+
 import pytest
 import torch
+from torch.nn import BatchNorm2d
 
 from lprnet.compiler.frontend import to_relax
 from lprnet.model.lprnet import LPRNet
@@ -35,6 +38,25 @@ def test_calibrated_constants_are_exported_too(model: LPRNet, images: torch.Tens
         torch.testing.assert_close(evaluate(to_relax(model), images), expected)
     finally:
         model.context_means = None
+
+
+def test_pools_and_squares_go_over_as_they_are(model: LPRNet) -> None:
+    """Not as torch decomposes them: a pool in a tuple, a square as a power."""
+    text = to_relax(model).script()
+    assert text.count("R.nn.max_pool2d(") == 3
+    assert text.count("R.square(") == 4
+    assert "R.power(" not in text
+    assert "zeros_like" not in text
+
+
+def test_a_norm_keeps_its_epsilon() -> None:
+    """TVM's own conversion takes momentum for it."""
+    model = random_lprnet()
+    for number, layer in enumerate(one for one in model.modules() if isinstance(one, BatchNorm2d)):
+        layer.eps = 10.0 ** -(number + 1)
+    text = to_relax(model).script()
+    found = [float(one) for one in re.findall(r"R\.nn\.batch_norm\(.*epsilon=([^,]*),", text)]
+    assert found == [10.0 ** -(number + 1) for number in range(6)]
 
 
 def test_the_models_mode_is_put_back(model: LPRNet) -> None:
