@@ -23,7 +23,7 @@ from lprnet.model.confidence_file import read_confidence
 from lprnet.model.published_lprnet import reads_as_published
 from lprnet.model.subnormals import subnormals_as_zero
 from lprnet.runtime.recognizer import Recognizer
-from lprnet.tuning.apply import scheduler
+from lprnet.tuning.apply import check_logs, scheduler
 from lprnet.tuning.fastest_build import compile_fastest
 from lprnet.tuning.log.nearest import substitution
 from schedules.apply import KernelReport
@@ -91,6 +91,7 @@ def _built(request: Request) -> tuple[Build, NDArray[np.uint8]]:
         request.distill,
         request.keep,
     )
+    check_logs(request.schedule, targets, network.variant)
     network = replace(network, stamped=request.profile)
     if network.scales and targets != by_hand:
         network = replace(network, notes=(*network.notes, NO_TILES))

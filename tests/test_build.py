@@ -12,6 +12,7 @@ import pytest
 import tvm
 
 from lprnet.build import NO_TILES, Request, build
+from lprnet.commands.dispatch import execute
 from lprnet.compiler.network import CompilerInput
 from lprnet.compiler.targets import Target
 from lprnet.measure.accuracy import evaluate
@@ -101,8 +102,27 @@ def test_a_build_that_ends_early_leaves_no_folder(
     output = tmp_path / "there" / "not"
     (tmp_path / "there").mkdir()
     with pytest.raises(failure):
-        build(Request(DEFAULT_CHECKPOINT, None, None, "broadwell", schedule, None, output))
+        build(Request(DEFAULT_CHECKPOINT, None, None, "icelake-server", schedule, None, output))
     assert list((tmp_path / "there").iterdir()) == []
+
+
+@pytest.mark.parametrize("schedule", ["auto", "hybrid"])
+@pytest.mark.parametrize("target", ["skylake-avx512", "cascadelake", "broadwell"])
+def test_a_missing_log_is_one_sentence_before_anything_is_compiled(
+    target: str, schedule: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nothing = np.empty((0, 68, 18), np.float32)
+    network = CompilerInput("fp32", tvm.IRModule({}), (), LPRNET_CHINA, None, (), lambda _: nothing)
+    images = np.zeros((1, 24, 94, 3), np.uint8)
+    monkeypatch.setattr("lprnet.build.prepare", lambda *_: (network, images, []))
+    folder = tmp_path / "not"
+    with pytest.raises(UserError) as refused:
+        execute(["build", f"--target={target}", f"--schedule={schedule}", f"--output={folder}"])
+    assert str(refused.value) == (
+        f"there is no tuning log for {target} fp32; build with --schedule manual, or make a log on "
+        f"a CPU that runs {target} code: lprnet tune --target {target}"
+    )
+    assert not folder.exists()
 
 
 class Stop(Exception):

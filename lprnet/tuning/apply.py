@@ -1,5 +1,6 @@
 """Schedules of every origin: by hand, from a tuning log, the faster of the two, or none at all."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import tvm
@@ -17,6 +18,14 @@ from schedules.apply import KernelReport, kernels
 ORIGINS = ("manual", "auto", "hybrid", "none")
 TUNED = ("auto", "hybrid")
 """The origins that need a tuning log."""
+
+
+def check_logs(origin: str, targets: Sequence[Target], variant: str) -> None:
+    """Raise `UserError` where schedules of `origin` need a tuning log that one of `targets` lacks:
+    before anything is compiled.
+    """
+    for target in targets if origin in TUNED else ():
+        open_nearest_log(LOGS, target, variant)
 
 
 def scheduler(origin: str, variant: str, logs: Path = LOGS) -> Scheduler:

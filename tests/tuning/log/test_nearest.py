@@ -7,12 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lprnet.commands.dispatch import verb_parser
 from lprnet.compiler.targets import TARGET_NAMES, TARGETS, find_target
 from lprnet.support.errors import UserError
 from lprnet.tuning import LOGS
 from lprnet.tuning.log.database import write_database
 from lprnet.tuning.log.manifest import write_manifest
-from lprnet.tuning.log.nearest import open_nearest_log, substitution
+from lprnet.tuning.log.nearest import open_nearest_log, substitution, tune_command
 from tests.tuning.conftest import MANIFEST
 
 
@@ -53,14 +54,33 @@ def test_the_nearest_log_below(there: str, target: str, taken: str, tmp_path: Pa
 )
 def test_no_log_of_another_kind(there: str, target: str, tmp_path: Path) -> None:
     log_of(tmp_path, there)
-    with pytest.raises(UserError, match=rf"{target}.fp32: holds no tuning log"):
+    with pytest.raises(UserError, match=rf"there is no tuning log for {target} fp32; build with"):
         open_nearest_log(tmp_path, find_target(target), "fp32")
 
 
 def test_another_variant_is_not_near(tmp_path: Path) -> None:
     log_of(tmp_path, "icelake-server", "int8")
-    with pytest.raises(UserError, match="holds no tuning log"):
+    with pytest.raises(UserError, match="there is no tuning log for sapphirerapids fp32"):
         open_nearest_log(tmp_path, find_target("sapphirerapids"), "fp32")
+
+
+@pytest.mark.parametrize(
+    ("variant", "flags"),
+    [
+        ("fp32", ""),
+        ("int8", " --quantized=static"),
+        ("int8-weights", " --quantized=weights"),
+        ("fp32-depth-aware", " --pruned=depth-aware"),
+        ("int8-structured", " --quantized=static --pruned=structured"),
+        ("int8-weights-structured", " --quantized=weights --pruned=structured"),
+    ],
+)
+def test_the_command_that_makes_a_missing_log(variant: str, flags: str) -> None:
+    """`tune` takes it, and its log is the one that is missing."""
+    command = tune_command(find_target("cascadelake"), variant)
+    assert command == f"lprnet tune --target cascadelake{flags}"
+    parser = verb_parser("tune", "lprnet tune")
+    assert parser.parse_args(command.split()[2:]).target == "cascadelake"
 
 
 def test_a_sapphire_rapids_has_the_logs_that_ship() -> None:
