@@ -22,18 +22,21 @@ class Peer:
     label: str
     suffix: str
     """Of the file that it loads."""
+    converter: str | None = None
+    """Requirements and environment of what makes that file, if not those of `name`."""
 
 
 PEERS = (
     Peer("mnn", "MNN dynamic int8", ".mnn"),
+    Peer("litert", "LiteRT fp32", ".float.tflite", "litert-convert"),
+    Peer("litert", "LiteRT dynamic int8", ".int8.tflite", "litert-convert"),
     Peer("ncnn", "ncnn fp32", ".param"),
     Peer("tract", "tract fp32", ".onnx"),
     Peer("iree", "IREE fp32", ".vmfb"),
 )
 NOT_RUN = (
-    Missing("LiteRT/XNNPACK", "its converter takes PyTorch modules alone, and is not set up yet"),
-    Missing("ExecuTorch/XNNPACK", "its int8 reads 878 of 1000 on our graph, and is not timed"),
-    Missing("torch inductor int8", "X86InductorQuantizer reads 778 of 1000, and is not timed"),
+    Missing("ExecuTorch/XNNPACK", "has LiteRT's kernels, and its int8 reads 878 of 1000"),
+    Missing("torch inductor int8", "X86InductorQuantizer reads 778 of 1000"),
     Missing("DeepSparse, IPEX", "no longer developed"),
     Missing("Paddle, Halide, JAX", "take no ONNX file"),
     Missing("oneDNN, libxsmm, candle, burn", "have no Python package that runs a network"),
@@ -52,6 +55,7 @@ def peer_entries(
     for peer in tqdm(PEERS, desc="setting up peers", unit="peer", delay=3, disable=None):
         try:
             python = environment(peer.name, environments)
+            converter = environment(peer.converter or peer.name, environments)
         except UserError as error:
             missing.append(Missing(peer.label, str(error)))
             continue
@@ -59,7 +63,7 @@ def peer_entries(
             file = folder / f"{graph}-{peer.name}{peer.suffix}"
             entry = Entry(peer.label, peer.name, file, graph, python=python)
             try:
-                convert(python, peer.name, source, file)
+                convert(converter, peer.name, source, file)
             except RuntimeError as error:
                 missing.append(Missing(entry.label, one_line(error)[:200]))
             else:

@@ -96,7 +96,16 @@ def test_every_engine_has_its_module_and_exact_versions() -> None:
     modules = {path.stem for path in (WORKER.parent / "engines").glob("*.py")}
     assert modules - {"__init__", "interface"} == {peer.name for peer in PEERS}
     for peer in PEERS:
-        head, *packages = (REQUIREMENTS / f"{peer.name}.txt").read_text().splitlines()
-        assert head.startswith("#")
-        assert all(package.count("==") == 1 for package in packages)
-        assert {"numpy", "opencv-python-headless"} <= {one.split("==")[0] for one in packages}
+        packages = exact_versions(peer.name)
+        assert {"numpy", "opencv-python-headless"} <= packages
+        if peer.converter is not None:
+            assert exact_versions(peer.converter) > {"onnx"}
+
+
+def exact_versions(environment: str) -> set[str]:
+    """The packages that an environment lists, each with one exact version."""
+    lines = (REQUIREMENTS / f"{environment}.txt").read_text().splitlines()
+    assert lines[0].startswith("#")
+    pinned = [line for line in lines if not line.startswith("#")]
+    assert all(package.count("==") == 1 for package in pinned)
+    return {package.split("==")[0] for package in pinned}
