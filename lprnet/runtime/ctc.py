@@ -22,7 +22,7 @@ def softmax(logits: NDArray[np.float32]) -> Floats:
     """`(N, C, T)` float32 logits to `P`."""
     highest = np.take_along_axis(logits, logits.argmax(axis=1)[:, None], axis=1)
     p = logits.astype(np.float64)
-    p -= highest
+    p -= highest.astype(np.float64)  # of two dtypes NumPy subtracts a piece at a time
     np.exp(p, out=p)
     # A product with ones sums the classes in a third of the time of sum(axis=1).
     p /= np.ones((1, p.shape[1])) @ p

@@ -187,8 +187,9 @@ def _greedy(p: Floats, alphabet: Alphabet) -> list[tuple[Labels, Plate]]:
     """The labels and the plate of each image's most probable path; the blank is last in `p`."""
     paths = best_path(p)
     confidences = label_probability(p, [labels for labels, _ in paths]).tolist()
+    characters = alphabet.characters
     return [
-        (labels, _plate(labels, confidence, peaks, alphabet))
+        (labels, _plate(labels, confidence, peaks, characters))
         for (labels, peaks), confidence in zip(paths, confidences, strict=True)
     ]
 
@@ -211,9 +212,12 @@ def _plates(
     """For each image of `p` the plates of its texts, which come with their probabilities."""
     images = [image for image, found in enumerate(texts) for _ in found]
     peaks = iter(label_peaks(p[images], [labels for found in texts for labels, _ in found]))
-    return [[_plate(*scored, next(peaks), alphabet) for scored in found] for found in texts]
+    characters = alphabet.characters
+    return [[_plate(*scored, next(peaks), characters) for scored in found] for found in texts]
 
 
-def _plate(labels: Labels, confidence: float, peaks: list[float], alphabet: Alphabet) -> Plate:
-    symbols = tuple(map(alphabet.characters.__getitem__, labels))
+def _plate(
+    labels: Labels, confidence: float, peaks: list[float], characters: tuple[str, ...]
+) -> Plate:
+    symbols = tuple([characters[label] for label in labels])
     return Plate("".join(symbols), confidence, symbols, tuple(peaks))

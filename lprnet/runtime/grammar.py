@@ -22,12 +22,11 @@ class Automaton:
 
     def accepts(self, labels: Iterable[int]) -> bool:
         """Whether the text of these classes is one."""
-        state = 0
+        state, moves = 0, self.moves
         for label in labels:
-            following = self.moves[state].get(label)
-            if following is None:
+            if label not in moves[state]:
                 return False
-            state = following
+            state = moves[state][label]
         return self.accepting[state]
 
 

@@ -88,13 +88,13 @@ class SourceReader:
             return str(error)
 
     def _readings(self, held: list[tuple[Source, bytes | str]]) -> Iterator[Reading]:
-        waiting: list[Reading] = []
+        waiting: list[_Waiting] = []
         for source, content in held:
             picture = self._picture(source.name, content)
             for box in source.boxes or WHOLE:
                 error = picture if isinstance(picture, str) else self._add(source, picture, box)
                 place = None if box is None else box.numbers
-                waiting.append(Reading(source.name, (), error, place))
+                waiting.append((source.name, error, place))
                 if self._filled == len(self._batch):
                     yield from self._run(waiting)
                     waiting = []
@@ -121,16 +121,20 @@ class SourceReader:
         self._filled += 1
         return None
 
-    def _run(self, waiting: list[Reading]) -> list[Reading]:
-        """The readings with their plates."""
+    def _run(self, waiting: list["_Waiting"]) -> list[Reading]:
+        """The readings, those without an error with the plates of the batch."""
         if not self._filled:
-            return waiting
+            return [Reading(name, (), error, place) for name, error, place in waiting]
         began = time.thread_time()
         logits = self._recognizer.logits(self._batch[: self._filled])
         plates = iter(self._recognizer.plates(logits, self._top, grammar=self._grammar))
         self._filled = 0
         self.network += time.thread_time() - began
         return [
-            one if one.error else Reading(one.file, tuple(next(plates)), None, one.box)
-            for one in waiting
+            Reading(name, () if error else tuple(next(plates)), error, place)
+            for name, error, place in waiting
         ]
+
+
+_Waiting = tuple[str, str | None, tuple[float, ...] | None]
+"""Of a reading: the file, the error, and the place in the file."""

@@ -62,6 +62,9 @@ def still_jpeg(content: bytes) -> Picture:
         length = content[position] << 8 | content[position + 1]
         if length < 2:
             raise ValueError("is damaged (the length of a segment is wrong)")
+        if kind is None:
+            position += length
+            continue
         if kind == FRAME and size is None:
             rows = content[position + 3] << 8 | content[position + 4]
             columns = content[position + 5] << 8 | content[position + 6]
