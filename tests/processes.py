@@ -1,6 +1,7 @@
 """Processes of a test: they end with it, and whatever is waited for has a limit."""
 
 import multiprocessing
+import multiprocessing.forkserver
 import os
 import signal
 import subprocess
@@ -14,6 +15,9 @@ from typing import Any, Protocol
 
 SECONDS = 300.0
 """Enough for a process that imports TVM and torch on a machine with other work."""
+
+
+FORKED = multiprocessing.get_context("forkserver")
 
 
 class Running(Protocol):
@@ -64,6 +68,15 @@ class Forked:
         return self.process.exitcode
 
 
+def start_fork_server() -> None:
+    """Start the server that the tuner's workers are forked from, unless it runs, with what a whole
+    tuner imports in it beside what a worker needs: XGBoost alone takes two seconds a process.
+    """
+    worker, whole = "lprnet.tuning.measurement.worker_preload", ("lprnet.tuning.tuner", "xgboost")
+    FORKED.set_forkserver_preload([worker, *whole])
+    multiprocessing.forkserver.ensure_running()
+
+
 @contextmanager
 def forked_group(
     function: Callable[..., object], arguments: tuple[Any, ...], output: Path
@@ -72,9 +85,8 @@ def forked_group(
     the tuner's server of workers, which has imported TVM: that saves seconds.
     """
     output.write_bytes(b"")
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["lprnet.tuning.measurement.worker_preload"])
-    process = context.Process(target=_in_group, args=(output, function, arguments))
+    start_fork_server()
+    process = FORKED.Process(target=_in_group, args=(output, function, arguments))
     process.start()
     try:
         yield Forked(process)

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lprnet.compiler.network import CompilerInput, LayerSummary, torch_logits
+from lprnet.compiler.network import CompilerInput, LayerSummary, in_parts, torch_logits
 from lprnet.compression.compact import CompactNetwork, compact_network
 from lprnet.compression.quantize.integer_reference import integer_reference
 from lprnet.compression.quantize.post_training import quantize_static, quantize_weights
@@ -94,9 +94,7 @@ def weights_only_network(reduced: ReducedNetwork, images: NDArray[np.uint8]) -> 
 
 def compact_logits(network: CompactNetwork, images: NDArray[np.uint8]) -> NDArray[np.float32]:
     """`(N, 24, 94, 3)` uint8 BGR to `(N, 68, 18)` float32, by torch."""
-    with torch.inference_mode():
-        logits: NDArray[np.float32] = network.logits(torch.from_numpy(normalise(images))).numpy()
-    return logits
+    return in_parts(network.logits, images)
 
 
 def _input(

@@ -1,5 +1,7 @@
 """Compile one workload for one target under its hand-written schedule, and call it."""
 
+import functools
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -42,7 +44,7 @@ def run(workload: Workload, target: Target, *arguments: Values) -> Values:
 
 def call(function: tirx.PrimFunc, target: Target, *arguments: Values) -> Values:
     """What `function` writes into its last buffer, an array that held garbage before."""
-    kernel = generate(tvm.IRModule({"main": function}), tvm_target(target))["main"]
+    kernel = _compiled(function, target)
     *inputs, out = function.params
     for buffer, values in zip(inputs, arguments, strict=True):
         assert tuple(int(extent) for extent in buffer.shape) == values.shape
@@ -52,3 +54,11 @@ def call(function: tirx.PrimFunc, target: Target, *arguments: Values) -> Values:
     kernel(*tensors)
     result: Values = tensors[-1].numpy()
     return result
+
+
+@functools.lru_cache(maxsize=1)
+def _compiled(function: tirx.PrimFunc, target: Target) -> Callable[..., None]:
+    kernel: Callable[..., None] = generate(tvm.IRModule({"main": function}), tvm_target(target))[
+        "main"
+    ]
+    return kernel

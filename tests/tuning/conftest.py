@@ -12,6 +12,7 @@ from lprnet.tuning.log.manifest import LogManifest, write_manifest
 from lprnet.tuning.space.tasks import Task, shared_tasks
 from lprnet.tuning.tuner import Tuner
 from schedules.workloads.float import AveragePool, Conv2d
+from tests.processes import start_fork_server
 
 TARGET = find_target("broadwell")
 TASKS = shared_tasks(
@@ -36,6 +37,12 @@ MANIFEST = LogManifest(
     seconds=0.0,
     stopped_early=None,
 )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def fork_server() -> None:
+    """Before a pool of workers starts it without what tuners need that are killed."""
+    start_fork_server()
 
 
 @dataclass(frozen=True)

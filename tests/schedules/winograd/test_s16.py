@@ -1,5 +1,6 @@
 """Integer Winograd kernels, bit for bit what NumPy computes in int64, where there is no VNNI."""
 
+import functools
 from dataclasses import replace
 
 import numpy as np
@@ -28,6 +29,9 @@ WORDS = TARGETS[:2]
 """AVX2 and AVX-512BW."""
 
 few = settings(max_examples=8, derandomize=True)
+
+winograd = functools.lru_cache(maxsize=1)(integer_winograd_conv2d)
+"""One kernel for all operands of a test, so that `call` compiles it once."""
 
 LAYERS = [
     QuantizedConv2d(20, 90, 32, 3, 1, 31, 8, 127),
@@ -66,7 +70,7 @@ def run(
     ordered = np.ascontiguousarray(groups.transpose(0, 4, 5, 2, 1, 3))
     biases, multipliers = np.zeros(padded, "int32"), np.zeros(padded, "float32")
     biases[:out_channels], multipliers[:out_channels] = bias, multiplier
-    function = integer_winograd_conv2d(workload, tile, target.isa)
+    function = winograd(workload, tile, target.isa)
     got = call(function, target, data.astype("uint8"), ordered, biases, multipliers)
     assert not got[..., out_channels:].any()
     return got[..., :out_channels].astype("uint8")
