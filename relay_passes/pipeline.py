@@ -119,6 +119,7 @@ def quantize_graph(
 def lower_graph(module: tvm.IRModule, isa: Isa, offset: float, scale: float) -> tvm.IRModule:
     """The reduced module as `main(pixels: uint8 (24, 94, 3))` calling one kernel after another.
 
-    Raises `PairSumError` where `isa` would sum products of the int8 weights with saturation.
+    Raises `PairSumError` where `isa` would sum products of the int8 weights with saturation, and
+    `PoolError` for a max pool that no kernel covers.
     """
     return tvm.transform.Sequential(lower(isa, offset, scale), name="lower_graph")(module)

@@ -27,6 +27,8 @@ def evaluate(module: tvm.IRModule, x: Array) -> Array:
         if isinstance(expression, relax.Call):
             return OPERATORS[expression.op.name](expression, [value(a) for a in expression.args])
         if isinstance(expression, relax.Tuple):
+            if expression.fields and expression.fields[0] in values:
+                return np.concatenate([values[field] for field in expression.fields], axis=1)
             return np.array([int(field) for field in expression.fields])
         if hasattr(expression, "value") and hasattr(expression.value, "numpy"):
             constant: Array = expression.value.numpy()
@@ -85,6 +87,12 @@ def _strided_slice(_call: Any, operands: list[Array]) -> Array:
     return x[tuple(index)]
 
 
+def _concat(call: Any, operands: list[Array]) -> Array:
+    """Of maps along their channels; `evaluate` has joined them."""
+    assert int(call.attrs.axis) == 1
+    return operands[0]
+
+
 OPERATORS: dict[str, Callable[[Any, list[Array]], Array]] = {
     "relax.quantize": _quantize,
     "relax.dequantize": _dequantize,
@@ -97,6 +105,7 @@ OPERATORS: dict[str, Callable[[Any, list[Array]], Array]] = {
     "relax.divide": lambda _, v: v[0] / v[1],
     "relax.square": lambda _, v: np.square(v[0]),
     "relax.mean": lambda c, v: v[0].mean(tuple(int(n) for n in c.attrs.axis), keepdims=True),
+    "relax.concat": _concat,
     "relax.round": lambda _, v: np.rint(v[0]),
     "relax.clip": lambda _, v: v[0].clip(v[1], v[2]),
     "relax.astype": lambda c, v: v[0].astype(str(c.attrs.dtype)),

@@ -2,13 +2,15 @@
 
 import torch
 
+from lprnet.model.architecture import Architecture
 from lprnet.model.lprnet import LPRNet
+from lprnet.model.published_lprnet import LPRNET_CHINA
 
 
-def random_lprnet() -> LPRNet:
+def random_lprnet(architecture: Architecture = LPRNET_CHINA, seed: int = 1) -> LPRNet:
     """Unlike a fresh network it has telling batch-norm statistics."""
-    torch.manual_seed(1)
-    model = LPRNet()
+    torch.manual_seed(seed)
+    model = LPRNet(architecture)
     for layer in model.modules():
         if isinstance(layer, torch.nn.BatchNorm2d):
             assert layer.running_mean is not None

@@ -10,6 +10,7 @@ from lprnet.compiler.network import CompilerInput
 from lprnet.model.preprocessing import OFFSET, SCALE
 from lprnet.support.errors import UserError
 from relay_passes.lowering.check_pair_sums import PairSumError
+from relay_passes.lowering.pools import PoolError
 from relay_passes.pipeline import lower_graph, lowering_passes, quantize_graph
 from schedules.isa import Isa
 
@@ -17,7 +18,8 @@ from schedules.isa import Isa
 def lower(network: CompilerInput, isa: Isa) -> tvm.IRModule:
     """`network` as `main(pixels: uint8 (24, 94, 3))` that calls kernels, not scheduled yet.
 
-    Raises `PairSumError` where `isa` cannot multiply its int8 weights exactly.
+    Raises `PairSumError` where `isa` cannot multiply its int8 weights exactly, and `PoolError` for
+    a max pool that no kernel covers.
     """
     quantized = quantize_graph(network.module, network.scales, OFFSET, SCALE)
     return lower_graph(quantized, isa, OFFSET, SCALE)
@@ -30,8 +32,10 @@ def passes_of(network: CompilerInput, isa: Isa) -> tuple[str, ...]:
 
 @contextmanager
 def weights_of(checkpoint: Path) -> Iterator[None]:
-    """Makes a `PairSumError` inside the `UserError` that it is for the user of `checkpoint`."""
+    """Makes a `PairSumError` or `PoolError` inside the `UserError` that it is for the user of
+    `checkpoint`.
+    """
     try:
         yield
-    except PairSumError as error:
+    except (PairSumError, PoolError) as error:
         raise UserError(f"{checkpoint}: {error}") from error

@@ -1,5 +1,6 @@
 """Lowers pools to one kernel call each, with the dequantization that they read."""
 
+import tvm_ffi
 from tvm import relax
 
 from relay_passes.dataflow import pair, shape
@@ -12,18 +13,28 @@ from schedules.workloads.integer import DequantizedAveragePool
 from schedules.workloads.workload import Workload
 
 
+@tvm_ffi.register_error  # otherwise a pass turns it into another exception
+class PoolError(ValueError):
+    """A network whose max pool no kernel covers."""
+
+
 def lower_max_pool(
     builder: KernelBuilder, source: PackedTensor, var: relax.Var, value: relax.Call
 ) -> PackedTensor:
     """Emit the kernel of the max pool `value` of `source`, defined by `var`; returns its output.
 
-    Raises `ValueError` for a pool that no kernel covers.
+    Raises `PoolError` for a window other than 3x3 and for more than one row from one window to the
+    next, and `ValueError` for another pool that no kernel covers.
     """
     attrs = value.attrs
-    row_stride, column_stride = (int(n) for n in attrs.strides)
-    square = all(int(n) == 3 for n in attrs.pool_size) and not any(attrs.padding)
-    if not square or row_stride != 1 or len(source.segments) != 1:
+    if any(attrs.padding) or len(source.segments) != 1:
         raise ValueError(f"no kernel covers {value}")
+    (rows, columns), (row_stride, column_stride) = pair(attrs.pool_size), pair(attrs.strides)
+    if (rows, columns, row_stride) != (3, 3, 1):
+        raise PoolError(
+            f"its max pool of {rows}x{columns} windows, {row_stride} rows and {column_stride} "
+            "columns apart, cannot be compiled; those of LPRNets are 3x3, 1 row apart."
+        )
     _, _, height, width = shape(var)
     channels, dtype = _max_pool_channels(source, builder.isa), str(source.tensor.ty.dtype)
     workload = MaxPool(height, width, column_stride, channels, dtype)

@@ -1,5 +1,6 @@
 """Builds of what a user should not have, but has: an artifact that is right, or one sentence."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -9,9 +10,11 @@ import torch
 from numpy.typing import NDArray
 
 from lprnet.build import Request, build
-from lprnet.model.checkpoint import load_model
+from lprnet.model.architecture_json import to_json
+from lprnet.model.checkpoint import Stated, load_model
 from lprnet.model.conv_graph import weight_and_bias
 from lprnet.model.lprnet import LPRNet
+from lprnet.model.published_lprnet import LPRNET_CHINA, resized
 from lprnet.runtime.recognizer import Recognizer
 from lprnet.support.errors import UserError
 from lprnet.weights import DEFAULT_CHECKPOINT
@@ -100,3 +103,19 @@ def test_an_empty_folder_calibrates_nothing(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="none"):
         build(request(model, "static", tmp_path / "none", tmp_path))
     assert not (tmp_path / "build").exists()
+
+
+def test_a_max_pool_that_no_kernel_covers(tmp_path: Path) -> None:
+    """An architecture file may say any pool; found by `python -m tests.differential`."""
+    conv = LPRNET_CHINA.backbone[1]
+    assert conv.pool is not None
+    backbone = list(LPRNET_CHINA.backbone)
+    backbone[1] = replace(conv, pool=replace(conv.pool, kernel=(2, 2)))
+    architecture = resized(replace(LPRNET_CHINA, backbone=tuple(backbone)), 24, 94)
+    file = tmp_path / "architecture.json"
+    file.write_text(to_json(architecture))
+    asked = request(LPRNet(architecture), None, None, tmp_path)
+    with pytest.raises(UserError, match=r"checkpoint\.pth: its max pool of 2x2 windows") as refused:
+        build(replace(asked, stated=Stated(architecture=file)))
+    assert "\n" not in str(refused.value)
+    assert not asked.output.exists()

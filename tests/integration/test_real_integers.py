@@ -4,13 +4,11 @@
 itself is what `tests/compression/quantize/test_post_training.py` shows against NumPy.
 """
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 
 from lprnet.compiler.compile import Source, compile_network
 from lprnet.compiler.targets import find_target
@@ -18,20 +16,14 @@ from lprnet.compression.calibration import calibrate, calibration_files, read_im
 from lprnet.compression.compiler_inputs import quantized_network
 from lprnet.compression.quantize.integer_reference import integer_reference
 from lprnet.compression.quantize.post_training import quantize_static
-from lprnet.compression.quantize.quantized_network import QuantizedNetwork
 from lprnet.compression.reduced import reduce
 from lprnet.model.checkpoint import load_model
 from lprnet.model.preprocessing import normalise
-from lprnet.model.published_lprnet import LPRNET_CHINA
-from lprnet.model.quantized import QuantizedWeight
-from lprnet.runtime.alphabet import CLASSES
 from lprnet.runtime.image_io import read_image
 from lprnet.runtime.image_paths import list_images
 from lprnet.runtime.recognizer import Recognizer
+from tests.adding_up import adding_up, one_level
 from tests.conftest import RealData
-
-ROWS = CLASSES // len(LPRNET_CHINA.contexts)
-"""Outputs for each context."""
 
 
 @pytest.mark.parametrize(
@@ -61,25 +53,3 @@ def test_every_integer_on_every_image(name: str, real_data: RealData, tmp_path: 
     assert found.any(axis=(0, 2)).mean() > 0.9
     difference = np.abs(found - expected) / one_level(quantized)[:, None]
     assert difference.max() < 0.3
-
-
-def adding_up(quantized: QuantizedNetwork) -> QuantizedNetwork:
-    """Its logits replaced by sums of a few of its integers: a wrong one, by one level at one
-    position, cannot hide behind a small weight.
-    """
-    columns = quantized.dequantized().container_columns()
-    values = np.zeros((CLASSES, sum(c.stop - c.start for c in columns.values()), 1, 1), np.int8)
-    for context, channels in enumerate(columns.values()):
-        for channel in range(channels.start, channels.stop):
-            values[context * ROWS + channel % ROWS, channel] = 1
-    ones, zeros = np.ones(CLASSES, np.float32), np.zeros(CLASSES, np.float32)
-    return replace(quantized, container=QuantizedWeight(values, ones, zeros))
-
-
-def one_level(quantized: QuantizedNetwork) -> NDArray[np.float64]:
-    """(CLASSES,): what one level at one position changes in an output of `adding_up`."""
-    steps = np.zeros(CLASSES)
-    for index, context in enumerate(quantized.architecture.contexts):
-        scale = quantized.layers[context.of].output_scale
-        steps[index * ROWS : (index + 1) * ROWS] = scale / (4 * context.window)
-    return steps

@@ -8,20 +8,17 @@ the end, and exits with 1 where a case failed. Set OMP_NUM_THREADS=1 on a machin
 """
 
 import argparse
-import json
 import random
 import sys
-import tempfile
-import time
-import traceback
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
-from tqdm import tqdm
 
-from tests.other_networks.case import CASES, Case, check
+from tests.case_results import run_cases
+from tests.other_networks.case import CASES, check
 
 
 def main() -> int:
@@ -30,44 +27,13 @@ def main() -> int:
     parser.add_argument("--sample", type=int, default=len(CASES), metavar="N")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    results: Path = options.results
-    done = read(results)
     chosen = random.Random(options.seed).sample(CASES, options.sample)
-    with results.open("a", encoding="utf-8") as file:
-        for case in tqdm(chosen, unit="build"):
-            if done.get(case.name, "failed") is None:
-                continue
-            error, measured = outcome(case)
-            done[case.name] = error
-            line = {"case": case.name, "error": error, **measured}
-            file.write(json.dumps(line) + "\n")
-            file.flush()
+    done = run_cases(options.results, {case.name: partial(check, case) for case in chosen})
     Console().print(table(done))
     failed = {name: error for name, error in done.items() if error is not None}
     for name, error in failed.items():
         print(f"{name}: {error}")
     return 1 if failed else 0
-
-
-def read(results: Path) -> dict[str, str | None]:
-    """The last error of every case in `results`, None for a case that passed."""
-    if not results.exists():
-        return {}
-    lines = [json.loads(line) for line in results.read_text(encoding="utf-8").splitlines()]
-    return {line["case"]: line["error"] for line in lines}
-
-
-def outcome(case: Case) -> tuple[str | None, dict[str, float]]:
-    """The error that ended the case, and what was measured, its CPU seconds among it."""
-    began, error = time.process_time(), None
-    measured: dict[str, float] = {}
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            measured = check(case, Path(folder))
-    except Exception as caught:
-        traceback.print_exc()
-        error = f"{type(caught).__name__}: {caught}"
-    return error, {"cpu_seconds": round(time.process_time() - began, 1), **measured}
 
 
 def table(done: dict[str, str | None]) -> Table:
