@@ -68,6 +68,10 @@ def by_pillow(content: bytes) -> NDArray[np.uint8] | None:
             picture = Image.open(io.BytesIO(content))
             if picture.mode not in COMPARED:
                 return None
-            return np.array(np.asarray(picture.convert("RGB"))[:, :, ::-1], np.uint8)
+            pixels = np.asarray(picture.convert("RGBA"))
+            colours = pixels[:, :, 2::-1].astype(np.float32)
+            if (picture.format, picture.mode) == ("TIFF", "RGBA"):  # OpenCV multiplies by alpha
+                colours *= pixels[:, :, 3:] / 255
+            return colours.round().astype(np.uint8)
     except Exception:  # whatever its plugins raise
         return None

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Set
 from contextlib import suppress
 from pathlib import Path
 
@@ -46,7 +47,7 @@ def whole_run(verb: Verb, folder: Path, *more: str) -> float:
 
 def killed_run(verb: Verb, folder: Path, rng: random.Random, longest: float, *more: str) -> str:
     """Kill a run within `longest` seconds, and say how. Raises `Fault` for what is left."""
-    number = rng.choice(SIGNALS)
+    number, before = rng.choice(SIGNALS), _leftovers(folder)
     process = _start([*verb.arguments(folder), *more], folder)
     try:
         with suppress(subprocess.TimeoutExpired):
@@ -68,7 +69,7 @@ def killed_run(verb: Verb, folder: Path, rng: random.Random, longest: float, *mo
     if number != signal.SIGKILL:
         if code not in (0, 128 + number, -number):
             raise Fault(f"exit code {code} after {number.name}: {_said(folder)}")
-        _refuse_leftovers(folder, number.name)
+        _refuse_leftovers(folder, number.name, before)
     return f"killed by {number.name}"
 
 
@@ -137,10 +138,13 @@ def _wait_for_group(group: int) -> None:
     raise Fault("a process of the killed run is left")
 
 
-def _refuse_leftovers(folder: Path, after: str) -> None:
-    """Raises `Fault` for hidden names in the output and for any temporary file. The lock of a bulk
-    job stays.
-    """
-    hidden = [path for path in (folder / "out").rglob(".*") if path.name != ".lock"]
-    if left := [*hidden, *(folder / TEMPORARY).iterdir()]:
-        raise Fault(f"left after {after}: {', '.join(map(str, left))}")
+def _leftovers(folder: Path) -> set[Path]:
+    """Hidden names in the output, and temporary files. The lock of a bulk job stays."""
+    hidden = (path for path in (folder / "out").rglob(".*") if path.name != ".lock")
+    return {*hidden, *(folder / TEMPORARY).glob("*"), *(folder / TEMPORARY).glob(".*")}
+
+
+def _refuse_leftovers(folder: Path, after: str, before: Set[Path] = frozenset()) -> None:
+    """Raises `Fault` for any but those of `before`, which a run killed by KILL has left."""
+    if left := _leftovers(folder) - before:
+        raise Fault(f"left after {after}: {', '.join(map(str, sorted(left)))}")

@@ -49,7 +49,11 @@ def test_a_bmp_whose_pixels_begin_within_its_header() -> None:
 
 @pytest.mark.parametrize(
     ("code", "tag", "message"),
-    [(3, 262, "a field comes twice"), (13, 258, "a field is no number")],
+    [
+        (3, 262, "a field comes twice"),
+        (13, 258, "a field is no number"),
+        (3, 324, "is a TIFF of tiles"),
+    ],
 )
 def test_a_tiff_with_a_field_that_decoders_read_in_two_ways(
     code: int, tag: int, message: str

@@ -19,11 +19,12 @@ ORDERS = {b"II*\0": "<", b"MM\0*": ">"}
 WIDTH, HEIGHT, BITS, COMPRESSION, COLOURS = 256, 257, 258, 259, 262
 OFFSETS, SAMPLES, ROWS, COUNTS, PLANES, FORMAT = 273, 277, 278, 279, 284, 339
 FILL_ORDER, ORIENTATION, PREDICTOR, PALETTE, EXTRA_SAMPLES = 266, 274, 317, 320, 338
-TILE_WIDTH = 322
+TILES = frozenset({322, 323, 324, 325})
+"""Size, offsets and lengths of tiles; decoders take these for those of strips."""
 NEEDED = frozenset({WIDTH, HEIGHT, COLOURS, OFFSETS, COUNTS})
 DEFAULTS = {BITS: 1, COMPRESSION: 1, SAMPLES: 1, ROWS: 0xFFFFFFFF, PLANES: 1, FORMAT: 1}
 OPTIONAL = frozenset({FILL_ORDER, ORIENTATION, PREDICTOR, PALETTE, EXTRA_SAMPLES})
-READ = NEEDED | DEFAULTS.keys() | OPTIONAL | {TILE_WIDTH}
+READ = NEEDED | DEFAULTS.keys() | OPTIONAL | TILES
 LONG = frozenset({WIDTH, HEIGHT, OFFSETS, ROWS, COUNTS})
 """Fields written with 32 bits; the others have 16."""
 TYPES = {1: "B", 3: "H", 4: "I"}
@@ -54,7 +55,7 @@ def still_tiff(content: bytes) -> Picture:
     """
     order = ORDERS[content[:4]]
     fields = _fields(content, order)
-    if TILE_WIDTH in fields:
+    if TILES & fields.keys():
         raise UnreadFormat("is a TIFF of tiles")
     if not fields.keys() >= NEEDED:
         raise ValueError("holds no picture")
