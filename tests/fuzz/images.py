@@ -72,6 +72,7 @@ def by_pillow(content: bytes) -> NDArray[np.uint8] | None:
             colours = pixels[:, :, 2::-1].astype(np.float32)
             if (picture.format, picture.mode) == ("TIFF", "RGBA"):  # OpenCV multiplies by alpha
                 colours *= pixels[:, :, 3:] / 255
-            return colours.round().astype(np.uint8)
+            rounded: NDArray[np.uint8] = colours.round().astype(np.uint8)
+            return rounded
     except Exception:  # whatever its plugins raise
         return None
