@@ -39,10 +39,10 @@ def test_a_plain_install_is_the_runtime(project: dict[str, object]) -> None:
     assert not any("<" in one for one in project["dependencies"])  # type: ignore[attr-defined]
 
 
-def locked_versions() -> dict[str, set[str]]:
-    """Each package of `requirements-runtime.txt` with its versions, one per range of Pythons."""
+def locked_versions(file: str) -> dict[str, set[str]]:
+    """Each package of the lock `file` with its versions, one per range of Pythons."""
     versions: dict[str, set[str]] = {}
-    lock = (PROJECT / "requirements-runtime.txt").read_text(encoding="utf-8")
+    lock = (PROJECT / file).read_text(encoding="utf-8")
     for block in re.split(r"^(?=\w)", lock, flags=re.MULTILINE)[1:]:
         found = re.match(r"([\w-]+)==([\w.]+)", block)
         assert found, block[:60]
@@ -54,7 +54,7 @@ def locked_versions() -> dict[str, set[str]]:
 def test_the_lock_file_and_the_bill_of_materials_are_those_of_a_plain_install(
     project: dict[str, object],
 ) -> None:
-    locked = locked_versions()
+    locked = locked_versions("requirements-runtime.txt")
     for text in project["dependencies"]:  # type: ignore[attr-defined]
         requirement = Requirement(text)
         assert locked[requirement.name], text
@@ -65,6 +65,37 @@ def test_the_lock_file_and_the_bill_of_materials_are_those_of_a_plain_install(
     assert listed.keys() == locked.keys()
     for name, version in listed.items():
         assert version in locked[name], name
+
+
+def test_the_service_is_locked_with_the_runtime_and_to_what_is_tested(
+    project: dict[str, object],
+) -> None:
+    locked = locked_versions("requirements-service.txt")
+    for name, versions in locked_versions("requirements-runtime.txt").items():
+        assert locked[name] == versions, name
+    tested = dict(
+        line.split("==")
+        for line in (PROJECT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+        if "==" in line
+    )
+    for text in project["optional-dependencies"]["serve"]:  # type: ignore[index]
+        name = Requirement(text).name
+        assert tested[name if name in tested else name.replace("-", "_")] in locked[name], name
+
+
+def test_the_image_is_made_of_what_the_package_needs() -> None:
+    """Everything that the build reads is let through, and root does not serve."""
+    admitted = (PROJECT / ".dockerignore").read_text(encoding="utf-8").split("!")[1:]
+    names = {line.split("\n")[0] for line in admitted}
+    content = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))
+    packages = content["tool"]["setuptools"]["packages"]["find"]["include"]
+    assert {one.rstrip("*").split(".")[0] for one in packages} <= names
+    assert {"pyproject.toml", content["project"]["readme"], "LICENSE"} <= names
+    assert all((PROJECT / name).exists() for name in names)
+    steps = (PROJECT / "Dockerfile").read_text(encoding="utf-8")
+    installs = [line for line in steps.splitlines() if "pip install" in line]
+    assert all("--require-hashes" in line or "--no-index" in line for line in installs)
+    assert steps.index("USER lprnet") < steps.index("ENTRYPOINT")
 
 
 def test_data_files_lie_where_the_wheel_takes_them_from(tmp_path: Path) -> None:

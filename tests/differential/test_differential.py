@@ -13,9 +13,11 @@ def test_a_random_network_goes_through_the_passes(number: int, tmp_path: Path) -
     check_graph(random_case(number), tmp_path)
 
 
-@pytest.mark.parametrize("number", [3, 7])
-def test_a_random_network_is_compiled(number: int, tmp_path: Path) -> None:
-    assert check_code(random_case(number), tmp_path)
+@pytest.mark.isa("broadwell")
+@pytest.mark.parametrize("number", [9, 11])
+def test_a_random_network_is_compiled_and_run(number: int, tmp_path: Path) -> None:
+    """In float32 and in static int8, both for AVX2."""
+    assert check_code(random_case(number), tmp_path)["ran"] == 1
 
 
 def test_a_wrong_result_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
