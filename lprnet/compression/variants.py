@@ -26,10 +26,11 @@ from lprnet.compression.compiler_inputs import (
 from lprnet.compression.distill.distilled import Distill, check_teachable, distilled
 from lprnet.compression.freed_memory import freed_memory_kept
 from lprnet.compression.input_check import input_notes
+from lprnet.compression.preprocessing_check import preprocessing_note
 from lprnet.compression.prune.kept_widths import Keep, pruned_to_widths, widths_to_train
 from lprnet.compression.prune.measured_share import without_single_weights
 from lprnet.compression.reduced import ReducedNetwork, reduce
-from lprnet.model.checkpoint import Stated, load_model
+from lprnet.model.checkpoint import Stated, load_as_trained, load_model
 from lprnet.model.checkpoint_content import transformer_beside
 from lprnet.model.lprnet import LPRNet
 from lprnet.model.preprocessing import normalise
@@ -76,7 +77,7 @@ def prepare(
     if files or ((quantized or pruned) and model.context_means is None):
         calibrate(model, images)
     if files:
-        notes = (*notes, *input_notes(model, images, checkpoint))
+        notes = (*notes, *_input_notes(model, images, checkpoint, stated))
     original = partial(torch_logits, model) if quantized or pruned else None
     pruning = None
     if pruned in ("unstructured", "depth-aware"):
@@ -105,6 +106,17 @@ def _load(checkpoint: Path, stated: Stated | None) -> LPRNet | QuantizedLPRNet:
     if checkpoint.suffix == ".onnx":
         return load_onnx(checkpoint, stated)
     return load_model(checkpoint, stated)
+
+
+def _input_notes(
+    model: LPRNet, images: NDArray[np.uint8], checkpoint: Path, stated: Stated | None
+) -> tuple[str, ...]:
+    """What calibration images say of the network in `checkpoint`, of its pixels first."""
+    if checkpoint.suffix != ".onnx":  # an ONNX file has no batch norm any more
+        note = preprocessing_note(load_as_trained(checkpoint, stated), images, checkpoint)
+        if note is not None:
+            return (note,)
+    return input_notes(model, images, checkpoint)
 
 
 def _left_out(checkpoint: Path) -> tuple[str, ...]:

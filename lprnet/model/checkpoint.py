@@ -37,8 +37,18 @@ class Stated:
 
 
 def load_model(path: Path, stated: Stated | None = None) -> LPRNet:
-    """The model in evaluation mode, its weights float32 exactly as stored (subnormals stay) unless
-    it normalises pixels otherwise than `fold_preprocessing.py` says.
+    """The model of `load_as_trained`, which raises the same, its normalisation of pixels folded
+    into its weights (`fold_preprocessing.py`).
+    """
+    try:
+        return fold_preprocessing(load_as_trained(path, stated))
+    except ValueError as error:
+        raise UserError(f"{path} is no LPRNet checkpoint: {error}") from error
+
+
+def load_as_trained(path: Path, stated: Stated | None = None) -> LPRNet:
+    """The model in evaluation mode, its weights float32 exactly as stored (subnormals stay); it
+    reads pixels as its architecture says.
 
     Accepts a state dict, bare or in a known wrapper, with or without a prefix of all names, in any
     floating-point dtype. What its tensors do not say is read from `stated`, then from the metadata
@@ -59,7 +69,7 @@ def load_model(path: Path, stated: Stated | None = None) -> LPRNet:
         known = alphabet_for(classes_of(shapes), alphabet, path)
         model = LPRNet(infer_architecture(shapes, base, known))
         model.load_state_dict(model.state_dict() | tensors)
-        return fold_preprocessing(model).eval()
+        return model.eval()
     except ValueError as error:
         raise UserError(f"{path} is no LPRNet checkpoint: {error}") from error
 

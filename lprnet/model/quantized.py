@@ -58,6 +58,22 @@ class QuantizedLayer:
         bias: NDArray[np.int32] = np.rint(real - self.input_zero_point * sums).astype(np.int32)
         return bias
 
+    def tensors(self) -> tuple[Tensor, Tensor]:
+        """The weight OIHW and the bias (O,) that the integers stand for, float32.
+
+        A zero point of the input goes into the bias later, as a sum that float32 rounds by up to
+        some hundredths of the accumulator's unit. So the bias is that of its integer: near a half,
+        where the real one may lie, the sum would become another integer.
+        """
+        weight, bias = self.weight.tensors()
+        if self.input_zero_point:
+            scale = self.input_scale * self.weight.scale.astype(np.float64)
+            sums = self.weight.values.astype(np.float64).sum(axis=(1, 2, 3))
+            whole = torch.from_numpy((self.bias + self.input_zero_point * sums) * scale).float()
+            used = torch.from_numpy(self.weight.values.any(axis=(1, 2, 3)))
+            bias = torch.where(used, whole, bias)
+        return weight, bias
+
     @property
     def multiplier(self) -> NDArray[np.float32]:
         """(O,), from the accumulator to the output's integers."""

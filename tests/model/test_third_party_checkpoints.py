@@ -225,6 +225,15 @@ REFUSED: dict[str, tuple[Callable[[Any], object], str]] = {
         "is no LPRNet checkpoint: it holds 1 tensors that LPRNet does not have, the first being "
         "attention.weight",
     ),
+    "residual blocks": (
+        lambda state: {**state, "backbone.4.downsample.0.weight": torch.zeros(128, 64, 1, 1)},
+        "is no LPRNet checkpoint: it holds 1 tensors that LPRNet does not have, the first being "
+        "backbone.4.downsample.0.weight",
+    ),
+    "22 classes without a blank": (
+        lambda state: state_of(seeded(ThirdPartyLPRNet(22))),
+        "has 22 classes, the blank included, and no known alphabet has as many",
+    ),
     "one width against the others": (
         lambda state: {**state, "backbone.8.block.2.weight": torch.zeros(60, 64, 3, 1)},
         "is no LPRNet checkpoint: its backbone.8.block.2.bias has shape (64,) where its other "

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from tests.third_party_lprnet import ThirdPartyLPRNet, seeded
+from tests.third_party_lprnet import STOCK_POOLS, Pools, ThirdPartyLPRNet, seeded
 
 WIDTHS = (8, 16, 16, 16, 16)
 SHAPE = (3, 24, 94)
@@ -40,9 +40,14 @@ class ExportedLPRNet(ThirdPartyLPRNet):
     """
 
     def __init__(
-        self, form: str, classes: int = 68, frozen: bool = False, transposed: bool = False
+        self,
+        form: str,
+        classes: int = 68,
+        frozen: bool = False,
+        transposed: bool = False,
+        pools: Pools = STOCK_POOLS,
     ) -> None:
-        super().__init__(classes, WIDTHS)
+        super().__init__(classes, WIDTHS, pools=pools)
         self.form, self.frozen, self.transposed = form, frozen, transposed
         if form == "planes":
             for index, (step, stride) in {3: (1, 1), 7: (2, 2), 14: (4, 2)}.items():
@@ -81,16 +86,16 @@ def exported(form: str, **options: Any) -> ExportedLPRNet:
     return model
 
 
-def sample(batch: int = 1) -> Tensor:
-    """The images that an export traces, `(batch, 3, 24, 94)`."""
-    return torch.randn(batch, *SHAPE, generator=torch.Generator().manual_seed(3))
+def sample(batch: int = 1, width: int = SHAPE[2]) -> Tensor:
+    """The images that an export traces, `(batch, 3, 24, width)`."""
+    return torch.randn(batch, *SHAPE[:2], width, generator=torch.Generator().manual_seed(3))
 
 
 def export(model: nn.Module, path: Path, opset: int, batch: int | None = 1, **options: Any) -> Path:
     """`path`, written by torch's TorchScript exporter, or by the newer one with `dynamo=True`.
-    `batch=None` leaves the batch open.
+    `batch=None` leaves the batch open; `width` is that of the images, 94 by default.
     """
-    dynamo = options.pop("dynamo", False)
+    dynamo, width = options.pop("dynamo", False), options.pop("width", SHAPE[2])
     if dynamo:
         options["external_data"] = False
     if batch is None and dynamo:
@@ -101,7 +106,7 @@ def export(model: nn.Module, path: Path, opset: int, batch: int | None = 1, **op
         warnings.simplefilter("ignore")
         torch.onnx.export(
             model,
-            (sample(batch or 2),),
+            (sample(batch or 2, width),),
             str(path),
             input_names=["images"],
             output_names=["logits"],

@@ -133,6 +133,17 @@ def test_other_alphabets(classes: int, alphabet: str, tmp_path: Path) -> None:
     assert found.architecture.alphabet.name == alphabet
 
 
+@pytest.mark.parametrize("form", ["plain", "planes"])
+def test_other_sizes_and_pools(form: str, tmp_path: Path) -> None:
+    """Which the file says, with a known alphabet of as many classes."""
+    pools = (((5, 22), (5, 4)), ((5, 20), (5, 4)), ((4, 9), (4, 2)))
+    model = exported(form, classes=37, pools=pools)
+    path = export(model, tmp_path / "theirs.onnx", 12, width=160)
+    found = assert_same_network(path, model, sample(2, 160))
+    assert found.architecture.image_shape == (3, 24, 160)
+    assert found.architecture.alphabet.name == "latin"
+
+
 def test_colours_in_the_other_order(tmp_path: Path) -> None:
     model = exported("planes")
     path = export(model, tmp_path / "theirs.onnx", 12)

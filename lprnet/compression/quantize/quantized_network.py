@@ -50,7 +50,7 @@ class QuantizedNetwork:
 
     def dequantized(self) -> CompactNetwork:
         """The real weights that the integers stand for."""
-        tensors = {name: layer.weight.tensors() for name, layer in self.layers.items()}
+        tensors = {name: layer.tensors() for name, layer in self.layers.items()}
         tensors[CONTAINER] = (
             self.container.tensors()
             if isinstance(self.container, QuantizedWeight)

@@ -1,10 +1,12 @@
 """Quantization against an independent integer reference, hostile input, and real plates."""
 
 import copy
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+import tvm
 from numpy.typing import NDArray
 
 from lprnet.compiler.compile import lower_network
@@ -23,10 +25,11 @@ from lprnet.model.architecture import Pair
 from lprnet.model.checkpoint import load_model
 from lprnet.model.conv_graph import convolution
 from lprnet.model.lprnet import LPRNet, calibrate_context_means
-from lprnet.model.preprocessing import normalise
+from lprnet.model.preprocessing import OFFSET, SCALE, normalise
 from lprnet.model.published_lprnet import LPRNET_CHINA
 from lprnet.support.errors import UserError
 from relay_passes.bind_convolutions import read_convolutions
+from relay_passes.pipeline import quantize_graph
 from tests.conftest import RealData
 
 Integers = NDArray[np.int64]
@@ -130,6 +133,32 @@ def test_integers_are_exact(
         assert layer.output_scale > 0
     error = network.logits(pixels) - model(images).detach().numpy()
     assert np.abs(error).max() < 0.05 * float(model(images).abs().max().detach())
+
+
+@torch.no_grad()
+def test_biases_next_to_a_half_are_the_same_integers_in_the_graph(
+    reduced: ReducedNetwork, pixels: NDArray[np.uint8]
+) -> None:
+    """Those of the first layer, to which the zero point of pixels is added in float32."""
+    quantized = quantize_static(reduced, torch.from_numpy(normalise(pixels)))
+    layer = quantized.layers["backbone.0"]
+    scale = layer.input_scale * layer.weight.scale.astype(np.float64)
+    sums = layer.weight.values.sum(axis=(1, 2, 3), dtype=np.int64)
+    halves = (np.arange(len(sums)) * 100 + 0.5 + layer.input_zero_point * sums) * scale
+    layer = replace(layer, weight=replace(layer.weight, bias=halves.astype(np.float32)))
+    layers = {**quantized.layers, "backbone.0": layer}
+    network = quantized_network(reduced, replace(quantized, layers=layers))
+    graph = quantize_graph(network.module, network.scales, OFFSET, SCALE)
+    first = next(
+        binding.value.args[1].value.numpy().ravel()
+        for block in graph["main"].body.blocks
+        for binding in block.bindings
+        if isinstance(binding.value, tvm.relax.Call)
+        and binding.value.op.name == "relax.add"
+        and str(binding.var.ty.dtype) == "int32"
+    )
+    assert len(first) > 30
+    assert set(first.tolist()) <= set(layer.bias.tolist())
 
 
 @pytest.fixture(scope="module")
