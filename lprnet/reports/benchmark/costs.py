@@ -1,6 +1,5 @@
 """What an entry costs: time, throughput, cold start, memory, installed size."""
 
-import json
 import os
 import resource
 import subprocess
@@ -20,7 +19,6 @@ from tqdm import tqdm
 
 from lprnet.measure.timing import WARM_UP, interleaved_timings, on_one_core
 from lprnet.reports.benchmark.engines import Entry
-from lprnet.reports.benchmark.variants import PROJECT
 
 BATCHES = (1, 8, 64)
 THROUGHPUT_SECONDS = 0.5
@@ -117,8 +115,8 @@ class ColdStart:
     """Cost of a new process that reads one JPEG."""
 
     seconds: float
-    """From the start of Python to the first text, the least of some starts; in records before
-    0.2.0, to the first logits of a blank image, once."""
+    """From the start of Python to the first text (`peers/first_text.py`), the least of some starts;
+    in records before 0.2.0, to the first logits of a blank image, once."""
     resident_bytes: int
     """Memory after the first text."""
     cpu_seconds: float | None = None
@@ -151,7 +149,7 @@ def _start(entry: Entry, image: Path) -> ColdStart:
             entry.start_command(image),
             stdout=subprocess.PIPE,
             stderr=errors,
-            cwd=PROJECT,
+            env=entry.start_environment(),
         ) as process,
     ):
         assert process.stdout is not None
@@ -167,8 +165,7 @@ def _start(entry: Entry, image: Path) -> ColdStart:
         raise RuntimeError(f"{entry.name} ({entry.file}) did not start: {printed}")
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    _text, resident = json.loads(line)
-    return ColdStart(seconds, int(resident), cpu)
+    return ColdStart(seconds, int(line.split()[0]), cpu)
 
 
 def installed_bytes(distributions: Sequence[str]) -> int:

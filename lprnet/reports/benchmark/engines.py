@@ -1,37 +1,29 @@
 """The entries of the report and their engines, each with its best known settings.
 
-An engine computes on one thread; to use several cores, each runs an instance. Run as a program,
-this file reads one image file, to time a cold start:
-`python -m lprnet.reports.benchmark.engines ENGINE FILE IMAGE`.
+An engine computes on one thread; to use several cores, each runs an instance.
 """
 
-import json
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lprnet.measure.engines import (
-    OPENVINO_DEFAULTS,
-    Bind,
-    Infer,
-    open_onnxruntime,
-    open_openvino,
-)
+from lprnet.measure.engines import Bind, Infer
 from lprnet.model.preprocessing import normalise
+from lprnet.reports.benchmark.loaders import LOADERS, pixels
+from lprnet.reports.benchmark.variants import PROJECT
+
+FIRST_TEXT = PROJECT / "lprnet" / "reports" / "peers" / "first_text.py"
 
 Engine = Callable[[NDArray[np.uint8]], Infer]
 """Converts images `(N, 24, 94, 3)` uint8 BGR to the engine's input tensor; returns its `Infer`, the
 call that is timed.
 """
 Opener = Callable[[Path], Engine]
-
-Prepare = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
-"""Images `(N, 24, 94, 3)` uint8 BGR to the input tensor of an ONNX file."""
 
 GRAPHS = {
     "original": "",
@@ -84,22 +76,27 @@ class Entry:
         return lambda images: RemoteCall(remote, normalise(images))
 
     def start_command(self, image: Path) -> list[str]:
-        """The command that reads one image file in a new process, and prints the memory of that
-        process last.
-        """
-        command = [sys.executable, "-m", "lprnet.reports.benchmark.engines", self.engine]
-        if self.python is not None:
-            from lprnet.reports.peers.remote_engine import WORKER
+        """The command that reads one image file in a new process; `start_environment` is its."""
+        # Without `site`: what an environment's .pth files load is no part of an engine.
+        python = sys.executable if self.python is None else str(self.python)
+        files = str(self.file.resolve()), str(image.resolve())
+        return [python, "-S", str(FIRST_TEXT), self.engine, *files]
 
-            command = [str(self.python), str(WORKER), "first", self.engine]
-        return [*command, str(self.file.resolve()), str(image.resolve())]
+    def start_environment(self) -> dict[str, str]:
+        """The environment variables of `start_command`."""
+        if self.python is None:
+            places = [str(PROJECT), *filter(None, sys.path)]
+        else:
+            from lprnet.reports.peers.environments import packages
+
+            places = [str(packages(self.python))]
+        kept = {name: value for name, value in os.environ.items() if name not in UNSET}
+        # Else NumPy and OpenCV start a thread a core that nothing here needs.
+        return {**kept, "PYTHONPATH": os.pathsep.join(places), "OPENBLAS_NUM_THREADS": "1"}
 
 
-def pixels(images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """`(N, 24, 94, 3)` uint8 BGR to `(N, 3, 24, 94)` float32 of the same values, as our quantized
-    network takes them.
-    """
-    return np.ascontiguousarray(images.transpose(0, 3, 1, 2), np.float32)
+UNSET = frozenset({"PYTHONDONTWRITEBYTECODE", "PYTHONPYCACHEPREFIX"})
+"""Packages that pip installs are compiled to bytecode; so is this one then, by its first start."""
 
 
 def _ours(file: Path) -> Engine:
@@ -109,45 +106,12 @@ def _ours(file: Path) -> Engine:
     return lambda images: lambda: reader.logits(images)
 
 
-def _torch(file: Path, flush: bool = True, compiled: bool = False) -> Engine:
-    """Eager PyTorch, or `torch.compile`, of a checkpoint or of a reduced graph in ONNX."""
-    import torch
-
-    torch.set_num_threads(1)
-    if file.suffix == ".onnx":
-        from lprnet.reports.benchmark.onnx_in_torch import OnnxModule
-
-        model: torch.nn.Module = OnnxModule(file)
-    else:
-        from lprnet.model.checkpoint import load_china
-
-        model = load_china(file)
-    model.eval()
-    if compiled:
-        from torch._inductor import config
-
-        config.freezing = True  # weights become constants, laid out for the kernels
-        model.compile()
-
-    def ready(images: NDArray[np.uint8]) -> Infer:
-        x = torch.from_numpy(normalise(images))
-
-        def infer() -> NDArray[np.float32]:
-            torch.set_flush_denormal(flush)
-            with torch.inference_mode():
-                logits: NDArray[np.float32] = model(x).numpy()
-            return logits
-
-        return infer
-
-    return ready
-
-
-def _onnx(open_file: Callable[[Path], Bind], prepare: Prepare = normalise) -> Opener:
-    """The engine of an ONNX file whose input tensor `prepare` makes."""
+def _with_pixels(load: Callable[[Path], Bind], as_pixels: bool) -> Opener:
+    """The engine of a file whose input tensor is made of images."""
+    prepare = pixels if as_pixels else normalise
 
     def opened(file: Path) -> Engine:
-        bind = open_file(file)
+        bind = load(file)
         return lambda images: bind(prepare(images))
 
     return opened
@@ -155,36 +119,5 @@ def _onnx(open_file: Callable[[Path], Bind], prepare: Prepare = normalise) -> Op
 
 ENGINES: dict[str, Opener] = {
     "lprnet": _ours,
-    "torch": _torch,
-    "torch, subnormals kept": lambda file: _torch(file, flush=False),
-    "torch.compile": lambda file: _torch(file, compiled=True),
-    "onnxruntime": _onnx(open_onnxruntime),
-    "openvino": _onnx(open_openvino),
-    "openvino, defaults": _onnx(partial(open_openvino, settings=OPENVINO_DEFAULTS)),
-    "onnxruntime, pixels": _onnx(open_onnxruntime, pixels),
-    "openvino, pixels": _onnx(open_openvino, pixels),
+    **{name: _with_pixels(*loader) for name, loader in LOADERS.items()},
 }
-
-
-def first_text(engine: str, file: Path, image: Path) -> str:
-    """The text on an image file, as a program that reads only this one would get it."""
-    if engine == "lprnet":
-        from lprnet.runtime.recognizer import Recognizer
-
-        return Recognizer(file).read(image, grammar=False).text
-    from lprnet.runtime.decode import greedy
-    from lprnet.runtime.image_io import read_image
-
-    return greedy(ENGINES[engine](file)(read_image(image)[None])())[0].text
-
-
-def resident_bytes() -> int:
-    """Resident memory of this process."""
-    status = Path("/proc/self/status").read_text()
-    (line,) = (line for line in status.splitlines() if line.startswith("VmRSS"))
-    return int(line.split()[1]) * 1024
-
-
-if __name__ == "__main__":
-    engine, path, image = sys.argv[1:]
-    print(json.dumps([first_text(engine, Path(path), Path(image)), resident_bytes()]), flush=True)

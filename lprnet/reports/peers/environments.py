@@ -42,7 +42,14 @@ def environment(engine: str, folder: Path) -> Path:
 
 def installed_bytes(python: Path) -> int:
     """The size of the packages of the environment of `python`, without pip and setuptools."""
-    (packages,) = (python.parent.parent / "lib").glob("python*/site-packages")
-    folders = [one for one in packages.iterdir() if not one.name.startswith(("pip", "setuptools"))]
+    folders = [
+        one for one in packages(python).iterdir() if not one.name.startswith(("pip", "setuptools"))
+    ]
     files = [file for one in folders for file in ([one] if one.is_file() else one.rglob("*"))]
     return sum(file.stat().st_size for file in files if file.is_file())
+
+
+def packages(python: Path) -> Path:
+    """The folder of the packages of the environment of `python`."""
+    (folder,) = (python.parent.parent / "lib").glob("python*/site-packages")
+    return folder

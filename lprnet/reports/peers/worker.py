@@ -2,7 +2,6 @@
 
     python worker.py convert ENGINE SOURCE TARGET
     python worker.py serve ENGINE FILE
-    python worker.py first ENGINE FILE IMAGE
 
 `serve` takes a request a line, JSON, and answers each with a line:
 
@@ -12,9 +11,7 @@
 
 Of each batch size N the images that were bound last are run. A call that is timed follows one that
 is not: the engine had to wait for its turn, and its caches are to be no colder than those of an
-engine in the process that measures. `first` prints the text on an image file, as classes, then the
-memory in bytes that this process has taken. Nothing here needs a package but NumPy, the engine's
-own and, for `first`, OpenCV.
+engine in the process that measures. Nothing here needs a package but NumPy and the engine's own.
 """
 
 import importlib
@@ -26,9 +23,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-from engines.interface import Array, Bind, Infer
-
-BLANK = 67
+from engines.interface import Bind, Infer
 
 
 def serve(bind: Bind, requests: BinaryIO, answers: BinaryIO) -> None:
@@ -54,42 +49,16 @@ def serve(bind: Bind, requests: BinaryIO, answers: BinaryIO) -> None:
         answers.flush()
 
 
-def first_text(bind: Bind, image: str) -> list[int]:
-    """The classes that the engine reads on one image file, as the greedy decoder does."""
-    import cv2
-
-    read = cv2.imread(image)
-    assert read is not None
-    pixels = cv2.resize(read, (94, 24))
-    x: Array = ((pixels.astype(np.float32) - 127.5) / 128).transpose(2, 0, 1)[None]
-    best = bind(np.ascontiguousarray(x))()[0].argmax(axis=0).tolist()
-    return [
-        one for one, before in zip(best, [BLANK, *best], strict=False) if one not in (BLANK, before)
-    ]
-
-
-def resident_bytes() -> int:
-    """Resident memory of this process."""
-    status = Path("/proc/self/status").read_text(encoding="ascii")
-    (line,) = (line for line in status.splitlines() if line.startswith("VmRSS"))
-    return int(line.split()[1]) * 1024
-
-
 def main(verb: str, name: str, *rest: str) -> None:
-    """Do one of the three verbs."""
+    """Do one of the two verbs."""
     # Engines print to stdout when they are imported; answers have it for themselves.
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     engine = importlib.import_module(f"engines.{name}")
     if verb == "convert":
         engine.convert(*map(Path, rest))
-    elif verb == "serve":
-        serve(engine.load(Path(rest[0])), sys.stdin.buffer, answers)
     else:
-        file, image = rest
-        text = first_text(engine.load(Path(file)), image)
-        answers.write(f"{json.dumps([text, resident_bytes()])}\n".encode())
-        answers.flush()
+        serve(engine.load(Path(rest[0])), sys.stdin.buffer, answers)
 
 
 if __name__ == "__main__":

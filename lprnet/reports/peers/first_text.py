@@ -1,0 +1,71 @@
+"""Reads one image file with one engine, in a new process, to time a cold start.
+
+    python -S first_text.py ENGINE FILE IMAGE
+
+Every engine has this program, and the same lines decode the image and the logits of all but ours,
+which reads as its users do and has more to do: it checks its file and the image's header, and
+computes confidences. ENGINE is `lprnet`, a module of `engines/`, or a key of `LOADERS` of
+`lprnet/reports/benchmark/loaders.py`. Printed are the memory in bytes that the process has taken,
+and the text, as classes unless it is ours.
+
+Nothing is imported that the engine or the image does not need.
+"""
+
+import os
+import sys
+
+BLANK = 67
+
+
+def ours(file: str, image: str) -> str:
+    """The text that an artifact reads."""
+    from lprnet.runtime.recognizer import Recognizer
+
+    return Recognizer(file).read(image, grammar=False).text
+
+
+def of_an_engine(name: str, file: str, image: str) -> str:
+    """The classes that an engine reads, as the greedy decoder does."""
+    from importlib import import_module
+    from importlib.machinery import PathFinder
+    from pathlib import Path
+
+    folder = os.path.join(os.path.dirname(os.path.abspath(__file__)), "engines")
+    if PathFinder.find_spec(name, [folder]):
+        bind, as_pixels = import_module(f"engines.{name}").load(Path(file)), False
+    else:
+        from lprnet.reports.benchmark.loaders import LOADERS
+
+        load, as_pixels = LOADERS[name]
+        bind = load(Path(file))
+
+    import cv2
+    import numpy as np
+
+    read = cv2.imread(image)
+    assert read is not None
+    x = cv2.resize(read, (94, 24)).astype(np.float32)
+    if not as_pixels:
+        x = (x - np.float32(127.5)) / np.float32(128)
+    logits = bind(np.ascontiguousarray(x.transpose(2, 0, 1)[None]))()
+    best = logits[0].argmax(axis=0).tolist()
+    kept = [
+        one for one, before in zip(best, [BLANK, *best], strict=False) if one not in (BLANK, before)
+    ]
+    return " ".join(map(str, kept))
+
+
+def resident_bytes() -> int:
+    """Resident memory of this process."""
+    with open("/proc/self/status", encoding="ascii") as status:
+        (line,) = (line for line in status if line.startswith("VmRSS"))
+    return int(line.split()[1]) * 1024
+
+
+if __name__ == "__main__":
+    engine, path, photo = sys.argv[1:]
+    # Engines print to stdout when they are imported; the answer has it for itself.
+    answer = os.dup(1)
+    os.dup2(2, 1)
+    text = ours(path, photo) if engine == "lprnet" else of_an_engine(engine, path, photo)
+    os.write(answer, f"{resident_bytes()} {text}\n".encode())
