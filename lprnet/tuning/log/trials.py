@@ -49,11 +49,19 @@ class TrialLog:
         self.trials: list[Trial] = read_trials(path)
 
     def append(self, trials: Iterable[Trial]) -> None:
-        """Add finished trials; they are on the disk when this returns."""
+        """Add finished trials; they are on the disk when this returns. Raises `UserError` where the
+        disk does not take them.
+        """
         added = list(trials)
-        self._file.write("".join(_line(trial) for trial in added))
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        try:
+            self._file.write("".join(_line(trial) for trial in added))
+            self._file.flush()
+            os.fsync(self._file.fileno())
+        except OSError as error:
+            raise UserError(
+                f"{self._path}: cannot be written ({error.strerror}); make room and tune again, "
+                "which goes on after the last trial."
+            ) from error
         self.trials.extend(added)
 
     def compact(self, keep: Iterable[Trial]) -> None:

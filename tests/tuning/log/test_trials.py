@@ -1,5 +1,6 @@
 """The trial log keeps every complete trial, however the process that writes it ends."""
 
+import resource
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,6 +33,22 @@ def test_cut_anywhere(tmp_path_factory: pytest.TempPathFactory, cut: int) -> Non
     trial_log.append(TRIALS[whole:])
     trial_log.close()
     assert read_trials(path) == TRIALS
+
+
+def test_a_disk_that_takes_no_more_is_one_sentence_that_names_the_file(tmp_path: Path) -> None:
+    """A limit on the size of files stands for the disk; Python ignores its signal."""
+    path = tmp_path / "trials.jsonl"
+    trial_log = TrialLog(path)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20, before[1]))
+    try:
+        with pytest.raises(UserError, match=r"trials\.jsonl: cannot be written \(File too large\)"):
+            trial_log.append(TRIALS)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    trial_log.close()
+    there = TrialLog(path).trials
+    assert there == TRIALS[: len(there)]
 
 
 def test_one_run_at_a_time(tmp_path: Path) -> None:
