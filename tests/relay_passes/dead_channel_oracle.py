@@ -5,7 +5,7 @@ folded here, intervals are followed and worst cases carried from each channel fo
 logits, where the compiler's analysis goes from the logits backwards.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,10 +32,13 @@ class Folded:
     reads: dict[str, list[int]]
     """Convolution to the channels of its producer's output that it reads."""
 
-    def logits(self, x: Tensor, replaced: Mapping[str, Tensor]) -> Tensor:
-        """`(N, C, H, W)` to `(N, classes, positions)`; where `replaced[name]` `(N, O)` is a number,
-        the channel has that value everywhere.
+    def logits(self, x: Tensor, replaced: Mapping[str, Sequence[tuple[int, float]]]) -> Tensor:
+        """`(N, C, H, W)` to `(1 + R, N, classes, positions)`: the network's logits, then those of R
+        networks, in each of which one channel has one value everywhere: for each `channel, value`
+        of `replaced[name]` channel `channel` of convolution `name`. What lies before that channel
+        is computed once for all.
         """
+        count = len(x)
         contexts: dict[str, Tensor] = {}
         for conv in self.architecture.backbone:
             x = x[:, self.reads[conv.name]]
@@ -43,16 +46,18 @@ class Folded:
                 x = F.max_pool2d(x, conv.pool.kernel, conv.pool.stride)
             weight, bias = (torch.from_numpy(t[conv.name]) for t in (self.weights, self.biases))
             x = F.conv2d(x, weight, bias, padding=conv.padding).relu()
-            if conv.name in replaced:
-                value = replaced[conv.name][:, :, None, None]
-                x = torch.where(value.isnan(), x, value)
-            contexts[conv.name] = x
-        pooled = [
-            F.avg_pool2d(contexts[one.of], one.kernel, one.stride)
-            for one in self.architecture.contexts
-        ]
+            changed = [x[:count].clone() for _ in replaced[conv.name]]
+            for images, (channel, value) in zip(changed, replaced[conv.name], strict=True):
+                images[:, channel] = value
+            x = contexts[conv.name] = torch.cat([x, *changed])
+        pooled = []
+        for one in self.architecture.contexts:
+            values = F.avg_pool2d(contexts[one.of], one.kernel, one.stride)
+            later = (len(x) - len(values)) // count  # networks that differ only behind this context
+            pooled.append(torch.cat([values, values[:count].repeat(later, 1, 1, 1)]))
         weight, bias = (torch.from_numpy(t[CONTAINER]) for t in (self.weights, self.biases))
-        return F.conv2d(torch.cat(pooled, 1), weight, bias).mean(dim=2)
+        logits = F.conv2d(torch.cat(pooled, 1), weight, bias).mean(dim=2)
+        return logits.reshape(-1, count, *logits.shape[1:])
 
     def columns(self, name: str) -> NDArray[np.int64] | None:
         """The container's inputs that are `name`'s channels."""
