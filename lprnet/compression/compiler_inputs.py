@@ -55,10 +55,10 @@ def _integer_input(
 ) -> CompilerInput:
     """`reduced` in integers: `layers` by the numbers of its channels, and what it must compute."""
     scales: list[LayerScales | None] = []
-    summaries = []
+    summaries, channels = [], reduced.channels
     for conv in reduced.architecture.backbone:
         layer, qparams = layers[conv.name], quantized.input_qparams(conv)
-        steps = layer.weight.scale[reduced.channels[conv.name].numpy()].astype(np.float64)
+        steps = layer.weight.scale[channels[conv.name].numpy()].astype(np.float64)
         if reduced.architecture.producer(conv) is None and qparams is None:
             steps = steps * IMAGE_SCALE  # it goes into the weights that read pixels as they are
         scales.append(LayerScales(steps, layer.output_scale, quantized.qmax, qparams))
@@ -81,11 +81,11 @@ def weights_only_network(reduced: ReducedNetwork, images: NDArray[np.uint8]) -> 
     tensors = {name: weight.tensors() for name, weight in rounded.items()}
     real = compact_network(reduced.architecture, tensors)
     bound = reduced.bind(real)
-    scales, summaries = [], []
+    scales, summaries, channels = [], [], bound.channels
     for name, weight in rounded.items():
         steps = weight.scale.astype(np.float64)
-        if name in bound.channels:
-            steps = steps[bound.channels[name].numpy()]
+        if name in channels:
+            steps = steps[channels[name].numpy()]
         scales.append(LayerScales(steps, None))
         summaries.append(LayerSummary(name, _range(weight), None, None))
     expected = partial(compact_logits, real)
