@@ -48,7 +48,7 @@ def _train(folder: Path) -> list[str]:
 def _check_run(out: Path) -> None:
     from lprnet.model.checkpoint import load_model
 
-    allowed = {"log.jsonl", "lprnet.safetensors", "state.pt", "best.safetensors", "plates"}
+    allowed = {"log.csv", "lprnet.safetensors", "state.pt", "best.safetensors", "plates"}
     assert set(names(out)) <= allowed, names(out)
     for path in out.glob("*.safetensors"):
         load_model(path)
