@@ -100,8 +100,10 @@ def _tune(folder: Path) -> list[str]:
 def _check_log(out: Path) -> None:
     for path in out.rglob("*"):
         assert path.is_dir() or path.suffix in (".json", ".jsonl"), path
-        if path.suffix == ".json":
-            json.loads(path.read_bytes())
+        if path.is_file():
+            text = path.read_text(encoding="utf-8")
+            for one in [text] if path.name == "manifest.json" else text.splitlines():
+                json.loads(one)
 
 
 def _sweep(folder: Path) -> list[str]:
