@@ -80,7 +80,7 @@ def test_the_loss_is_ctc_and_the_divergence_where_the_teacher_counts() -> None:
     labels = (batch.targets, batch.lengths, BLANK)
     where = torch.cat([agreement(answer[:6], *labels), torch.ones(2, 18, dtype=torch.bool)])
     assert 36 < int(where.sum()) < 8 * 18
-    expected = divergence(logits, answer, where) + 0.5 * ctc_loss(logits[:6], *labels)
+    expected = divergence(logits, answer, where) + 1.5 * ctc_loss(logits[:6], *labels)
     assert float(loss) == pytest.approx(float(expected), rel=1e-5)
     alone = loss_of(logits, batch, RECIPE, BLANK, None, normalised)
     assert float(alone) == pytest.approx(float(ctc_loss(logits[:6], *labels)), rel=1e-5)
