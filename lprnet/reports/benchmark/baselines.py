@@ -18,9 +18,10 @@ from lprnet.reports.benchmark.quantizers import quantize_with_nncf, quantize_wit
 from lprnet.support.errors import UserError
 from schedules.isa import Isa
 
-OURS = ("apache-tvm-ffi", "numpy", "opencv-python-headless")
-TORCH = ("torch", "numpy")
-ONNXRUNTIME, OPENVINO = ("onnxruntime", "numpy"), ("openvino", "numpy")
+IMAGES = ("numpy", "opencv-python-headless")
+"""What reads a picture for every engine: each row's installed size is that of a plate reader."""
+OURS, TORCH = ("apache-tvm-ffi", *IMAGES), ("torch", *IMAGES)
+ONNXRUNTIME, OPENVINO = ("onnxruntime", *IMAGES), ("openvino", *IMAGES)
 
 
 @dataclass(frozen=True)
