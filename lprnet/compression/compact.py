@@ -53,9 +53,9 @@ class CompactNetwork:
             outputs[conv.name] = x
         return outputs
 
-    def pre_activations(self, x: Tensor) -> dict[str, Tensor]:
-        """What every convolution of the backbone puts out before its ReLU, by name, for images
-        `(N, 3, 24, 94)`.
+    def targets(self, x: Tensor) -> tuple[dict[str, Tensor], Tensor]:
+        """For images `(N, 3, 24, 94)`, what every convolution of the backbone puts out before its
+        ReLU, by name, and the logits `(N, 68, 18)`.
         """
         outputs: dict[str, Tensor] = {}
 
@@ -63,8 +63,8 @@ class CompactNetwork:
             outputs[conv.name] = self.conv(conv, x)
             return outputs[conv.name].relu()
 
-        self.activations(x, record)
-        return outputs
+        logits = self._container(self.activations(x, record))
+        return outputs, logits
 
     def input(self, conv: Conv, source: Tensor) -> Tensor:
         """What `conv` reads of its producer's output (or the image): the first channels, pooled."""
@@ -83,7 +83,10 @@ class CompactNetwork:
 
     def logits(self, x: Tensor) -> Tensor:
         """`(N, 3, 24, 94)` to `(N, 68, 18)`."""
-        contexts = self.context_means(self.activations(x))
+        return self._container(self.activations(x))
+
+    def _container(self, outputs: Mapping[str, Tensor]) -> Tensor:
+        contexts = self.context_means(outputs)
         return F.conv1d(contexts, self.weights[CONTAINER][..., 0], self.biases[CONTAINER])
 
     def select_channels(self, kept: Mapping[str, Tensor]) -> "CompactNetwork":

@@ -45,14 +45,28 @@ def normal_equations(
     xty = torch.zeros(inner, y.shape[1], dtype=torch.float64)
     yty = torch.zeros(y.shape[1], dtype=torch.float64)
     for some, target in zip(torch.split(x, 10), torch.split(y, 10), strict=True):
-        patches = F.unfold(some.float(), kernel, padding=padding).transpose(0, 1)
-        rows = torch.cat([patches.flatten(1), torch.ones(1, patches[0].numel())]).double()
+        rows = _rows(some, kernel, padding)
         outputs = target.transpose(0, 1).flatten(1).double()
         xtx += rows @ rows.T
         xty += rows @ outputs.T
         yty += outputs.square().sum(dim=1)
     count = y.shape[0] * y.shape[2] * y.shape[3]
     return NormalEquations(xtx / count, xty / count, yty / count)
+
+
+def _rows(x: Tensor, kernel: Pair, padding: Pair) -> Tensor:
+    """The transpose of `X`, `(K + 1, N * H' * W')` float64, for `x (N, I, H, W)`."""
+    padded = F.pad(x, (padding[1], padding[1], padding[0], padding[0])).transpose(0, 1)
+    height, width = (size - taps + 1 for size, taps in zip(padded.shape[2:], kernel, strict=True))
+    channels, images = padded.shape[:2]
+    rows = torch.ones(
+        channels * kernel[0] * kernel[1] + 1, images * height * width, dtype=torch.float64
+    )
+    patches = rows[:-1].view(channels, *kernel, images, height, width)
+    for down in range(kernel[0]):
+        for right in range(kernel[1]):
+            patches[:, down, right] = padded[..., down : down + height, right : right + width]
+    return rows
 
 
 def ridge(equations: NormalEquations, prior: Tensor, strength: float = 1e-4) -> Tensor:

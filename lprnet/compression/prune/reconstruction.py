@@ -69,9 +69,9 @@ class _Reconstruction:
             network.architecture, dict(network.weights), dict(network.biases)
         )
         self.images = images
-        self.targets = network.pre_activations(images)
+        self.targets, logits = network.targets(images)
         self.outputs = {name: output.relu() for name, output in self.targets.items()}
-        self.logits = network.logits(images)[:, :, None]
+        self.logits = logits[:, :, None]
 
     def refit(self, conv: Conv) -> None:
         """Fit `conv` to its target outputs from what it reads now."""

@@ -64,7 +64,7 @@ def quantize_static(reduced: ReducedNetwork, images: Tensor) -> QuantizedNetwork
     left = F.pad(images, (0, SHIFT_PIXELS, 0, 0), mode="replicate")[..., SHIFT_PIXELS:]
     images = torch.cat([images, right, left])
     network = equalize_cross_layer(reduced.compact, images)
-    targets, logits = network.pre_activations(images), network.logits(images)
+    targets, logits = network.targets(images)
     kept = channels_surviving_rounding(network)
     while True:
         network = network.select_channels(kept)
@@ -115,7 +115,7 @@ def quantize_weights(network: CompactNetwork, images: Tensor) -> dict[str, Quant
     """
     _check(images)
     network = equalize_cross_layer(network, images)
-    targets = network.pre_activations(images)
+    targets, logits = network.targets(images)
     rounded: dict[str, QuantizedWeight] = {}
 
     def conv_relu(conv: Conv, x: Tensor) -> Tensor:
@@ -124,7 +124,7 @@ def quantize_weights(network: CompactNetwork, images: Tensor) -> dict[str, Quant
         return F.conv2d(x, *rounded[conv.name].tensors(), padding=conv.padding).relu()
 
     outputs = network.activations(images, conv_relu)
-    rounded[CONTAINER] = _round_container(network, outputs, network.logits(images))
+    rounded[CONTAINER] = _round_container(network, outputs, logits)
     return rounded
 
 

@@ -22,7 +22,7 @@ def activation_scale(values: Tensor, qmax: int) -> float:
     if highest <= 0:
         return SCALE_OF_ZEROS
     flat = values.flatten()
-    sample = flat[:: max(1, len(flat) // SAMPLES)]
+    sample = flat[:: max(1, len(flat) // SAMPLES)].contiguous()
     scales = FRACTIONS * highest / qmax
     errors = [
         float(((sample / s).round().clamp(0, qmax) * s - sample).square().mean()) for s in scales
