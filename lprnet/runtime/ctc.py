@@ -8,22 +8,31 @@ sequence whose probability is worth printing.
 """
 
 from collections.abc import Sequence
-from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lprnet.runtime.late_import import opencv
+from lprnet.runtime.texts import Labels, Texts
+
 Floats = NDArray[np.float64]
-Labels = tuple[int, ...]
+FAR_FROM_OVERFLOW = 300.0
+"""The exponentials of logits up to here, and their sums, are normal float64 numbers."""
 
 
 def softmax(logits: NDArray[np.float32]) -> Floats:
-    """`(N, C, T)` float32 logits to `P`."""
-    highest = np.take_along_axis(logits, logits.argmax(axis=1)[:, None], axis=1)
+    """`(N, C, T)` float32 logits to `P`, each probability right to 1e-15 of it.
+
+    On AVX2 OpenCV's exponential takes a fifth of the time of NumPy's.
+    """
     p = logits.astype(np.float64)
-    p -= highest.astype(np.float64)  # of two dtypes NumPy subtracts a piece at a time
-    np.exp(p, out=p)
+    if not p.size:
+        return p
+    if not (logits.max() < FAR_FROM_OVERFLOW and logits.min() > -FAR_FROM_OVERFLOW):
+        p -= np.take_along_axis(p, logits.argmax(axis=1)[:, None], axis=1)
+    flat = p.reshape(len(p), -1)
+    opencv().exp(flat, flat)
     # A product with ones sums the classes in a third of the time of sum(axis=1).
     p /= np.ones((1, p.shape[1])) @ p
     return p
@@ -34,6 +43,13 @@ def best_path(p: Floats) -> list[tuple[Labels, list[float]]]:
 
     With each label goes its highest probability over the run of positions that it covers.
     """
+    texts, peaks = best_texts(p)
+    labels = map(tuple, texts.split(texts.labels))
+    return list(zip(labels, texts.split(peaks), strict=True))
+
+
+def best_texts(p: Floats) -> tuple[Texts, Floats]:
+    """What `best_path` finds, as arrays: the texts, and `(labels,)` the probabilities."""
     images, classes, positions = p.shape
     path = p.argmax(axis=1)
     peak = np.take_along_axis(p, path[:, None], axis=1)
@@ -42,20 +58,20 @@ def best_path(p: Floats) -> list[tuple[Labels, list[float]]]:
     runs = np.flatnonzero(starts)
     label, peaks = path.ravel()[runs], np.maximum.reduceat(peak.ravel(), runs)
     kept = label != classes - 1
-    ends = np.bincount(runs[kept] // positions, minlength=images).cumsum().tolist()
-    labels, confidences = label[kept].tolist(), peaks[kept].tolist()
-    return [
-        (tuple(labels[start:end]), confidences[start:end])
-        for start, end in zip([0, *ends], ends, strict=False)
-    ]
+    lengths = np.bincount(runs[kept] // positions, minlength=images)
+    return Texts(label[kept], lengths), peaks[kept]
 
 
 def label_probability(p: Floats, labels: Sequence[Labels]) -> Floats:
-    """`(N,)`: for each image, the summed probability of all paths with its `labels`.
+    """`(N,)`: for each image, the summed probability of all paths with its `labels`."""
+    return text_probability(p, Texts.of(labels))
 
-    The forward algorithm (section 4.1), all images and states of a position at once.
+
+def text_probability(p: Floats, texts: Texts) -> Floats:
+    """As `label_probability`, by the forward algorithm (section 4.1), all images and states of a
+    position at once.
     """
-    lattice = _lattice(p, labels)
+    lattice = _lattice(p, texts)
     images, longest = p.shape[0], len(lattice.emitted[0])
     in_blank = np.zeros((longest + 1, images))
     in_label = np.zeros((longest + 1, images))
@@ -66,7 +82,7 @@ def label_probability(p: Floats, labels: Sequence[Labels]) -> Floats:
         in_blank += in_label
         in_blank *= blank
         np.multiply(entering, emitted, out=in_label[1:])
-    last, image = lattice.lengths, np.arange(images)
+    last, image = texts.lengths, np.arange(images)
     total: Floats = in_blank[last, image] + in_label[last, image]
     return total
 
@@ -77,7 +93,7 @@ def label_peaks(p: Floats, labels: Sequence[Labels]) -> list[list[float]]:
     The runs are those of the most probable path with these labels (Viterbi), so for the labels of
     `best_path` these are its confidences. Labels that no path can spell get zeros.
     """
-    lattice = _lattice(p, labels)
+    lattice = _lattice(p, Texts.of(labels))
     longest, images = lattice.emitted.shape[1:]
     # State 2i + 1 is label i and the even states are blanks. Two rows of zeros stand for the states
     # before the first.
@@ -164,15 +180,11 @@ class _Lattice(NamedTuple):
     follows: Floats
     """`(L, N)`: 1 where a label may follow the one before it with no blank between, for both
     differ."""
-    lengths: NDArray[np.intp]
-    """`(N,)`: how many labels each text has."""
 
 
-def _lattice(p: Floats, labels: Sequence[Labels]) -> _Lattice:
-    lengths = np.fromiter(map(len, labels), np.intp, len(labels))
-    table = np.zeros((max(lengths, default=0), len(labels)), np.intp)
-    table.T[np.arange(len(table)) < lengths[:, None]] = np.fromiter(chain(*labels), np.intp)
+def _lattice(p: Floats, texts: Texts) -> _Lattice:
+    table = texts.table(p.shape[1] - 1)
     follows = np.zeros(table.shape)
     follows[1:] = table[1:] != table[:-1]
-    emitted = p[np.arange(len(labels)), table].transpose(2, 0, 1)
-    return _Lattice(p[:, -1].T, np.ascontiguousarray(emitted), follows, lengths)
+    emitted = p[np.arange(len(p)), table].transpose(2, 0, 1)
+    return _Lattice(p[:, -1].T, np.ascontiguousarray(emitted), follows)

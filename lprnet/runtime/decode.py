@@ -14,17 +14,13 @@ from numpy.typing import NDArray
 
 from lprnet.runtime.alphabet import CHINA, Alphabet
 from lprnet.runtime.confidence import ConfidenceCalibration
-from lprnet.runtime.ctc import (
-    Floats,
-    Labels,
-    best_path,
-    label_peaks,
-    label_probability,
-    prefix_beam_search,
-    softmax,
+from lprnet.runtime.ctc import Floats, softmax
+from lprnet.runtime.text_columns import (
+    TextColumns,
+    allowed_columns,
+    beam_columns,
+    greedy_columns,
 )
-from lprnet.runtime.grammar import compile_grammar
-from lprnet.runtime.grammar_search import best_allowed, suffixes
 from lprnet.support.errors import UserError
 
 Logits = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
@@ -39,8 +35,6 @@ calibrate` prints both counts. From here on more plates are hardly gained: the p
 reads 99 % of those that it reads with any from 100 or 1000 on, by the seed, the weights that ship
 from 1 on. Beyond it other texts are lost.
 """
-SEARCHED_AT_ONCE = 32
-"""Images whose backward passes are in memory together: 1.6 MB."""
 
 
 class Character(NamedTuple):
@@ -80,7 +74,8 @@ def greedy(logits: NDArray[np.float32], alphabet: Alphabet = CHINA) -> list[Plat
 
     Raises `UserError` where `alphabet` has another number of classes.
     """
-    return [plate for _, plate in _greedy(_probabilities(logits, alphabet), alphabet)]
+    read = greedy_columns(_probabilities(logits, alphabet))
+    return [plate for (plate,) in _plates(read, len(logits), alphabet)]
 
 
 def beam_search(
@@ -90,7 +85,8 @@ def beam_search(
 
     Raises as `greedy`.
     """
-    return [_hypotheses(p, width, alphabet) for p in _probabilities(logits, alphabet)]
+    read = beam_columns(_probabilities(logits, alphabet), width, width)
+    return _plates(read, len(logits), alphabet)
 
 
 def best_plates(
@@ -108,35 +104,8 @@ def best_plates(
     than half of all probability, no other can have more, and no search is needed. Confidences are
     the network's, which knows no grammar. Raises as `greedy`.
     """
-    assert alphabet.grammar is not None
-    automaton = compile_grammar(alphabet.grammar, alphabet.characters)
     p = _probabilities(logits, alphabet)
-    read = _greedy(p, alphabet)
-    allowed = [automaton.accepts(labels) for labels, _ in read]
-    found = [[plate] for _, plate in read]
-    doubtful = [
-        image
-        for image, (_, plate) in enumerate(read)
-        if top > 1 or not allowed[image] or plate.confidence <= 0.5
-    ]
-    for first in range(0, len(doubtful), SEARCHED_AT_ONCE):
-        images = doubtful[first : first + SEARCHED_AT_ONCE]
-        behind = suffixes(p[images], automaton)
-        searched, texts = [], []
-        for row, image in enumerate(images):
-            no_plate = float(behind.best[row]) * far_likelier < read[image][1].confidence
-            if top > 1 or allowed[image] or not no_plate:
-                searched.append(image)
-                texts.append(best_allowed(p[image], behind.continued[row], automaton, top))
-        for image, plates in zip(searched, _plates(p[searched], texts, alphabet), strict=True):
-            best = plates[0].confidence if plates else 0.0
-            if allowed[image]:
-                found[image] = plates or found[image]
-            elif read[image][1].confidence <= far_likelier * best:
-                found[image] = plates
-            else:
-                found[image] = [*found[image], *plates][:top]
-    return found
+    return _plates(allowed_columns(p, top, alphabet, far_likelier), len(logits), alphabet)
 
 
 def uses_grammar(alphabet: Alphabet, asked: bool | None) -> bool:
@@ -151,6 +120,19 @@ def uses_grammar(alphabet: Alphabet, asked: bool | None) -> bool:
     return alphabet.grammar is not None if asked is None else asked
 
 
+def read_texts(
+    logits: NDArray[np.float32],
+    top: int = 1,
+    grammar: bool = False,
+    alphabet: Alphabet = CHINA,
+) -> TextColumns:
+    """`(N, classes, T)` logits to what `decode` finds, as columns. Raises as `greedy`."""
+    p = _probabilities(logits, alphabet)
+    if grammar and alphabet.grammar is not None:
+        return allowed_columns(p, top, alphabet, FAR_LIKELIER)
+    return greedy_columns(p) if top == 1 else beam_columns(p, max(top, BEAM_WIDTH), top)
+
+
 def decode(
     logits: NDArray[np.float32],
     top: int = 1,
@@ -162,12 +144,7 @@ def decode(
     With `grammar`, if the alphabet has one, as `best_plates`; else one plate is the greedy one, and
     more come from a beam search. Raises as `greedy`.
     """
-    if grammar and alphabet.grammar is not None:
-        return best_plates(logits, top, alphabet)
-    if top == 1:
-        return [[plate] for plate in greedy(logits, alphabet)]
-    found = beam_search(logits, max(top, BEAM_WIDTH), alphabet)
-    return [plates[:top] for plates in found]
+    return _plates(read_texts(logits, top, grammar, alphabet), len(logits), alphabet)
 
 
 def _probabilities(logits: NDArray[np.float32], alphabet: Alphabet) -> Floats:
@@ -183,41 +160,18 @@ def _probabilities(logits: NDArray[np.float32], alphabet: Alphabet) -> Floats:
     return softmax(logits)
 
 
-def _greedy(p: Floats, alphabet: Alphabet) -> list[tuple[Labels, Plate]]:
-    """The labels and the plate of each image's most probable path; the blank is last in `p`."""
-    paths = best_path(p)
-    confidences = label_probability(p, [labels for labels, _ in paths]).tolist()
+def _plates(read: TextColumns, images: int, alphabet: Alphabet) -> list[list[Plate]]:
+    """For each of so many images its plates."""
     characters = alphabet.characters
-    return [
-        (labels, _plate(labels, confidence, peaks, characters))
-        for (labels, peaks), confidence in zip(paths, confidences, strict=True)
+    symbols = [
+        tuple([characters[label] for label in labels])
+        for labels in read.texts.split(read.texts.labels)
     ]
-
-
-def _hypotheses(p: Floats, width: int, alphabet: Alphabet) -> list[Plate]:
-    """The plates of one image, `p` `(classes, T)`, the blank last.
-
-    The search has pruned some paths of each text, so its order is only roughly right: each text is
-    scored again with all of its paths.
-    """
-    texts = prefix_beam_search(p, width)
-    scores = label_probability(np.broadcast_to(p, (len(texts), *p.shape)), texts).tolist()
-    (plates,) = _plates(p[None], [list(zip(texts, scores, strict=True))], alphabet)
-    return sorted(plates, key=lambda plate: -plate.confidence)
-
-
-def _plates(
-    p: Floats, texts: list[list[tuple[Labels, float]]], alphabet: Alphabet
-) -> list[list[Plate]]:
-    """For each image of `p` the plates of its texts, which come with their probabilities."""
-    images = [image for image, found in enumerate(texts) for _ in found]
-    peaks = iter(label_peaks(p[images], [labels for found in texts for labels, _ in found]))
-    characters = alphabet.characters
-    return [[_plate(*scored, next(peaks), characters) for scored in found] for found in texts]
-
-
-def _plate(
-    labels: Labels, confidence: float, peaks: list[float], characters: tuple[str, ...]
-) -> Plate:
-    symbols = tuple([characters[label] for label in labels])
-    return Plate("".join(symbols), confidence, symbols, tuple(peaks))
+    peaks = map(tuple, read.texts.split(read.peaks))
+    confidences = read.confidences.tolist()
+    plates: list[list[Plate]] = [[] for _ in range(images)]
+    for image, *plate in zip(
+        read.images.tolist(), map("".join, symbols), confidences, symbols, peaks, strict=True
+    ):
+        plates[image].append(Plate(*plate))
+    return plates

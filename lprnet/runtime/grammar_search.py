@@ -15,12 +15,10 @@ from itertools import accumulate
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from lprnet.runtime.ctc import Floats, Labels
+from lprnet.runtime.ctc import Floats
 from lprnet.runtime.grammar import Automaton
-
-Indices = NDArray[np.intp]
+from lprnet.runtime.texts import Indices, Labels
 
 MAX_OPENED, OPENED_A_TEXT = 2000, 10
 """Prefixes that one search may open, 30 milliseconds, and as many more for each text asked for. A
@@ -28,85 +26,88 @@ plate takes 7 or 8, blurred ones up to a hundred, noise up to a thousand.
 """
 
 
-class _Moves(NamedTuple):
-    """The moves of an automaton of Q states as a table: W columns for each state, as many as the
-    most moves that one has, and one state more, which nothing leaves or ends in. Moves that a state
-    lacks lead there.
+class Moves(NamedTuple):
+    """The moves of an automaton of Q states over C classes and the blank as a table. State Q, which
+    nothing leaves, is behind every class that may not be read.
     """
 
-    columns: tuple[dict[int, int], ...]
-    """For each state, class to the column of the move that reads it."""
-    labels: Indices
-    """`(Q + 1, W)`: the class that each move reads."""
     targets: Indices
-    """`(Q + 1, W)`: the state that it leads to."""
-    others: Indices
-    """`(Q + 1, W)`: where `suffixes` has the best of the target's moves that read another class."""
+    """`(Q + 1, C + 1)`: the state behind each class; the blank, the last one, changes nothing."""
+    accepting: Floats
+    """`(Q + 1,)`: 1 where a text may end."""
+    read: Floats
+    """`(C,)`: 1 for each class that some text has."""
 
 
 @cache
-def _moves(automaton: Automaton) -> _Moves:
-    columns = tuple(
-        {label: column for column, label in enumerate(moves)} for moves in automaton.moves
-    )
-    nowhere, width = len(columns), max(map(len, columns))
-    labels = np.zeros((nowhere + 1, width), np.intp)
-    targets = np.full(labels.shape, nowhere)
-    again = np.full(labels.shape, width)
+def moves_of(automaton: Automaton, classes: int) -> Moves:
+    """The moves of `automaton` over so many classes."""
+    nowhere = len(automaton.moves)
+    targets = np.full((nowhere + 1, classes + 1), nowhere)
     for state, moves in enumerate(automaton.moves):
-        for column, (label, target) in enumerate(moves.items()):
-            labels[state, column], targets[state, column] = label, target
-            again[state, column] = columns[target].get(label, width)
-    return _Moves(columns, labels, targets, targets * (width + 1) + again)
+        targets[state, list(moves)] = list(moves.values())
+    read = (targets[:, :-1] != nowhere).any(axis=0).astype(np.float64)
+    targets[:, -1] = np.arange(nowhere + 1)
+    return Moves(targets, np.array([*automaton.accepting, False], np.float64), read)
 
 
 class Suffixes(NamedTuple):
-    """How probable at most the rest of a text is, for N images, T positions and an automaton's
-    moves, a table with a row for each state.
+    """How probable at most the rest of a text is, for N images, T positions, the states of `Moves`,
+    and K classes that may be read.
     """
 
     continued: Floats
-    """`(N, T, rows, columns)`: of any text, the paths from position t on that take the move there
-    and spell the text's rest: no more than this together."""
+    """`(N, T, states, K)`: of any text, the paths from position t on that read the class there and
+    spell the text's rest: no more than this together."""
     best: Floats
     """`(N,)`: no allowed text has a larger probability."""
 
 
-def suffixes(p: Floats, automaton: Automaton) -> Suffixes:
-    """The backward pass over `p` `(N, C, T)`, the blank last, and `automaton`.
+def suffixes(p: Floats, automaton: Automaton, classes: Indices | None = None) -> Suffixes:
+    """The backward pass over `p` `(N, C, T)`, the blank last, and `automaton`; of texts that have
+    no other classes than those of `classes` `(N, K)`, for None all.
 
     At each position a text goes on with one of the moves; the most probable one there bounds it. A
     sum over all moves would be the probability of all texts together, far more than that of one
     where many are alike.
     """
-    images, _, positions = p.shape
-    moves = _moves(automaton)
-    states, width = moves.labels.shape
+    images, symbols, positions = p.shape
+    moves = moves_of(automaton, symbols - 1)
+    if classes is None:
+        classes = np.broadcast_to(np.arange(symbols - 1), (images, symbols - 1))
+    states, width = len(moves.targets), classes.shape[1]
     # What follows a position depends on the state and the last symbol: blank, or the label of the
     # move that led there.
-    behind_blank = np.zeros((images, states))
-    behind_blank[:] = (*automaton.accepting, False)
-    behind_label = behind_blank.take(moves.targets, axis=1)
-    emitted = p.transpose(2, 0, 1).take(moves.labels, axis=2)
+    row = np.arange(images * states)
+    behind = row.reshape(images, states)[:, :1, None] + moves.targets.T[classes].transpose(0, 2, 1)
+    behind_blank = np.tile(moves.accepting, images)
+    behind_label = behind_blank.take(behind)
+    behind *= width
+    behind += np.arange(width)
+    emitted = np.take_along_axis(p, classes[:, :, None], axis=1).transpose(2, 0, 1)[:, :, None]
+    blank = np.repeat(p[:, -1].T, states, axis=1)
+    row *= width
     continued = np.empty((positions, images, states, width))
-    # Of a state's moves: column k the best but the k-th, the last column the best of all.
-    best = np.zeros((images, states, width + 1))
-    table, row = best.reshape(-1, width + 1), np.arange(images * states)
+    # Of a state's moves, for each one the best of the others.
+    others = np.empty((images * states, width))
     for position in reversed(range(positions)):
         step = np.multiply(behind_label, emitted[position], out=continued[position])
-        behind_blank = behind_blank * p[:, -1, position, None]
-        if width:
-            others = step.reshape(-1, width).copy()
-            first = others.argmax(axis=1)  # far faster than max
-            table[:] = others[row, first, None]
-            others[row, first] = 0
-            table[row, first] = others[row, others.argmax(axis=1)]
-        follows = best + behind_blank[:, :, None]
-        behind_blank = follows[:, :, -1]
+        left = step.ravel().copy()
+        first = left.reshape(-1, width).argmax(axis=1)  # far faster than max
+        first += row
+        best = left.take(first)
+        left[first] = 0
+        second = left.reshape(-1, width).argmax(axis=1)
+        second += row
+        others[:] = best[:, None]
+        others.ravel()[first] = left.take(second)
+        behind_blank *= blank[position]
+        others += behind_blank[:, None]
+        behind_blank += best
         # The same label again is no move but the same character.
-        behind_label = follows.reshape(images, -1).take(moves.others, axis=1)
+        behind_label = others.take(behind)
         behind_label += step
-    return Suffixes(continued.transpose(1, 0, 2, 3), behind_blank[:, 0])
+    return Suffixes(continued.transpose(1, 0, 2, 3), behind_blank[::states])
 
 
 class _Prefix(NamedTuple):
@@ -119,9 +120,9 @@ class _Prefix(NamedTuple):
     in_label: list[float]
     """Probability of those that end in the last label."""
     bounds: list[float]
-    """For each move from the state, no allowed text that begins with it is more probable."""
+    """For each class, no allowed text that goes on with it is more probable."""
     unopened: list[int]
-    """Which of these moves have not been searched, the best one last."""
+    """Which of these have not been searched, the best one last."""
 
 
 def best_allowed(
@@ -129,12 +130,12 @@ def best_allowed(
 ) -> list[tuple[Labels, float]]:
     """The `top` most probable allowed texts of one image, best first, with their probabilities.
 
-    `p` is `(C, T)`, the blank last, `continued` the image's part of `Suffixes`. There are fewer
-    where fewer have a probability above 0, and where the next one would take more than
-    `MAX_OPENED` prefixes, and `OPENED_A_TEXT` for each text: on an image on which no text stands
-    out, nearly all of the millions have to be compared.
+    `p` is `(C, T)`, the blank last, `continued` the image's part of `Suffixes` of all classes.
+    There are fewer where fewer have a probability above 0, and where the next one would take more
+    than `MAX_OPENED` prefixes, and `OPENED_A_TEXT` for each text: on an image on which no text
+    stands out, nearly all of the millions have to be compared.
     """
-    moves = _moves(automaton)
+    targets = moves_of(automaton, len(p) - 1).targets
     may_open = MAX_OPENED + OPENED_A_TEXT * top
     blanks: list[float] = p[-1].tolist()
     # Negative probabilities, since heapq pops the smallest. A prefix waits with the bound of its
@@ -153,12 +154,10 @@ def best_allowed(
         probability = in_blank[-1] + in_label[-1]
         if automaton.accepting[state] and probability > 0:
             heapq.heappush(found, (-probability, labels))
-        columns = moves.columns[state]
-        ends = np.array((in_blank[:-1], in_label[:-1])) @ continued[:, state, : len(columns)]
+        ends = np.array((in_blank[:-1], in_label[:-1])) @ continued[:, state]
         bounds = ends[0] + ends[1]
-        if labels and labels[-1] in columns:
-            again = columns[labels[-1]]
-            bounds[again] = ends[0, again]  # a repeat needs a blank between
+        if labels:
+            bounds[labels[-1]] = ends[0, labels[-1]]  # a repeat needs a blank between
         ranked = bounds.argsort().tolist()
         wait(_Prefix(labels, state, in_blank, in_label, bounds.tolist(), ranked))
 
@@ -173,11 +172,10 @@ def best_allowed(
             break
         may_open -= 1
         _, _, parent = heapq.heappop(queue)
-        move = parent.state, parent.unopened.pop()
+        label = parent.unopened.pop()
         wait(parent)
-        label = int(moves.labels[move])
         grown = _extended(parent, label, p[label].tolist(), blanks)
-        open_prefix((*parent.labels, label), int(moves.targets[move]), *grown)
+        open_prefix((*parent.labels, label), int(targets[parent.state, label]), *grown)
     return best
 
 

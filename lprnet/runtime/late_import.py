@@ -1,6 +1,6 @@
-"""Modules that are imported when first needed: OpenCV at the first image, for it takes as long as
-all the rest and logits need nothing of it; image formats other than JPEG at the first such file;
-thread pools, and `logging` with them, for a recognizer with several threads.
+"""Modules that are imported when first needed: OpenCV at the first image or the first decoding, for
+it takes as long as all the rest and logits need nothing of it; image formats other than JPEG at the
+first such file; thread pools, and `logging` with them, for a recognizer with several threads.
 
 A child that is forked while another thread imports a module waits for ever when it imports that
 module itself: the lock of the import is held by a thread that the child has not. So a fork waits
@@ -28,6 +28,13 @@ def image_io() -> ModuleType:
     with _IMPORTING:
         from lprnet.runtime import image_io
     return image_io
+
+
+def opencv() -> ModuleType:
+    """OpenCV."""
+    with _IMPORTING:
+        import cv2
+    return cv2
 
 
 def other_formats() -> ModuleType:

@@ -14,15 +14,18 @@ import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lprnet.runtime import allowed_texts
 from lprnet.runtime.alphabet import CHINA
-from lprnet.runtime.ctc import Floats, Labels, label_probability, prefix_beam_search, softmax
+from lprnet.runtime.ctc import Floats, label_probability, prefix_beam_search, softmax
 from lprnet.runtime.grammar import Automaton, compile_grammar
 from lprnet.runtime.grammar_search import best_allowed, suffixes
 from lprnet.runtime.plate_grammar import GRAMMAR
+from lprnet.runtime.texts import Labels
 
 GRAMMARS = (
     "ab?c",
@@ -67,12 +70,18 @@ def check(p: Floats, pattern: str, top: int) -> None:
     automaton = compile_grammar(pattern, CHARACTERS[: len(p) - 1])
     expected = enumerated(p, automaton)
     behind = suffixes(p[None], automaton)
-    found = best_allowed(p, behind.continued[0], automaton, top)
     assert behind.best[0] * (1 + 1e-12) >= max((x for x, _ in expected), default=0)
-    assert len(found) == len(expected[:top])
+    found = [(best_allowed(p, behind.continued[0], automaton, top), top)]
+    for likely in (1, 2, allowed_texts.LIKELY):
+        with patch.object(allowed_texts, "LIKELY", likely):
+            for texts in {1, top}:
+                (one,) = allowed_texts.allowed_texts(p[None], automaton, texts, np.zeros(1))
+                found.append((one, texts))
     probabilities = {text: x for x, text in expected}
-    for (labels, probability), (best, _) in zip(found, expected, strict=False):
-        assert np.isclose(probability, [best, probabilities[labels]], rtol=1e-12, atol=0).all()
+    for scored, texts in found:
+        assert len(scored) == len(expected[:texts])
+        for (labels, probability), (best, _) in zip(scored, expected, strict=False):
+            assert np.isclose(probability, [best, probabilities[labels]], rtol=1e-12, atol=0).all()
 
 
 def check_random(seed: int) -> None:
@@ -93,9 +102,9 @@ def shortfalls(logits: NDArray[np.float32], width: int = BEAM) -> Iterator[int]:
     """The images of `logits` `(N, 68, T)` for which a beam of `width` finds a more probable plate
     than the search, by more than rounding.
     """
-    for image, p in enumerate(softmax(logits)):
-        behind = suffixes(p[None], CHINA_PLATES)
-        found = best_allowed(p, behind.continued[0], CHINA_PLATES, 1)
+    every = softmax(logits)
+    texts = allowed_texts.allowed_texts(every, CHINA_PLATES, 1, np.zeros(len(every)))
+    for image, (p, found) in enumerate(zip(every, texts, strict=True)):
         beam = [labels for labels in prefix_beam_search(p, width) if CHINA_PLATES.accepts(labels)]
         others = label_probability(np.broadcast_to(p, (len(beam), *p.shape)), beam)
         best = found[0][1] if found else 0.0

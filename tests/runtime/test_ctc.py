@@ -10,13 +10,13 @@ from hypothesis import strategies as st
 
 from lprnet.runtime.ctc import (
     Floats,
-    Labels,
     best_path,
     label_peaks,
     label_probability,
     prefix_beam_search,
     softmax,
 )
+from lprnet.runtime.texts import Labels
 
 seeds = st.integers(0, 2**32 - 1)
 

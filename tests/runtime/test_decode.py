@@ -20,6 +20,7 @@ from lprnet.runtime.decode import (
     best_plates,
     decode,
     greedy,
+    read_texts,
     uses_grammar,
 )
 from lprnet.runtime.grammar_search import MAX_OPENED, OPENED_A_TEXT
@@ -185,6 +186,34 @@ def test_a_search_among_texts_that_are_all_alike_ends(monkeypatch: pytest.Monkey
         opened.clear()
         assert best_plates(flat, top) == [greedy(flat)]
         assert len(opened) == MAX_OPENED + OPENED_A_TEXT * top
+
+
+def test_columns_hold_the_plates_one_after_another() -> None:
+    """Under the grammar the texts of the greedy path and those of the search are mixed."""
+    logits = np.concatenate(
+        [spell("皖-A-1-2-3-4-5--O--"), spell("京京京A-A-1-1-11-0-0-"), spell("-" * 18)]
+    )
+    logits[0, BLANK, 15] = 19.5
+    logits = np.concatenate([logits, random_logits(4) * np.float32(2)])
+    for top in (1, 2):
+        columns = read_texts(logits, top, grammar=True)
+        peaks = columns.texts.split(columns.peaks)
+        rows = zip(
+            columns.images.tolist(),
+            [
+                "".join(CHINA.characters[x] for x in text)
+                for text in columns.texts.split(columns.texts.labels)
+            ],
+            columns.confidences.tolist(),
+            map(tuple, peaks),
+            strict=True,
+        )
+        assert list(rows) == [
+            (image, plate.text, plate.confidence, plate.symbol_confidences)
+            for image, plates in enumerate(decode(logits, top, grammar=True))
+            for plate in plates
+        ]
+        assert set(columns.images.tolist()) == set(range(len(logits)))
 
 
 def test_the_grammar_drops_what_no_plate_has() -> None:

@@ -1,6 +1,8 @@
 """The best texts under a grammar against all paths, enumerated, and against a wide beam."""
 
 from pathlib import Path
+from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -12,12 +14,13 @@ from numpy.typing import NDArray
 from lprnet.model.checkpoint import load_model
 from lprnet.model.preprocessing import normalise
 from lprnet.model.subnormals import subnormals_as_zero
-from lprnet.runtime import grammar_search
+from lprnet.runtime import allowed_texts, grammar_search
 from lprnet.runtime.alphabet import CHINA
 from lprnet.runtime.ctc import label_probability
 from lprnet.runtime.grammar_search import best_allowed, suffixes
 from lprnet.runtime.image_io import read_image
 from lprnet.runtime.image_paths import list_images
+from lprnet.runtime.texts import Labels
 from lprnet.synthetic.render import render
 from lprnet.weights import DEFAULT_CHECKPOINT
 from tests.conftest import RealData
@@ -56,6 +59,48 @@ def test_the_probability_is_that_of_all_paths(monkeypatch: pytest.MonkeyPatch) -
         found = best_allowed(p, behind.continued[0], CHINA_PLATES, 3)
         sums = label_probability(np.broadcast_to(p, (3, *p.shape)), [text for text, _ in found])
         np.testing.assert_allclose([x for _, x in found], sums, rtol=1e-9)
+
+
+def test_many_images_together_are_as_each_alone() -> None:
+    """From a plate to noise: past the first ones the common steps pass by larger bounds."""
+    rng = np.random.default_rng(1)
+    p = rng.dirichlet([0.05] * CHINA.classes, size=(40, 18)).transpose(0, 2, 1).copy()
+    plate = [CHINA.index[symbol] for symbol in "皖-A-1-22-3-4-5----"[:18]]
+    noise = np.linspace(0, 1, 40)[:, None]
+    p *= noise[:, :, None]
+    p[:, plate, np.arange(18)] += 1 - noise
+    searched: list[int] = []
+
+    def counted(*arguments: Any) -> list[tuple[Labels, float]]:
+        searched.append(1)
+        return best_allowed(*arguments)
+
+    with patch.object(allowed_texts, "best_allowed", counted):
+        together = allowed_texts.allowed_texts(p, CHINA_PLATES, 1, np.zeros(40))
+    assert 0 < len(searched) < 40
+    for one, found in zip(p, together, strict=True):
+        behind = suffixes(one[None], CHINA_PLATES)
+        ((labels, probability),) = best_allowed(one, behind.continued[0], CHINA_PLATES, 1)
+        assert [text for text, _ in found] == [labels]
+        assert found[0][1] == pytest.approx(probability, rel=1e-12)
+
+
+def test_what_no_text_can_reach_is_not_searched() -> None:
+    p = np.random.default_rng(1).dirichlet([0.05] * CHINA.classes, size=(4, 18))
+    p = p.transpose(0, 2, 1).copy()
+    least = np.array([0.0, 1.0, 0.0, 1.0])
+    first, second, third, fourth = allowed_texts.allowed_texts(p, CHINA_PLATES, 2, least)
+    assert len(first) == len(third) == 2
+    assert second == fourth == []
+
+
+def test_logits_that_are_no_numbers_end_the_search() -> None:
+    p = np.random.default_rng(1).dirichlet([0.05] * CHINA.classes, size=(2, 18))
+    p = p.transpose(0, 2, 1).copy()
+    p[0] = np.nan
+    nothing, found = allowed_texts.allowed_texts(p, CHINA_PLATES, 1, np.zeros(2))
+    assert nothing == []
+    assert len(found) == 1
 
 
 def test_no_more_is_found_by_a_wide_beam_on_rendered_plates() -> None:
