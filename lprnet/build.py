@@ -1,5 +1,6 @@
 """`lprnet build`'s work: from a checkpoint to a verified, timed artifact."""
 
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,10 +13,11 @@ from lprnet.compiler.compile import Build, Source, compile_network
 from lprnet.compiler.dump import dump_phases
 from lprnet.compiler.network import LayerSummary
 from lprnet.compiler.onnx_file import network_to_onnx
-from lprnet.compiler.targets import find_targets, without_tiles
+from lprnet.compiler.targets import Target, find_targets, require_cpu, without_tiles
+from lprnet.compiler.toolchain import check_compiler
 from lprnet.compression.distill.distilled import Distill
 from lprnet.compression.prune.kept_widths import Keep
-from lprnet.compression.variants import prepare
+from lprnet.compression.variants import prepare, variant_name
 from lprnet.distillation.text_agreement import TextAgreement, compare_texts
 from lprnet.measure.timing import Record, interleaved_timings, on_one_core, record
 from lprnet.model.checkpoint import Stated
@@ -23,12 +25,15 @@ from lprnet.model.confidence_file import read_confidence
 from lprnet.model.published_lprnet import reads_as_published
 from lprnet.model.subnormals import subnormals_as_zero
 from lprnet.runtime.recognizer import Recognizer
-from lprnet.tuning.apply import check_logs, scheduler
+from lprnet.support.atomic_file import check_writable
+from lprnet.tuning.apply import TUNED, check_logs, scheduler
 from lprnet.tuning.fastest_build import compile_fastest
 from lprnet.tuning.log.nearest import substitution
 from schedules.apply import KernelReport
 
 LATENCY_ROUNDS = 100
+LARGEST = 8_000_000
+"""Bytes of an artifact or an ONNX file, at most."""
 AGREEMENT_PLATES = 200
 """A few seconds; `report` reads more."""
 NO_TILES = (
@@ -82,6 +87,7 @@ def _built(request: Request) -> tuple[Build, NDArray[np.uint8]]:
     by_hand = targets
     if request.schedule != "manual":
         targets = without_tiles(targets)
+    check_before_work(request, targets)
     network, images, files = prepare(
         request.checkpoint,
         request.calibration,
@@ -91,7 +97,6 @@ def _built(request: Request) -> tuple[Build, NDArray[np.uint8]]:
         request.distill,
         request.keep,
     )
-    check_logs(request.schedule, targets, network.variant)
     network = replace(network, stamped=request.profile)
     if network.scales and targets != by_hand:
         network = replace(network, notes=(*network.notes, NO_TILES))
@@ -106,6 +111,25 @@ def _built(request: Request) -> tuple[Build, NDArray[np.uint8]]:
     if request.onnx is not None:
         network_to_onnx(network, request.onnx)
     return built, images[:1]
+
+
+def check_before_work(request: Request, targets: Sequence[Target]) -> None:
+    """Raise `UserError` for what could only fail after calibration, a search of widths or training,
+    and is known before: a tuning log or a CPU that is missing, the C compiler, and room on disk.
+    """
+    what = (request.checkpoint, request.stated, request.quantized, request.pruned)
+    if request.schedule in TUNED:
+        check_logs(request.schedule, targets, variant_name(*what))
+    if request.schedule == "hybrid":
+        for target in targets:
+            require_cpu(
+                target, "a hybrid build measures it, so build with --schedule manual or auto"
+            )
+    check_compiler()
+    for path in (request.output, request.onnx):
+        if path is not None:
+            check_writable(path, LARGEST)
+    read_confidence(request.checkpoint)
 
 
 def latency(built: Build, image: NDArray[np.uint8]) -> Record:

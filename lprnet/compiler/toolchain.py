@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lprnet.support.errors import UserError
+from lprnet.support.scratch_folder import scratch_folder
 
 INSTALL = "install gcc or clang, or name one in CC"
 
@@ -30,6 +31,15 @@ def c_compiler() -> list[str]:
     if compiler is None:
         raise UserError(f"No C compiler found; {INSTALL}.")
     return [compiler]
+
+
+def check_compiler() -> None:
+    """Compile and link a shared object of nothing, before work whose result would be lost without a
+    compiler. Raises as `run_compiler`.
+    """
+    with scratch_folder() as folder:
+        (folder / "nothing.c").write_text("int nothing;\n")
+        run_compiler(["-shared", "-fPIC", "-o", "nothing.so", "nothing.c"], folder)
 
 
 def run_compiler(arguments: Sequence[str | Path], folder: Path) -> None:

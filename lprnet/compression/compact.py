@@ -63,7 +63,7 @@ class CompactNetwork:
             outputs[conv.name] = self.conv(conv, x)
             return outputs[conv.name].relu()
 
-        logits = self._container(self.activations(x, record))
+        logits = self.classify(self.activations(x, record))
         return outputs, logits
 
     def input(self, conv: Conv, source: Tensor) -> Tensor:
@@ -83,9 +83,10 @@ class CompactNetwork:
 
     def logits(self, x: Tensor) -> Tensor:
         """`(N, 3, 24, 94)` to `(N, 68, 18)`."""
-        return self._container(self.activations(x))
+        return self.classify(self.activations(x))
 
-    def _container(self, outputs: Mapping[str, Tensor]) -> Tensor:
+    def classify(self, outputs: Mapping[str, Tensor]) -> Tensor:
+        """The logits, as `logits` has them, from the backbone's `outputs`."""
         contexts = self.context_means(outputs)
         return F.conv1d(contexts, self.weights[CONTAINER][..., 0], self.biases[CONTAINER])
 

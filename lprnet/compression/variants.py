@@ -23,7 +23,12 @@ from lprnet.compression.compiler_inputs import (
     static_network,
     weights_only_network,
 )
-from lprnet.compression.distill.distilled import Distill, check_teachable, distilled
+from lprnet.compression.distill.distilled import (
+    Distill,
+    check_cache,
+    check_teachable,
+    distilled,
+)
 from lprnet.compression.freed_memory import freed_memory_kept
 from lprnet.compression.input_check import input_notes
 from lprnet.compression.preprocessing_check import preprocessing_note
@@ -37,6 +42,16 @@ from lprnet.model.preprocessing import normalise
 from lprnet.model.quantized import QuantizedLPRNet
 from lprnet.onnx_import.load import load_onnx
 from lprnet.support.errors import UserError
+
+
+def variant_name(
+    checkpoint: Path, stated: Stated | None, quantized: str | None, pruned: str | None
+) -> str:
+    """The variant that `prepare` makes of them, in seconds. Raises `UserError` for a bad file."""
+    if checkpoint.suffix == ".onnx" and isinstance(load_onnx(checkpoint, stated), QuantizedLPRNet):
+        return "int8"
+    arithmetic = {None: "fp32", "static": "int8", "weights": "int8-weights"}[quantized]
+    return f"{arithmetic}-{pruned}" if pruned else arithmetic
 
 
 @freed_memory_kept()
@@ -90,7 +105,9 @@ def prepare(
             arithmetic = "int8" if quantized == "static" else "float32"
             narrow, pruning = pruned_to_widths(reduced, inputs, keep or Keep(), arithmetic)
         else:
-            check_teachable(model.architecture, checkpoint)  # before a search of minutes
+            check_teachable(model.architecture, checkpoint)  # before a search
+            if distill.steps is not None:
+                check_cache()
             widths = widths_to_train(reduced, inputs, keep or Keep())
             trained, pruning = distilled(reduced, checkpoint, images, widths, distill.steps)
             narrow = reduced.bind(trained)

@@ -1,7 +1,9 @@
 """Writes files atomically; a failure leaves no partial file and no empty folder."""
 
+import errno
 import glob
 import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -60,6 +62,21 @@ def made_folder(folder: Path) -> Iterator[None]:
             for place in missing:
                 place.rmdir()
         raise
+
+
+def check_writable(path: Path, needed: int) -> None:
+    """Raise `UserError` where `atomic_write(path)` would fail, or has less than `needed` bytes of
+    room: before work whose result would be lost. Creates nothing.
+    """
+    reason = why_not_writable(path)
+    if reason is None:
+        place = path.absolute()
+        while not os.path.lexists(place):
+            place = place.parent
+        if shutil.disk_usage(place).free < needed:
+            reason = f"{os.strerror(errno.ENOSPC)}; it takes up to {needed / 1e6:.0f} MB"
+    if reason is not None:
+        raise UserError(f"{path}: cannot be written ({reason}); choose another place.")
 
 
 def why_not_writable(path: Path) -> str | None:

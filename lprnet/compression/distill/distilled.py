@@ -29,10 +29,15 @@ from lprnet.distillation.plate_cache import PlateCache
 from lprnet.model.architecture import Architecture
 from lprnet.model.preprocessing import normalise
 from lprnet.model.published_lprnet import reads_as_published
+from lprnet.support.atomic_file import check_writable
 from lprnet.support.errors import UserError
 
 REFITTED_ON = 150
 """Rendered plates that the cut is refitted on, beside the user's images."""
+
+
+TRAINED_BYTES = 16_000_000
+"""Of the state of a training and its result, at most."""
 
 
 @dataclass(frozen=True)
@@ -63,6 +68,7 @@ def distilled(
     file = shipped(network) if steps is None else None
     if file is not None:
         return read_result(file, architecture), f"whole channels; trained before: {file.name}"
+    check_cache()
     recipe = Recipe(DEFAULT_STEPS if steps is None else steps)
     version = PLATES.version()
     file = (
@@ -101,6 +107,11 @@ def _trained(
         return run(teacher=teacher, device=device)
     with compiled_answers(reduced, checkpoint, rendered) as answers:
         return run(teacher=answers, device=torch.device("cpu"))
+
+
+def check_cache() -> None:
+    """Raise `UserError` where what is trained could not be kept."""
+    check_writable(cache_folder() / "distilled", TRAINED_BYTES)
 
 
 def check_teachable(architecture: Architecture, checkpoint: Path) -> None:

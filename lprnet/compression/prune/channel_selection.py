@@ -15,6 +15,8 @@ from lprnet.compression.least_squares import NormalEquations, ridge
 DAMPING = 1e-5
 """Added to the diagonal of `H`, relative to its mean."""
 NOT_READ = -1
+LAZY = 16
+"""Removals between two updates of an inverse."""
 
 
 @dataclass(frozen=True)
@@ -55,37 +57,76 @@ def elimination_order(consumers: list[Consumer], count: int) -> list[int]:
 
 
 class _Elimination:
-    """The inverse of `H` and the refitted weights of one consumer while its inputs go."""
+    """The inverse of `H` and the refitted weights of one consumer while its inputs go.
+
+    Of both only the rows of the channels in question are kept: no cost depends on the others. The
+    inverse is updated for `LAZY` removals at once, by one matrix product, and loses their rows; in
+    between, the columns that a removal needs are computed from it (lazy batch updates; Frantar et
+    al., "GPTQ", arXiv:2210.17323, section 3.3).
+    """
 
     def __init__(self, consumer: Consumer) -> None:
-        hessian = consumer.equations.xtx.clone()
+        hessian = consumer.equations.xtx
         damping = DAMPING * max(float(hessian.diagonal()[:-1].mean()), 1e-12)
-        self.inverse = torch.linalg.inv(
-            hessian + damping * torch.eye(len(hessian), dtype=hessian.dtype)
-        )
-        self.weights = ridge(consumer.equations, consumer.prior)
+        factor = torch.linalg.cholesky(hessian + damping * torch.eye(len(hessian)).double())
+        self.taps = consumer.taps
         self.power = max(float(consumer.equations.yty.sum()), 1e-12)
-        self.columns, self.taps = consumer.columns, consumer.taps
+        read = consumer.columns != NOT_READ
+        self.place = torch.where(read, read.cumsum(0) - 1, NOT_READ)
+        rows = consumer.columns[read][:, None] * self.taps + torch.arange(self.taps)
+        self.inverse = torch.cholesky_inverse(factor)[rows.flatten()][:, rows.flatten()]
+        self.weights = ridge(consumer.equations, consumer.prior)[rows]
+        blocks = self._rows(torch.arange(len(rows)))
+        self.blocks = self.inverse[blocks[:, :, None], blocks[:, None, :]]
+        self.columns = self.inverse[:, :0]
+        self.influence = self.inverse[:0]
+        self.gone: list[int] = []
 
-    def _rows(self, channels: Tensor) -> Tensor:
-        return self.columns[channels][:, None] * self.taps + torch.arange(self.taps)
+    def _rows(self, places: Tensor) -> Tensor:
+        return places[:, None] * self.taps + torch.arange(self.taps)
 
     def costs(self, left: list[int]) -> Tensor:
         """The error that losing each of the channels `left` would add, `(len(left),)`."""
-        channels = torch.tensor(left)
-        read = self.columns[channels] != NOT_READ
-        rows = self._rows(channels[read])
-        blocks = self.inverse[rows[:, :, None], rows[:, None, :]]
-        groups = self.weights[rows]
+        places = self.place[torch.tensor(left)]
+        read = places != NOT_READ
+        groups = self.weights[places[read]]
         costs = torch.zeros(len(left), dtype=torch.float64)
-        costs[read] = (groups * torch.linalg.solve(blocks, groups)).sum(dim=(1, 2)) / self.power
+        solved = torch.linalg.solve(self.blocks[places[read]], groups)
+        costs[read] = (groups * solved).sum(dim=(1, 2)) / self.power
         return costs
 
     def remove(self, channel: int) -> None:
         """Refit the weights of the others to the loss of `channel`."""
-        if int(self.columns[channel]) == NOT_READ:
+        place = int(self.place[channel])
+        if place == NOT_READ:
             return
-        (rows,) = self._rows(torch.tensor([channel]))
-        influence = torch.linalg.solve(self.inverse[rows][:, rows], self.inverse[rows])
-        self.weights = self.weights - influence.T @ self.weights[rows]
-        self.inverse = self.inverse - self.inverse[:, rows] @ influence
+        (rows,) = self._rows(torch.tensor([place]))
+        columns = self.inverse[:, rows] - self.columns @ self.influence[:, rows]
+        influence = torch.linalg.solve(columns[rows], columns.T)
+        lost = influence.T @ self.weights[place]
+        self.weights = self.weights - lost.reshape(self.weights.shape)
+        self.blocks = self.blocks - torch.bmm(
+            columns.reshape(-1, self.taps, self.taps),
+            influence.T.reshape(-1, self.taps, self.taps).transpose(1, 2),
+        )
+        self.columns = torch.cat([self.columns, columns], dim=1)
+        self.influence = torch.cat([self.influence, influence])
+        self.gone.append(place)
+        if len(self.gone) == LAZY:
+            self._update()
+
+    def _update(self) -> None:
+        """Bring the inverse up to date, without the rows of the channels that have gone."""
+        kept = torch.ones(len(self.weights), dtype=torch.bool)
+        kept[self.gone] = False
+        (places,) = kept.nonzero(as_tuple=True)
+        rows = self._rows(places).flatten()
+        self.inverse = self.inverse[rows][:, rows].addmm_(
+            self.columns[rows], self.influence[:, rows], alpha=-1
+        )
+        self.weights, self.blocks = self.weights[places], self.blocks[places]
+        self.columns, self.influence = self.inverse[:, :0], self.inverse[:0]
+        read = self.place != NOT_READ
+        renumbered = torch.where(kept, kept.cumsum(0) - 1, NOT_READ)
+        self.place[read] = renumbered[self.place[read]]
+        self.gone = []

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from lprnet.compression.compact import CompactNetwork
-from lprnet.compression.prune.reconstruction import reconstruct
+from lprnet.compression.prune.reconstruction import Reconstruction
 from lprnet.model.architecture import CONTAINER
 from lprnet.model.conv_graph import check_finite, weight_and_bias
 from lprnet.model.lprnet import LPRNet
@@ -83,7 +83,7 @@ def structured(
             raise UserError(f"{name} cannot be pruned; only {', '.join(names)} can")
         if width < 1:
             raise UserError(f"{name} must keep at least one channel, not {width}")
-    return reconstruct(network, images, widths)
+    return Reconstruction(network, images).prune(widths)
 
 
 def inner_widths(first: int, second: int, third: int) -> dict[str, int]:

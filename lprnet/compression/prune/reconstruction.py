@@ -23,45 +23,67 @@ from lprnet.compression.prune.channel_selection import NOT_READ, Consumer, elimi
 from lprnet.model.architecture import CONTAINER, Conv
 
 
-@torch.no_grad()
-def reconstruct(
-    network: CompactNetwork, images: Tensor, widths: Mapping[str, int]
-) -> CompactNetwork:
-    """`network` with `widths[name]` channels of the convolutions in `widths`.
+class Reconstruction:
+    """Prunes one network to several widths, each as if it were the first: what the last widths have
+    in common with the next ones, from the first layer on, is not computed again.
 
-    `images` `(N, 3, 24, 94)`. One channel more stays where the next convolution would read none.
+    `images` `(N, C, H, W)` need no labels.
     """
-    state = _Reconstruction(network, images)
-    for conv in network.architecture.backbone:
-        state.refit(conv)
-        if conv.name in widths:
-            state.select_channels(conv, widths[conv.name])
-    state.refit_container()
-    return state.network
+
+    def __init__(self, network: CompactNetwork, images: Tensor) -> None:
+        self._backbone = network.architecture.backbone
+        self._before = [_State(network, images)]
+        """Layer by layer of the last widths, the state before it."""
+        self._last: list[int | None] = []
+
+    @torch.no_grad()
+    def prune(self, widths: Mapping[str, int]) -> CompactNetwork:
+        """The network with `widths[name]` channels of the convolutions in `widths`.
+
+        One channel more stays where the next convolution would read none.
+        """
+        wanted = [widths.get(conv.name) for conv in self._backbone]
+        pairs = enumerate(zip(wanted, self._last, strict=False))
+        first = next((index for index, (a, b) in pairs if a != b), len(self._last))
+        del self._before[first + 1 :]
+        for conv, width in zip(self._backbone[first:], wanted[first:], strict=True):
+            state = self._before[-1].copy()
+            state.refit(conv)
+            if width is not None:
+                state.select_channels(conv, width)
+            self._before.append(state)
+        self._last = wanted
+        state = self._before[-1].copy()
+        state.refit_container()
+        return state.network
 
 
 @torch.no_grad()
-def cut_alone(
-    network: CompactNetwork, images: Tensor, conv: Conv, widths: Sequence[int]
-) -> Iterator[CompactNetwork]:
-    """`network` with each of `widths` channels of `conv`, in turn; only what reads them is
-    refitted, so one elimination serves all widths. `images` as in `reconstruct`.
+def errors_alone(
+    network: CompactNetwork, images: Tensor, widths: Mapping[str, Sequence[int]]
+) -> Iterator[tuple[str, int, float]]:
+    """Of each convolution in `widths`, each of its widths in turn, all others whole: the mean
+    squared change of the logits.
+
+    Only what reads the convolution is refitted, and only what comes after it is computed. One
+    elimination serves all widths of a convolution. `images` as in `Reconstruction`.
     """
-    state = _Reconstruction(network, images)
-    consumer = network.architecture.consumer(conv)
-    order = state.elimination(conv, min(widths))
-    for width in widths:
-        cut = copy.copy(state)
-        cut.outputs = dict(state.outputs)
-        cut.keep(conv, order, width)
-        if consumer is not None:
-            cut.refit(consumer)
-            cut.compute_after(consumer)
-        cut.refit_container()
-        yield cut.network
+    whole = _State(network, images)
+    for name, options in widths.items():
+        conv = network.architecture.conv(name)
+        consumer = network.architecture.consumer(conv)
+        order = whole.elimination(conv, min(options))
+        for width in options:
+            cut = whole.copy()
+            cut.keep(conv, order, width)
+            if consumer is not None:
+                cut.refit(consumer)
+                cut.compute_after(consumer)
+            cut.refit_container()
+            yield name, width, cut.error()
 
 
-class _Reconstruction:
+class _State:
     """A network that is pruned and refitted up to some layer, and original from there on."""
 
     def __init__(self, network: CompactNetwork, images: Tensor) -> None:
@@ -72,6 +94,21 @@ class _Reconstruction:
         self.targets, logits = network.targets(images)
         self.outputs = {name: output.relu() for name, output in self.targets.items()}
         self.logits = logits[:, :, None]
+
+    def copy(self) -> "_State":
+        """One whose layers change alone; tensors are shared, for none changes in place."""
+        one = copy.copy(self)
+        network = self.network
+        one.network = CompactNetwork(
+            network.architecture, dict(network.weights), dict(network.biases)
+        )
+        one.outputs = dict(self.outputs)
+        return one
+
+    def error(self) -> float:
+        """The mean squared difference of the logits from the original ones."""
+        logits = self.network.classify(self.outputs)
+        return float((logits - self.logits[:, :, 0]).square().mean())
 
     def refit(self, conv: Conv) -> None:
         """Fit `conv` to its target outputs from what it reads now."""

@@ -12,6 +12,7 @@ from tqdm import tqdm
 from lprnet.compiler.complexity import count_macs
 from lprnet.compression.compact import CompactNetwork
 from lprnet.compression.prune.prune import structured
+from lprnet.compression.prune.reconstruction import Reconstruction
 from lprnet.compression.reduced import ReducedNetwork
 from lprnet.support.errors import UserError
 
@@ -120,6 +121,17 @@ def greedy_widths(
     return widths
 
 
+def refuse_unreachable(
+    network: CompactNetwork, widths: Mapping[str, Sequence[int]], target: float
+) -> None:
+    """Raise `UserError`, as `greedy_widths` does, where the narrowest of `widths` all together need
+    more than `target` multiply-accumulates: before any of them is measured.
+    """
+    narrowest = [Candidate(name, min(options), 0.0) for name, options in widths.items()]
+    work = partial(planned_macs, network)
+    greedy_widths(narrowest, work, work, target)
+
+
 def sweep(
     reduced: ReducedNetwork,
     images: Tensor,
@@ -154,10 +166,11 @@ def within(
     """
     network = reduced.compact
     work, cost = partial(planned_macs, network), partial(planned_macs, network, lanes=lanes)
+    reconstruction = Reconstruction(network, images)
     planned: float = target
     while True:
         widths = greedy_widths(candidates, work, cost, planned)
-        pruned = reduced.bind(structured(network, images, widths))
+        pruned = reduced.bind(reconstruction.prune(widths))
         over = count_macs(pruned.module) - target
         if over <= 0:
             return widths, pruned
