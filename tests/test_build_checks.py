@@ -41,7 +41,7 @@ def _no_compiler(patched: pytest.MonkeyPatch, _: Path) -> tuple[list[str], str]:
 
 
 def _full_disk(patched: pytest.MonkeyPatch, folder: Path) -> tuple[list[str], str]:
-    patched.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10, 10, 0))  # type: ignore[attr-defined]
+    patched.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(10, 10, 0))
     return [], f"{folder / 'out'}: cannot be written (No space left on device; it takes up to 8 MB)"
 
 
@@ -51,7 +51,7 @@ def _no_room_for_onnx(patched: pytest.MonkeyPatch, folder: Path) -> tuple[list[s
 
     def small(place: Path) -> object:
         full = Path(place).is_relative_to(folder / "small")
-        return shutil._ntuple_diskusage(10, 10, 0) if full else usage(here)  # type: ignore[attr-defined]
+        return shutil._ntuple_diskusage(10, 10, 0) if full else usage(here)
 
     (folder / "small").mkdir()
     patched.setattr(shutil, "disk_usage", small)
