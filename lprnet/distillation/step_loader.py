@@ -1,6 +1,9 @@
 """What each training step sees, made ahead by other processes."""
 
+import signal
 from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from typing import Any, TypeVar
 
 import cv2
@@ -14,7 +17,10 @@ Item = TypeVar("Item")
 
 
 def items_of_steps(items: Dataset[Item], first: int, last: int, workers: int) -> Iterator[Item]:
-    """Items `first` to `last - 1`, as they are, made by `workers` processes; 0: by this one."""
+    """Items `first` to `last - 1`, as they are, made by `workers` processes; 0: by this one.
+
+    Ctrl-C in a terminal reaches all processes; the others leave it to this one, which ends them.
+    """
     loader = DataLoader(
         items,
         batch_size=None,
@@ -25,7 +31,21 @@ def items_of_steps(items: Dataset[Item], first: int, last: int, workers: int) ->
         worker_init_fn=_single_threaded,
         multiprocessing_context="spawn" if workers else None,
     )
-    return iter(loader)
+    with _interrupts_later():
+        return iter(loader)
+
+
+@contextmanager
+def _interrupts_later() -> Iterator[None]:
+    """Processes that start in here never take SIGINT, not even while they import; this one takes
+    what came meanwhile at the end.
+    """
+    resource_tracker.ensure_running()  # it unblocks SIGINT where it starts
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _as_it_is(item: Any) -> Any:

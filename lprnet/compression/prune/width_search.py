@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from math import ceil
 
 import torch
@@ -14,6 +14,7 @@ from lprnet.compression.compact import CompactNetwork
 from lprnet.compression.prune.prune import structured
 from lprnet.compression.prune.reconstruction import Reconstruction
 from lprnet.compression.reduced import ReducedNetwork
+from lprnet.model.architecture import Architecture
 from lprnet.support.errors import UserError
 
 SENSITIVITY_IMAGES = 32
@@ -71,20 +72,31 @@ def planned_macs(network: CompactNetwork, widths: Mapping[str, int], lanes: int 
     Exact but for a layer that reads some channels of its producer only: it is assumed to keep its
     share.
     """
-    architecture, shapes = network.architecture, network.architecture.shapes()
+    architecture = network.architecture
     counts = {name: len(bias) for name, bias in network.biases.items()}
     kept = {name: min(widths.get(name, count), count) for name, count in counts.items()}
     total = 0.0
-    for conv in architecture.backbone:
-        _, height, width = shapes[conv.name]
-        inputs = float(network.weights[conv.name].shape[1])
-        producer = architecture.producer(conv)
+    for name, producer, taps in _taps(architecture):
+        inputs = float(network.weights[name].shape[1])
         if producer is not None:
-            inputs *= kept[producer.name] / counts[producer.name]
-        outputs = ceil(kept[conv.name] / lanes) * lanes
-        total += height * width * inputs * outputs * conv.kernel[0] * conv.kernel[1]
+            inputs *= kept[producer] / counts[producer]
+        total += taps * inputs * ceil(kept[name] / lanes) * lanes
     contexts = sum(kept[context.of] for context in architecture.contexts)
     return total + architecture.positions * architecture.classes * contexts
+
+
+@lru_cache(maxsize=8)
+def _taps(architecture: Architecture) -> tuple[tuple[str, str | None, int], ...]:
+    """Of each convolution its name, its producer's, and how often an image multiplies each pair of
+    its input and output channels. Budgets are planned thousands of times.
+    """
+    shapes, rows = architecture.shapes(), []
+    for conv in architecture.backbone:
+        _, height, width = shapes[conv.name]
+        producer = architecture.producer(conv)
+        taps = height * width * conv.kernel[0] * conv.kernel[1]
+        rows.append((conv.name, None if producer is None else producer.name, taps))
+    return tuple(rows)
 
 
 def greedy_widths(

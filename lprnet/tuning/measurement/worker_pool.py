@@ -5,6 +5,7 @@ within milliseconds from a server that has imported everything (`worker_preload.
 replaced after `CALLS_PER_PROCESS` calls, which bounds TVM's memory leaks.
 """
 
+import atexit
 import contextlib
 import ctypes
 import multiprocessing
@@ -16,6 +17,8 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerProcess
 from typing import Any
+
+from lprnet.support.scratch_folder import scratch_folder
 
 CALLS_PER_PROCESS = 100
 STARTING = 120.0
@@ -52,6 +55,7 @@ class WorkerPool:
 
     def __init__(self, count: int, cores: frozenset[int] | None = None) -> None:
         _context.set_forkserver_preload(["lprnet.tuning.measurement.worker_preload"])
+        _keep_sockets_in_scratch()
         self._workers = [_Worker(cores) for _ in range(count)]
 
     def __enter__(self) -> "WorkerPool":
@@ -91,6 +95,17 @@ class WorkerPool:
                     del busy[connection]
                     idle.append(worker)
         return results
+
+
+def _keep_sockets_in_scratch() -> None:
+    """Let multiprocessing's sockets of this process lie in a scratch folder: its own folder of them
+    would stay for good where this process is killed. It has no public name for the folder.
+    """
+    config = multiprocessing.current_process()._config  # type: ignore[attr-defined]
+    if config.get("tempdir") is None:
+        until_exit = contextlib.ExitStack()
+        config["tempdir"] = str(until_exit.enter_context(scratch_folder()))
+        atexit.register(until_exit.close)
 
 
 class _Worker:

@@ -3,9 +3,13 @@
 import ctypes
 import itertools
 import os
+import signal
+import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -82,3 +86,39 @@ def test_everything_is_imported_before_the_first_call(workers: WorkerPool) -> No
 
 def loaded_modules() -> set[str]:
     return set(sys.modules)
+
+
+KILLED = """
+import os, signal
+from lprnet.tuning.measurement.worker_pool import WorkerPool
+
+if __name__ == "__main__":
+    with WorkerPool(1) as pool:
+        assert pool.map(os.getpid, [()], 120.0)[0] > 0
+        {ending}
+"""
+
+
+@pytest.fixture
+def temporary() -> Iterator[Path]:
+    """A folder whose path is short: that of a socket has 107 bytes."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:
+        yield Path(folder)
+
+
+def test_what_a_killed_process_leaves_goes_with_the_next_one(
+    temporary: Path, tmp_path: Path
+) -> None:
+    """The folder of the sockets, which multiprocessing removes only at an orderly end."""
+    script = tmp_path / "script.py"
+    runs = []
+    for ending in ("os.kill(os.getpid(), signal.SIGKILL)", "pass"):
+        script.write_text(KILLED.format(ending=ending))
+        environment = {
+            **os.environ,
+            "TMPDIR": str(temporary),
+            "PYTHONPATH": os.pathsep.join(sys.path),
+        }
+        runs.append(subprocess.run([sys.executable, script], env=environment, timeout=300))
+        assert len(list(temporary.iterdir())) == (runs[-1].returncode != 0)
+    assert [done.returncode for done in runs] == [-signal.SIGKILL, 0]

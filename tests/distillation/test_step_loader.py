@@ -1,0 +1,44 @@
+"""Items come in order; Ctrl-C does not reach the processes that make them."""
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from torch.utils.data import Dataset
+
+from lprnet.distillation.step_loader import items_of_steps
+
+
+class Masks(Dataset[tuple[int, str]]):
+    """The step, and what the process that makes it blocks, as Linux writes it."""
+
+    def __getitem__(self, step: int) -> tuple[int, str]:
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return step, next(line.split()[1] for line in lines if line.startswith("SigBlk"))
+
+
+def test_the_processes_block_interrupts_and_this_one_does_not() -> None:
+    items = list(items_of_steps(Masks(), 3, 7, 1))
+    assert [step for step, _ in items] == [3, 4, 5, 6]
+    assert all(int(mask, 16) >> (signal.SIGINT - 1) & 1 for _, mask in items)
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, set())
+
+
+def test_an_interrupt_meanwhile_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is taken when the processes have started."""
+    seen: list[str] = []
+
+    def start(_: object) -> Iterator[object]:
+        os.kill(os.getpid(), signal.SIGINT)
+        seen.append("started")
+        return iter(())
+
+    monkeypatch.setattr("lprnet.distillation.step_loader.DataLoader.__iter__", start)
+    before = signal.signal(signal.SIGINT, lambda *_: seen.append("interrupted"))
+    try:
+        assert list(items_of_steps(Masks(), 0, 2, 0)) == []
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert seen == ["started", "interrupted"]
