@@ -52,8 +52,8 @@ TARGETS: tuple[Target, ...] = (
 """From the least demanding to the most; `native` is the last one the machine can run."""
 
 AMX = Target("sapphirerapids-amx", "sapphirerapids", AMX_INT8, _AMX_FLAGS)
-"""Beside sapphirerapids in an artifact, never alone: an operating system may refuse a process its
-tile registers, and then the artifact runs its other code.
+"""Beside VNNI code in an artifact, never alone: an operating system may refuse a process its tile
+registers, and then the artifact runs its other code.
 """
 
 TARGET_NAMES: tuple[str, ...] = ("native", *(target.name for target in TARGETS))
@@ -61,7 +61,8 @@ TARGET_NAMES: tuple[str, ...] = ("native", *(target.name for target in TARGETS))
 PORTABLE = "portable"
 """The name of an artifact that holds a code for each instruction set."""
 PORTABLE_TARGETS = ("broadwell", "skylake-avx512", "cascadelake")
-"""The least demanding target of each instruction set, so that none is asked for more than it needs.
+"""The least demanding target of each instruction set, so that none is asked for more than it needs;
+`AMX` joins them.
 """
 
 
@@ -99,7 +100,7 @@ def find_targets(name: str) -> tuple[Target, ...]:
     """
     names = PORTABLE_TARGETS if name == PORTABLE else (name,)
     found = tuple(find_target(name) for name in names)
-    return (*found, AMX) if AMX.mcpu in (one.name for one in found) else found
+    return (*found, AMX) if name == PORTABLE or AMX.mcpu in (one.name for one in found) else found
 
 
 def without_tiles(targets: Sequence[Target]) -> tuple[Target, ...]:
