@@ -121,6 +121,6 @@ def test_the_variant_is_known_before(
     quantized: str | None, pruned: str | None, tmp_path: Path
 ) -> None:
     checkpoint = tmp_path / "narrow.pth"
-    torch.save(state_of(seeded(ThirdPartyLPRNet(68, widths=(8, 16, 16, 16, 16)))), checkpoint)
+    torch.save(state_of(seeded(ThirdPartyLPRNet(68, widths=(16, 64, 64, 64, 32)))), checkpoint)
     network, *_ = prepare(checkpoint, None, quantized, pruned)
     assert variant_name(checkpoint, None, quantized, pruned) == network.variant
