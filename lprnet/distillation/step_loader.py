@@ -37,8 +37,8 @@ def items_of_steps(items: Dataset[Item], first: int, last: int, workers: int) ->
 
 @contextmanager
 def _interrupts_later() -> Iterator[None]:
-    """Processes that start in here never take SIGINT, not even while they import; this one takes
-    what came meanwhile at the end.
+    """Processes that start in here never take SIGINT, not even while they import; this thread takes
+    what came to it meanwhile at the end.
     """
     resource_tracker.ensure_running()  # it unblocks SIGINT where it starts
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})

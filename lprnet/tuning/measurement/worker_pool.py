@@ -18,9 +18,13 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerProcess
 from typing import Any
 
+from lprnet.support.errors import UserError
 from lprnet.support.scratch_folder import scratch_folder
 
 CALLS_PER_PROCESS = 100
+LONGEST_SOCKET_PATH = 107
+"""Bytes, unix(7)."""
+SOCKET_NAME = len("/listener-12345678")
 STARTING = 120.0
 """Seconds that a process may take to start; the first waits for the server's imports."""
 
@@ -50,7 +54,8 @@ class Failure:
 class WorkerPool:
     """A fixed number of processes, pinned to `cores` if given.
 
-    Use as a context manager; leaving it ends the processes.
+    Use as a context manager; leaving it ends the processes. Raises `UserError` where the path of
+    the folder of temporary files is too long for sockets.
     """
 
     def __init__(self, count: int, cores: frozenset[int] | None = None) -> None:
@@ -100,12 +105,21 @@ class WorkerPool:
 def _keep_sockets_in_scratch() -> None:
     """Let multiprocessing's sockets of this process lie in a scratch folder: its own folder of them
     would stay for good where this process is killed. It has no public name for the folder.
+
+    Raises `UserError` where the path of the system's folder of temporary files is too long.
     """
     config = multiprocessing.current_process()._config  # type: ignore[attr-defined]
-    if config.get("tempdir") is None:
-        until_exit = contextlib.ExitStack()
-        config["tempdir"] = str(until_exit.enter_context(scratch_folder()))
-        atexit.register(until_exit.close)
+    if config.get("tempdir") is not None:
+        return
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(scratch_folder())
+        if len(os.fsencode(folder)) + SOCKET_NAME > LONGEST_SOCKET_PATH:
+            raise UserError(
+                f"{folder.parent}: the path is too long for the sockets of measuring processes; "
+                "set TMPDIR to a shorter one"
+            )
+        config["tempdir"] = str(folder)
+        atexit.register(stack.pop_all().close)
 
 
 class _Worker:

@@ -2,6 +2,7 @@
 
 import ctypes
 import itertools
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from lprnet.support.errors import UserError
 from lprnet.tuning.measurement.worker_pool import Failure, WorkerPool
 
 
@@ -122,3 +124,16 @@ def test_what_a_killed_process_leaves_goes_with_the_next_one(
         runs.append(subprocess.run([sys.executable, script], env=environment, timeout=300))
         assert len(list(temporary.iterdir())) == (runs[-1].returncode != 0)
     assert [done.returncode for done in runs] == [-signal.SIGKILL, 0]
+
+
+def test_a_folder_too_deep_for_sockets_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deep = tmp_path / ("d" * 100)
+    deep.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(deep))
+    config = multiprocessing.current_process()._config  # type: ignore[attr-defined]
+    monkeypatch.delitem(config, "tempdir", raising=False)
+    with pytest.raises(UserError, match="set TMPDIR to a shorter one"):
+        WorkerPool(1)
+    assert not list(deep.iterdir())
