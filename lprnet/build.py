@@ -13,7 +13,7 @@ from lprnet.compiler.compile import Build, Source, compile_network
 from lprnet.compiler.dump import dump_phases
 from lprnet.compiler.network import LayerSummary
 from lprnet.compiler.onnx_file import network_to_onnx
-from lprnet.compiler.targets import Target, find_targets, require_cpu, without_tiles
+from lprnet.compiler.targets import Target, find_targets, without_tiles
 from lprnet.compiler.toolchain import check_compiler
 from lprnet.compression.distill.distilled import Distill
 from lprnet.compression.prune.kept_widths import Keep
@@ -29,6 +29,7 @@ from lprnet.support.atomic_file import check_writable
 from lprnet.tuning.apply import TUNED, check_logs, scheduler
 from lprnet.tuning.fastest_build import compile_fastest
 from lprnet.tuning.log.nearest import substitution
+from lprnet.tuning.measurement.compare_kernels import require_measurable
 from schedules.apply import KernelReport
 
 LATENCY_ROUNDS = 100
@@ -88,6 +89,7 @@ def _built(request: Request) -> tuple[Build, NDArray[np.uint8]]:
     if request.schedule != "manual":
         targets = without_tiles(targets)
     check_before_work(request, targets)
+    confidence = read_confidence(request.checkpoint)
     network, images, files = prepare(
         request.checkpoint,
         request.calibration,
@@ -100,7 +102,6 @@ def _built(request: Request) -> tuple[Build, NDArray[np.uint8]]:
     network = replace(network, stamped=request.profile)
     if network.scales and targets != by_hand:
         network = replace(network, notes=(*network.notes, NO_TILES))
-    confidence = read_confidence(request.checkpoint)
     source = Source(request.checkpoint, tuple(file.name for file in files), confidence)
     artifact = request.output / f"lprnet-{network.variant}-{request.target}.so"
     what = (network, targets, source, images, artifact)
@@ -122,14 +123,11 @@ def check_before_work(request: Request, targets: Sequence[Target]) -> None:
         check_logs(request.schedule, targets, variant_name(*what))
     if request.schedule == "hybrid":
         for target in targets:
-            require_cpu(
-                target, "a hybrid build measures it, so build with --schedule manual or auto"
-            )
+            require_measurable(target)
     check_compiler()
     for path in (request.output, request.onnx):
         if path is not None:
             check_writable(path, LARGEST)
-    read_confidence(request.checkpoint)
 
 
 def latency(built: Build, image: NDArray[np.uint8]) -> Record:

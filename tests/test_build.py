@@ -98,7 +98,7 @@ def test_a_build_that_ends_early_leaves_no_folder(
         raise failure
 
     monkeypatch.setattr("lprnet.compiler.compile.link", end)
-    monkeypatch.setattr("lprnet.build.require_cpu", lambda *_: None)
+    monkeypatch.setattr("lprnet.build.require_measurable", lambda *_: None)
     monkeypatch.setattr("lprnet.compression.calibration.MAX_IMAGES", 10)
     output = tmp_path / "there" / "not"
     (tmp_path / "there").mkdir()
@@ -156,7 +156,7 @@ def test_a_searched_build_has_no_code_for_tile_registers_and_says_so(
 
     images = np.zeros((1, 24, 94, 3), np.uint8)
     monkeypatch.setattr("lprnet.build.prepare", lambda *_: (network, images, []))
-    monkeypatch.setattr("lprnet.build.require_cpu", lambda *_: None)
+    monkeypatch.setattr("lprnet.build.require_measurable", lambda *_: None)
     for name in ("compile_network", "compile_fastest"):
         monkeypatch.setattr(f"lprnet.build.{name}", compiler)
     with pytest.raises(Stop):

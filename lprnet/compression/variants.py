@@ -51,7 +51,11 @@ def variant_name(
     if checkpoint.suffix == ".onnx" and isinstance(load_onnx(checkpoint, stated), QuantizedLPRNet):
         return "int8"
     arithmetic = {None: "fp32", "static": "int8", "weights": "int8-weights"}[quantized]
-    return f"{arithmetic}-{pruned}" if pruned else arithmetic
+    return _with_pruning(arithmetic, pruned)
+
+
+def _with_pruning(variant: str, pruned: str | None) -> str:
+    return f"{variant}-{pruned}" if pruned else variant
 
 
 @freed_memory_kept()
@@ -114,7 +118,7 @@ def prepare(
         network = _compressed(narrow, images, quantized)
     else:
         network = _compressed(reduce(model), images, quantized)
-    variant = f"{network.variant}-{pruned}" if pruned else network.variant
+    variant = _with_pruning(network.variant, pruned)
     network = replace(network, variant=variant, pruning=pruning, original=original, notes=notes)
     return network, images, files
 

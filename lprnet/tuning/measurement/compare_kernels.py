@@ -47,14 +47,19 @@ def time_interleaved(
     return results
 
 
+def require_measurable(target: Target) -> None:
+    """Raise `UserError` if this CPU cannot run, and so not time, `target`'s code."""
+    require_cpu(target, "a hybrid build measures it, so build with --schedule manual or auto")
+
+
 def faster_kernels(
     manual: tvm.IRModule, auto: tvm.IRModule, kernels: Sequence[str], target: Target
 ) -> set[str]:
     """Those of `kernels` that are at least `MIN_SPEEDUP` times as fast in `auto` as in `manual`.
 
-    Raises `UserError` if this CPU cannot run `target`'s code.
+    Raises as `require_measurable`.
     """
-    require_cpu(target, "a hybrid build measures it, so build with --schedule manual or auto")
+    require_measurable(target)
     comparisons = [
         {"manual": tvm.IRModule({ENTRY: manual[name]}), "auto": tvm.IRModule({ENTRY: auto[name]})}
         for name in kernels
