@@ -29,10 +29,8 @@ def allowed_texts(p: Floats, automaton: Automaton, top: int, least: Floats) -> l
     if top == 1 and len(p):
         classes, others = _likely_classes(p, automaton)
         behind = suffixes(p, automaton, classes)
-        texts, bound = _straight(p, automaton, classes, behind)
-        for image, text in enumerate(texts):
-            found[image] = text
-        best = np.array([text[0][1] if text else 0.0 for text in texts])
+        found, bound = _straight(p, automaton, classes, behind)
+        best = np.array([text[0][1] if text else 0.0 for text in found])
         possible = np.maximum(behind.best, others) >= least
         remaining = np.flatnonzero((best < np.maximum(bound, others)) & possible)
     behind = suffixes(p[remaining], automaton)
@@ -108,10 +106,13 @@ def _grown(entering: Floats, emitted: Floats, blank: Floats) -> tuple[Floats, Fl
     of section 4.1 over its two states.
     """
     positions, images = entering.shape
-    in_blank, in_label = np.zeros((2, positions + 1, images))
-    for position in range(positions):
-        np.add(in_label[position], entering[position], out=in_label[position + 1])
-        in_label[position + 1] *= emitted[position]
-        np.add(in_blank[position], in_label[position], out=in_blank[position + 1])
-        in_blank[position + 1] *= blank[position]
-    return in_blank, in_label
+    # In each row `entering`, `in_label` and `in_blank`: both sums are one addition.
+    rows = np.zeros((positions + 1, 3, images))
+    rows[:-1, 0] = entering
+    factors = np.stack([emitted, blank], axis=1)
+    for left, right, following, factor in zip(
+        rows[:, :2], rows[:, 1:], rows[1:, 1:], factors, strict=False
+    ):
+        np.add(left, right, out=following)
+        following *= factor
+    return rows[:, 2], rows[:, 1]

@@ -7,35 +7,43 @@ are multiplied without logarithms: over LPRNet's 18 positions float64 cannot und
 sequence whose probability is worth printing.
 """
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lprnet.runtime.late_import import opencv
-from lprnet.runtime.texts import Labels, Texts
+from lprnet.runtime.texts import Indices, Labels, Texts
 
 Floats = NDArray[np.float64]
 FAR_FROM_OVERFLOW = 300.0
 """The exponentials of logits up to here, and their sums, are normal float64 numbers."""
+TOGETHER = 32
+"""Images whose exponentials are computed together: 300 KB of LPRNet, which a core's cache holds."""
 
 
 def softmax(logits: NDArray[np.float32]) -> Floats:
-    """`(N, C, T)` float32 logits to `P`, each probability right to 1e-15 of it.
+    """`(N, C, T)` float32 logits to `P`, each probability right to 1e-15 of it."""
+    p = np.empty(logits.shape)
+    for first in range(0, len(logits), TOGETHER):
+        powers, sums = exponentials(logits[first : first + TOGETHER])
+        np.divide(powers, sums, out=p[first : first + TOGETHER])
+    return p
+
+
+def exponentials(logits: NDArray[np.float32]) -> tuple[Floats, Floats]:
+    """Of `(N, C, T)` float32 logits, which should be few enough for the cache: `(N, C, T)` and,
+    summed over the classes, `(N, 1, T)`. Their quotients are `P`.
 
     On AVX2 OpenCV's exponential takes a fifth of the time of NumPy's.
     """
-    p = logits.astype(np.float64)
-    if not p.size:
-        return p
+    powers = logits.astype(np.float64)
     if not (logits.max() < FAR_FROM_OVERFLOW and logits.min() > -FAR_FROM_OVERFLOW):
-        p -= np.take_along_axis(p, logits.argmax(axis=1)[:, None], axis=1)
-    flat = p.reshape(len(p), -1)
+        powers -= np.take_along_axis(powers, logits.argmax(axis=1)[:, None], axis=1)
+    flat = powers.reshape(len(powers), -1)
     opencv().exp(flat, flat)
     # A product with ones sums the classes in a third of the time of sum(axis=1).
-    p /= np.ones((1, p.shape[1])) @ p
-    return p
+    return powers, np.ones((1, powers.shape[1])) @ powers
 
 
 def best_path(p: Floats) -> list[tuple[Labels, list[float]]]:
@@ -43,90 +51,40 @@ def best_path(p: Floats) -> list[tuple[Labels, list[float]]]:
 
     With each label goes its highest probability over the run of positions that it covers.
     """
-    texts, peaks = best_texts(p)
-    labels = map(tuple, texts.split(texts.labels))
-    return list(zip(labels, texts.split(peaks), strict=True))
+    paths = best_paths(p)
+    peaks = paths.peaks(np.take_along_axis(p, paths.classes[:, None], axis=1))
+    labels = map(tuple, paths.texts.split(paths.texts.labels))
+    return list(zip(labels, paths.texts.split(peaks), strict=True))
 
 
-def best_texts(p: Floats) -> tuple[Texts, Floats]:
-    """What `best_path` finds, as arrays: the texts, and `(labels,)` the probabilities."""
-    images, classes, positions = p.shape
-    path = p.argmax(axis=1)
-    peak = np.take_along_axis(p, path[:, None], axis=1)
+class Paths(NamedTuple):
+    """A path for each of N images."""
+
+    classes: Indices
+    """`(N, T)`"""
+    texts: Texts
+    starts: Indices
+    """Where in the flat `classes` each run of one class begins."""
+    kept: NDArray[np.bool_]
+    """For each run, whether it is a label."""
+
+    def peaks(self, values: Floats) -> Floats:
+        """The highest of `values`, N times T, over the run of each label."""
+        peaks: Floats = np.maximum.reduceat(values.ravel(), self.starts)[self.kept]
+        return peaks
+
+
+def best_paths(scores: NDArray[np.floating[Any]]) -> Paths:
+    """The most probable path of each image; `scores` `(N, C, T)` are `P` or the logits."""
+    images, classes, positions = scores.shape
+    path = scores.argmax(axis=1)
     starts = np.ones((images, positions), bool)
     starts[:, 1:] = path[:, 1:] != path[:, :-1]
     runs = np.flatnonzero(starts)
-    label, peaks = path.ravel()[runs], np.maximum.reduceat(peak.ravel(), runs)
+    label = path.ravel()[runs]
     kept = label != classes - 1
     lengths = np.bincount(runs[kept] // positions, minlength=images)
-    return Texts(label[kept], lengths), peaks[kept]
-
-
-def label_probability(p: Floats, labels: Sequence[Labels]) -> Floats:
-    """`(N,)`: for each image, the summed probability of all paths with its `labels`."""
-    return text_probability(p, Texts.of(labels))
-
-
-def text_probability(p: Floats, texts: Texts) -> Floats:
-    """As `label_probability`, by the forward algorithm (section 4.1), all images and states of a
-    position at once.
-    """
-    lattice = _lattice(p, texts)
-    images, longest = p.shape[0], len(lattice.emitted[0])
-    in_blank = np.zeros((longest + 1, images))
-    in_label = np.zeros((longest + 1, images))
-    in_blank[0] = 1
-    for blank, emitted in zip(lattice.blank, lattice.emitted, strict=True):
-        entering = in_label[1:] + in_blank[:-1]
-        entering += lattice.follows * in_label[:-1]
-        in_blank += in_label
-        in_blank *= blank
-        np.multiply(entering, emitted, out=in_label[1:])
-    last, image = texts.lengths, np.arange(images)
-    total: Floats = in_blank[last, image] + in_label[last, image]
-    return total
-
-
-def label_peaks(p: Floats, labels: Sequence[Labels]) -> list[list[float]]:
-    """For each image and label, its highest probability over the run that it covers.
-
-    The runs are those of the most probable path with these labels (Viterbi), so for the labels of
-    `best_path` these are its confidences. Labels that no path can spell get zeros.
-    """
-    lattice = _lattice(p, Texts.of(labels))
-    longest, images = lattice.emitted.shape[1:]
-    # State 2i + 1 is label i and the even states are blanks. Two rows of zeros stand for the states
-    # before the first.
-    states = np.zeros((len(lattice.blank) + 1, 2 * longest + 3, images))
-    states[0, 2] = 1
-    for before, after, blank, emitted in zip(
-        states, states[1:], lattice.blank, lattice.emitted, strict=False
-    ):
-        np.maximum(before[2:], before[1:-1], out=after[2:])
-        after[3::2] = np.maximum(after[3::2], lattice.follows * before[1:-2:2]) * emitted
-        after[2::2] *= blank
-    return [_peaks(states[:, :, image], p[image], label) for image, label in enumerate(labels)]
-
-
-def _peaks(states: Floats, p: Floats, labels: Labels) -> list[float]:
-    """The backward walk of `label_peaks` for one image, `states` `(T + 1, 2L + 3)`."""
-    rows, emitted = states.tolist(), [row.tolist() for row in p[list(labels)]]
-    found = [0.0] * len(labels)
-    end = 2 * len(labels) + 2
-    state = end if rows[-1][end] >= rows[-1][end - 1] else end - 1
-    if rows[-1][state] == 0:
-        return found
-    for position in reversed(range(len(rows) - 1)):
-        before = rows[position]
-        if state % 2:
-            label = (state - 3) // 2
-            found[label] = max(found[label], emitted[label][position])
-            follows = label > 0 and labels[label] != labels[label - 1]
-            if follows and before[state - 2] > max(before[state], before[state - 1]):
-                state -= 1
-        if before[state - 1] > before[state]:
-            state -= 1
-    return found
+    return Paths(path, Texts(label[kept], lengths), runs, kept)
 
 
 def prefix_beam_search(p: Floats, width: int) -> list[Labels]:
@@ -168,23 +126,3 @@ def prefix_beam_search(p: Floats, width: int) -> list[Labels]:
             )
         ]
     return prefixes
-
-
-class _Lattice(NamedTuple):
-    """The states of N texts of at most L labels: each label, and a blank before and behind it."""
-
-    blank: Floats
-    """`(T, N)`: the probability of the blank."""
-    emitted: Floats
-    """`(T, L, N)`: of each label."""
-    follows: Floats
-    """`(L, N)`: 1 where a label may follow the one before it with no blank between, for both
-    differ."""
-
-
-def _lattice(p: Floats, texts: Texts) -> _Lattice:
-    table = texts.table(p.shape[1] - 1)
-    follows = np.zeros(table.shape)
-    follows[1:] = table[1:] != table[:-1]
-    emitted = p[np.arange(len(p)), table].transpose(2, 0, 1)
-    return _Lattice(p[:, -1].T, np.ascontiguousarray(emitted), follows)

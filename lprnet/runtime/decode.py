@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from lprnet.runtime.alphabet import CHINA, Alphabet
 from lprnet.runtime.confidence import ConfidenceCalibration
-from lprnet.runtime.ctc import Floats, softmax
 from lprnet.runtime.text_columns import (
     TextColumns,
     allowed_columns,
@@ -74,7 +73,7 @@ def greedy(logits: NDArray[np.float32], alphabet: Alphabet = CHINA) -> list[Plat
 
     Raises `UserError` where `alphabet` has another number of classes.
     """
-    read = greedy_columns(_probabilities(logits, alphabet))
+    read = greedy_columns(_blank_last(logits, alphabet))
     return [plate for (plate,) in _plates(read, len(logits), alphabet)]
 
 
@@ -85,7 +84,7 @@ def beam_search(
 
     Raises as `greedy`.
     """
-    read = beam_columns(_probabilities(logits, alphabet), width, width)
+    read = beam_columns(_blank_last(logits, alphabet), width, width)
     return _plates(read, len(logits), alphabet)
 
 
@@ -104,8 +103,8 @@ def best_plates(
     than half of all probability, no other can have more, and no search is needed. Confidences are
     the network's, which knows no grammar. Raises as `greedy`.
     """
-    p = _probabilities(logits, alphabet)
-    return _plates(allowed_columns(p, top, alphabet, far_likelier), len(logits), alphabet)
+    ordered = _blank_last(logits, alphabet)
+    return _plates(allowed_columns(ordered, top, alphabet, far_likelier), len(logits), alphabet)
 
 
 def uses_grammar(alphabet: Alphabet, asked: bool | None) -> bool:
@@ -127,10 +126,12 @@ def read_texts(
     alphabet: Alphabet = CHINA,
 ) -> TextColumns:
     """`(N, classes, T)` logits to what `decode` finds, as columns. Raises as `greedy`."""
-    p = _probabilities(logits, alphabet)
+    logits = _blank_last(logits, alphabet)
     if grammar and alphabet.grammar is not None:
-        return allowed_columns(p, top, alphabet, FAR_LIKELIER)
-    return greedy_columns(p) if top == 1 else beam_columns(p, max(top, BEAM_WIDTH), top)
+        return allowed_columns(logits, top, alphabet, FAR_LIKELIER)
+    if top == 1:
+        return greedy_columns(logits)
+    return beam_columns(logits, max(top, BEAM_WIDTH), top)
 
 
 def decode(
@@ -147,8 +148,10 @@ def decode(
     return _plates(read_texts(logits, top, grammar, alphabet), len(logits), alphabet)
 
 
-def _probabilities(logits: NDArray[np.float32], alphabet: Alphabet) -> Floats:
-    """`(N, classes, T)`, the blank moved to the last class, where `ctc.py` has it."""
+def _blank_last(logits: NDArray[np.float32], alphabet: Alphabet) -> NDArray[np.float32]:
+    """`(N, classes, T)`, the blank moved to the last class, where `ctc.py` has it. Raises
+    `UserError` as `greedy`.
+    """
     if logits.ndim != 3 or logits.shape[1] != alphabet.classes:
         raise UserError(
             f"logits of shape {logits.shape} do not have the {alphabet.classes} classes of the "
@@ -157,7 +160,7 @@ def _probabilities(logits: NDArray[np.float32], alphabet: Alphabet) -> Floats:
     if alphabet.blank != alphabet.classes - 1:
         blank = logits[:, alphabet.blank, None]
         logits = np.concatenate([np.delete(logits, alphabet.blank, axis=1), blank], axis=1)
-    return softmax(logits)
+    return logits
 
 
 def _plates(read: TextColumns, images: int, alphabet: Alphabet) -> list[list[Plate]]:

@@ -88,24 +88,24 @@ def suffixes(p: Floats, automaton: Automaton, classes: Indices | None = None) ->
     blank = np.repeat(p[:, -1].T, states, axis=1)
     row *= width
     continued = np.empty((positions, images, states, width))
-    # Of a state's moves, for each one the best of the others.
-    others = np.empty((images * states, width))
+    # Of a state's moves, for each one the best of the others, or a blank.
+    others, left = np.empty((2, images * states, width))
     for position in reversed(range(positions)):
         step = np.multiply(behind_label, emitted[position], out=continued[position])
-        left = step.ravel().copy()
-        first = left.reshape(-1, width).argmax(axis=1)  # far faster than max
+        left[:] = step.reshape(left.shape)
+        first = left.argmax(axis=1)  # far faster than max
         first += row
         best = left.take(first)
-        left[first] = 0
-        second = left.reshape(-1, width).argmax(axis=1)
+        left.ravel()[first] = 0
+        second = left.argmax(axis=1)
         second += row
-        others[:] = best[:, None]
-        others.ravel()[first] = left.take(second)
         behind_blank *= blank[position]
-        others += behind_blank[:, None]
+        others[:] = (best + behind_blank)[:, None]
+        others.ravel()[first] = left.take(second) + behind_blank
         behind_blank += best
-        # The same label again is no move but the same character.
-        behind_label = others.take(behind)
+        # The same label again is no move but the same character. No index is out of bounds, but
+        # "raise" would take the values twice.
+        others.take(behind, out=behind_label, mode="clip")
         behind_label += step
     return Suffixes(continued.transpose(1, 0, 2, 3), behind_blank[::states])
 

@@ -18,9 +18,9 @@ from lprnet.runtime.reading_output import Reading
 from lprnet.runtime.recognizer import Recognizer
 from lprnet.support.errors import UserError
 
-PLATES = 256
+PLATES = 512
 """In memory at once, and in one call of the network and the decoder: what each call costs besides
-is little then."""
+is little then, above all the search under the grammar, which a twentieth of the plates need."""
 WHOLE: tuple[None] = (None,)
 """The boxes of an image that is one plate."""
 HELD_BYTES = 8 << 20

@@ -1,9 +1,8 @@
 """What is read of many images, as columns: no object for each plate.
 
-`p` is `(N, C, T)`, as in `ctc.py`: the blank is the last class.
+Logits are `(N, C, T)`, the blank the last class, as in the probabilities `p` of `ctc.py`.
 """
 
-from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -12,19 +11,26 @@ from numpy.typing import NDArray
 from lprnet.runtime.allowed_texts import Scored, allowed_texts
 from lprnet.runtime.alphabet import Alphabet
 from lprnet.runtime.ctc import (
+    TOGETHER,
     Floats,
-    best_texts,
-    label_peaks,
-    label_probability,
+    best_paths,
+    exponentials,
     prefix_beam_search,
-    text_probability,
+    softmax,
 )
 from lprnet.runtime.grammar import Automaton, compile_grammar
 from lprnet.runtime.grammar_search import moves_of
+from lprnet.runtime.lattice import (
+    label_probability,
+    lattice_of,
+    spelled_probability,
+    text_peaks,
+)
 from lprnet.runtime.texts import Indices, Texts
 
-SEARCHED_AT_ONCE = 32
-"""Images whose backward passes are in memory together: 2 MB, or 6 MB over all classes."""
+Logits = NDArray[np.float32]
+SEARCHED_AT_ONCE = 64
+"""Images whose backward passes are in memory together: 4 MB, or 12 MB over all classes."""
 
 
 class TextColumns(NamedTuple):
@@ -41,19 +47,38 @@ class TextColumns(NamedTuple):
     """The confidence of each label of the texts."""
 
 
-def greedy_columns(p: Floats) -> TextColumns:
-    """The text of each image's most probable path."""
-    texts, peaks = best_texts(p)
-    return TextColumns(np.arange(len(p)), text_probability(p, texts), texts, peaks)
+def greedy_columns(logits: Logits) -> TextColumns:
+    """The text of each image's most probable path.
+
+    Of the probabilities only those of the path and of its labels are needed, so the others are
+    never divided nor kept.
+    """
+    paths = best_paths(logits)
+    images, classes, positions = logits.shape
+    table = paths.texts.table(classes - 1)
+    blank, on_path = np.empty((2, images, positions))
+    emitted = np.empty((*table.shape, positions))
+    for first in range(0, images, TOGETHER):
+        some = slice(first, first + TOGETHER)
+        powers, sums = exponentials(logits[some])
+        sums = sums[:, 0]
+        row = np.arange(len(sums))
+        np.divide(powers[:, -1], sums, out=blank[some])
+        np.divide(powers[row, table[:, some]], sums, out=emitted[:, some])
+        path = paths.classes[some]
+        np.divide(powers[row[:, None], path, np.arange(positions)], sums, out=on_path[some])
+    lattice = lattice_of(blank, emitted, table)
+    confidences = spelled_probability(lattice, paths.texts.lengths)
+    return TextColumns(np.arange(images), confidences, paths.texts, paths.peaks(on_path))
 
 
-def beam_columns(p: Floats, width: int, top: int) -> TextColumns:
+def beam_columns(logits: Logits, width: int, top: int) -> TextColumns:
     """The best `top` of `width` texts of a beam.
 
     The search has pruned some paths of each text, so its order is only roughly right: each text is
     scored again with all of its paths.
     """
-    found = []
+    found, p = [], softmax(logits)
     for one in p:
         texts = prefix_beam_search(one, width)
         scores = label_probability(np.broadcast_to(one, (len(texts), *one.shape)), texts).tolist()
@@ -62,23 +87,26 @@ def beam_columns(p: Floats, width: int, top: int) -> TextColumns:
     return _scored(p, np.arange(len(p)), found)
 
 
-def allowed_columns(p: Floats, top: int, alphabet: Alphabet, far_likelier: float) -> TextColumns:
+def allowed_columns(
+    logits: Logits, top: int, alphabet: Alphabet, far_likelier: float
+) -> TextColumns:
     """As `decode.best_plates`."""
     assert alphabet.grammar is not None
     automaton = compile_grammar(alphabet.grammar, alphabet.characters)
-    read = greedy_columns(p)
-    allowed = _accepted(read.texts, automaton, p.shape[1] - 1)
-    doubtful = np.arange(len(p))
+    read = greedy_columns(logits)
+    allowed = _accepted(read.texts, automaton, logits.shape[1] - 1)
+    doubtful = np.arange(len(logits))
     if top == 1:
         doubtful = np.flatnonzero(~allowed | ~(read.confidences > 0.5))
     if not len(doubtful):
         return read
     least = np.where(allowed | (top > 1), 0.0, read.confidences / far_likelier)
     found: list[Scored] = []
+    p = softmax(logits[doubtful])
     for first in range(0, len(doubtful), SEARCHED_AT_ONCE):
-        images = doubtful[first : first + SEARCHED_AT_ONCE]
-        found += allowed_texts(p[images], automaton, top, least[images])
-    greedy_stays = np.ones(len(p), bool)
+        some = slice(first, first + SEARCHED_AT_ONCE)
+        found += allowed_texts(p[some], automaton, top, least[doubtful[some]])
+    greedy_stays = np.ones(len(logits), bool)
     for row, image in enumerate(doubtful.tolist()):
         best = found[row][0][1] if found[row] else 0.0
         if allowed[image]:
@@ -100,12 +128,11 @@ def _accepted(texts: Texts, automaton: Automaton, blank: int) -> NDArray[np.bool
 
 
 def _scored(p: Floats, images: Indices, texts: list[Scored]) -> TextColumns:
-    """The texts of some `images` of `p`, which come with their probabilities."""
-    rows = np.repeat(images, [len(found) for found in texts])
-    labels = [labels for found in texts for labels, _ in found]
+    """The texts of `images`, which come with their probabilities; `p` has those images only."""
+    rows = np.repeat(np.arange(len(p)), [len(found) for found in texts])
+    labels = Texts.of([labels for found in texts for labels, _ in found])
     confidences = np.array([confidence for found in texts for _, confidence in found], np.float64)
-    peaks = np.fromiter(chain(*label_peaks(p[rows], labels)), np.float64)
-    return TextColumns(rows, confidences, Texts.of(labels), peaks)
+    return TextColumns(images[rows], confidences, labels, text_peaks(p[rows], labels))
 
 
 def _joined(first: TextColumns, kept: NDArray[np.bool_], second: TextColumns) -> TextColumns:

@@ -26,10 +26,14 @@ class Texts(NamedTuple):
 
     def table(self, padding: int) -> Indices:
         """`(L, N)`: the i-th labels of all texts in row i, `padding` where a text has ended."""
-        longest = int(self.lengths.max(initial=0))
-        table = np.full((longest, len(self.lengths)), padding)
-        table.T[np.arange(longest) < self.lengths[:, None]] = self.labels
+        present = self.present()
+        table = np.full(present.shape[::-1], padding)
+        table.T[present] = self.labels
         return table
+
+    def present(self) -> NDArray[np.bool_]:
+        """`(N, L)`: whether the text has an i-th label."""
+        return np.arange(int(self.lengths.max(initial=0))) < self.lengths[:, None]
 
     def split(self, values: NDArray[Any]) -> list[list[Any]]:
         """What `values` has for each label, as a list for each text."""

@@ -12,7 +12,8 @@ from torch import Tensor
 from lprnet.distillation.alignment import best_alignment
 from lprnet.distillation.losses import MAX_WRONG, agreement, ctc_loss, divergence
 from lprnet.runtime.alphabet import BLANK, CHINA
-from lprnet.runtime.ctc import label_probability, softmax
+from lprnet.runtime.ctc import softmax
+from lprnet.runtime.lattice import label_probability
 
 SMALL_BLANK = 1
 """Neither the first nor the last of the three classes of small lattices."""

@@ -21,9 +21,10 @@ from numpy.typing import NDArray
 
 from lprnet.runtime import allowed_texts
 from lprnet.runtime.alphabet import CHINA
-from lprnet.runtime.ctc import Floats, label_probability, prefix_beam_search, softmax
+from lprnet.runtime.ctc import Floats, prefix_beam_search, softmax
 from lprnet.runtime.grammar import Automaton, compile_grammar
 from lprnet.runtime.grammar_search import best_allowed, suffixes
+from lprnet.runtime.lattice import label_probability
 from lprnet.runtime.plate_grammar import GRAMMAR
 from lprnet.runtime.texts import Labels
 

@@ -11,12 +11,11 @@ from hypothesis import strategies as st
 from lprnet.runtime.ctc import (
     Floats,
     best_path,
-    label_peaks,
-    label_probability,
     prefix_beam_search,
     softmax,
 )
-from lprnet.runtime.texts import Labels
+from lprnet.runtime.lattice import label_probability, text_peaks
+from lprnet.runtime.texts import Labels, Texts
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -61,6 +60,11 @@ def every_peak(p: Floats) -> dict[Labels, list[float]]:
         ]
         for labels, path in best.items()
     }
+
+
+def label_peaks(p: Floats, labels: list[Labels]) -> list[list[float]]:
+    texts = Texts.of(labels)
+    return texts.split(text_peaks(p, texts))
 
 
 def test_softmax_is_torchs_and_survives_large_logits() -> None:

@@ -16,10 +16,10 @@ from lprnet.model.preprocessing import normalise
 from lprnet.model.subnormals import subnormals_as_zero
 from lprnet.runtime import allowed_texts, grammar_search
 from lprnet.runtime.alphabet import CHINA
-from lprnet.runtime.ctc import label_probability
 from lprnet.runtime.grammar_search import best_allowed, suffixes
 from lprnet.runtime.image_io import read_image
 from lprnet.runtime.image_paths import list_images
+from lprnet.runtime.lattice import label_probability
 from lprnet.runtime.texts import Labels
 from lprnet.synthetic.render import render
 from lprnet.weights import DEFAULT_CHECKPOINT

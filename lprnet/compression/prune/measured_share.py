@@ -18,7 +18,8 @@ from tqdm import tqdm
 from lprnet.compression.prune.prune import DEPTH_RATIOS, depth_aware, unstructured
 from lprnet.model.lprnet import LPRNet
 from lprnet.model.preprocessing import normalise
-from lprnet.runtime.ctc import Floats, best_path, label_probability, softmax
+from lprnet.runtime.ctc import Floats, best_path, softmax
+from lprnet.runtime.lattice import label_probability
 from lprnet.runtime.texts import Labels
 
 Prune = Callable[[LPRNet, float], LPRNet]
