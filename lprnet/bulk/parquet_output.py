@@ -1,6 +1,5 @@
-"""A shard's readings as Parquet."""
+"""A shard's plates as Parquet."""
 
-import itertools
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -8,19 +7,18 @@ import numpy as np
 import pyarrow
 import pyarrow.parquet
 
-from lprnet.runtime.decode import Plate
-from lprnet.runtime.reading_output import Reading
+from lprnet.runtime.reading_columns import ReadingColumns
 from lprnet.support.file_names import escaped_bytes
 
-Row = tuple[Reading, int, Plate]
-"""What was read of an image, and one of its texts with the rank of it."""
 ROWS_AT_ONCE = 8192
-"""Of a row group."""
+"""Of a row group, and those of one plate more."""
 
 
-def write_parquet(readings: Iterable[Reading], path: Path, boxes: bool, rejected: bool) -> None:
+def write_parquet(
+    parts: Iterable[ReadingColumns], path: Path, boxes: bool, least: float | None
+) -> None:
     """A row a text: `file`, `rank` from 1, `text`, its confidence, those of its characters and the
-    lowest of them.
+    lowest of them; with `boxes` also `box`, with a `least` confidence whether it is `rejected`.
     """
     fields = [
         ("file", pyarrow.string()),
@@ -32,31 +30,48 @@ def write_parquet(readings: Iterable[Reading], path: Path, boxes: bool, rejected
     ]
     if boxes:
         fields.append(("box", pyarrow.list_(pyarrow.float64())))
-    if rejected:
+    if least is not None:
         fields.append(("rejected", pyarrow.bool_()))
     schema = pyarrow.schema(fields)
     with pyarrow.parquet.ParquetWriter(path, schema, compression="zstd") as writer:
-        rows: list[Row] = []
-        for reading in readings:
-            rows += [(reading, rank, plate) for rank, plate in enumerate(reading.plates, 1)]
-            if len(rows) >= ROWS_AT_ONCE:
-                writer.write_batch(_batch(rows, schema))
-                rows = []
-        writer.write_batch(_batch(rows, schema))
+        waiting = [pyarrow.RecordBatch.from_pylist([], schema)]
+        for part in parts:
+            waiting.append(_batch(part, schema, least))
+            if sum(batch.num_rows for batch in waiting) >= ROWS_AT_ONCE:
+                waiting = [_write_groups(writer, pyarrow.concat_batches(waiting))]
+        writer.write_batch(pyarrow.concat_batches(waiting))
 
 
-def _batch(rows: list[Row], schema: pyarrow.Schema) -> pyarrow.RecordBatch:
-    characters = [plate.symbol_confidences for _, _, plate in rows]
-    offsets = np.cumsum([0, *map(len, characters)], dtype=np.int32)
-    flat = np.fromiter(itertools.chain(*characters), np.float32, offsets[-1])
+def _write_groups(
+    writer: pyarrow.parquet.ParquetWriter, batch: pyarrow.RecordBatch
+) -> pyarrow.RecordBatch:
+    """Write row groups, each up to the end of a plate, and return what is left for another."""
+    while batch.num_rows >= ROWS_AT_ONCE:
+        ranks = [*batch.column("rank")[ROWS_AT_ONCE:].to_pylist(), 1]
+        count = ROWS_AT_ONCE + ranks.index(1)
+        writer.write_batch(batch[:count])
+        batch = batch[count:]
+    return batch
+
+
+def _batch(
+    part: ReadingColumns, schema: pyarrow.Schema, least: float | None
+) -> pyarrow.RecordBatch:
+    read = part.read
+    plates = read.images.tolist()
+    offsets = np.concatenate([[0], read.texts.lengths.cumsum()]).astype(np.int32)
+    peaks = pyarrow.array(read.peaks.astype(np.float32))
+    files = [escaped_bytes(file) for file in part.files]
     columns = {
-        "file": [escaped_bytes(reading.file) for reading, _, _ in rows],
-        "rank": [rank for _, rank, _ in rows],
-        "text": [plate.text for _, _, plate in rows],
-        "confidence": [plate.confidence for _, _, plate in rows],
-        "character_confidences": pyarrow.ListArray.from_arrays(offsets, flat),
-        "lowest_character_confidence": [plate.lowest for _, _, plate in rows],
-        "box": [reading.box for reading, _, _ in rows],
-        "rejected": [reading.rejected for reading, _, _ in rows],
+        "file": [files[plate] for plate in plates],
+        "rank": read.ranks().astype(np.int32),
+        "text": read.texts.spelled(part.alphabet.characters),
+        "confidence": read.confidences.astype(np.float32),
+        "character_confidences": pyarrow.ListArray.from_arrays(offsets, peaks),
+        "lowest_character_confidence": read.texts.lowest(read.peaks).astype(np.float32),
     }
+    if "box" in schema.names:
+        columns["box"] = [part.places[plate] for plate in plates]
+    if least is not None:
+        columns["rejected"] = part.rejected(least)[read.images]
     return pyarrow.record_batch([columns[name] for name in schema.names], schema)

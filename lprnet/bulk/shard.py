@@ -9,13 +9,11 @@ from typing import NamedTuple
 
 from lprnet.bulk import job, output, plan
 from lprnet.bulk.fatal_images import without_fatal
+from lprnet.runtime.reading_columns import ReadingColumns
 from lprnet.runtime.reading_output import Reading
 from lprnet.runtime.recognizer import Recognizer
 from lprnet.runtime.source_reader import SourceReader
 from lprnet.support.errors import UserError
-
-TOLD_EVERY = 256
-"""Plates between two reports of progress."""
 
 
 class Done(NamedTuple):
@@ -56,27 +54,21 @@ class ShardReader:
         errors: list[Reading] = []
         count = 0
 
-        def readings() -> Iterator[Reading]:
+        def parts() -> Iterator[ReadingColumns]:
             nonlocal count
             sources = plan.sources(line, options.max_pixels)
             if warned:
                 sources = without_fatal(sources, options.max_pixels)
-            for reading in self._reader.read(sources):
-                count += 1
-                if count % TOLD_EVERY == 0:
-                    progress(TOLD_EVERY)
-                if reading.error is not None:
-                    errors.append(reading)
-                elif options.min_confidence is None:
-                    yield reading
-                else:
-                    yield reading.judged(options.min_confidence)
+            for part in self._reader.columns(sources):
+                count += len(part.files)
+                progress(len(part.files))
+                errors.extend(part.failed())
+                yield part
 
         target = job.shard_path(self._folder, index, options.form)
         with _whole(target) as path:
-            output.write(options, readings(), path)
+            output.write(options, parts(), path)
             self._write_errors(job.errors_path(self._folder, index), errors)
-        progress(count % TOLD_EVERY)
         return Done(index, count, len(errors))
 
     def _write_errors(self, path: Path, errors: list[Reading]) -> None:

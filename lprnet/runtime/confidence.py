@@ -3,6 +3,10 @@
 import math
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
 MIN_PROBABILITY = 2.0**-53
 """Probabilities are kept this far from 0 and 1, which have no odds."""
 
@@ -32,13 +36,18 @@ class ConfidenceCalibration:
         if not 0 <= self.precise_at <= 1:
             raise ValueError(f"no confidence is {self.precise_at}")
 
-    def confidence(self, probability: float) -> float:
-        """That of a plate whose text has this CTC probability."""
-        odds = log_odds(probability) / self.temperature + self.bias
-        return (1 + math.tanh(odds / 2)) / 2  # the sigmoid, without overflow
+    def confidences(self, probabilities: Floats) -> Floats:
+        """`(N,)`: those of plates whose texts have these CTC probabilities."""
+        odds = log_odds(probabilities) / self.temperature + self.bias
+        tanh = math.tanh
+        return np.array([(1 + tanh(half)) / 2 for half in (odds / 2).tolist()])  # the sigmoid
 
 
-def log_odds(probability: float) -> float:
-    """`log(p / (1 - p))`, finite for any p from 0 to 1 and for one just beyond by rounding."""
-    kept = min(max(probability, MIN_PROBABILITY), 1 - MIN_PROBABILITY)
-    return math.log(kept) - math.log1p(-kept)
+def log_odds(probabilities: Floats) -> Floats:
+    """`log(p / (1 - p))` of each, finite for any p from 0 to 1 and for one just beyond by rounding.
+
+    By the C library, as `tanh` above: the last digits of NumPy's depend on the CPU.
+    """
+    log, log1p = math.log, math.log1p
+    kept = probabilities.clip(MIN_PROBABILITY, 1 - MIN_PROBABILITY).tolist()
+    return np.array([log(p) - log1p(-p) for p in kept])

@@ -53,8 +53,9 @@ def best_path(p: Floats) -> list[tuple[Labels, list[float]]]:
     """
     paths = best_paths(p)
     peaks = paths.peaks(np.take_along_axis(p, paths.classes[:, None], axis=1))
-    labels = map(tuple, paths.texts.split(paths.texts.labels))
-    return list(zip(labels, paths.texts.split(peaks), strict=True))
+    labels = map(tuple, paths.texts.split(paths.texts.labels.tolist()))
+    of_labels = map(list, paths.texts.split(peaks.tolist()))
+    return list(zip(labels, of_labels, strict=True))
 
 
 class Paths(NamedTuple):

@@ -1,9 +1,8 @@
 """From logits `(N, classes, T)` to plates: greedy, with alternatives, or under a grammar.
 
 A plate's confidence is the CTC probability of its text, the sum over all paths that spell it, until
-`Plate.calibrated` makes another of it. A
-character's confidence is the probability of its class at the position where that is highest,
-within the positions that the most probable path gives to the character.
+`Recognizer` calibrates it. A character's confidence is the probability of its class at the position
+where that is highest, within the positions that the most probable path gives to the character.
 """
 
 from collections.abc import Callable
@@ -13,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lprnet.runtime.alphabet import CHINA, Alphabet
-from lprnet.runtime.confidence import ConfidenceCalibration
 from lprnet.runtime.text_columns import (
     TextColumns,
     allowed_columns,
@@ -62,11 +60,6 @@ class Plate(NamedTuple):
         """The confidence of the character that is least sure; 0 where there is none."""
         return min(self.symbol_confidences, default=0.0)
 
-    def calibrated(self, calibration: ConfidenceCalibration) -> "Plate":
-        """The plate with the confidence that `calibration` gives its probability."""
-        confidence = calibration.confidence(self.confidence)
-        return Plate(self.text, confidence, self.symbols, self.symbol_confidences)
-
 
 def greedy(logits: NDArray[np.float32], alphabet: Alphabet = CHINA) -> list[Plate]:
     """`(N, classes, T)` logits to N plates, each the text of its most probable path.
@@ -74,7 +67,7 @@ def greedy(logits: NDArray[np.float32], alphabet: Alphabet = CHINA) -> list[Plat
     Raises `UserError` where `alphabet` has another number of classes.
     """
     read = greedy_columns(_blank_last(logits, alphabet))
-    return [plate for (plate,) in _plates(read, len(logits), alphabet)]
+    return [plate for (plate,) in plates_of(read, len(logits), alphabet)]
 
 
 def beam_search(
@@ -85,7 +78,7 @@ def beam_search(
     Raises as `greedy`.
     """
     read = beam_columns(_blank_last(logits, alphabet), width, width)
-    return _plates(read, len(logits), alphabet)
+    return plates_of(read, len(logits), alphabet)
 
 
 def best_plates(
@@ -104,7 +97,7 @@ def best_plates(
     the network's, which knows no grammar. Raises as `greedy`.
     """
     ordered = _blank_last(logits, alphabet)
-    return _plates(allowed_columns(ordered, top, alphabet, far_likelier), len(logits), alphabet)
+    return plates_of(allowed_columns(ordered, top, alphabet, far_likelier), len(logits), alphabet)
 
 
 def uses_grammar(alphabet: Alphabet, asked: bool | None) -> bool:
@@ -145,7 +138,7 @@ def decode(
     With `grammar`, if the alphabet has one, as `best_plates`; else one plate is the greedy one, and
     more come from a beam search. Raises as `greedy`.
     """
-    return _plates(read_texts(logits, top, grammar, alphabet), len(logits), alphabet)
+    return plates_of(read_texts(logits, top, grammar, alphabet), len(logits), alphabet)
 
 
 def _blank_last(logits: NDArray[np.float32], alphabet: Alphabet) -> NDArray[np.float32]:
@@ -163,18 +156,21 @@ def _blank_last(logits: NDArray[np.float32], alphabet: Alphabet) -> NDArray[np.f
     return logits
 
 
-def _plates(read: TextColumns, images: int, alphabet: Alphabet) -> list[list[Plate]]:
+def plates_of(read: TextColumns, images: int, alphabet: Alphabet) -> list[list[Plate]]:
     """For each of so many images its plates."""
     characters = alphabet.characters
     symbols = [
         tuple([characters[label] for label in labels])
-        for labels in read.texts.split(read.texts.labels)
+        for labels in read.texts.split(read.texts.labels.tolist())
     ]
-    peaks = map(tuple, read.texts.split(read.peaks))
-    confidences = read.confidences.tolist()
     plates: list[list[Plate]] = [[] for _ in range(images)]
     for image, *plate in zip(
-        read.images.tolist(), map("".join, symbols), confidences, symbols, peaks, strict=True
+        read.images.tolist(),
+        map("".join, symbols),
+        read.confidences.tolist(),
+        symbols,
+        map(tuple, read.texts.split(read.peaks.tolist())),
+        strict=True,
     ):
         plates[image].append(Plate(*plate))
     return plates

@@ -69,18 +69,22 @@ def csv_header(boxes: bool = False, rejected: bool = False) -> str:
 
 def as_csv(reading: Reading) -> str:
     """A row a plate, as `csv_header` names its fields."""
-    file = _csv_field(escaped_bytes(reading.file))
-    more = "" if reading.box is None else f",{' '.join(map(repr, reading.box))}"
-    if reading.rejected is not None:
-        more += f",{str(reading.rejected).lower()}"
+    file = csv_field(escaped_bytes(reading.file))
+    more = csv_more(reading.box, reading.rejected)
     return "".join(
-        f"{file},{rank},{_csv_field(plate.text)},{plate.confidence:.6f},"
+        f"{file},{rank},{csv_field(plate.text)},{plate.confidence:.6f},"
         f"{' '.join(map(SIX_DIGITS, plate.symbol_confidences))},{plate.lowest:.6f}{more}\n"
         for rank, plate in enumerate(reading.plates, 1)
     )
 
 
-def _csv_field(text: str) -> str:
+def csv_more(box: tuple[float, ...] | None, rejected: bool | None) -> str:
+    """The end of a row: the fields that only some tables have."""
+    more = "" if box is None else f",{' '.join(map(repr, box))}"
+    return more if rejected is None else f"{more},{str(rejected).lower()}"
+
+
+def csv_field(text: str) -> str:
     """`text` in quotes where it needs some: RFC 4180, section 2."""
     return '"' + text.replace('"', '""') + '"' if _NEEDS_QUOTES.search(text) else text
 
@@ -90,17 +94,12 @@ def as_json(artifact: str, readings: Sequence[Reading], *, grammar: bool) -> str
     whether they are rejected if that was asked for, and its error.
     """
     images = list(map(_image, readings))
-    content = {**_named("artifact", artifact), "grammar": grammar, "images": images}
+    content = {**named("artifact", artifact), "grammar": grammar, "images": images}
     return utf8(json.dumps(content, ensure_ascii=False))
 
 
-def as_json_line(reading: Reading) -> str:
-    """One object on one line: what `as_json` has of this file."""
-    return utf8(json.dumps(_image(reading), ensure_ascii=False))
-
-
 def _image(reading: Reading) -> dict[str, object]:
-    content: dict[str, object] = dict(_named("file", reading.file))
+    content: dict[str, object] = dict(named("file", reading.file))
     if reading.box is not None:
         content["box"] = list(reading.box)
     content["plates"] = list(map(_plate, reading.plates))
@@ -121,7 +120,8 @@ def _plate(plate: Plate) -> dict[str, object]:
     }
 
 
-def _named(key: str, name: str) -> dict[str, str]:
+def named(key: str, name: str) -> dict[str, str]:
+    """The fields of JSON that hold a file name."""
     named = {key: name}
     if name != utf8(name):
         named[f"{key}_base64"] = base64.b64encode(os.fsencode(name)).decode()

@@ -16,10 +16,11 @@ from numpy.typing import ArrayLike, NDArray
 
 from lprnet.runtime.artifact import Artifact, best_version, load, read_artifact, version_for
 from lprnet.runtime.buffers import BufferStack
-from lprnet.runtime.decode import Plate, decode, uses_grammar
+from lprnet.runtime.decode import Plate, plates_of, read_texts, uses_grammar
 from lprnet.runtime.late_import import image_io, thread_pool
 from lprnet.runtime.manifest import Manifest, TargetVersion
 from lprnet.runtime.shared_object import raised_message
+from lprnet.runtime.text_columns import TextColumns
 from lprnet.support.errors import UserError
 
 UINT8 = np.dtype(np.uint8)
@@ -158,11 +159,18 @@ class Recognizer:
         `grammar` says whether the grammar of the artifact's alphabet is used: None, if it has one.
         Raises `UserError` for True where it has none.
         """
+        read = self.texts(logits, top, grammar=grammar)
+        return plates_of(read, len(logits), self.manifest.alphabet)
+
+    def texts(
+        self, logits: NDArray[np.float32], top: int = 1, *, grammar: bool | None = None
+    ) -> TextColumns:
+        """What `plates` finds, as columns. Raises as it does."""
         alphabet, confidence = self.manifest.alphabet, self.manifest.confidence
-        found = decode(logits, top, uses_grammar(alphabet, grammar), alphabet)
+        read = read_texts(logits, top, uses_grammar(alphabet, grammar), alphabet)
         if confidence is None:
-            return found
-        return [[plate.calibrated(confidence) for plate in plates] for plates in found]
+            return read
+        return read._replace(confidences=confidence.confidences(read.confidences))
 
     def _logits(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
         """At most `BATCH` images in one call of the artifact."""

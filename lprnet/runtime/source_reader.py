@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from lprnet.runtime.boxes import Box, cut
 from lprnet.runtime.image_file import file_content
 from lprnet.runtime.image_io import MAX_PIXELS, decode_picture, resize
+from lprnet.runtime.reading_columns import Place, ReadingColumns
 from lprnet.runtime.reading_output import Reading
 from lprnet.runtime.recognizer import Recognizer
 from lprnet.support.errors import UserError
@@ -65,6 +66,11 @@ class SourceReader:
 
     def read(self, sources: Iterable[Source]) -> Iterator[Reading]:
         """The reading of each source, of each of its boxes if it has any, in order."""
+        for columns in self.columns(sources):
+            yield from columns.readings()
+
+    def columns(self, sources: Iterable[Source]) -> Iterator[ReadingColumns]:
+        """What `read` yields, as columns, for many sources together."""
         held: list[tuple[Source, bytes | str]] = []
         size = 0
         for source in sources:
@@ -87,18 +93,23 @@ class SourceReader:
         except UserError as error:
             return str(error)
 
-    def _readings(self, held: list[tuple[Source, bytes | str]]) -> Iterator[Reading]:
-        waiting: list[_Waiting] = []
+    def _readings(self, held: list[tuple[Source, bytes | str]]) -> Iterator[ReadingColumns]:
+        files: list[str] = []
+        errors: dict[int, str] = {}
+        places: list[Place] = []
         for source, content in held:
             picture = self._picture(source.name, content)
             for box in source.boxes or WHOLE:
                 error = picture if isinstance(picture, str) else self._add(source, picture, box)
-                place = None if box is None else box.numbers
-                waiting.append((source.name, error, place))
+                if error is not None:
+                    errors[len(files)] = error
+                files.append(source.name)
+                places.append(None if box is None else box.numbers)
                 if self._filled == len(self._batch):
-                    yield from self._run(waiting)
-                    waiting = []
-        yield from self._run(waiting)
+                    yield self._run(files, errors, places)
+                    files, errors, places = [], {}, []
+        if files:
+            yield self._run(files, errors, places)
 
     def _picture(self, name: str, content: bytes | str) -> NDArray[np.uint8] | str:
         """The pixels of an image file, or the error."""
@@ -121,20 +132,15 @@ class SourceReader:
         self._filled += 1
         return None
 
-    def _run(self, waiting: list["_Waiting"]) -> list[Reading]:
-        """The readings, those without an error with the plates of the batch."""
-        if not self._filled:
-            return [Reading(name, (), error, place) for name, error, place in waiting]
+    def _run(self, files: list[str], errors: dict[int, str], places: list[Place]) -> ReadingColumns:
+        """The plates of `files`, of which the batch has those without an error."""
         began = time.thread_time()
         logits = self._recognizer.logits(self._batch[: self._filled])
-        plates = iter(self._recognizer.plates(logits, self._top, grammar=self._grammar))
+        read = self._recognizer.texts(logits, self._top, grammar=self._grammar)
         self._filled = 0
         self.network += time.thread_time() - began
-        return [
-            Reading(name, () if error else tuple(next(plates)), error, place)
-            for name, error, place in waiting
-        ]
-
-
-_Waiting = tuple[str, str | None, tuple[float, ...] | None]
-"""Of a reading: the file, the error, and the place in the file."""
+        if errors:
+            there = np.ones(len(files), bool)
+            there[list(errors)] = False
+            read = read._replace(images=np.flatnonzero(there)[read.images])
+        return ReadingColumns(files, errors, places, read, self._recognizer.manifest.alphabet)

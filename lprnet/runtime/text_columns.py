@@ -46,6 +46,16 @@ class TextColumns(NamedTuple):
     peaks: Floats
     """The confidence of each label of the texts."""
 
+    def firsts(self) -> Indices:
+        """The rows of the best texts, one for each image that has any."""
+        return np.flatnonzero(np.diff(self.images, prepend=-1))
+
+    def ranks(self) -> Indices:
+        """`(R,)`: 1 for the best text of an image, 2 for the next, and so on."""
+        firsts = self.firsts()
+        texts = np.diff(firsts, append=len(self.images))
+        return np.arange(1, len(self.images) + 1) - np.repeat(firsts, texts)
+
 
 def greedy_columns(logits: Logits) -> TextColumns:
     """The text of each image's most probable path.

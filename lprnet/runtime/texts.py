@@ -1,12 +1,13 @@
 """Many texts as two arrays: labels, and how many each text has."""
 
 from collections.abc import Sequence
-from itertools import chain
-from typing import Any, NamedTuple
+from itertools import chain, pairwise
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+T = TypeVar("T")
 Indices = NDArray[np.intp]
 Labels = tuple[int, ...]
 """One text, a class for each character."""
@@ -35,8 +36,22 @@ class Texts(NamedTuple):
         """`(N, L)`: whether the text has an i-th label."""
         return np.arange(int(self.lengths.max(initial=0))) < self.lengths[:, None]
 
-    def split(self, values: NDArray[Any]) -> list[list[Any]]:
-        """What `values` has for each label, as a list for each text."""
+    def spelled(self, characters: Sequence[str]) -> list[str]:
+        """Each text in the `characters` of its labels."""
+        sizes = np.array([*map(len, characters)], np.intp)
+        ends = np.concatenate([[0], sizes[self.labels].cumsum()])[[0, *self.lengths.cumsum()]]
+        every = "".join([characters[label] for label in self.labels.tolist()])
+        return [every[start:end] for start, end in pairwise(ends.tolist())]
+
+    def lowest(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The least that `values` has for the labels of each text; 0 where it has none."""
+        least = np.zeros(len(self.lengths))
+        some = self.lengths > 0
+        starts = self.lengths.cumsum() - self.lengths
+        least[some] = np.minimum.reduceat(values, starts[some])
+        return least
+
+    def split(self, values: Sequence[T]) -> list[Sequence[T]]:
+        """What `values` has for each label, as a sequence for each text."""
         ends = self.lengths.cumsum().tolist()
-        every = values.tolist()
-        return [every[start:end] for start, end in zip([0, *ends], ends, strict=False)]
+        return [values[start:end] for start, end in pairwise([0, *ends])]

@@ -78,13 +78,13 @@ def main() -> None:
         manifest=recognizer.manifest, logits=lambda images: logits[: len(images)]
     )
     ready = cast(Recognizer, answers)
-    answers.plates = partial(Recognizer.plates, ready)
+    answers.texts = partial(Recognizer.texts, ready)
     form = Options("parquet", 1, None, None, "1", MAX_PIXELS, False)
     with tempfile.TemporaryDirectory() as folder:
         shard = Path(folder) / "shard"
 
         def write(reader: SourceReader) -> None:
-            output.write(form, reader.read(map(Source, shard_files)), shard)
+            output.write(form, reader.columns(map(Source, shard_files)), shard)
 
         def write_ready(reader: SourceReader) -> None:
             with patch.object(cv2, "imdecode", lambda content, flag: decoded):
@@ -98,7 +98,7 @@ def main() -> None:
                 one_call,
             ),
             "the network": (lambda: recognizer.logits(pixels), one_call),
-            "text and confidences": (lambda: recognizer.plates(logits), one_call),
+            "text and confidences": (lambda: recognizer.texts(logits), one_call),
             "all the rest": (
                 partial(write_ready, SourceReader(ready)),
                 all_of_them,

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from lprnet.runtime import batch_reader, progress_line
 from lprnet.runtime.alphabet import BLANK, CHINA, INDEX
 from lprnet.runtime.batch_reader import default_artifact, recognize
-from lprnet.runtime.decode import decode
+from lprnet.runtime.decode import read_texts
 from lprnet.runtime.image_format import PUBLISHED
 from lprnet.runtime.image_io import resize
 from lprnet.runtime.two_rows import one_row
@@ -48,7 +48,7 @@ def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     reader = SimpleNamespace(
         logits=lambda images: network(images),
         manifest=SimpleNamespace(image=PUBLISHED, alphabet=CHINA),
-        plates=lambda logits, top, grammar: decode(logits, top, grammar=grammar),
+        texts=lambda logits, top, grammar: read_texts(logits, top, bool(grammar)),
     )
     monkeypatch.setattr(batch_reader, "Recognizer", lambda path: reader)
     return tmp_path

@@ -64,7 +64,7 @@ def every_peak(p: Floats) -> dict[Labels, list[float]]:
 
 def label_peaks(p: Floats, labels: list[Labels]) -> list[list[float]]:
     texts = Texts.of(labels)
-    return texts.split(text_peaks(p, texts))
+    return [*map(list, texts.split(text_peaks(p, texts).tolist()))]
 
 
 def test_softmax_is_torchs_and_survives_large_logits() -> None:

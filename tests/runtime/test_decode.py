@@ -197,12 +197,12 @@ def test_columns_hold_the_plates_one_after_another() -> None:
     logits = np.concatenate([logits, random_logits(4) * np.float32(2)])
     for top in (1, 2):
         columns = read_texts(logits, top, grammar=True)
-        peaks = columns.texts.split(columns.peaks)
+        peaks = columns.texts.split(columns.peaks.tolist())
         rows = zip(
             columns.images.tolist(),
             [
                 "".join(CHINA.characters[x] for x in text)
-                for text in columns.texts.split(columns.texts.labels)
+                for text in columns.texts.split(columns.texts.labels.tolist())
             ],
             columns.confidences.tolist(),
             map(tuple, peaks),

@@ -90,13 +90,13 @@ def measure(
     probabilities, right = _read(reader, fitted)
     calibration = fit(probabilities, right, source)
     probabilities, right = _read(reader, checked)
-    confidences = _calibrated(calibration, probabilities)
+    confidences = calibration.confidences(probabilities)
     bins = reliability(confidences, right)
     passed = _other_images_accepted(reader, calibration)
     elsewhere = None
     if check is not None:
         found, found_right = _read(reader, _labelled(manifest, check))
-        elsewhere = _accepted(calibration, _calibrated(calibration, found), found_right)
+        elsewhere = _accepted(calibration, calibration.confidences(found), found_right)
     ratios = _ratios(reader, checked) if grammar and _can_render(manifest) else []
     return Confidence(
         str(artifact),
@@ -168,12 +168,6 @@ def _read(reader: Recognizer, images: Images) -> tuple[NDArray[np.float64], NDAr
     return np.array([plate.confidence for plate in plates]), np.array(right)
 
 
-def _calibrated(
-    calibration: ConfidenceCalibration, probabilities: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    return np.array([*map(calibration.confidence, probabilities)])
-
-
 def _accepted(
     calibration: ConfidenceCalibration,
     confidences: NDArray[np.float64],
@@ -190,7 +184,7 @@ def _other_images_accepted(reader: Recognizer, calibration: ConfidenceCalibratio
         for index in range(OTHER_IMAGES)
     ]
     probabilities = np.array([plate.confidence for plate in _plates(reader, others)])
-    return float((_calibrated(calibration, probabilities) >= calibration.precise_at).mean())
+    return float((calibration.confidences(probabilities) >= calibration.precise_at).mean())
 
 
 def _ratios(reader: Recognizer, plates: Images) -> list[Choice]:

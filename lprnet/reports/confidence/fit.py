@@ -22,7 +22,7 @@ def fit(probabilities: Floats, right: Flags, source: str) -> ConfidenceCalibrati
     His targets stand a little inside 0 and 1 (his equation 2), so that plates that are all right
     have a fit as well.
     """
-    x = np.column_stack([np.array([*map(log_odds, probabilities)]), np.ones(len(right))])
+    x = np.column_stack([log_odds(probabilities), np.ones(len(right))])
     positive, negative = right.sum(), (~right).sum()
     target = np.where(right, (positive + 1) / (positive + 2), 1 / (negative + 2))
     weights = np.array([1.0, 0.0])
@@ -37,7 +37,7 @@ def fit(probabilities: Floats, right: Flags, source: str) -> ConfidenceCalibrati
             break
     scale = max(float(weights[0]), 1e-3)  # a network whose probabilities say nothing
     unfinished = ConfidenceCalibration(1 / scale, float(weights[1]), source, len(right), 1.0)
-    confidences = np.array([*map(unfinished.confidence, probabilities)])
+    confidences = unfinished.confidences(probabilities)
     threshold = precise_at(confidences, right)
     return ConfidenceCalibration(1 / scale, float(weights[1]), source, len(right), threshold)
 

@@ -1,6 +1,7 @@
 """JPEG (ITU T.81, annex B): a chain of marker segments, entropy-coded data between them."""
 
 import re
+import struct
 
 from lprnet.runtime.image_formats.picture import MAX_PARTS, TOO_MANY_PARTS, Picture
 
@@ -18,17 +19,23 @@ IGNORED = frozenset({*range(0xE1, 0xEE), 0xEF, 0xFE})
 """APP1 to APP15 and comments. APP0 and APP14 say how colours are stored, so they stay, and so does
 the first APP1 with EXIF data."""
 
-FRAME, SCAN, LEFT_OUT, END = range(4)
-KINDS = {
-    **dict.fromkeys(FRAMES, FRAME),
-    **dict.fromkeys(IGNORED, LEFT_OUT),
-    SOS: SCAN,
-    EOI: END,
-}
-"""What is done with a segment, by its marker; others are kept."""
+KEPT, FRAME, SCAN, LEFT_OUT, END = range(5)
 STARTS = frozenset(range(256)) - {0x00, 0x01, *range(0xD0, 0xD8), 0xFF}
-"""The second bytes of `MARKER`. Most segments follow another directly, and looking at two bytes
-takes less time than a search."""
+"""The second bytes of `MARKER`."""
+KINDS = {
+    0xFF00 | marker: kind
+    for marker, kind in {
+        **dict.fromkeys(STARTS, KEPT),
+        **dict.fromkeys(FRAMES, FRAME),
+        **dict.fromkeys(IGNORED, LEFT_OUT),
+        SOS: SCAN,
+        EOI: END,
+    }.items()
+}
+"""What is done with a segment, by the two bytes of `MARKER`. Most segments follow another directly,
+and looking there takes less time than a search."""
+HEAD = struct.Struct(">HH").unpack_from
+"""Of a segment: `MARKER`, and the length of what follows it."""
 
 SCANS_A_PICTURE = 60
 """Scans without data that cost as much as the picture may; encoders make about ten scans."""
@@ -47,43 +54,47 @@ def still_jpeg(content: bytes) -> Picture:
     """
     size, scans, arithmetic, has_exif = None, 0, False, False
     kept, kept_from = [], 0
-    position = 2
+    start = 2
     for _ in range(MAX_PARTS):
-        if content[position] == 0xFF and content[position + 1] in STARTS:
-            start = position
-        elif found := MARKER.search(content, position):
-            start = found.start()
-        else:
-            raise ValueError("is truncated")
-        marker, position = content[start + 1], start + 2
+        try:
+            marker, length = HEAD(content, start)
+        except struct.error:  # fewer than four bytes: the end of the image, or of the file
+            marker = 0
         kind = KINDS.get(marker)
+        if kind is None:
+            found = MARKER.search(content, start)
+            if found is None:
+                raise ValueError("is truncated")
+            start = found.start()
+            marker = 0xFF00 | content[start + 1]
+            kind = KINDS[marker]
+            if kind != END:
+                length = content[start + 2] << 8 | content[start + 3]
         if kind == END:
             break
-        length = content[position] << 8 | content[position + 1]
         if length < 2:
             raise ValueError("is damaged (the length of a segment is wrong)")
-        if kind is None:
-            position += length
-            continue
+        end = start + 2 + length
         if kind == FRAME and size is None:
-            rows = content[position + 3] << 8 | content[position + 4]
-            columns = content[position + 5] << 8 | content[position + 6]
+            rows = content[start + 5] << 8 | content[start + 6]
+            columns = content[start + 7] << 8 | content[start + 8]
             size = (columns, rows)
-            arithmetic = marker in ARITHMETIC_FRAMES
+            arithmetic = marker & 0xFF in ARITHMETIC_FRAMES
         elif kind == SCAN:
             scans += 1
         elif kind == LEFT_OUT:
-            exif = marker == EXIF and content.startswith(b"Exif\0\0", position + 2)
+            exif = marker == 0xFF00 | EXIF and content.startswith(b"Exif\0\0", start + 4)
             if exif and not has_exif:
                 has_exif = True
             else:
                 kept.append(content[kept_from:start])
-                kept_from = position + length
-        position += length
+                kept_from = end
+        start = end
     else:
         raise ValueError(TOO_MANY_PARTS)
     if size is None:
         raise ValueError("holds no picture")
+    position = start + 2
     kept.append(content[kept_from:position])
     cost = pixels = size[0] * size[1]
     if scans > 1 or arithmetic:

@@ -25,7 +25,7 @@ def test_the_truth_is_found() -> None:
 def test_plates_that_one_threshold_parts(right: list[bool]) -> None:
     probabilities = np.linspace(0.01, 0.99, 50)
     found = fit(probabilities, np.array(right), "few")
-    confidences = [found.confidence(p) for p in probabilities]
+    confidences = found.confidences(probabilities).tolist()
     assert confidences == sorted(confidences)
     for confidence, is_right in zip(confidences, right, strict=True):
         assert (confidence > 0.5) == is_right or abs(confidence - 0.5) < 0.3
@@ -34,7 +34,8 @@ def test_plates_that_one_threshold_parts(right: list[bool]) -> None:
 def test_certain_and_impossible_plates() -> None:
     found = fit(np.array([0.0, 1.0, 0.5, 1.0]), np.array([False, True, True, True]), "ends")
     assert math.isfinite(found.temperature)
-    assert found.confidence(1.0) > found.confidence(0.0)
+    impossible, certain = found.confidences(np.array([0.0, 1.0]))
+    assert certain > impossible
 
 
 def test_precise_at_by_hand() -> None:
