@@ -11,12 +11,12 @@ import numpy as np
 from lprnet.runtime.ctc import Floats
 from lprnet.runtime.grammar import Automaton
 from lprnet.runtime.grammar_search import Suffixes, best_allowed, moves_of, suffixes
-from lprnet.runtime.texts import Indices, Labels
+from lprnet.runtime.text_columns import Scored
+from lprnet.runtime.texts import Indices
 
 LIKELY = 16
 """Classes an image that the common steps look at. Of the photographs that are searched, half have
 more than 10 classes of a summed probability above 1 %, a tenth more than 17."""
-Scored = list[tuple[Labels, float]]
 
 
 def allowed_texts(p: Floats, automaton: Automaton, top: int, least: Floats) -> list[Scored]:

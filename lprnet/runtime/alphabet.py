@@ -4,14 +4,14 @@
 classes of it although mainland serials never use them; `plate_grammar.py` rules them out.
 """
 
-from dataclasses import dataclass
 from functools import cached_property
 
-from lprnet.runtime.grammar import compile_grammar
-from lprnet.runtime.plate_grammar import DIGITS, GRAMMAR, LETTERS, PROVINCES
+from lprnet.runtime import late_import
+from lprnet.runtime.plate_grammar import CHARACTERS, DIGITS, GRAMMAR, LETTERS, PROVINCES
+from lprnet.runtime.record import record
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Alphabet:
     """The classes of a network in order, the blank among them."""
 
@@ -32,11 +32,13 @@ class Alphabet:
             )
         if len(self.symbols) < 2 or not all(self.symbols):
             raise ValueError("an alphabet needs a symbol for each class, and one beside the blank")
-        repeated = [s for s in self.index if self.symbols.count(s) > 1]
-        if repeated:
-            raise ValueError(f"the symbol {repeated[0]!r} stands for more than one class")
-        if self.grammar is not None:
-            compile_grammar(self.grammar, self.characters)
+        if len(self.index) < len(self.symbols):
+            repeated = next(s for s in self.index if self.symbols.count(s) > 1)
+            raise ValueError(f"the symbol {repeated!r} stands for more than one class")
+        # China's grammar is known to be right. It is compiled when something is read with it.
+        chinas = self.grammar == GRAMMAR and CHARACTERS.issubset(self.characters)
+        if self.grammar is not None and not chinas:
+            late_import.grammar().compile_grammar(self.grammar, self.characters)
 
     @property
     def classes(self) -> int:
@@ -74,7 +76,8 @@ class Alphabet:
             return True
         classes = {character: index for index, character in enumerate(self.characters)}
         labels = [classes.get(character, -1) for character in text]
-        return compile_grammar(self.grammar, self.characters).accepts(labels)
+        automaton = late_import.grammar().compile_grammar(self.grammar, self.characters)
+        return bool(automaton.accepts(labels))
 
 
 CHINA = Alphabet("china", (*PROVINCES, *DIGITS, *LETTERS, "I", "O", "-"), 67, GRAMMAR)

@@ -5,14 +5,17 @@ that are loaded, from memory. So an artifact may be replaced or overwritten whil
 may lie on a file system that allows no execution.
 """
 
-from pathlib import Path
-from typing import NamedTuple
+import os
+from typing import TYPE_CHECKING, NamedTuple
 
 from lprnet.runtime.cpu import cpu_flags
 from lprnet.runtime.manifest import FormatError, Manifest, TargetVersion, from_json, to_json
 from lprnet.runtime.shared_object import SharedObject
 from lprnet.support.errors import UserError, one_line
 from lprnet.support.sha256 import sha256
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 ALIGNMENT = 64
 """Bytes; a cache line and an AVX-512 vector. Tensors in an arena start at multiples of it."""
@@ -24,15 +27,30 @@ REBUILD = "build the artifact again with lprnet build"
 class Artifact(NamedTuple):
     """A shared object that its manifest describes; neither is loaded."""
 
-    path: Path
-    """Of the shared object: where it is from, or will be."""
+    file: str | os.PathLike[str]
+    """The path of the shared object: where it is from, or will be."""
     content: bytes
     manifest: Manifest
 
+    @property
+    def path(self) -> "Path":
+        """`file` as a `Path`."""
+        return _path(self.file)
 
-def manifest_path(artifact: Path) -> Path:
+
+def manifest_path(artifact: str | os.PathLike[str]) -> "Path":
     """`lprnet-fp32-native.so` has its manifest in `lprnet-fp32-native.json`."""
-    return artifact.with_suffix(".json")
+    return _path(_manifest_name(artifact))
+
+
+def _path(name: str | os.PathLike[str]) -> "Path":
+    from pathlib import Path  # 2 ms of a start, and not needed to read
+
+    return Path(name)
+
+
+def _manifest_name(artifact: str | os.PathLike[str]) -> str:
+    return os.path.splitext(artifact)[0] + ".json"
 
 
 def write_artifact(artifact: Artifact) -> None:
@@ -48,11 +66,11 @@ def write_artifact(artifact: Artifact) -> None:
         shared_object.write_bytes(artifact.content)
 
 
-def read_manifest(artifact: Path) -> Manifest:
+def read_manifest(artifact: str | os.PathLike[str]) -> Manifest:
     """The manifest beside `artifact`. Raises `UserError` if it is missing or damaged."""
-    path = manifest_path(artifact)
+    path = _manifest_name(artifact)
     try:
-        return from_json(path.read_bytes())
+        return from_json(_content(path))
     except FileNotFoundError as error:
         raise UserError(
             f"{path}: the manifest beside the artifact is missing; copy both files or {REBUILD}."
@@ -67,13 +85,13 @@ def read_manifest(artifact: Path) -> Manifest:
         ) from error
 
 
-def read_artifact(path: Path) -> Artifact:
+def read_artifact(path: str | os.PathLike[str]) -> Artifact:
     """The artifact at `path`, as its manifest describes it. Raises `UserError` for any other."""
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise UserError(f"{path}: there is no such artifact; build one with lprnet build.")
     manifest = read_manifest(path)
     try:
-        content = path.read_bytes()
+        content = _content(path)
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); {REBUILD}.") from error
     if sha256(content).hexdigest() != manifest.artifact_sha256:
@@ -81,6 +99,11 @@ def read_artifact(path: Path) -> Artifact:
             f"{path}: is not the file its manifest describes (cut short or altered); {REBUILD}."
         )
     return Artifact(path, content, manifest)
+
+
+def _content(path: str | os.PathLike[str]) -> bytes:
+    with open(path, "rb") as file:
+        return file.read()
 
 
 def load(artifact: Artifact) -> SharedObject:
@@ -94,12 +117,12 @@ def load(artifact: Artifact) -> SharedObject:
         confirmed = code.integer("contract")
     except OSError as error:
         raise UserError(
-            f"{artifact.path}: cannot be loaded ({one_line(error)}); {REBUILD}."
+            f"{artifact.file}: cannot be loaded ({one_line(error)}); {REBUILD}."
         ) from error
     if confirmed != artifact.manifest.contract:
         raise UserError(
-            f"{manifest_path(artifact.path)}: states an alphabet, shapes or CPUs that the artifact "
-            f"was not compiled for; {REBUILD}."
+            f"{_manifest_name(artifact.file)}: states an alphabet, shapes or CPUs that the "
+            f"artifact was not compiled for; {REBUILD}."
         )
     return code
 
@@ -133,7 +156,7 @@ def _best_number(artifact: Artifact, code: SharedObject) -> int:
         return code.integer("code")
     except RuntimeError as error:
         raise UserError(
-            f"{artifact.path}: {str(error).rstrip('.')} (says cpuid, other than /proc/cpuinfo); "
+            f"{artifact.file}: {str(error).rstrip('.')} (says cpuid, other than /proc/cpuinfo); "
             "run it on another machine, or without an emulator."
         ) from error
 
@@ -148,13 +171,13 @@ def version_for(artifact: Artifact, code: SharedObject, target: str) -> TargetVe
             require_cpu(artifact, version)
             if TILES in version.cpu_flags and _best_number(artifact, code) < number:
                 raise UserError(
-                    f"{artifact.path}: the system gives this process no tile registers (AMX), "
+                    f"{artifact.file}: the system gives this process no tile registers (AMX), "
                     f"which {target} code needs; leave the target out to run its other code."
                 )
             return version
     known = ", ".join(version.target for version in artifact.manifest.target_versions)
     raise UserError(
-        f"{artifact.path}: holds no code for {target}, but for {known}; choose one of them."
+        f"{artifact.file}: holds no code for {target}, but for {known}; choose one of them."
     )
 
 
@@ -163,7 +186,7 @@ def require_cpu(artifact: Artifact, version: TargetVersion) -> None:
     missing = missing_flags(version)
     if missing:
         raise UserError(
-            f"{artifact.path}: needs a CPU at least like {version.target} and this one lacks "
+            f"{artifact.file}: needs a CPU at least like {version.target} and this one lacks "
             f"{', '.join(missing)}; build it here with lprnet build --target native, which "
             "asks for no more than AVX2."
         )

@@ -1,17 +1,18 @@
 """How sure a plate is: from the probability that a network gives its text to one that is kept."""
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from lprnet.runtime.record import record
 
 Floats = NDArray[np.float64]
 MIN_PROBABILITY = 2.0**-53
 """Probabilities are kept this far from 0 and 1, which have no odds."""
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class ConfidenceCalibration:
     """A plate of CTC probability p is right with probability `sigmoid(logit(p) / temperature +
     bias)`.

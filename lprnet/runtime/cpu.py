@@ -1,19 +1,19 @@
 """What Linux says of the CPU that this process runs on."""
 
+import os
 import platform
-from pathlib import Path
 
 from lprnet.support.errors import UserError
 
 
-def cpu_flags(cpuinfo: Path = Path("/proc/cpuinfo")) -> frozenset[str]:
+def cpu_flags(cpuinfo: str | os.PathLike[str] = "/proc/cpuinfo") -> frozenset[str]:
     """The feature flags of this machine's first CPU, as Linux names them.
 
     Raises `UserError` where they cannot be read.
     """
     try:
         # Linux writes what is read of the file, about 1,500 bytes a CPU.
-        with cpuinfo.open(encoding="utf-8", errors="replace") as lines:
+        with open(cpuinfo, encoding="utf-8", errors="replace") as lines:
             for line in lines:
                 if line.startswith("flags"):
                     return frozenset(line.partition(":")[2].split())
@@ -28,12 +28,13 @@ def cpu_flags(cpuinfo: Path = Path("/proc/cpuinfo")) -> frozenset[str]:
     )
 
 
-def cpu_name(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
+def cpu_name(cpuinfo: str | os.PathLike[str] = "/proc/cpuinfo") -> str:
     """The CPU's model name for records, or the architecture where Linux does not give one."""
     try:
-        for line in cpuinfo.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
+        with open(cpuinfo) as lines:
+            for line in lines:
+                if line.startswith("model name"):
+                    return line.partition(":")[2].strip()
     except OSError:
         pass
     return platform.machine()

@@ -12,12 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lprnet.runtime.alphabet import CHINA, Alphabet
-from lprnet.runtime.text_columns import (
-    TextColumns,
-    allowed_columns,
-    beam_columns,
-    greedy_columns,
-)
+from lprnet.runtime.late_import import allowed_columns
+from lprnet.runtime.text_columns import TextColumns, beam_columns, greedy_columns
 from lprnet.support.errors import UserError
 
 Logits = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
@@ -97,7 +93,8 @@ def best_plates(
     the network's, which knows no grammar. Raises as `greedy`.
     """
     ordered = _blank_last(logits, alphabet)
-    return plates_of(allowed_columns(ordered, top, alphabet, far_likelier), len(logits), alphabet)
+    read = allowed_columns().allowed_columns(ordered, top, alphabet, far_likelier)
+    return plates_of(read, len(logits), alphabet)
 
 
 def uses_grammar(alphabet: Alphabet, asked: bool | None) -> bool:
@@ -121,7 +118,9 @@ def read_texts(
     """`(N, classes, T)` logits to what `decode` finds, as columns. Raises as `greedy`."""
     logits = _blank_last(logits, alphabet)
     if grammar and alphabet.grammar is not None:
-        return allowed_columns(logits, top, alphabet, FAR_LIKELIER)
+        read: TextColumns
+        read = allowed_columns().allowed_columns(logits, top, alphabet, FAR_LIKELIER)
+        return read
     if top == 1:
         return greedy_columns(logits)
     return beam_columns(logits, max(top, BEAM_WIDTH), top)

@@ -3,7 +3,6 @@
 import errno
 import os
 import stat
-from pathlib import Path
 
 from lprnet.support.errors import UserError
 
@@ -13,7 +12,7 @@ NOT_THERE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
 """Errors of a path that leads to nothing."""
 
 
-def file_content(path: str | Path, max_pixels: int) -> bytes:
+def file_content(path: str | os.PathLike[str], max_pixels: int) -> bytes:
     """All of the file at `path`, of an image of at most `max_pixels`.
 
     It is opened once, so that what is checked is what is read, and without waiting, as opening a

@@ -1,9 +1,9 @@
 """The pixels that a network reads: what an image of any size is made to be."""
 
-from dataclasses import dataclass
+from lprnet.runtime.record import record
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class ImageFormat:
     """Height, width and channels of a network's image, uint8, and how others come to them.
 

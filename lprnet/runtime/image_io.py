@@ -6,7 +6,6 @@ by it); 16 bits are cut to their upper 8 (a TIFF's are rounded); an EXIF orienta
 """
 
 import os
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -26,7 +25,7 @@ times a plate. Decoding one takes at most 2 seconds and, with its file, 250 MB."
 
 
 def read_image(
-    path: Path,
+    path: str | os.PathLike[str],
     max_pixels: int = MAX_PIXELS,
     image_format: ImageFormat = PUBLISHED,
     rows: str = "1",
@@ -101,7 +100,7 @@ def as_pixels(
     if isinstance(image, (str, os.PathLike)):
         if isinstance(image, str) and "://" in image and not os.path.exists(image):
             raise UserError(f"{image} is a URL; download it and give the path or the bytes")
-        return read_image(Path(image), max_pixels, image_format, rows)
+        return read_image(image, max_pixels, image_format, rows)
     if isinstance(image, (bytes, bytearray, memoryview)):
         return decode_image(bytes(image), "the encoded image", max_pixels, image_format, rows)
     hint = ""

@@ -32,7 +32,7 @@ def decode(kind: type[Value], content: Any, name: str = "it") -> Value:
 
 def _value(annotation: Any, value: Any, name: str) -> Any:
     """`value` as `annotation` says. Raises `ValueError`."""
-    if annotation is Any:
+    if annotation is Any or (annotation is str and type(value) is str):  # as most are
         return value
     if isinstance(annotation, types.UnionType):
         kind, _ = annotation.__args__

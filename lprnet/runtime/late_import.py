@@ -1,6 +1,7 @@
 """Modules that are imported when first needed: OpenCV at the first image or the first decoding, for
 it takes as long as all the rest and logits need nothing of it; image formats other than JPEG at the
-first such file; thread pools, and `logging` with them, for a recognizer with several threads.
+first such file; what a grammar needs at the first reading with one; thread pools, and `logging`
+with them, for a recognizer with several threads.
 
 A child that is forked while another thread imports a module waits for ever when it imports that
 module itself: the lock of the import is held by a thread that the child has not. So a fork waits
@@ -21,6 +22,20 @@ os.register_at_fork(
     after_in_parent=_IMPORTING.release,
     after_in_child=_IMPORTING.release,
 )
+
+
+def allowed_columns() -> ModuleType:
+    """The module `lprnet.runtime.allowed_columns`."""
+    with _IMPORTING:
+        from lprnet.runtime import allowed_columns
+    return allowed_columns
+
+
+def grammar() -> ModuleType:
+    """The module `lprnet.runtime.grammar`."""
+    with _IMPORTING:
+        from lprnet.runtime import grammar
+    return grammar
 
 
 def image_io() -> ModuleType:

@@ -9,13 +9,13 @@ import dataclasses
 import json
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
 from lprnet.runtime.alphabet import Alphabet
 from lprnet.runtime.confidence import ConfidenceCalibration
 from lprnet.runtime.image_format import ImageFormat
 from lprnet.runtime.json_fields import decode
+from lprnet.runtime.record import record
 from lprnet.support.file_names import utf8_json
 from lprnet.support.sha256 import sha256
 
@@ -41,7 +41,7 @@ class FormatError(ValueError):
     """A manifest of another format."""
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class KernelRecord:
     """One kernel of a target version."""
 
@@ -55,7 +55,7 @@ class KernelRecord:
     """The target whose tuning log an `auto` schedule comes from."""
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Parity:
     """The comparison of a target version's logits with torch's, of the same images."""
 
@@ -65,7 +65,7 @@ class Parity:
     same_plates: int
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class TargetVersion:
     """The network compiled for one target; an artifact has one or more (multiversioning)."""
 
@@ -101,7 +101,7 @@ class TargetVersion:
         )
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Manifest:
     """The facts about one shared object."""
 

@@ -13,6 +13,7 @@ PROVINCES: tuple[str, ...] = tuple("京沪津渝冀晋蒙辽吉黑苏浙皖闽�
 DIGITS: tuple[str, ...] = tuple("0123456789")
 LETTERS: tuple[str, ...] = tuple("ABCDEFGHJKLMNPQRSTUVWXYZ")
 """The 24 letters of a serial: no I and no O."""
+CHARACTERS = frozenset((*PROVINCES, *DIGITS, *LETTERS))
 
 _HEAD = f"[{''.join(PROVINCES)}][{''.join(LETTERS)}]"
 _SERIAL = f"[0-9{''.join(LETTERS)}]"

@@ -8,7 +8,6 @@ import math
 import os
 import weakref
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -53,7 +52,7 @@ class Recognizer:
             raise UserError(f"threads is {threads}; a recognizer needs at least one.")
         if not isinstance(artifact, (str, os.PathLike, Artifact)):
             raise UserError(f"an artifact is the path of a .so, not {type(artifact).__name__}.")
-        whole = artifact if isinstance(artifact, Artifact) else read_artifact(Path(artifact))
+        whole = artifact if isinstance(artifact, Artifact) else read_artifact(artifact)
         code = load(whole)
         self.manifest: Manifest = whole.manifest
         if target is None:
@@ -69,7 +68,7 @@ class Recognizer:
         self._buffers = BufferStack(images, logits, classes, version.arena_bytes)
         self._free = self._buffers.free
         self._threads = threads
-        self._path, self._target = whole.path.absolute(), target
+        self._path, self._target = os.path.join(os.getcwd(), whole.file), target
         self.start_over()
         _LIVING.add(self)
 
@@ -191,7 +190,7 @@ class Recognizer:
                 self._buffers.wake()
 
 
-def _same(path: Path, sha256: str, threads: int, target: str | None) -> Recognizer:
+def _same(path: str, sha256: str, threads: int, target: str | None) -> Recognizer:
     """A recognizer that was pickled in another process."""
     artifact = read_artifact(path)
     if artifact.manifest.artifact_sha256 != sha256:

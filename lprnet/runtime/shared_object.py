@@ -10,7 +10,6 @@ import importlib.util
 import os
 import weakref
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -142,9 +141,9 @@ def _libtvm_ffi() -> Any:
     package = importlib.util.find_spec("tvm_ffi")
     if package is None or package.origin is None:
         raise UserError("apache-tvm-ffi is not installed; pip install apache-tvm-ffi.")
-    path = Path(package.origin).parent / "lib" / "libtvm_ffi.so"
+    path = os.path.join(os.path.dirname(package.origin), "lib", "libtvm_ffi.so")
     try:
-        return ctypes.CDLL(str(path), ctypes.RTLD_GLOBAL)
+        return ctypes.CDLL(path, ctypes.RTLD_GLOBAL)
     except OSError as error:
         raise UserError(
             f"{path}: cannot be loaded ({error}); install apache-tvm-ffi again."

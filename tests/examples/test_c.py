@@ -29,7 +29,7 @@ def linked(tmp_path_factory: pytest.TempPathFactory) -> Artifact:
 @pytest.fixture
 def echo(linked: Artifact, tmp_path: Path) -> Artifact:
     """A copy that a test may damage."""
-    copy = linked._replace(path=tmp_path / "echo.so")
+    copy = linked._replace(file=tmp_path / "echo.so")
     write_artifact(copy)
     return copy
 

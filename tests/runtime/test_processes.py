@@ -28,17 +28,21 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 NOT_FOR_ONE_JPEG = (
     "concurrent.futures",
+    "fnmatch",
     "glob",
     "hashlib",
     "importlib.metadata",
+    "ipaddress",
     "logging",
     "lprnet.runtime.image_formats.others",
     "lprnet.runtime.image_paths",
     "lprnet.runtime.reading_output",
     "lprnet.support.atomic_file",
+    "pathlib",
     "queue",
     "traceback",
     "tvm_ffi",
+    "urllib.parse",
     "zlib",
 )
 """What a first read of a JPEG is not to wait for: each takes 0.3 to 6 ms of about 200."""
@@ -65,6 +69,31 @@ print(text, *sorted(sys.modules.keys() - before))
     assert text == "A"
     assert "lprnet.runtime.image_io" in loaded
     assert set(loaded).isdisjoint(NOT_FOR_ONE_JPEG)
+
+
+def test_the_grammar_is_compiled_when_something_is_read_with_it() -> None:
+    code = """
+import sys
+import numpy as np
+from lprnet.runtime.decode import best_plates, greedy
+
+def loaded():
+    return sorted(name for name in sys.modules if "grammar" in name or "allowed" in name)
+
+logits = np.zeros((1, 68, 18), np.float32)
+greedy(logits)
+print(*loaded())
+best_plates(logits)
+print(*loaded())
+"""
+    ran = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=PROJECT, timeout=120
+    )
+    assert (ran.returncode, ran.stderr) == (0, "")
+    package = "lprnet.runtime."
+    before, after = ran.stdout.replace(package, "").splitlines()
+    assert before == "plate_grammar"
+    assert after == "allowed_columns allowed_texts grammar grammar_search plate_grammar"
 
 
 def test_a_child_reads_batches_after_a_fork(path: Path) -> None:

@@ -28,12 +28,13 @@ def of_an_engine(name: str, file: str, image: str) -> str:
     """The classes that an engine reads, as the greedy decoder does."""
     from importlib import import_module
     from importlib.machinery import PathFinder
-    from pathlib import Path
 
     folder = os.path.join(os.path.dirname(os.path.abspath(__file__)), "engines")
     if PathFinder.find_spec(name, [folder]):
-        bind, as_pixels = import_module(f"engines.{name}").load(Path(file)), False
+        bind, as_pixels = import_module(f"engines.{name}").load(file), False
     else:
+        from pathlib import Path
+
         from lprnet.reports.benchmark.loaders import LOADERS
 
         load, as_pixels = LOADERS[name]

@@ -58,7 +58,7 @@ def main(verb: str, name: str, *rest: str) -> None:
     if verb == "convert":
         engine.convert(*map(Path, rest))
     else:
-        serve(engine.load(Path(rest[0])), sys.stdin.buffer, answers)
+        serve(engine.load(rest[0]), sys.stdin.buffer, answers)
 
 
 if __name__ == "__main__":

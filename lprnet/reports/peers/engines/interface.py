@@ -1,16 +1,19 @@
 """What the engines of this folder share. They import their own package and NumPy.
 
 Each has `convert(source, target)`, which makes of an ONNX file the file that the engine loads, and
-`load(file)`, which gives a `Bind`.
+`load(file)`, which gives a `Bind`. Both take paths. What only types or `convert` need is not
+imported by a cold start, which ends with `load` and a call.
 """
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeAlias
 
-import numpy as np
-from numpy.typing import NDArray
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
-Array = NDArray[np.float32]
+Array: TypeAlias = "NDArray[np.float32]"
 """Normalised images `(N, 3, 24, 94)`, or logits `(N, 68, 18)`."""
-Infer = Callable[[], Array]
+Infer: TypeAlias = "Callable[[], Array]"
 """Computes the logits of the images that it is bound to, on one thread."""
-Bind = Callable[[Array], Infer]
+Bind: TypeAlias = "Callable[[Array], Infer]"

@@ -2,13 +2,18 @@
 
 import subprocess
 import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from engines.interface import Array, Bind, Infer
 
+if TYPE_CHECKING:
+    from pathlib import Path
 
-def convert(source: Path, target: Path) -> None:
+
+def convert(source: "Path", target: "Path") -> None:
     """Compile the ONNX file `source` to `target`."""
+    from pathlib import Path
+
     mlir = target.with_suffix(".mlir")
     importer = [sys.executable, "-m", "iree.compiler.tools.import_onnx", str(source)]
     subprocess.run([*importer, "-o", str(mlir), "--opset-version=17"], check=True)
@@ -22,11 +27,11 @@ def convert(source: Path, target: Path) -> None:
     subprocess.run([compiler, str(mlir), "-o", str(target), *options], check=True)
 
 
-def load(file: Path) -> Bind:
+def load(file: str) -> Bind:
     """Load what `convert` wrote."""
     import iree.runtime
 
-    module = iree.runtime.load_vm_flatbuffer_file(str(file), driver="local-sync")
+    module = iree.runtime.load_vm_flatbuffer_file(file, driver="local-sync")
     names = module.vm_module.function_names
     (name,) = (one for one in names if one.isidentifier() and not one.startswith("_"))
     run = module[name]

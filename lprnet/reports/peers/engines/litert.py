@@ -5,13 +5,14 @@ static quantization reads 880 of 1000 plates with the public checkpoint.
 """
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from engines.interface import Array, Bind, Infer
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from torch import Tensor, nn
 
 INT8 = ".int8.tflite"
@@ -19,7 +20,7 @@ INT8 = ".int8.tflite"
 Attributes = dict[str, Any]
 
 
-def convert(source: Path, target: Path) -> None:
+def convert(source: "Path", target: "Path") -> None:
     """Write the ONNX file `source` as `target`; weights in 8 bits if that name ends in `INT8`."""
     import litert_torch
     import torch
@@ -37,11 +38,11 @@ def convert(source: Path, target: Path) -> None:
     float_file.unlink()
 
 
-def load(file: Path) -> Bind:
+def load(file: str) -> Bind:
     """Load what `convert` wrote. It takes one image a call."""
     from ai_edge_litert.interpreter import Interpreter
 
-    interpreter = Interpreter(str(file), num_threads=1)
+    interpreter = Interpreter(file, num_threads=1)
     interpreter.allocate_tensors()
     (taken,), (given,) = interpreter.get_input_details(), interpreter.get_output_details()
 
@@ -59,7 +60,7 @@ def load(file: Path) -> Bind:
     return bind
 
 
-def _module(source: Path) -> "nn.Module":
+def _module(source: "Path") -> "nn.Module":
     """The ONNX graph of `source` as a PyTorch module; `KeyError` for an operator of no LPRNet."""
     import onnx
     import torch

@@ -3,14 +3,19 @@
 import importlib.util
 import subprocess
 import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from engines.interface import Array, Bind, Infer
 
+if TYPE_CHECKING:
+    from pathlib import Path
 
-def convert(source: Path, target: Path) -> None:
+
+def convert(source: "Path", target: "Path") -> None:
     """Write the ONNX file `source` as `target` and a `.bin` beside it."""
+    from pathlib import Path
+
     found = importlib.util.find_spec("pnnx")
     assert found is not None
     assert found.origin is not None
@@ -24,14 +29,14 @@ def convert(source: Path, target: Path) -> None:
     subprocess.run(command, check=True, stdout=sys.stderr)
 
 
-def load(file: Path) -> Bind:
+def load(file: str) -> Bind:
     """Load what `convert` wrote."""
     import ncnn
 
     net = ncnn.Net()
     net.opt.num_threads = 1
-    net.load_param(str(file))
-    net.load_model(str(file.with_suffix(".bin")))
+    net.load_param(file)
+    net.load_model(file.removesuffix(".param") + ".bin")
 
     def bind(images: Array) -> Infer:
         # A Mat refers to the array that it is made of.

@@ -1,0 +1,81 @@
+"""What is read of many images under a grammar, as the columns of `text_columns.py`."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lprnet.runtime.allowed_texts import allowed_texts
+from lprnet.runtime.alphabet import Alphabet
+from lprnet.runtime.ctc import softmax
+from lprnet.runtime.grammar import Automaton, compile_grammar
+from lprnet.runtime.grammar_search import moves_of
+from lprnet.runtime.text_columns import (
+    Logits,
+    Scored,
+    TextColumns,
+    greedy_columns,
+    scored_columns,
+)
+from lprnet.runtime.texts import Texts
+
+SEARCHED_AT_ONCE = 64
+"""Images whose backward passes are in memory together: 4 MB, or 12 MB over all classes."""
+
+
+def allowed_columns(
+    logits: Logits, top: int, alphabet: Alphabet, far_likelier: float
+) -> TextColumns:
+    """As `decode.best_plates`."""
+    assert alphabet.grammar is not None
+    automaton = compile_grammar(alphabet.grammar, alphabet.characters)
+    read = greedy_columns(logits)
+    allowed = _accepted(read.texts, automaton, logits.shape[1] - 1)
+    doubtful = np.arange(len(logits))
+    if top == 1:
+        doubtful = np.flatnonzero(~allowed | ~(read.confidences > 0.5))
+    if not len(doubtful):
+        return read
+    least = np.where(allowed | (top > 1), 0.0, read.confidences / far_likelier)
+    found: list[Scored] = []
+    p = softmax(logits[doubtful])
+    for first in range(0, len(doubtful), SEARCHED_AT_ONCE):
+        some = slice(first, first + SEARCHED_AT_ONCE)
+        found += allowed_texts(p[some], automaton, top, least[doubtful[some]])
+    greedy_stays = np.ones(len(logits), bool)
+    for row, image in enumerate(doubtful.tolist()):
+        best = found[row][0][1] if found[row] else 0.0
+        if allowed[image]:
+            greedy_stays[image] = not found[row]
+        else:
+            greedy_stays[image] = not read.confidences[image] <= far_likelier * best
+        if greedy_stays[image]:
+            found[row] = found[row][: top - 1]
+    return _joined(read, greedy_stays, scored_columns(p, doubtful, found))
+
+
+def _accepted(texts: Texts, automaton: Automaton, blank: int) -> NDArray[np.bool_]:
+    """`(N,)`: which texts the automaton accepts."""
+    moves = moves_of(automaton, blank)
+    state = np.zeros(len(texts.lengths), np.intp)
+    for labels in texts.table(blank):
+        state = moves.targets[state, labels]
+    return moves.accepting[state] > 0
+
+
+def _joined(first: TextColumns, kept: NDArray[np.bool_], second: TextColumns) -> TextColumns:
+    """The texts of `first` that are `kept`, each followed by those of `second` of its image."""
+    kept = np.concatenate([kept, np.ones(len(second.images), bool)])
+    images = np.concatenate([first.images, second.images])
+    rows = np.flatnonzero(kept)
+    rows = rows[images[rows].argsort(kind="stable")]
+    lengths = np.concatenate([first.texts.lengths, second.texts.lengths])
+    ends = lengths.cumsum()
+    # The labels of each row, at its first one and on.
+    begins = np.repeat(ends[rows] - lengths[rows].cumsum(), lengths[rows])
+    places = begins + np.arange(len(begins))
+    labels = np.concatenate([first.texts.labels, second.texts.labels])[places]
+    return TextColumns(
+        images[rows],
+        np.concatenate([first.confidences, second.confidences])[rows],
+        Texts(labels, lengths[rows]),
+        np.concatenate([first.peaks, second.peaks])[places],
+    )
