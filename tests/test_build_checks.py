@@ -1,4 +1,5 @@
-"""What a build can know before calibration, a search of widths and training, it says before them.
+"""What build, tune and compare know before calibration, a search of widths and training, they say
+before them.
 
 The expensive step is taken away, so a check that comes after it fails with AttributeError.
 """
@@ -81,6 +82,25 @@ def test_a_build_is_refused_before_any_work(
     assert sentence in str(refused.value)
     assert "\n" not in str(refused.value)
     assert not (tmp_path / "out").exists()
+
+
+def test_tuning_is_refused_before_any_work(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delattr("lprnet.tuning.tune.prepare")
+    command = ["tune", f"--output={tmp_path}/logs", "--trials=1"]
+    with pytest.raises(UserError, match="no tracker answers there"):
+        execute([*command, "--tracker=127.0.0.1:9", "--key=xeon"])
+    monkeypatch.setattr("lprnet.compiler.targets.cpu_flags", lambda: frozenset({"avx2"}))
+    with pytest.raises(UserError, match="cannot run icelake-server code"):
+        execute([*command, "--target=icelake-server"])
+    assert not (tmp_path / "logs").exists()
+
+
+def test_a_comparison_is_refused_before_any_work(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delattr("lprnet.reports.schedule_comparison.compare.prepare")
+    with pytest.raises(UserError, match="there is no tuning log for"):
+        execute(["compare", "--pruned=structured", "--quantized", f"--logs={tmp_path}"])
 
 
 @pytest.mark.parametrize("flag", ["--output", "--onnx", "--dump", "--target", "--alphabet"])

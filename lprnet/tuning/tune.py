@@ -86,10 +86,10 @@ def tune(request: TuningOptions) -> TuningResult:
     if request.trials < 1:
         raise UserError(f"--trials is {request.trials}; give at least 1.")
     target = find_target(request.target)
-    networks = _networks(request, target)
-    directory = request.output / target.name / networks[0].network.variant
     with _measurer(request, target) as measurer, scratch_folder() as scratch:
         check_measurer(measurer, tvm_target(target), scratch)
+        networks = _networks(request, target)
+        directory = request.output / target.name / networks[0].network.variant
         manifest, tasks = _open(directory, _manifest(request, target, networks), request.fresh)
         tasks = shared_tasks(
             [tasks, *(with_algorithms(each.tasks, target.isa) for each in networks)]

@@ -14,7 +14,7 @@ from lprnet.compiler.compile import Source, compile_network
 from lprnet.compiler.lower import lower, weights_of
 from lprnet.compiler.network import CompilerInput
 from lprnet.compiler.targets import Target, find_target, require_cpu
-from lprnet.compression.variants import prepare
+from lprnet.compression.variants import prepare, variant_name
 from lprnet.measure.peak_throughput import dot2_loop, dot4_loop, fma_loop, operations
 from lprnet.measure.timing import Record, interleaved_timings, on_one_core, record
 from lprnet.model.subnormals import subnormals_as_zero
@@ -110,10 +110,9 @@ def compare_schedules(request: ComparisonOptions) -> Comparison:
     """
     target = find_target(request.target)
     require_cpu(target, "compare schedules on a machine that can")
-    network, images, _ = prepare(
-        request.checkpoint, request.calibration, request.quantized, request.pruned
-    )
-    log = open_nearest_log(request.logs, target, network.variant)
+    what = (request.quantized, request.pruned)
+    log = open_nearest_log(request.logs, target, variant_name(request.checkpoint, None, *what))
+    network, images, _ = prepare(request.checkpoint, request.calibration, *what)
     with weights_of(request.checkpoint):
         lowered = lower(network, target.isa)
     tasks = find_tasks(lowered)
