@@ -13,7 +13,7 @@ from lprnet.compiler.compile import Build, Source, compile_network
 from lprnet.compiler.dump import dump_phases
 from lprnet.compiler.network import LayerSummary
 from lprnet.compiler.onnx_file import network_to_onnx
-from lprnet.compiler.targets import Target, find_targets, without_tiles
+from lprnet.compiler.targets import Target, bf16_targets, find_targets, without_tiles
 from lprnet.compiler.toolchain import check_compiler
 from lprnet.compression.distill.distilled import Distill
 from lprnet.compression.prune.kept_widths import Keep
@@ -26,6 +26,7 @@ from lprnet.model.published_lprnet import reads_as_published
 from lprnet.model.subnormals import subnormals_as_zero
 from lprnet.runtime.recognizer import Recognizer
 from lprnet.support.atomic_file import check_writable
+from lprnet.support.errors import UserError
 from lprnet.tuning.apply import TUNED, check_logs, scheduler
 from lprnet.tuning.fastest_build import compile_fastest
 from lprnet.tuning.log.nearest import substitution
@@ -37,6 +38,8 @@ LARGEST = 8_000_000
 """Bytes of an artifact or an ONNX file, at most."""
 AGREEMENT_PLATES = 200
 """A few seconds; `report` reads more."""
+BF16 = "bf16"
+"""`Request.quantized` for bfloat16."""
 NO_TILES = (
     "Searched schedules know no tile registers (AMX), so this artifact multiplies by VNNI alone; "
     "--schedule manual uses both."
@@ -50,7 +53,9 @@ class Request:
     checkpoint: Path
     """A state dict, or an ONNX file."""
     quantized: str | None
-    """`static`, `weights`, or None for what the checkpoint is: float32, or int8 in QDQ form."""
+    """`static`, `weights`, `bf16`, or None for what the checkpoint is: float32, or int8 in QDQ
+    form.
+    """
     pruned: str | None
     """`unstructured`, `depth-aware`, `structured`, or None."""
     target: str
@@ -84,7 +89,11 @@ def build(request: Request) -> tuple[Build, Record | None]:
 
 def _built(request: Request) -> tuple[Build, NDArray[np.uint8]]:
     """The artifact, and an image `(1, 24, 94, 3)` to time it on."""
-    targets = find_targets(request.target)
+    if request.quantized == BF16:
+        _check_bf16(request)
+        targets = bf16_targets(request.target)
+    else:
+        targets = find_targets(request.target)
     by_hand = targets
     if request.schedule != "manual":
         targets = without_tiles(targets)
@@ -128,6 +137,17 @@ def check_before_work(request: Request, targets: Sequence[Target]) -> None:
     for path in (request.output, request.onnx):
         if path is not None:
             check_writable(path, LARGEST)
+
+
+def _check_bf16(request: Request) -> None:
+    """Raise `UserError` for what a build in bf16 has no form of."""
+    if request.schedule != "manual":
+        raise UserError(
+            "bf16 has schedules written by hand alone, because no search knows tile registers "
+            "(AMX); leave out --schedule"
+        )
+    if request.onnx is not None:
+        raise UserError("--onnx writes float32 and int8, not bf16; leave it out")
 
 
 def latency(built: Build, image: NDArray[np.uint8]) -> Record:

@@ -20,6 +20,7 @@ from relay_passes.lowering.layout import PackedTensor
 from relay_passes.lowering.pools import dequantize, lower_average_pool, lower_max_pool
 from schedules.isa import Isa
 from schedules.requantize_table import requantization
+from schedules.workloads.bfloat16 import Bf16Normalise
 from schedules.workloads.integer import GroupChannels
 from schedules.workloads.lookup import LookUp
 from schedules.workloads.normalisation import Divide, MeanSquare, Normalise
@@ -39,7 +40,8 @@ class LowerToKernels:
     An integer convolution includes its requantization, and a context pool the `dequantize` that it
     reads. A quantized image is read as it is if its scale is 1, else through a lookup table; so is
     an integer tensor that is quantized again. int8 weights of a float convolution are dequantized
-    by a kernel of constants, or by the convolution itself if they are used for few pixels.
+    by a kernel of constants, or by the convolution itself if they are used for few pixels. A
+    convolution in bfloat16 includes the rounding of what it emits.
 
     The remaining `pad`, `strided_slice` and `concat` only place a tensor in memory
     (`lprnet/compiler/memory_plan.py`); no kernel runs for them. Output channels are padded with
@@ -91,10 +93,12 @@ class _Lowering:
         return self.builder.block_builder.get()
 
     def _image(self, image: relax.Var, pixels: relax.Var) -> PackedTensor:
-        """The first convolution's input: normalised values, or the pixels if it is quantized."""
+        """The first convolution's input: normalised values, or the pixels if it is quantized or
+        rounded.
+        """
         height, width, channels = shape(pixels)
         users = [self.graph.values[user] for user in self.graph.users[image]]
-        if all(is_call(user, "quantize") for user in users):
+        if all(is_call(user, "quantize") or is_call(user, "astype") for user in users):
             return PackedTensor(pixels, height, width, ((channels, channels),))
         normalise = Normalise(height, width, channels, self.offset, self.scale)
         normalised = self.builder.call(normalise, [pixels])
@@ -146,6 +150,19 @@ class _Lowering:
             return var, PackedTensor(value.args[0], 1, 1, ())
         self.scales[var] = np.asarray(array(value.args[1])).item()
         return var, self.tensors[value.args[0]]
+
+    def _astype(self, var: relax.Var, value: relax.Call) -> tuple[relax.Var, PackedTensor]:
+        """The image in bfloat16, by its normalisation; pools read bfloat16 as it is."""
+        source, tensor = value.args[0], self.tensors[value.args[0]]
+        if source in self.graph.parameters:
+            extents = (tensor.height, tensor.width, tensor.logical)
+            normalise = Bf16Normalise(*extents, self.offset, self.scale)
+            normalised = self.builder.call(normalise, [tensor.tensor])
+            segments = ((normalise.channels, normalise.padded),)
+            return var, replace(tensor, tensor=normalised, segments=segments)
+        if (str(source.ty.dtype), str(value.attrs.dtype)) != ("bfloat16", "float32"):
+            raise ValueError(f"no kernel covers {value}")
+        return var, tensor
 
     def _max_pool(self, var: relax.Var, value: relax.Call) -> tuple[relax.Var, PackedTensor]:
         return var, lower_max_pool(self.builder, self.tensors[value.args[0]], var, value)
@@ -208,6 +225,7 @@ class _Lowering:
     LOWERINGS: ClassVar[dict[str, _Method]] = {
         "quantize": _quantize,
         "dequantize": _dequantize_lazily,
+        "astype": _astype,
         "nn.conv2d": _conv2d,
         "nn.max_pool2d": _max_pool,
         "nn.avg_pool2d": _average_pool,

@@ -20,6 +20,7 @@ from relay_passes.insert_quantize import InsertQuantize, LayerScales
 from relay_passes.lower_to_kernels import LowerToKernels
 from relay_passes.merge_average_pools import MergeAveragePools
 from relay_passes.order_sliced_channels import OrderSlicedChannels
+from relay_passes.round_to_bfloat16 import RoundToBfloat16
 from relay_passes.sink_dequantize import SinkDequantize
 from schedules.isa import Isa
 
@@ -34,6 +35,9 @@ REDUCE: tuple[tvm.transform.Pass, ...] = (
     OrderSlicedChannels(),
     FlushSubnormals(),
 )
+
+# From the reduced graph of weights that bfloat16 holds to activations in bfloat16.
+BFLOAT16: tuple[tvm.transform.Pass, ...] = (RoundToBfloat16(),)
 
 
 def bind(convolutions: Sequence[Convolution]) -> tuple[tvm.transform.Pass, ...]:
@@ -100,6 +104,11 @@ def bind_graph(module: tvm.IRModule, convolutions: Sequence[Convolution]) -> tvm
     that no output needs any more.
     """
     return tvm.transform.Sequential(bind(convolutions), name="bind_graph")(module)
+
+
+def bfloat16_graph(module: tvm.IRModule) -> tvm.IRModule:
+    """The reduced module in bfloat16, sums in float32."""
+    return tvm.transform.Sequential(BFLOAT16, name="bfloat16_graph")(module)
 
 
 def quantize_graph(

@@ -28,6 +28,7 @@ from schedules.winograd.f32 import schedule_winograd, winograd_conv2d
 from schedules.winograd.f32_tiles import choose_winograd
 from schedules.winograd.s16 import integer_winograd_conv2d
 from schedules.winograd.s16_tiles import choose_integer_winograd
+from schedules.workloads.bfloat16 import Bf16Normalise, Bf16TileConv2d
 from schedules.workloads.float import AveragePool, Conv2d, MaxPool
 from schedules.workloads.integer import (
     DequantizedAveragePool,
@@ -94,7 +95,7 @@ def schedule(workload: Workload, isa: Isa) -> tuple[tirx.PrimFunc, str]:
     """`workload` scheduled by hand, on the buffers of `workload.prim_func()`, and its tile in
     words.
     """
-    if isinstance(workload, TileConv2d):
+    if isinstance(workload, TileConv2d | Bf16TileConv2d):
         groups = ", ".join(map(str, choose_tiles(workload)))
         return tile_conv2d(workload), f"AMX, {groups}"
     if isinstance(workload, Conv2d):
@@ -146,7 +147,7 @@ def _schedule_directly(sch: s_tir.Schedule, workload: LoopNest, isa: Isa) -> str
         case LookUp():
             schedule_look_up(sch)
             return f"{UNROLLED} values"
-        case GroupChannels():
+        case GroupChannels() | Bf16Normalise():
             schedule_group_channels(sch)
             return "1 pixel"
         case MeanSquare():

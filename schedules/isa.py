@@ -25,7 +25,9 @@ class Isa:
     """Cycles until a dependent FMA may start; times two ports = accumulators needed."""
     dot4: Dot4
     tiles: bool = False
-    """Whether it has tile registers and multiplies them (AMX, `schedules/amx`)."""
+    """Whether it has tile registers and multiplies bytes in them (AMX, `schedules/amx`)."""
+    bfloat16: bool = False
+    """Whether it also multiplies bfloat16 in them."""
 
     @property
     def saturates(self) -> bool:
@@ -43,3 +45,4 @@ AVX2 = Isa("avx2", float_lanes=8, registers=16, fma_latency=5, dot4=Dot4.AVX2)
 AVX512 = Isa("avx512", float_lanes=16, registers=32, fma_latency=4, dot4=Dot4.AVX512BW)
 AVX512_VNNI = Isa("avx512_vnni", float_lanes=16, registers=32, fma_latency=4, dot4=Dot4.AVX512_VNNI)
 AMX_INT8 = replace(AVX512_VNNI, name="amx_int8", tiles=True)
+AMX_BF16 = replace(AMX_INT8, name="amx_bf16", bfloat16=True)

@@ -144,4 +144,4 @@ def schedule_mean_square(sch: s_tir.Schedule) -> None:
 
 
 def _itemsize(dtype: str) -> int:
-    return 4 if dtype == "float32" else 1
+    return {"float32": 4, "uint16": 2, "uint8": 1}[dtype]

@@ -6,7 +6,7 @@ work is done: inputs are there, outputs can be written, numbers make sense. Noth
 
 import os
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,7 +25,9 @@ TARGETS = (
     "sapphirerapids",
 )
 SCHEDULES = ("manual", "auto", "hybrid", "none")
-QUANTIZED = ("static", "weights")
+SEARCHED = ("static", "weights")
+"""What `tune` and `compare` take of them: no search knows the tile registers that bf16 needs."""
+QUANTIZED = (*SEARCHED, "bf16")
 PRUNED = ("structured", "unstructured", "depth-aware")
 """What a variant's two options take; the first is what they mean without a value."""
 PICTURES = (".png", ".svg", ".pdf")
@@ -190,15 +192,16 @@ def add_calibration(parser: ArgumentParser) -> None:
     )
 
 
-def add_variant(parser: ArgumentParser) -> None:
-    """Let `parser` take `--quantized` and `--pruned`, None where they are not given."""
+def add_variant(parser: ArgumentParser, quantized: Sequence[str]) -> None:
+    """Let `parser` take `--quantized`, one of these, and `--pruned`; None where not given."""
+    bf16 = "; or bf16: both in bfloat16, for CPUs with AMX" if "bf16" in quantized else ""
     parser.add_argument(
         "--quantized",
         nargs="?",
-        const=QUANTIZED[0],
-        choices=QUANTIZED,
+        const=quantized[0],
+        choices=quantized,
         help="int8: weights and activations (static, meant where no value is given) or weights "
-        "alone (default: float32)",
+        f"alone{bf16} (default: float32)",
     )
     parser.add_argument(
         "--pruned",

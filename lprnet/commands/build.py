@@ -4,6 +4,7 @@ from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING
 
 from lprnet.commands.arguments import (
+    QUANTIZED,
     SCHEDULES,
     TARGETS,
     add_calibration,
@@ -37,7 +38,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         "a state dict (.pth, .safetensors), or ONNX: float32, or static int8 in QDQ form",
     )
     add_network(parser)
-    add_variant(parser)
+    add_variant(parser, QUANTIZED)
     add_calibration(parser)
     parser.add_argument(
         "--distill",

@@ -4,6 +4,7 @@ from argparse import ArgumentParser, Namespace
 
 from lprnet.commands.arguments import (
     PICTURES,
+    SEARCHED,
     TARGETS,
     add_calibration,
     add_checkpoint,
@@ -17,7 +18,7 @@ from lprnet.support.cli import note
 def add_arguments(parser: ArgumentParser) -> None:
     """Let `parser` take the flags."""
     add_checkpoint(parser, "what to compile, as for build")
-    add_variant(parser)
+    add_variant(parser, SEARCHED)
     add_calibration(parser)
     parser.add_argument(
         "--target", choices=TARGETS, default="native", help="the CPU whose code is timed here"

@@ -4,6 +4,7 @@ from argparse import ArgumentParser, Namespace
 
 from lprnet.commands.arguments import (
     PICTURES,
+    SEARCHED,
     TARGETS,
     add_calibration,
     add_variant,
@@ -34,7 +35,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="tune its kernels too, besides those of the weights that ship; may be given several "
         "times (default: only those weights)",
     )
-    add_variant(parser)
+    add_variant(parser, SEARCHED)
     add_calibration(parser)
     parser.add_argument("--target", choices=TARGETS, default="native", help="the CPU to tune for")
     existing = parser.add_mutually_exclusive_group()

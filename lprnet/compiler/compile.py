@@ -164,7 +164,7 @@ def _compile(
         parity = None
         if runs_here(unverified, made):
             found = Recognizer(unverified, target=target.name).logits(images)
-            parity = compare_logits(expected, found, alphabet)
+            parity = compare_logits(expected, found, alphabet, network.max_error)
         compiled.append(Compiled(target, one.kernels, network.layers, parity))
     verified = (replace(v, parity=c.parity) for v, c in zip(versions, compiled, strict=True))
     manifest = replace(manifest, target_versions=tuple(verified))

@@ -9,6 +9,7 @@ import tvm
 from numpy.typing import NDArray
 from torch import Tensor
 
+from lprnet.compiler.parity import MAX_RELATIVE_ERROR
 from lprnet.model.architecture import Architecture
 from lprnet.model.lprnet import LPRNet
 from lprnet.model.preprocessing import normalise
@@ -62,6 +63,8 @@ class CompilerInput:
     """What the float network computes that was made smaller; None where none was."""
     notes: tuple[str, ...] = ()
     """Sentences that a user should know although nothing failed."""
+    max_error: float = MAX_RELATIVE_ERROR
+    """How far its logits may be from `expected`, relative to the largest."""
 
 
 def torch_logits(model: LPRNet, images: NDArray[np.uint8]) -> NDArray[np.float32]:

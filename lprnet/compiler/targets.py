@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from lprnet.runtime.cpu import cpu_flags
 from lprnet.support.errors import UserError
+from schedules.isa import AMX_BF16 as AMX_BF16_ISA
 from schedules.isa import AMX_INT8, AVX2, AVX512, AVX512_VNNI, Isa
 
 
@@ -56,6 +57,11 @@ AMX = Target("sapphirerapids-amx", "sapphirerapids", AMX_INT8, _AMX_FLAGS)
 registers, and then the artifact runs its other code.
 """
 
+AMX_BF16 = Target(
+    "sapphirerapids-amx-bf16", "sapphirerapids", AMX_BF16_ISA, (*_AMX_FLAGS, "amx_bf16")
+)
+"""Alone in an artifact: on vectors bfloat16 is slower than float32."""
+
 TARGET_NAMES: tuple[str, ...] = ("native", *(target.name for target in TARGETS))
 
 PORTABLE = "portable"
@@ -87,7 +93,7 @@ def find_target(name: str) -> Target:
                 return target
         missing = ", ".join(sorted(set(TARGETS[0].flags) - flags))
         raise UserError(f"This CPU lacks {missing}; every target needs at least AVX2 and FMA.")
-    for target in (*TARGETS, AMX):
+    for target in (*TARGETS, AMX, AMX_BF16):
         if target.name == name:
             return target
     raise UserError(f"Unknown target {name!r}; choose one of {', '.join(TARGET_NAMES)}.")
@@ -103,6 +109,24 @@ def find_targets(name: str) -> tuple[Target, ...]:
     return (*found, AMX) if name == PORTABLE or AMX.mcpu in (one.name for one in found) else found
 
 
+def bf16_targets(name: str) -> tuple[Target, ...]:
+    """What an artifact in bf16 for `name` holds code for.
+
+    Raises `UserError` as `find_target` does, and for a target without AMX's tile registers.
+    """
+    lacks = None
+    if name == PORTABLE or find_target(name).mcpu != AMX_BF16.mcpu:
+        lacks = "this CPU" if name == "native" else name
+    elif name == "native" and not cpu_flags().issuperset(AMX_BF16.flags):
+        lacks = "this CPU"
+    if lacks is not None:
+        raise UserError(
+            f"bf16 needs a CPU that multiplies it in tile registers (AMX), which {lacks} lacks; "
+            f"build for --target {AMX_BF16.mcpu}, or in float32 or int8."
+        )
+    return (AMX_BF16,)
+
+
 def without_tiles(targets: Sequence[Target]) -> tuple[Target, ...]:
     """Those of `targets` whose code uses no tile registers."""
     return tuple(target for target in targets if not target.isa.tiles)
@@ -111,4 +135,6 @@ def without_tiles(targets: Sequence[Target]) -> tuple[Target, ...]:
 def artifact_target(targets: Sequence[Target]) -> str:
     """What a manifest calls the target of an artifact with code for `targets`."""
     plain = without_tiles(targets)
+    if not plain:
+        return targets[0].mcpu
     return PORTABLE if len(plain) > 1 else plain[0].name

@@ -1,6 +1,7 @@
 """What the compiler is given of each variant: a graph, its integers, what it must compute."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -8,6 +9,8 @@ import torch
 from numpy.typing import NDArray
 
 from lprnet.compiler.network import CompilerInput, LayerSummary, in_parts, torch_logits
+from lprnet.compiler.parity import MAX_BF16_ERROR
+from lprnet.compression.bfloat16 import bf16_logits, bf16_weights
 from lprnet.compression.compact import CompactNetwork, compact_network
 from lprnet.compression.quantize.integer_reference import integer_reference
 from lprnet.compression.quantize.post_training import quantize_static, quantize_weights
@@ -19,6 +22,7 @@ from lprnet.model.preprocessing import normalise
 from lprnet.model.quantized import IMAGE_SCALE, QuantizedLayer, QuantizedLPRNet, QuantizedWeight
 from lprnet.runtime.decode import Logits
 from relay_passes.insert_quantize import LayerScales
+from relay_passes.pipeline import BFLOAT16, bfloat16_graph, pass_names
 
 
 def float_network(model: LPRNet) -> CompilerInput:
@@ -90,6 +94,18 @@ def weights_only_network(reduced: ReducedNetwork, images: NDArray[np.uint8]) -> 
         summaries.append(LayerSummary(name, _range(weight), None, None))
     expected = partial(compact_logits, real)
     return _input("int8-weights", bound, expected, tuple(scales), tuple(summaries))
+
+
+def bf16_network(reduced: ReducedNetwork) -> CompilerInput:
+    """`reduced` with weights and activations of the backbone in bfloat16, sums in float32; what
+    follows the backbone is in float32.
+    """
+    rounded = bf16_weights(reduced.compact)
+    bound = reduced.bind(rounded)
+    network = _input("bf16", bound, partial(bf16_logits, rounded))
+    module = bfloat16_graph(network.module)
+    passes = (*network.passes, *pass_names(BFLOAT16))
+    return replace(network, module=module, passes=passes, max_error=MAX_BF16_ERROR)
 
 
 def compact_logits(network: CompactNetwork, images: NDArray[np.uint8]) -> NDArray[np.float32]:

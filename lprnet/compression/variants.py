@@ -17,6 +17,7 @@ from lprnet.compression.calibration import (
     rendered_images,
 )
 from lprnet.compression.compiler_inputs import (
+    bf16_network,
     float_network,
     imported_network,
     pruned_network,
@@ -50,7 +51,8 @@ def variant_name(
     """The variant that `prepare` makes of them, in seconds. Raises `UserError` for a bad file."""
     if checkpoint.suffix == ".onnx" and isinstance(load_onnx(checkpoint, stated), QuantizedLPRNet):
         return "int8"
-    arithmetic = {None: "fp32", "static": "int8", "weights": "int8-weights"}[quantized]
+    names = {None: "fp32", "static": "int8", "weights": "int8-weights", "bf16": "bf16"}
+    arithmetic = names[quantized]
     return _with_pruning(arithmetic, pruned)
 
 
@@ -80,10 +82,10 @@ def prepare(
         raise UserError("--widths and --mmac say what --pruned=structured leaves; add that")
     model = _load(checkpoint, stated)
     if isinstance(model, QuantizedLPRNet):
-        if calibration is not None or pruned or quantized == "weights":
+        if calibration is not None or pruned or quantized not in (None, "static"):
             raise UserError(
                 f"{checkpoint} is quantized already and built as it is; leave out --calibration, "
-                "--pruned and --quantized=weights, or give the float network it was made from"
+                "--pruned and --quantized, or give the float network it was made from"
             )
         network = replace(imported_network(model), notes=_frozen(checkpoint, model.model))
         return network, rendered_images(network.architecture.image_format), []
@@ -168,5 +170,7 @@ def _compressed(
             return static_network(reduced, images)
         case "weights":
             return weights_only_network(reduced, images)
+        case "bf16":
+            return bf16_network(reduced)
         case _:
             return pruned_network(reduced)

@@ -8,8 +8,14 @@ from tvm import relax
 from relay_passes.dataflow import array
 from relay_passes.lowering.check_pair_sums import check_pair_sums
 from relay_passes.lowering.kernel_builder import KernelBuilder
-from relay_passes.lowering.layout import Array, PackedTensor, is_integer, pack_weight
-from relay_passes.lowering.tile_convolution import lower_to_tiles
+from relay_passes.lowering.layout import (
+    Array,
+    PackedTensor,
+    is_bfloat16,
+    is_integer,
+    pack_weight,
+)
+from relay_passes.lowering.tile_convolution import lower_bfloat16, lower_to_tiles
 from schedules.dot4_intrinsics import GROUP
 from schedules.register_tiles import choose_tile, float_step, integer_step
 from schedules.workloads.float import Conv2d
@@ -52,6 +58,12 @@ def lower_conv2d(
     if integer:
         largest = int(np.iinfo(str(value.args[0].ty.dtype)).max)
         return _integer_conv2d(builder, last, padded, weight, bias, largest)
+    if is_bfloat16(weight):
+        relu = builder.fuse(last, "nn.relu")
+        rounded = None if relu is None else builder.fuse(relu, "astype")
+        if rounded is None:
+            raise ValueError("a convolution in bfloat16 must end in a ReLU and its rounding")
+        return rounded, lower_bfloat16(builder, padded, weight, bias)
     return _float_conv2d(builder, last, padded, weight, scale, bias)
 
 

@@ -53,6 +53,10 @@ def is_integer(weight: Array) -> bool:
     return weight.dtype == np.int8
 
 
+def is_bfloat16(weight: Array) -> bool:
+    return str(weight.dtype) == "bfloat16"
+
+
 def pack_weight(weight: Array, block: int) -> Array:
     """OIHW weights as `(blocks, H, W, I, block)`, output channels padded with zeros."""
     out_channels = weight.shape[0]

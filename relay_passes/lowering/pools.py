@@ -3,7 +3,7 @@
 import tvm_ffi
 from tvm import relax
 
-from relay_passes.dataflow import pair, shape
+from relay_passes.dataflow import itemsize, pair, shape
 from relay_passes.lowering.kernel_builder import KernelBuilder
 from relay_passes.lowering.layout import PackedTensor
 from schedules.isa import Isa
@@ -51,14 +51,15 @@ def lower_average_pool(
     var: relax.Var,
     value: relax.Call,
 ) -> PackedTensor:
-    """The same for an average pool. `source` is float32, or integers of `scale`."""
+    """The same for an average pool. `source` is float32, bfloat16, or integers of `scale`."""
     attrs = value.attrs
     if any(attrs.padding) or len(source.segments) != 1:
         raise ValueError(f"no kernel covers {value}")
     kernel, stride = pair(attrs.pool_size), pair(attrs.strides)
     _, _, height, width = shape(var)
     out_shape = (height, width, _pad_to_vectors(source.logical, builder.isa))
-    workload: Workload = AveragePool(*out_shape, kernel, stride)
+    dtype = str(source.tensor.ty.dtype)
+    workload: Workload = AveragePool(*out_shape, kernel, stride, dtype)
     if scale is not None:
         workload = DequantizedAveragePool(*out_shape, kernel, stride, scale)
     rows, columns, _ = (int(extent) for extent in workload.prim_func().params[0].shape)
@@ -80,9 +81,9 @@ def _max_pool_channels(source: PackedTensor, isa: Isa) -> int:
     """Whole vectors; for tile registers whole cache lines if the source has them, because a tile is
     loaded five times slower if its rows cross lines.
     """
-    channels = _pad_to_vectors(source.logical, isa)
-    lines = -(-channels // CACHE_LINE) * CACHE_LINE
-    fills = isa.tiles and channels > CACHE_LINE // 2 and lines <= source.physical
+    channels, line = _pad_to_vectors(source.logical, isa), CACHE_LINE // itemsize(source.tensor)
+    lines = -(-channels // line) * line
+    fills = isa.tiles and channels > line // 2 and lines <= source.physical
     return lines if fills else channels
 
 

@@ -1,14 +1,22 @@
-"""Lowers an integer convolution to one kernel call on tile registers."""
+"""Lowers a convolution to one kernel call on tile registers."""
 
 import numpy as np
+import numpy.typing as npt
+import tvm_ffi
 from tvm import relax
 
 from relay_passes.lowering.check_int16_results import fit_int16
 from relay_passes.lowering.kernel_builder import KernelBuilder
 from relay_passes.lowering.layout import Array, PackedTensor, pack_weight
-from schedules.amx.conv_tiles import MIN_WIDTH
+from schedules.amx.conv_tiles import min_width
 from schedules.dot4_intrinsics import GROUP
-from schedules.workloads.tile_conv import COLUMNS, TileConv2d
+from schedules.workloads.bfloat16 import PAIR, Bf16TileConv2d
+from schedules.workloads.tile_conv import COLUMNS, TileConv2d, TiledConv
+
+
+@tvm_ffi.register_error  # otherwise a pass turns it into another exception
+class TileError(ValueError):
+    """A network with a convolution that does not fit tile registers."""
 
 
 def lower_to_tiles(
@@ -26,30 +34,75 @@ def lower_to_tiles(
 
     The kernel reads all channels of `source`, so that its pixels lie one after another.
     """
-    out_channels, _, kernel_height, kernel_width = weight.shape
-    height, width = source.height - kernel_height + 1, source.width - kernel_width + 1
-    if width < MIN_WIDTH or len(source.segments) > 1:
+    window = _window(source, weight)
+    workload = TileConv2d(*window, len(weight), COLUMNS, qmax)
+    if workload.width < min_width(workload.itemsize) or len(source.segments) > 1:
         return None
     if not fit_int16(weight, bias, multiplier, max_input):
         return None
-    window = (height, width, source.physical, kernel_height, kernel_width)
-    workload = TileConv2d(*window, out_channels, COLUMNS, qmax)
-    order = workload.channel_columns()[:out_channels]
+    order = workload.channel_columns()[: len(weight)]
+    columns = [_in_columns(workload, order, values) for values in (bias, multiplier)]
+    return _call(builder, workload, source, _packed(workload, order, source, weight), columns)
 
-    def in_columns(values: Array) -> Array:
-        """`(O, ...)` in the order of the columns, the padding zeros."""
-        columns = np.zeros((workload.padded_channels, *values.shape[1:]), values.dtype)
-        columns[order] = values
-        return columns
 
-    packed = pack_weight(in_columns(source.scatter_channels(weight, workload.channels)), COLUMNS)
-    groups = packed.reshape(*packed.shape[:3], workload.channels // GROUP, GROUP, COLUMNS)
+def lower_bfloat16(
+    builder: KernelBuilder, source: PackedTensor, weight: Array, bias: Array
+) -> PackedTensor:
+    """Emit the kernel of OIHW bfloat16 `weight` on `source`, bfloat16 and padded already, ReLU
+    included, and return its output.
+
+    Raises `TileError` where the output is too narrow, and `ValueError` for a target without
+    bfloat16 and a source that is a concatenation.
+    """
+    workload = Bf16TileConv2d(*_window(source, weight), len(weight), COLUMNS)
+    least = min_width(workload.itemsize)
+    if workload.width < least:
+        raise TileError(
+            f"a layer of it is {workload.width} pixels wide, and bf16 needs {least}; build it in "
+            "fp32 or int8."
+        )
+    if not builder.isa.bfloat16 or len(source.segments) > 1 or workload.channels % PAIR:
+        raise ValueError("no kernel covers a convolution in bfloat16")
+    order = np.arange(len(weight))
+    bits = weight.view(np.uint16)
+    biases = _in_columns(workload, order, bias.astype(np.float32))
+    return _call(builder, workload, source, _packed(workload, order, source, bits), [biases])
+
+
+def _window(source: PackedTensor, weight: Array) -> tuple[int, int, int, int, int]:
+    """Height, width and channels of the output and of the input, and the filter's."""
+    _, _, kernel_height, kernel_width = weight.shape
+    height, width = source.height - kernel_height + 1, source.width - kernel_width + 1
+    return height, width, source.physical, kernel_height, kernel_width
+
+
+def _in_columns(workload: TiledConv, order: npt.NDArray[np.intp], values: Array) -> Array:
+    """`(O, ...)` in the order of the columns, the padding zeros."""
+    columns = np.zeros((workload.padded_channels, *values.shape[1:]), values.dtype)
+    columns[order] = values
+    return columns
+
+
+def _packed(
+    workload: TiledConv, order: npt.NDArray[np.intp], source: PackedTensor, weight: Array
+) -> Array:
+    """The weights as tiles."""
+    scattered = source.scatter_channels(weight, workload.channels)
+    packed = pack_weight(_in_columns(workload, order, scattered), COLUMNS)
+    together = GROUP // workload.itemsize
+    groups = packed.reshape(*packed.shape[:3], -1, together, COLUMNS)
+    return np.ascontiguousarray(groups.swapaxes(4, 5))
+
+
+def _call(
+    builder: KernelBuilder,
+    workload: TileConv2d | Bf16TileConv2d,
+    source: PackedTensor,
+    weight: Array,
+    columns: list[Array],
+) -> PackedTensor:
     tiles = (workload.blocks, COLUMNS)
-    arguments = [
-        source.tensor,
-        relax.const(np.ascontiguousarray(groups.swapaxes(4, 5))),
-        relax.const(in_columns(bias).reshape(tiles)),
-        relax.const(in_columns(multiplier).reshape(tiles)),
-    ]
-    out = builder.call(workload, arguments)
-    return PackedTensor(out, height, width, ((out_channels, workload.padded_channels),))
+    constants = (relax.const(weight), *(relax.const(one.reshape(tiles)) for one in columns))
+    out = builder.call(workload, [source.tensor, *constants])
+    segments = ((workload.out_channels, workload.padded_channels),)
+    return PackedTensor(out, workload.height, workload.width, segments)

@@ -1,15 +1,15 @@
-"""Convolutions by tile registers, requantization included.
+"""Convolutions by tile registers, requantization or conversion to bfloat16 included.
 
 Algorithm: an implicit matrix product. A tile of activations is the bytes of up to 16 neighbouring
 pixels, read from the image with one pixel's channels as the stride; rows of a window are a run of
 bytes there, so taps beside each other need no copies. Weights are packed as tiles. `conv_tiles.py`
 chooses the tiles.
 
-Spilling a tile of sums and requantizing it take longer than multiplying, so they run beside the
-multiplication of later tiles. A unit is the tiles of sums that are multiplied together. In each
-step of the pipeline, in this order of the program:
+Spilling a tile of sums and making results of it (`results.py`) take longer than multiplying, so
+they run beside the multiplication of later tiles. A unit is the tiles of sums that are multiplied
+together. In each step of the pipeline, in this order of the program:
 
-    multiply unit u | spill unit u - 1 to memory | requantize unit u - 2 from there
+    multiply unit u | spill unit u - 1 to memory | results of unit u - 2 from there
 
 finely interleaved, because out-of-order execution alone does not reach that far: a straight order
 takes 17 to 19 ns a tile on a core that takes 11 to 12 this way (C, and LLVM with this order).
@@ -32,9 +32,11 @@ from tvm.script.ir_builder import IRBuilder
 from tvm.script.ir_builder import tirx as T
 
 from schedules.amx import instructions as amx
-from schedules.amx.conv_tiles import PIXELS_AT_ONCE, TileGroup, choose_tiles
+from schedules.amx.conv_tiles import TileGroup, choose_tiles, pixels_at_once
 from schedules.amx.requantize import Requantization
+from schedules.amx.results import Bf16Results, Int8Results, Results
 from schedules.dot4_intrinsics import GROUP
+from schedules.workloads.bfloat16 import Bf16TileConv2d
 from schedules.workloads.tile_conv import COLUMNS, TileConv2d
 
 TILE_REGISTERS = "tile_registers"
@@ -48,21 +50,26 @@ _Piece = tuple[int, int]
 """Row of the window and part of it."""
 
 
-def tile_conv2d(workload: TileConv2d) -> tirx.PrimFunc:
+def tile_conv2d(workload: TileConv2d | Bf16TileConv2d) -> tirx.PrimFunc:
     """`workload` on the buffers of `workload.prim_func()`."""
     function = workload.prim_func()
     with IRBuilder() as builder, T.prim_func(s_tir=True):
         T.func_name("main")
-        data, weight, bias, multiplier, out = (
+        *operands, out = (
             T.arg(buffer.name, T.buffer(buffer.shape, str(buffer.dtype), layout=None))
             for buffer in function.params
         )
         configuration = T.sblock_alloc_buffer((8,), "int64")
-        requantization = Requantization.start(workload.qmax)
+        results: Results
+        if isinstance(workload, TileConv2d):
+            data, weight, bias, multiplier = operands
+            results = Int8Results(Requantization.start(workload.qmax), multiplier)
+        else:
+            data, weight, bias = operands
+            results = Bf16Results()
         for group in choose_tiles(workload):
             amx.configure(configuration, group.pixels, group.piece)
-            kernel = _Pass(workload, group, requantization, (data, weight, bias, multiplier, out))
-            kernel.emit()
+            _Pass(workload, group, results, (data, weight, bias, out)).emit()
         amx.release()
     return builder.get().with_attrs({**dict(function.attrs.items()), TILE_REGISTERS: True})
 
@@ -72,22 +79,21 @@ class _Pass:
 
     def __init__(
         self,
-        workload: TileConv2d,
+        workload: TileConv2d | Bf16TileConv2d,
         group: TileGroup,
-        requantization: Requantization,
+        results: Results,
         buffers: tuple[tirx.Buffer, ...],
     ) -> None:
-        self.workload, self.group, self.requantization = workload, group, requantization
-        self.data, self.weight, self.bias, multiplier, self.out = buffers
+        self.workload, self.group, self.results = workload, group, results
+        self.data, self.weight, self.bias, self.out = buffers
+        self.at_once = pixels_at_once(group.tiles, workload.itemsize)
         self.sides = 2 if group.tiles == 1 else 1  # tiles of pixels in a unit
         self.sums = self.sides * group.tiles  # tiles of sums in a unit
         self.sets = len(amx.SUMS) // self.sums
         self.pixel_tiles = workload.height * group.columns
         self.units = -(-self.pixel_tiles // self.sides)
-        self.spill = T.sblock_alloc_buffer((2, self.sums, group.pixels, COLUMNS), "int32")
-        self.multipliers = [
-            T.bind(multiplier.vload((group.first + n, 0), "float32x16")) for n in range(group.tiles)
-        ]
+        self.spill = T.sblock_alloc_buffer((2, self.sums, group.pixels, COLUMNS), results.sums)
+        self.vectors = results.of_group(group, group.tiles == workload.blocks)
         self.pieces = [
             (kh, part) for kh in range(workload.kernel_height) for part in range(group.pieces)
         ]
@@ -105,7 +111,7 @@ class _Pass:
                 self._step(2 * pair + parity, parity)
 
     def _step(self, unit: tirx.Expr, parity: int) -> None:
-        """Multiply `unit`, spill the one before, requantize the one before that.
+        """Multiply `unit`, spill the one before, store the results of the one before that.
 
         Units before the first and after the last are those. So the first two steps store what is in
         memory as results of the first unit, which the third step overwrites; code that leaves it
@@ -113,7 +119,7 @@ class _Pass:
         """
         products = self._multiply(unit, parity)
         stores = self._spill(1 - parity)
-        results = self._requantize(unit - 2, parity)
+        results = self._store(unit - 2, parity)
         after: dict[int, list[_Statement]] = {n: [] for n in range(-1, len(products))}
         for n, statement in enumerate(stores):
             # Of one set of tiles, each is spilled before its next sums start.
@@ -143,13 +149,13 @@ class _Pass:
         self, piece: _Piece, n: int, side: int, sums: int, pixel: tuple[tirx.Expr, tirx.Expr]
     ) -> None:
         if n == 0:
-            amx.load(amx.INPUTS, self._inputs(piece, *pixel), self.workload.channels)
+            amx.load(amx.INPUTS, self._inputs(piece, *pixel), self.workload.pixel_bytes)
         if piece == self.pieces[0]:
             amx.load(sums, T.address_of(self.bias[self.group.first + n, 0]), 0)
         weights = self.resident.get((piece, n), amx.WEIGHTS)
         if (piece, n) not in self.resident and side == 0:
             amx.load(weights, self._weights(piece, n), _ROW)
-        amx.multiply(sums, amx.INPUTS, weights)
+        amx.multiply(self.results.product, sums, amx.INPUTS, weights)
 
     def _spill(self, parity: int) -> list[_Statement]:
         """A statement for each tile of the sums of a unit of this parity."""
@@ -159,42 +165,31 @@ class _Pass:
             for n in range(self.sums)
         ]
 
-    def _requantize(self, unit: tirx.Expr, parity: int) -> list[_Statement]:
-        """A statement for each 64 bytes of the results of a spilled unit."""
-        at_once = PIXELS_AT_ONCE[self.group.tiles]
+    def _store(self, unit: tirx.Expr, parity: int) -> list[_Statement]:
+        """A statement for each `at_once` pixels of a spilled unit."""
         return [
-            partial(self._results, side, first, parity, pixel)
+            partial(self._store_pixels, side, first, parity, pixel)
             for side in range(self.sides)
             for pixel in [self._first_pixel(unit, side)]
-            for first in range(0, self.group.pixels, at_once)
+            for first in range(0, self.group.pixels, self.at_once)
         ]
 
-    def _results(
+    def _store_pixels(
         self, side: int, first: int, parity: int, pixel: tuple[tirx.Expr, tirx.Expr]
     ) -> None:
-        tiles, at_once = self.group.tiles, PIXELS_AT_ONCE[self.group.tiles]
+        lanes = f"{self.results.sums}x{COLUMNS}"
         sums = [
-            [self.spill.vload((parity, side + n, first + p, 0), "int32x16") for n in range(tiles)]
-            for p in range(at_once)
+            [
+                self.spill.vload((parity, side + n, first + p, 0), lanes)
+                for n in range(self.group.tiles)
+            ]
+            for p in range(self.at_once)
         ]
-        if tiles == 4:
-            result = self.requantization.one_pixel(sums[0], self.multipliers)
-        elif tiles == 2:
-            result = self.requantization.two_pixels(sums, self.multipliers)
-        else:
-            result = self.requantization.four_pixels([one for (one,) in sums], *self.multipliers)
         row, column = pixel
-        channel = self.group.first * COLUMNS
-        if tiles == self.workload.blocks:  # whole lines
-            at = (row, column + first, tirx.Ramp(channel, 1, 64))
-            T.buffer_store(self.out, result, at)
-            return
-        lanes = 64 // at_once
-        whole = T.bind(result)
-        for p in range(at_once):
-            part = tirx.Shuffle([whole], list(range(p * lanes, (p + 1) * lanes)))
-            at = (row, column + first + p, tirx.Ramp(channel, 1, lanes))
-            T.buffer_store(self.out, part if at_once > 1 else whole, at)
+        for p, channel, vector in self.vectors(sums):
+            start = self.group.first * COLUMNS + channel
+            at = (row, column + first + p, tirx.Ramp(start, 1, vector.ty.dtype.lanes))
+            T.buffer_store(self.out, vector, at)
 
     def _first_pixel(self, unit: tirx.Expr, side: int) -> tuple[tirx.Expr, tirx.Expr]:
         """Row and column of the first pixel of a unit's tile."""
@@ -206,12 +201,15 @@ class _Pass:
         return T.bind(tile // columns), T.bind(column)
 
     def _inputs(self, piece: _Piece, row: tirx.Expr, column: tirx.Expr) -> tirx.Expr:
-        kh, part = piece
-        kw, channel = divmod(part * self.group.piece, self.workload.channels)
-        return T.address_of(self.data[row + kh, column + kw, channel])
+        kh, kw, byte = self._place(piece)
+        return T.address_of(self.data[row + kh, column + kw, byte // self.workload.itemsize])
 
     def _weights(self, piece: _Piece, n: int) -> tirx.Expr:
+        kh, kw, byte = self._place(piece)
+        return T.address_of(self.weight[self.group.first + n, kh, kw, byte // GROUP, 0, 0])
+
+    def _place(self, piece: _Piece) -> tuple[int, int, int]:
+        """Row and column of the window, and byte of the pixel there, where `piece` begins."""
         kh, part = piece
-        kw, channel = divmod(part * self.group.piece, self.workload.channels)
-        tile = self.group.first + n
-        return T.address_of(self.weight[tile, kh, kw, channel // GROUP, 0, 0])
+        kw, byte = divmod(part * self.group.piece, self.workload.pixel_bytes)
+        return kh, kw, byte

@@ -5,7 +5,8 @@ measured with kernels of this kind in C, in cycles:
 
 * 40 for spilling and requantizing 16 pixels, which are taken as 6 and 34 / 16 a pixel (the sum is
   measured, the split is not). Multiplying hides behind that as long as it takes no more: a product
-  of up to 64 input bytes takes 16, whatever its bytes.
+  of up to 64 input bytes takes 16, whatever its bytes. In bfloat16 62, for spilling, converting and
+  storing twice the bytes.
 * 11 more for each further piece of the reduction; 23 where there are more than six tiles of
   weights, most of which are loaded again for each tile of pixels.
 * Loading a tile of activations is nearly free while no row crosses a cache line. If a share f of
@@ -21,15 +22,25 @@ from dataclasses import dataclass
 from schedules.amx.instructions import TILE_BYTES, TILE_ROWS
 from schedules.dot4_intrinsics import GROUP
 from schedules.register_tiles import divisors
-from schedules.workloads.tile_conv import TileConv2d
+from schedules.workloads.tile_conv import COLUMNS, TiledConv
 
-TILE, PIXEL, FURTHER_PIECE, STREAMED_PIECE, CROSSING = 6.0, 34 / 16, 11.0, 23.0, 48.0
-"""Cycles, as above."""
+TILE, FURTHER_PIECE, STREAMED_PIECE, CROSSING = 6.0, 11.0, 23.0, 48.0
+PIXEL = {1: 34 / 16, 2: 56 / 16}
+"""Cycles, as above; of a pixel by the bytes of a value."""
 FEW_WEIGHTS = 6
-PIXELS_AT_ONCE = {4: 1, 2: 2, 1: 4}
-"""Pixels in 64 requantized bytes, by the tiles of channels they come from."""
-MIN_WIDTH = max(PIXELS_AT_ONCE.values())
-"""Columns of the narrowest output."""
+VECTOR_BYTES = 64
+
+
+def pixels_at_once(tiles: int, itemsize: int) -> int:
+    """Pixels in one vector of results of `itemsize` bytes that come from `tiles` tiles of channels;
+    1 where a pixel fills more than a vector.
+    """
+    return max(1, VECTOR_BYTES // (tiles * COLUMNS * itemsize))
+
+
+def min_width(itemsize: int) -> int:
+    """Columns of the narrowest output with results of `itemsize` bytes."""
+    return pixels_at_once(1, itemsize)
 
 
 @dataclass(frozen=True)
@@ -52,7 +63,7 @@ class TileGroup:
         return f"{self.pixels} pixels x {self.tiles} tiles, {cut}"
 
 
-def choose_tiles(workload: TileConv2d) -> tuple[TileGroup, ...]:
+def choose_tiles(workload: TiledConv) -> tuple[TileGroup, ...]:
     """For each group of channels, the tiles of the fewest predicted cycles."""
     return tuple(
         min(_possible(workload, *group), key=lambda one: (cycles(one, workload), one.pieces))
@@ -60,7 +71,7 @@ def choose_tiles(workload: TileConv2d) -> tuple[TileGroup, ...]:
     )
 
 
-def cycles(group: TileGroup, workload: TileConv2d) -> float:
+def cycles(group: TileGroup, workload: TiledConv) -> float:
     """Predicted cycles of the pass `group`, on a core with AMX."""
     pieces = workload.kernel_height * group.pieces
     streams = pieces * group.tiles > FEW_WEIGHTS
@@ -68,14 +79,14 @@ def cycles(group: TileGroup, workload: TileConv2d) -> float:
     crossing = workload.kernel_height * sum(
         CROSSING * _crossing_rows(group, workload, part) ** 2 for part in range(group.pieces)
     )
-    requantize = TILE + PIXEL * group.pixels
-    one = requantize + further * (pieces - 1) + crossing / group.tiles
+    results = TILE + PIXEL[workload.itemsize] * group.pixels
+    one = results + further * (pieces - 1) + crossing / group.tiles
     return workload.height * group.columns * group.tiles * one
 
 
-def _possible(workload: TileConv2d, first: int, tiles: int) -> Iterator[TileGroup]:
-    at_once = PIXELS_AT_ONCE[tiles]
-    row_bytes = workload.kernel_width * workload.channels
+def _possible(workload: TiledConv, first: int, tiles: int) -> Iterator[TileGroup]:
+    at_once = pixels_at_once(tiles, workload.itemsize)
+    row_bytes = workload.kernel_width * workload.pixel_bytes
     for pixels in range(at_once, min(TILE_ROWS, workload.width) + 1, at_once):
         for pieces in divisors(row_bytes // GROUP):
             piece = row_bytes // pieces
@@ -84,9 +95,9 @@ def _possible(workload: TileConv2d, first: int, tiles: int) -> Iterator[TileGrou
                 yield TileGroup(first, tiles, pixels, columns, piece, pieces)
 
 
-def _crossing_rows(group: TileGroup, workload: TileConv2d, part: int) -> float:
+def _crossing_rows(group: TileGroup, workload: TiledConv, part: int) -> float:
     """The share of rows of piece `part` that cross a cache line, where a row of the image starts at
     one.
     """
-    starts = (pixel * workload.channels + part * group.piece for pixel in range(TILE_ROWS))
+    starts = (pixel * workload.pixel_bytes + part * group.piece for pixel in range(TILE_ROWS))
     return sum(start % TILE_BYTES + group.piece > TILE_BYTES for start in starts) / TILE_ROWS

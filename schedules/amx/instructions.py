@@ -2,8 +2,10 @@
 
 A tile register has up to 16 rows of up to 64 bytes. One `tdpbusd` computes, for all m and n,
 `sums[m, n] += sum over k and i of a[m, 4k + i] * b[k, n, i]`: a uint8 activations, b int8 weights,
-sums int32. Numbers of tiles are part of an instruction, so nothing allocates them: a kernel names
-each one.
+sums int32. `tdpbf16ps` does so with two bfloat16 in the place of four bytes and float32 sums: first
+the products of one i over all k, each sum rounded, then the two sums of both i, then `sums`;
+subnormal values count as zero. Numbers of tiles are part of an instruction, so nothing allocates
+them: a kernel names each one.
 
 LLVM keeps these statements, and the loads and stores among them, in the order in which TIR has
 them, because the intrinsics are declared to touch any memory.
@@ -18,6 +20,7 @@ SUMS, INPUTS, WEIGHTS, RESIDENT = (0, 1, 2, 3), 4, 5, (6, 7)
 """Numbers of tiles: four of sums, one of activations, one of weights that are loaded where they are
 used, two of weights that stay.
 """
+INT8_PRODUCT, BF16_PRODUCT = "tdpbusd", "tdpbf16ps"
 _PALETTE = 1
 
 
@@ -31,9 +34,9 @@ def store(tile: int, address: tirx.Expr, stride: int) -> None:
     _emit("tilestored64", tirx.const(tile, "uint8"), address, tirx.const(stride, "int64"))
 
 
-def multiply(sums: int, inputs: int, weights: int) -> None:
-    """Add the products of two tiles to the tile `sums`."""
-    _emit("tdpbusd", *(tirx.const(tile, "uint8") for tile in (sums, inputs, weights)))
+def multiply(product: str, sums: int, inputs: int, weights: int) -> None:
+    """Add the products of two tiles to the tile `sums` by the instruction `product`."""
+    _emit(product, *(tirx.const(tile, "uint8") for tile in (sums, inputs, weights)))
 
 
 def configure(memory: tirx.Buffer, pixels: int, piece: int) -> None:

@@ -13,8 +13,12 @@ from typing import ClassVar
 
 from tvm import te, tirx
 
+from schedules.workloads.bfloat16 import BITS, widened
 from schedules.workloads.direct_conv import DirectConv
 from schedules.workloads.signature import Signature, average_windows
+
+KINDS = {"float32": "", "uint8": "q", BITS: "b"}
+"""How the names of kernels on values of a type begin."""
 
 
 @dataclass(frozen=True)
@@ -87,14 +91,15 @@ class MaxPool:
     stride: int
     channels: int
     dtype: str = "float32"
-    """`float32` or `uint8`."""
+    """`float32`, `uint8`, or `uint16` for the bits of bfloat16 that is not negative."""
 
     macs: ClassVar[int] = 0
 
     @property
     def name(self) -> str:
-        kind = "" if self.dtype == "float32" else "q"
-        return f"{kind}maxpool_{self.height}x{self.width}x{self.channels}_s{self.stride}"
+        return (
+            f"{KINDS[self.dtype]}maxpool_{self.height}x{self.width}x{self.channels}_s{self.stride}"
+        )
 
     @classmethod
     def candidates(cls, function: Signature) -> Iterator["MaxPool"]:
@@ -125,7 +130,7 @@ class MaxPool:
 
 @dataclass(frozen=True)
 class AveragePool:
-    """Average pool: `data (rows, columns, channels)` to `out (height, width, channels)`.
+    """Average pool: `data (rows, columns, channels)` to `out (height, width, channels)` float32.
 
     `kernel` and `stride` are (vertical, horizontal). `data` has no rows and columns that no window
     covers.
@@ -137,23 +142,24 @@ class AveragePool:
     channels: int
     kernel: tuple[int, int]
     stride: tuple[int, int]
+    dtype: str = "float32"
+    """Of `data`: `float32`, or `uint16` for the bits of bfloat16."""
 
     macs: ClassVar[int] = 0
 
     @property
     def name(self) -> str:
-        return (
-            f"avgpool_{self.height}x{self.width}x{self.channels}_k{self.kernel[0]}x{self.kernel[1]}"
-        )
+        kind, kernel = KINDS[self.dtype], "x".join(map(str, self.kernel))
+        return f"{kind}avgpool_{self.height}x{self.width}x{self.channels}_k{kernel}"
 
     @classmethod
     def candidates(cls, function: Signature) -> Iterator["AveragePool"]:
         """Every workload of this class that a function of this signature may compute."""
-        if function.fits([3, 3]):
+        if function.fits([3, 3]) and function.dtypes[0] in ("float32", BITS):
             data, out = function.shapes
             height, width, channels = out
             for kernel, stride in average_windows(data, out):
-                yield cls(height, width, channels, kernel, stride)
+                yield cls(height, width, channels, kernel, stride, function.dtypes[0])
 
     def prim_func(self) -> tirx.PrimFunc:
         rows, columns = (
@@ -162,12 +168,16 @@ class AveragePool:
                 (self.height, self.width), self.stride, self.kernel, strict=True
             )
         )
-        data = te.placeholder((rows, columns, self.channels), name="data")
+        data = te.placeholder((rows, columns, self.channels), self.dtype, "data")
         i, j = te.reduce_axis((0, self.kernel[0]), "i"), te.reduce_axis((0, self.kernel[1]), "j")
+
+        def real(value: tirx.Expr) -> tirx.Expr:
+            return widened(value) if self.dtype == BITS else value
+
         sums = te.compute(
             (self.height, self.width, self.channels),
             lambda h, w, c: te.sum(
-                data[h * self.stride[0] + i, w * self.stride[1] + j, c], axis=[i, j]
+                real(data[h * self.stride[0] + i, w * self.stride[1] + j, c]), axis=[i, j]
             ),
             name="sums",
         )

@@ -1,4 +1,6 @@
-"""Integer convolutions whose weights are packed for tile registers (AMX)."""
+"""Convolutions whose weights are packed for tile registers (AMX): what all have in common, and
+those in integers. `bfloat16.py` has the others.
+"""
 
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -8,17 +10,40 @@ from numpy.typing import NDArray
 from tvm import te, tirx
 
 from schedules.dot4_intrinsics import GROUP
-from schedules.workloads.direct_conv import RequantizedConv
+from schedules.workloads.direct_conv import DirectConv, RequantizedConv
 from schedules.workloads.requantization import requantized
 
 COLUMNS = 16
 """Output channels of one tile of sums: 32-bit columns of a tile register."""
 WIDTHS = (4, 2, 1)
-"""Tiles of sums that are requantized together, most first; their channels are consecutive."""
+"""Tiles of sums whose results are stored together, most first; their channels are consecutive."""
 
 
 @dataclass(frozen=True)
-class TileConv2d(RequantizedConv):
+class TiledConv(DirectConv):
+    """A convolution on tile registers; `block` is `COLUMNS`."""
+
+    itemsize: ClassVar[int]
+    """Bytes of an activation and of a weight. Four bytes of a pixel are multiplied together."""
+
+    @property
+    def pixel_bytes(self) -> int:
+        """Of the input."""
+        return self.channels * self.itemsize
+
+    def groups(self) -> list[tuple[int, int]]:
+        """`(first tile, tiles)` of each group whose results are stored together."""
+        found: list[tuple[int, int]] = []
+        first = 0
+        for width in WIDTHS:
+            while self.blocks - first >= width:
+                found.append((first, width))
+                first += width
+        return found
+
+
+@dataclass(frozen=True)
+class TileConv2d(TiledConv, RequantizedConv):
     """Integer convolution, bias and requantization, ReLU included; `block` is `COLUMNS`.
 
     `data (height + kernel_height - 1, width + kernel_width - 1, channels)` uint8,
@@ -37,16 +62,7 @@ class TileConv2d(RequantizedConv):
     prefix: ClassVar[str] = "tconv"
     family: ClassVar[str] = "tile_conv2d"
     ranks: ClassVar[list[int]] = [3, 6, 2, 2, 3]
-
-    def groups(self) -> list[tuple[int, int]]:
-        """`(first tile, tiles)` of each group that is requantized together."""
-        found: list[tuple[int, int]] = []
-        first = 0
-        for width in WIDTHS:
-            while self.blocks - first >= width:
-                found.append((first, width))
-                first += width
-        return found
+    itemsize: ClassVar[int] = 1
 
     def prim_func(self) -> tirx.PrimFunc:
         padded, steps = self.padded_channels, self.channels // GROUP

@@ -2,6 +2,7 @@
 
 from typing import get_args
 
+from schedules.workloads.bfloat16 import Bf16Normalise, Bf16TileConv2d
 from schedules.workloads.float import AveragePool, Conv2d, MaxPool
 from schedules.workloads.integer import (
     DequantizedAveragePool,
@@ -29,8 +30,9 @@ LoopNest = (
     | DequantizeWeight
     | WeightOnlyConv2d
     | ExpandWeight
+    | Bf16Normalise
 )
 """Workloads whose definition a schedule transforms."""
-Workload = LoopNest | TileConv2d
+Workload = LoopNest | TileConv2d | Bf16TileConv2d
 """And those whose kernels are emitted instruction by instruction."""
 WORKLOADS: tuple[type[Workload], ...] = get_args(Workload)

@@ -87,13 +87,15 @@ def emulate(
     function: str = "run",
     state: int = ALL_STATE,
     system_call: int = 0,
+    seconds: float = SECONDS,
 ) -> Outcome:
     """Run `function` of the artifact made of `objects` on `images` `(N, H, W, 3)` on Bochs's CPU
     `model`; with no images, only ask which code the artifact would choose.
 
     `arena_bytes` and `logits_shape` are those of the code that will run. `state` is XCR0,
     `system_call` what the operating system answers a program that asks for tile registers. Raises
-    `RuntimeError` with the end of the emulator's log if the program did not come to its end.
+    `RuntimeError` with the end of the emulator's log if the program did not come to its end, and
+    `subprocess.TimeoutExpired` after `seconds`.
     """
     (folder / "images.bin").write_bytes(np.ascontiguousarray(images).tobytes())
     count, height, width, _ = images.shape
@@ -143,7 +145,7 @@ def emulate(
     sectors = f"-DSECTORS={disk.stat().st_size // 512}"
     run_compiler(["-c", sectors, SOURCES / "rom.S", "-o", "rom.o"], folder)
     _run(["objcopy", "-O", "binary", folder / "rom.o", folder / "rom.bin"])
-    return _boot(folder, model, (count, *logits_shape))
+    return _boot(folder, model, (count, *logits_shape), seconds)
 
 
 @functools.cache
@@ -158,7 +160,7 @@ def _run(command: Sequence[object]) -> None:
     subprocess.run([str(word) for word in command], check=True)
 
 
-def _boot(folder: Path, model: str, shape: tuple[int, ...]) -> Outcome:
+def _boot(folder: Path, model: str, shape: tuple[int, ...], seconds: float) -> Outcome:
     configuration, commands = folder / "bochsrc", folder / "commands"
     without = "speaker=0, gameport=0" if "gameport" in _help("features") else "speaker=0"
     configuration.write_text(_CONFIGURATION.format(model=model, folder=folder, without=without))
@@ -169,7 +171,7 @@ def _boot(folder: Path, model: str, shape: tuple[int, ...]) -> Outcome:
         stdin=subprocess.DEVNULL,
         capture_output=True,
         cwd=folder,
-        timeout=SECONDS,
+        timeout=seconds,
         check=False,
     )
     head, _, body = (folder / "serial").read_bytes().partition(b"\n")

@@ -64,6 +64,7 @@ ROWS = (
     Row(BASE),
     Row("weights-only int8", quantized="weights"),
     Row("static int8", quantized="static"),
+    Row("bf16", quantized="bf16"),
     Row("pruned I", pruned="unstructured"),
     Row("pruned II", pruned="depth-aware"),
     Row(STRUCTURED, pruned="structured"),

@@ -21,7 +21,7 @@ from lprnet.compiler.codegen import generate, tvm_target
 from lprnet.compiler.targets import find_target
 from lprnet.compiler.toolchain import run_compiler
 
-TILE = ("ldtilecfg", "tileloadd64", "tilestored64", "tdpbusd", "tilerelease")
+TILE = ("ldtilecfg", "tileloadd64", "tilestored64", "tdpbusd", "tdpbf16ps", "tilerelease")
 
 
 def _number(name: str) -> int:
@@ -34,7 +34,8 @@ def library() -> ctypes.CDLL:
     with tempfile.TemporaryDirectory() as folder:
         source, built = Path(__file__).with_name("tile_model.c"), Path(folder, "model.so")
         run_compiler(
-            ["-shared", "-fPIC", "-O2", "-Wall", "-Werror", "-o", built, source], Path(folder)
+            ["-shared", "-fPIC", "-O2", "-Wall", "-Werror", "-o", built, source, "-lm"],
+            Path(folder),
         )
         return ctypes.CDLL(str(built), ctypes.RTLD_GLOBAL)
 
@@ -49,6 +50,9 @@ def on_any_cpu(function: tirx.PrimFunc) -> tirx.PrimFunc:
         _number("x86.avx512.permvar.di.512"): lambda i: i % 8,
     }
     pack = _number("x86.avx512.packuswb.512")
+    converted = {
+        _number(f"x86.avx512bf16.{name}.512") for name in ("cvtneps2bf16", "cvtne2ps2bf16")
+    }
     constants: dict[tirx.Var, NDArray[np.generic]] = {}
 
     def unfenced(call: tvm.ir.Call) -> tvm.ir.Expr:
@@ -70,6 +74,11 @@ def on_any_cpu(function: tirx.PrimFunc) -> tirx.PrimFunc:
             low, high = (_clamped(words) for words in call.args[1:])
             eights = np.arange(64).reshape(2, 4, 8).transpose(1, 0, 2).ravel()
             return tirx.reinterpret("int8x64", tirx.Shuffle([low, high], eights.tolist()))
+        if number in converted:
+            *upper, lower = (_bfloat16(sums) for sums in call.args[1:])
+            lanes = 16 * (len(upper) + 1)
+            joined = tirx.Shuffle([lower, *upper], list(range(lanes))) if upper else lower
+            return tirx.reinterpret(f"bfloat16x{lanes}", joined)
         return call
 
     body = tvm_ffi.structural_map(function.body, (tvm.ir.Call, unfenced))
@@ -86,6 +95,18 @@ def _intrinsic(call: tvm.ir.Call) -> int | None:
 def _clamped(words: tvm.ir.Expr) -> tvm.ir.Expr:
     low, high = (tirx.const(level, "int16x32") for level in (0, 255))
     return tirx.max(tirx.min(words, high), low).astype("uint8x32")
+
+
+def _bfloat16(sums: tvm.ir.Expr) -> tvm.ir.Expr:
+    """uint16x16: finite float32 rounded to nearest, ties to even; subnormal ones are 0."""
+    bits = tirx.reinterpret("uint32x16", sums)
+    sixteen, half, one, smallest = (
+        tirx.const(value, "uint32x16") for value in (16, 0x7FFF, 1, 0x800000)
+    )
+    rounded = bits + half + (bits >> sixteen & one)
+    magnitude = bits & tirx.const(0x7FFFFFFF, "uint32x16")
+    upper = tirx.Select(magnitude < smallest, tirx.const(0, "uint32x16"), rounded >> sixteen)
+    return upper.astype("uint16x16")
 
 
 def _value(expression: tvm.ir.Expr) -> NDArray[np.generic]:
