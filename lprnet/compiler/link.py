@@ -138,7 +138,8 @@ def _versions_header(programs: Mapping[Target, Program], contract: int) -> str:
         listed += "\n#define TILES"
     least, program = next(iter(programs.items()))
     image = ", ".join(map(str, program.image_shape))
-    refusal = f"This CPU cannot run the artifact, which needs {', '.join(least.flags)}."
+    tiles = ", or this process is given no tile registers (AMX)" if least.isa.tiles else ""
+    refusal = f"This CPU cannot run the artifact, which needs {', '.join(least.flags)}{tiles}."
     return (
         f"{listed}\n#define IMAGE {{{image}}}\n#define CONTRACT {contract}\n"
         f'#define CANNOT_RUN "{refusal}"\n'

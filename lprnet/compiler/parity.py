@@ -10,7 +10,7 @@ from lprnet.support.errors import UserError
 
 MAX_RELATIVE_ERROR = 1e-4
 """Relative to the largest logit; float32 sums in another order differ by about 1e-5 of it."""
-MAX_BF16_ERROR = 5e-2
+MAX_BF16_ERROR = 1e-2
 """The same in bf16. Where a sum lies between two values of 8 bits, another order rounds it to the
 other one, which differs by 2**-8 of it.
 """

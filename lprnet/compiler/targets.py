@@ -114,15 +114,17 @@ def bf16_targets(name: str) -> tuple[Target, ...]:
 
     Raises `UserError` as `find_target` does, and for a target without AMX's tile registers.
     """
-    lacks = None
-    if name == PORTABLE or find_target(name).mcpu != AMX_BF16.mcpu:
-        lacks = "this CPU" if name == "native" else name
-    elif name == "native" and not cpu_flags().issuperset(AMX_BF16.flags):
-        lacks = "this CPU"
-    if lacks is not None:
+    if name == PORTABLE:
+        reason = "a portable artifact is for CPUs without them too"
+    elif name == "native":
+        has = cpu_flags().issuperset(AMX_BF16.flags)
+        reason = "" if has else "this CPU has none"
+    else:
+        reason = "" if find_target(name).mcpu == AMX_BF16.mcpu else f"{name} has none"
+    if reason:
         raise UserError(
-            f"bf16 needs a CPU that multiplies it in tile registers (AMX), which {lacks} lacks; "
-            f"build for --target {AMX_BF16.mcpu}, or in float32 or int8."
+            f"bf16 needs a CPU that multiplies it in tile registers (AMX), and {reason}; build for "
+            f"--target {AMX_BF16.mcpu}, or in float32 or int8."
         )
     return (AMX_BF16,)
 

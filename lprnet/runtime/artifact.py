@@ -139,7 +139,10 @@ def runs_here(artifact: Artifact, version: TargetVersion) -> bool:
     if TILES not in version.cpu_flags:
         return True
     number = artifact.manifest.target_versions.index(version)
-    return _best_number(artifact, load(artifact)) >= number
+    try:
+        return _best_number(artifact, load(artifact)) >= number
+    except UserError:  # refused, and there is no other code
+        return False
 
 
 def best_version(artifact: Artifact, code: SharedObject) -> TargetVersion:
@@ -155,6 +158,11 @@ def _best_number(artifact: Artifact, code: SharedObject) -> int:
     try:
         return code.integer("code")
     except RuntimeError as error:
+        if TILES in artifact.manifest.target_versions[0].cpu_flags:
+            raise UserError(
+                f"{artifact.path}: the system gives this process no tile registers (AMX), which "
+                f"{artifact.manifest.variant} needs; build float32 or int8 instead."
+            ) from error
         raise UserError(
             f"{artifact.file}: {str(error).rstrip('.')} (says cpuid, other than /proc/cpuinfo); "
             "run it on another machine, or without an emulator."
@@ -184,6 +192,11 @@ def version_for(artifact: Artifact, code: SharedObject, target: str) -> TargetVe
 def require_cpu(artifact: Artifact, version: TargetVersion) -> None:
     """Raises `UserError` if this CPU cannot run `version`."""
     missing = missing_flags(version)
+    if missing and TILES in artifact.manifest.target_versions[0].cpu_flags:
+        raise UserError(
+            f"{artifact.path}: {artifact.manifest.variant} needs a CPU with AMX and this one lacks "
+            f"{', '.join(missing)}; build float32 or int8 here with lprnet build --target native."
+        )
     if missing:
         raise UserError(
             f"{artifact.file}: needs a CPU at least like {version.target} and this one lacks "

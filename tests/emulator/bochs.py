@@ -9,7 +9,8 @@ Bochs writes to a file. What is linked are the object files of
 
 Debian's Bochs 2.7 has no AMX. Bochs 3 has, configured with --enable-x86-64 --enable-avx
 --enable-evex --enable-amx --with-nogui --with-rfb, but multiplies signed bytes as if they had no
-sign (snapshot 783b58f, August 2026); `patch -p1 < bochs-signed-bytes.patch` mends that.
+sign, and of two vectors that become one in bfloat16 it reads the second beyond its end (snapshot
+783b58f, August 2026); `patch -p1 < bochs.patch` mends that.
 """
 
 import functools

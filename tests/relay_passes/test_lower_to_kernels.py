@@ -25,8 +25,9 @@ from lprnet.compiler.targets import find_target
 from relay_passes.insert_quantize import LayerScales, QParams
 from relay_passes.lower_to_kernels import LowerToKernels
 from relay_passes.lowering.layout import PackedTensor, pack_weight
-from relay_passes.pipeline import lower_graph, quantize_graph, reduce_graph
-from schedules.isa import AMX_INT8, AVX2, AVX512, AVX512_VNNI, Isa
+from relay_passes.lowering.tile_convolution import TileError
+from relay_passes.pipeline import bfloat16_graph, lower_graph, quantize_graph, reduce_graph
+from schedules.isa import AMX_BF16, AMX_INT8, AVX2, AVX512, AVX512_VNNI, Isa
 from schedules.workloads.match import match
 from tests import quantized_reference, relax_reference
 from tests.relax_networks import (
@@ -296,6 +297,24 @@ def test_results_beyond_int16_and_narrow_maps_have_no_tiles() -> None:
         names = " ".join(variable.name_hint for variable in lowered.get_global_vars())
         assert expected in names
         assert "qconv1x9" in names
+
+
+def test_bfloat16_needs_its_instructions_and_two_columns() -> None:
+    weight = const(np.ones((4, 3, 3, 3)) / 2)
+
+    def network(x: relax.Var) -> relax.Expr:
+        return nn.avg_pool2d(nn.relu(add(nn.conv2d(x, weight), no_bias(4))), (6, 1))
+
+    def lowered(width: int, isa: Isa) -> tvm.IRModule:
+        rounded = bfloat16_graph(module(network, (1, 3, 8, width)))
+        return lower_graph(rounded, isa, *NORMALISATION)
+
+    names = {str(variable.name_hint) for variable in lowered(4, AMX_BF16).get_global_vars()}
+    assert {"bnormalise_8x4x3", "bconv3x3_6x2_4to4", "bavgpool_1x2x16_k6x1"} <= names
+    with pytest.raises(TileError, match="a layer of it is 1 pixels wide, and bf16 needs 2"):
+        lowered(3, AMX_BF16)
+    with pytest.raises((ValueError, tvm.error.InternalError), match="no kernel covers"):
+        lowered(4, AMX_INT8)
 
 
 def test_a_pool_before_tiles_fills_cache_lines() -> None:

@@ -15,11 +15,14 @@ from lprnet.compiler.codegen import generate, tvm_target
 from lprnet.compiler.targets import AMX
 from schedules.amx.conv2d import tile_conv2d
 from schedules.amx.conv_tiles import choose_tiles, cycles
-from schedules.workloads.bfloat16 import Bf16TileConv2d
+from schedules.workloads.bfloat16 import BITS, Bf16Normalise, Bf16TileConv2d
+from schedules.workloads.float import AveragePool, MaxPool
+from schedules.workloads.match import match
 from schedules.workloads.tile_conv import COLUMNS
+from schedules.workloads.workload import Workload
 from tests.schedules.amx.test_conv2d import HOST, tile_statements
 from tests.schedules.amx.tile_model import library, on_any_cpu
-from tests.schedules.kernel_runner import call
+from tests.schedules.kernel_runner import call, run
 
 Bits = NDArray[np.uint16]
 EPSILON = 2.0**-24
@@ -121,6 +124,20 @@ def test_the_layers_of_a_network(layer: Bf16TileConv2d) -> None:
     check(layer, 3)
 
 
+@pytest.mark.parametrize(
+    "workload",
+    [
+        *LAYERS[:2],
+        Bf16Normalise(4, 12, 3, 127.5, 1 / 128),
+        MaxPool(4, 12, 2, 32, BITS),
+        AveragePool(2, 4, 32, (5, 5), (5, 5), BITS),
+    ],
+    ids=lambda workload: workload.name,
+)
+def test_a_kernel_is_recognised(workload: Workload) -> None:
+    assert match(workload.prim_func()) == workload
+
+
 @pytest.mark.parametrize("layer", LAYERS, ids=lambda layer: layer.name)
 def test_machine_code_has_the_instructions_that_the_kernel_asks_for(layer: Bf16TileConv2d) -> None:
     """As many tile instructions, in this order, and no conversion by a function of a library."""
@@ -150,6 +167,30 @@ def test_products_of_one_place_in_a_pair_are_summed_first() -> None:
     got = call(on_any_cpu(tile_conv2d(workload)), HOST, *arguments)
     assert (real(got[..., 0]) == 2.0**-20).all()
     assert not call(workload.prim_func(), HOST, *arguments).any()
+
+
+def test_the_image() -> None:
+    """Exactly: normalised pixels have 8 bits."""
+    pixels = np.arange(4 * 64 * 3, dtype=np.uint8).reshape(4, 64, 3)
+    got = run(Bf16Normalise(*pixels.shape, 127.5, 1 / 128), HOST, pixels)
+    np.testing.assert_array_equal(real(got[..., :3]), (pixels.astype(np.float64) - 127.5) / 128)
+    assert not got[..., 3:].any()
+
+
+@pytest.mark.parametrize("stride", [1, 2])
+def test_max_pool(stride: int) -> None:
+    data = to_bfloat16(np.random.default_rng(0).normal(size=(6, 4 * stride + 3, 32)).clip(0))
+    got = run(MaxPool(4, 5, stride, 32, BITS), HOST, data)
+    windows = np.lib.stride_tricks.sliding_window_view(real(data), (3, 3), (0, 1))
+    np.testing.assert_array_equal(real(got), windows[:, ::stride].max((-2, -1)))
+
+
+def test_average_pool() -> None:
+    data = to_bfloat16(np.random.default_rng(0).normal(size=(8, 20, 32)).clip(0))
+    got = run(AveragePool(2, 5, 32, (4, 4), (4, 4), BITS), HOST, data)
+    exact = real(data).astype(np.float64).reshape(2, 4, 5, 4, 32).mean((1, 3))
+    assert got.dtype == np.float32
+    np.testing.assert_allclose(got.astype(np.float64), exact, rtol=1e-6)
 
 
 MEASURED = {
