@@ -1,4 +1,4 @@
-"""Estimate the speed on other Xeons with llvm-mca: a JSON record and a table of it."""
+"""Estimate the speed on other Xeons with llvm-mca, or with AMX: a JSON record and a table of it."""
 
 from argparse import ArgumentParser, Namespace
 
@@ -14,12 +14,23 @@ def add_arguments(parser: ArgumentParser) -> None:
         type=output_folder,
         default="docs/results",
         metavar="DIR",
-        help="xeon-predicted.json and xeon-predicted.md go here",
+        help="xeon-predicted.json and .md go here, or xeon-amx-predicted.json and .md",
+    )
+    parser.add_argument(
+        "--amx",
+        action="store_true",
+        help="estimate int8 and bf16 on AMX's tile registers instead, which needs no llvm-mca",
     )
 
 
 def run(options: Namespace) -> None:
     """Predict, then write."""
+    if options.amx:
+        from lprnet.reports.prediction.amx import predict_amx
+        from lprnet.reports.prediction.render_amx import write_amx
+
+        write_amx(predict_amx(options.checkpoint, options.calibration), options.output)
+        return
     from lprnet.reports.prediction.predict import predict
     from lprnet.reports.prediction.render import write
 

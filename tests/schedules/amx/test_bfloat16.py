@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from lprnet.compiler.codegen import generate, tvm_target
 from lprnet.compiler.targets import AMX
+from lprnet.reports.prediction.amx import microseconds
+from lprnet.reports.prediction.amx_layers import BF16, Layer
 from schedules.amx.conv2d import tile_conv2d
-from schedules.amx.conv_tiles import choose_tiles, cycles
 from schedules.workloads.bfloat16 import BITS, Bf16Normalise, Bf16TileConv2d
 from schedules.workloads.float import AveragePool, MaxPool
 from schedules.workloads.match import match
@@ -193,20 +194,6 @@ def test_average_pool() -> None:
     np.testing.assert_allclose(got.astype(np.float64), exact, rtol=1e-6)
 
 
-MEASURED = {
-    (18, 44, 64, 3, 1, 64): 9.4,
-    (18, 44, 64, 1, 3, 64): 9.6,
-    (20, 90, 32, 1, 1, 96): 12.4,
-    (20, 90, 32, 3, 1, 32): 5.4,
-    (18, 44, 64, 1, 1, 32): 2.1,
-}
-"""Layers (height, width, channels, window, output channels) to microseconds of a kernel in C on one
-core of a Xeon with AMX.
-"""
-
-
-@pytest.mark.parametrize("layer", MEASURED, ids=str)
-def test_the_model_predicts_what_was_measured(layer: tuple[int, int, int, int, int, int]) -> None:
-    workload = Bf16TileConv2d(*layer, COLUMNS)
-    predicted = sum(cycles(group, workload) for group in choose_tiles(workload)) / 3.5 / 1000
-    assert predicted == pytest.approx(MEASURED[layer], rel=0.2)
+@pytest.mark.parametrize("layer", BF16, ids=str)
+def test_the_model_predicts_what_was_measured(layer: Layer) -> None:
+    assert microseconds(Bf16TileConv2d(*layer, COLUMNS)) == pytest.approx(BF16[layer], rel=0.2)

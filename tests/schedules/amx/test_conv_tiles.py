@@ -2,38 +2,16 @@
 
 import pytest
 
-from schedules.amx.conv_tiles import choose_tiles, cycles
+from lprnet.reports.prediction.amx import microseconds
+from lprnet.reports.prediction.amx_layers import INT8, Layer
+from schedules.amx.conv_tiles import choose_tiles
 from schedules.workloads.tile_conv import COLUMNS, TileConv2d
 
-Layer = tuple[int, int, int, int, int, int]
-GHZ = 3.5
-"""The clock of the measured core while its tiles multiply."""
-MEASURED = {
-    (20, 90, 32, 1, 1, 32): 2.58,
-    (20, 90, 32, 3, 1, 31): 3.96,
-    (20, 90, 32, 1, 3, 32): 3.83,
-    (20, 90, 32, 1, 1, 77): 6.68,
-    (18, 44, 64, 1, 1, 24): 1.32,
-    (18, 44, 32, 3, 1, 24): 1.83,
-    (18, 44, 32, 1, 3, 24): 1.74,
-    (18, 44, 32, 1, 1, 16): 0.62,
-    (18, 44, 16, 1, 1, 8): 0.62,
-    (18, 44, 16, 3, 1, 16): 1.08,
-    (18, 44, 16, 1, 3, 32): 1.31,
-    (18, 44, 32, 1, 1, 21): 1.18,
-    (16, 18, 32, 1, 4, 39): 1.37,
-    (4, 18, 64, 13, 1, 48): 1.75,
-}
-"""Layers of the structured int8 network (height, width, stored channels, window, output channels)
-to microseconds of a kernel in C with the same pipeline, on one core of a Xeon with AMX.
-"""
 
-
-@pytest.mark.parametrize("layer", MEASURED, ids=str)
+@pytest.mark.parametrize("layer", INT8, ids=str)
 def test_the_model_predicts_what_was_measured(layer: Layer) -> None:
-    workload = TileConv2d(*layer, COLUMNS, 255)
-    predicted = sum(cycles(group, workload) for group in choose_tiles(workload)) / GHZ / 1000
-    assert predicted == pytest.approx(MEASURED[layer], rel=0.2)
+    predicted = microseconds(TileConv2d(*layer, COLUMNS, 255))
+    assert predicted == pytest.approx(INT8[layer], rel=0.2)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,140 @@
+"""Estimates a plate's time on a Xeon with AMX from what each part of a kernel cost on one.
+
+No instruction is modelled here. Convolutions on tiles follow `schedules/amx/conv_tiles.py`. For the
+other kernels the cost of a value is that of today's VNNI code, which they share, on the same core;
+those of bfloat16 pools are scaled by their instructions and were not measured.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lprnet.compiler.lower import lower, weights_of
+from lprnet.compiler.targets import AMX, AMX_BF16, Target
+from lprnet.compression.variants import prepare
+from relay_passes.dataflow import Dataflow
+from schedules.amx.conv_tiles import choose_tiles, cycles
+from schedules.apply import kernels
+from schedules.workloads.bfloat16 import Bf16Normalise, Bf16TileConv2d
+from schedules.workloads.float import AveragePool, Conv2d, MaxPool
+from schedules.workloads.integer import DequantizedAveragePool, GroupChannels, QuantizedConv2d
+from schedules.workloads.tile_conv import TileConv2d
+from schedules.workloads.weights_only import WeightOnlyConv2d
+from schedules.workloads.workload import Workload
+
+GHZ = 3.5
+"""Clock of that core while its tiles multiply."""
+BETWEEN = 0.36
+"""Microseconds that a convolution takes longer in a network than alone: 5 for 14 of them. The
+pipeline fills and drains, tiles are configured, caches are colder.
+"""
+PYTHON = 8.0
+"""Microseconds of a call from Python."""
+POOLED = {"uint8": 51e3, "uint16": 34e3}
+"""Values of average pools summed in a microsecond."""
+COMPARED_BYTES = 125e3
+"""Bytes that a max pool reads in a microsecond. The smallest took 0.33 us, and this gives 0.53."""
+FLOAT_MACS, INT8_MACS = 65e3, 200e3
+"""Multiply-accumulates of small convolutions by vectors in a microsecond."""
+PIXELS = 6.6e3
+"""Pixels grouped or normalised in a microsecond."""
+ITEMSIZE = {"uint8": 1, "uint16": 2}
+
+ROWS = (
+    ("static", "structured", AMX, (107.0, 119.0), "VNNI"),
+    ("static", None, AMX, (140.0, 157.0), "VNNI"),
+    ("bf16", None, AMX_BF16, (500.0, 508.0), "our float32"),
+)
+"""Flags of a build, its code, and the microseconds that other code of ours took on that core, in an
+earlier state, from C and from Python: the least times. The last one from Python is 500 and a call.
+"""
+
+
+@dataclass(frozen=True)
+class KernelTime:
+    """A kernel and its calls for one plate."""
+
+    kernel: str
+    microseconds: float
+    """Of all its calls."""
+    tiles: bool
+
+
+@dataclass(frozen=True)
+class AmxEstimate:
+    """One variant on that core."""
+
+    variant: str
+    kernels: tuple[KernelTime, ...]
+    convolutions: float
+    """Microseconds on tiles."""
+    others: float
+    between: float
+    plate: float
+    """All of them, from C."""
+    compared: str
+    """With which code of ours."""
+    ratio: float
+    ratio_python: float
+
+
+def predict_amx(checkpoint: Path, calibration: Path | None) -> list[AmxEstimate]:
+    """An estimate for each of `ROWS`; on any CPU."""
+    return [_estimate(checkpoint, calibration, *row) for row in ROWS]
+
+
+def microseconds(workload: Workload) -> float:
+    """Of one call of a kernel. Raises `ValueError` for one that no network of `ROWS` has."""
+    match workload:
+        case TileConv2d() | Bf16TileConv2d():
+            return sum(cycles(group, workload) for group in choose_tiles(workload)) / GHZ / 1000
+        case MaxPool(height=height, width=width, stride=stride, channels=channels):
+            read = 3 * height * ((width - 1) * stride + 3) * channels
+            return read * ITEMSIZE[workload.dtype] / COMPARED_BYTES
+        case DequantizedAveragePool() | AveragePool():
+            rows, columns = workload.kernel
+            values = workload.height * workload.width * workload.channels * rows * columns
+            return values / POOLED[getattr(workload, "dtype", "uint8")]
+        case QuantizedConv2d():
+            return workload.macs / INT8_MACS
+        case Conv2d() | WeightOnlyConv2d():
+            return workload.macs / FLOAT_MACS
+        case GroupChannels() | Bf16Normalise():
+            return workload.height * workload.width / PIXELS
+    raise ValueError(f"no time is known for {workload.name}")
+
+
+def _estimate(
+    checkpoint: Path,
+    calibration: Path | None,
+    quantized: str,
+    pruned: str | None,
+    target: Target,
+    measured: Sequence[float],
+    compared: str,
+) -> AmxEstimate:
+    network, *_ = prepare(checkpoint, calibration, quantized, pruned)
+    with weights_of(checkpoint):
+        module = lower(network, target.isa)
+    calls = Dataflow(module["main"]).kernel_calls()
+    found = []
+    for variable, workload in kernels(module):
+        name = str(variable.name_hint)
+        on_tiles = isinstance(workload, TileConv2d | Bf16TileConv2d)
+        found.append(KernelTime(name, calls[name] * microseconds(workload), on_tiles))
+    convolutions = sum(one.microseconds for one in found if one.tiles)
+    others = sum(one.microseconds for one in found if not one.tiles)
+    between = BETWEEN * sum(calls[one.kernel] for one in found if one.tiles)
+    plate = convolutions + others + between
+    from_c, from_python = measured
+    return AmxEstimate(
+        network.variant,
+        tuple(found),
+        convolutions,
+        others,
+        between,
+        plate,
+        compared,
+        plate / from_c,
+        (plate + PYTHON) / from_python,
+    )

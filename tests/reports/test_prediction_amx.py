@@ -1,0 +1,50 @@
+"""The estimate for AMX: parts against what was measured, and the files of one variant."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from lprnet.reports.prediction import amx
+from lprnet.reports.prediction.amx import microseconds, predict_amx
+from lprnet.reports.prediction.render_amx import NAME, write_amx
+from lprnet.weights import DEFAULT_CHECKPOINT
+from schedules.workloads.float import Conv2d, MaxPool
+from schedules.workloads.integer import DequantizedAveragePool, GroupChannels
+from schedules.workloads.workload import Workload
+
+MEASURED: dict[Workload, float] = {
+    DequantizedAveragePool(1, 18, 32, (20, 5), (1, 5), 0.1): 1.12,
+    DequantizedAveragePool(1, 18, 80, (20, 5), (1, 5), 0.1): 2.88,
+    DequantizedAveragePool(1, 18, 32, (16, 10), (1, 2), 0.1): 1.78,
+    MaxPool(20, 90, 1, 32, "uint8"): 1.35,
+    MaxPool(18, 44, 2, 48, "uint8"): 2.02,
+    GroupChannels(24, 94, 3): 0.34,
+    Conv2d(1, 18, 192, 1, 1, 68, 16, False): 3.60,
+}
+"""Kernels of our structured int8 artifact by VNNI, each alone, in microseconds."""
+
+
+@pytest.mark.parametrize("kernel", MEASURED, ids=lambda kernel: kernel.name)
+def test_kernels_without_tiles(kernel: Workload) -> None:
+    assert microseconds(kernel) == pytest.approx(MEASURED[kernel], rel=0.15)
+
+
+def test_the_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(amx, "ROWS", amx.ROWS[2:])
+    (estimate,) = predict_amx(DEFAULT_CHECKPOINT, None)
+    assert estimate.variant == "bf16"
+    parts = sum(one.microseconds for one in estimate.kernels)
+    assert estimate.convolutions + estimate.others == pytest.approx(parts)
+    tiles = [one for one in estimate.kernels if one.tiles]
+    assert len(tiles) >= 9
+    assert {one.kernel[:5] for one in tiles} == {"bconv"}
+    assert estimate.plate == pytest.approx(parts + amx.BETWEEN * len(tiles), rel=0.1)
+    assert estimate.ratio == pytest.approx(estimate.plate / 500)
+    write_amx([estimate], tmp_path)
+    (stored,) = json.loads((tmp_path / f"{NAME}.json").read_text())
+    assert stored["plate"] == estimate.plate
+    table = (tmp_path / f"{NAME}.md").read_text()
+    assert f"| bf16 | {estimate.convolutions:.1f} |" in table
+    assert "| int8, 1x1, 32 to 32, 20x90 |" in table
+    assert "No artifact of ours was timed" in table
