@@ -82,6 +82,18 @@ def test_the_artifact_is_small_and_so_is_its_work(plates: Plates) -> None:
 
 
 @subnormals_as_zero()
+def test_bf16_reads_as_float_does(
+    plates: Plates, real_data: RealData, shared_results: SharedResults
+) -> None:
+    """By PyTorch's computation, which its kernels equal up to roundings (`test_bfloat16.py`)."""
+    network, *_ = shared_results.call(prepared, real_data.checkpoint, real_data.images, "bf16")
+    pixels = read_images(list_images([str(real_data.images)]))
+    read = [plate.text for plate in greedy(network.expected(pixels))]
+    assert sum(a == b for a, b in zip(read, plates.compiled, strict=True)) >= 995
+    assert sum(a == b for a, b in zip(read, plates.labels, strict=True)) >= 898
+
+
+@subnormals_as_zero()
 def test_static_int8_reads_as_float_does(
     plates: Plates, real_data: RealData, shared_results: SharedResults
 ) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from lprnet.reports.markdown import markdown_table
-from lprnet.reports.prediction.amx import GHZ, AmxEstimate, microseconds
+from lprnet.reports.prediction.amx import GHZ, PYTHON, AmxEstimate, microseconds
 from lprnet.reports.prediction.amx_layers import BF16, INT8, Layer
 from lprnet.support.atomic_file import atomic_write
 from schedules.workloads.bfloat16 import Bf16TileConv2d
@@ -21,8 +21,8 @@ estimate adds up what parts of kernels cost on one core of a Xeon with AMX ({GHZ
 multiply): for convolutions the model that also chooses their tiles (`schedules/amx/conv_tiles.py`),
 for other kernels the cost of a value in our VNNI code there; in bfloat16, which was not measured,
 twice that in max pools and 1.5 times in average pools. "Between" is what convolutions take longer
-in a network than alone. The last columns compare with other code of ours that was measured on that
-core, in an earlier state.
+in a network than alone, a plate includes {PYTHON:.0f} us of a call from Python. The last columns
+compare with what was measured on that core from Python, in one run.
 
 """
 LAYERS = """
@@ -45,9 +45,9 @@ def markdown(estimates: Sequence[AmxEstimate]) -> str:
     """A table of all variants, then the model's layers beside the measured ones."""
     columns = (
         *("variant", "convolutions, us", "other kernels, us", "between, us", "a plate, us"),
-        *("compared with", "x of it", "x from Python"),
+        *("compared with", "measured, us", "x"),
     )
-    table = markdown_table(columns, [_row(one) for one in estimates])
+    table = markdown_table(columns, [row for one in estimates for row in _rows(one)])
     layers = [
         *_layers("int8", INT8, lambda layer: TileConv2d(*layer, COLUMNS, 255)),
         *_layers("bf16", BF16, lambda layer: Bf16TileConv2d(*layer, COLUMNS)),
@@ -56,10 +56,14 @@ def markdown(estimates: Sequence[AmxEstimate]) -> str:
     return f"{HEAD}{table}\n{LAYERS}{markdown_table(head, layers)}\n"
 
 
-def _row(one: AmxEstimate) -> tuple[str, ...]:
+def _rows(one: AmxEstimate) -> list[tuple[str, ...]]:
+    """One for each measured time that it is compared with."""
     parts = (one.convolutions, one.others, one.between, one.plate)
-    times = (f"{part:.1f}" for part in parts)
-    return (one.variant, *times, one.compared, f"{one.ratio:.2f}", f"{one.ratio_python:.2f}")
+    times = [f"{part:.1f}" for part in parts]
+    return [
+        (one.variant, *times, name, f"{measured:.0f}", f"{one.plate / measured:.2f}")
+        for name, measured in one.measured.items()
+    ]
 
 
 def _layers(
