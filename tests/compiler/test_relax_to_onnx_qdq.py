@@ -10,13 +10,11 @@ from onnx import numpy_helper
 
 from lprnet.compiler.network import CompilerInput
 from lprnet.compiler.onnx_file import quantized_to_onnx
-from lprnet.compression.calibration import calibrate
-from lprnet.compression.compiler_inputs import static_network
-from lprnet.compression.reduced import reduce
-from lprnet.model.checkpoint import load_model
+from lprnet.compression.compiler_inputs import quantized_network
 from lprnet.runtime.decode import greedy
 from lprnet.synthetic.render import sample_plates
-from lprnet.weights import DEFAULT_CHECKPOINT
+from tests.prepared import quantized_on_few_plates
+from tests.shared_results import SharedResults
 
 
 @pytest.fixture(scope="module")
@@ -25,10 +23,8 @@ def images() -> NDArray[np.uint8]:
 
 
 @pytest.fixture(scope="module")
-def network(images: NDArray[np.uint8]) -> CompilerInput:
-    """Calibrated on few plates: it is not judged here."""
-    few = images[:10]
-    return static_network(reduce(calibrate(load_model(DEFAULT_CHECKPOINT), few)), few)
+def network(shared_results: SharedResults) -> CompilerInput:
+    return quantized_network(*shared_results.call(quantized_on_few_plates))
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ from lprnet.compiler.network import CompilerInput, torch_logits
 from lprnet.compiler.onnx_file import quantized_to_onnx
 from lprnet.compiler.targets import find_target
 from lprnet.compression.calibration import calibrate
-from lprnet.compression.compiler_inputs import imported_network, quantized_network, static_network
+from lprnet.compression.compiler_inputs import imported_network, quantized_network
 from lprnet.compression.quantize.post_training import quantize_static
 from lprnet.compression.reduced import reduce
 from lprnet.model.checkpoint import load_model
@@ -36,6 +36,8 @@ from lprnet.runtime.recognizer import Recognizer
 from lprnet.support.errors import UserError
 from lprnet.synthetic.render import sample_plates
 from lprnet.weights import DEFAULT_CHECKPOINT
+from tests.prepared import quantized_on_few_plates
+from tests.shared_results import SharedResults
 
 pytestmark = pytest.mark.usefixtures("few_calibration_images")
 
@@ -48,10 +50,9 @@ def images() -> NDArray[np.uint8]:
 
 
 @pytest.fixture(scope="module")
-def network(images: NDArray[np.uint8]) -> CompilerInput:
+def network(shared_results: SharedResults) -> CompilerInput:
     """Of weights that every CPU sums exactly."""
-    few = images[:5]
-    return static_network(reduce(calibrate(load_model(DEFAULT_CHECKPOINT), few)), few)
+    return quantized_network(*shared_results.call(quantized_on_few_plates))
 
 
 @pytest.fixture(scope="module")
@@ -90,15 +91,22 @@ def test_the_artifact_of_an_export_is_that_of_its_network(
 
 @pytest.mark.parametrize(("qmax", "without"), [(127, 0), (255, 63), (255, 64)])
 def test_the_integers_of_an_export_come_back(
-    qmax: int, without: int, images: NDArray[np.uint8], tmp_path: Path
+    qmax: int,
+    without: int,
+    images: NDArray[np.uint8],
+    tmp_path: Path,
+    shared_results: SharedResults,
 ) -> None:
     """With activations of int8, with all but one channel of a layer gone, and with a dead layer."""
-    model = load_model(DEFAULT_CHECKPOINT)
-    with torch.no_grad():
-        for parameter in weight_and_bias(model, "backbone.8.block.2"):
-            parameter[:without] = 0.0
-    reduced = reduce(calibrate(model, images[:5]))
-    quantized = quantize_static(reduced, torch.from_numpy(normalise(images[:5])))
+    if without == 0:
+        reduced, quantized = shared_results.call(quantized_on_few_plates)
+    else:
+        model = load_model(DEFAULT_CHECKPOINT)
+        with torch.no_grad():
+            for parameter in weight_and_bias(model, "backbone.8.block.2"):
+                parameter[:without] = 0.0
+        reduced = reduce(calibrate(model, images[:5]))
+        quantized = quantize_static(reduced, torch.from_numpy(normalise(images[:5])))
     network = quantized_network(reduced, replace(quantized, qmax=qmax))
     quantized_to_onnx(network, tmp_path / "m.onnx")
     expected = network.expected(images)
