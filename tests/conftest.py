@@ -64,6 +64,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """
     config.addinivalue_line("markers", "isa(target): runs machine code compiled for this target")
     config.addinivalue_line("markers", "emulator: runs in Bochs, for minutes (.ci/emulate)")
+    # Processes of tests compile the project once, not each anew: half a second of each build.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     processes = getattr(config.option, "numprocesses", None)
     if processes:
         # Their share of the cores each: threads that wait for a core spin, which trebles the CPU
