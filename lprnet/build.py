@@ -38,8 +38,6 @@ LARGEST = 8_000_000
 """Bytes of an artifact or an ONNX file, at most."""
 AGREEMENT_PLATES = 200
 """A few seconds; `report` reads more."""
-BF16 = "bf16"
-"""`Request.quantized` for bfloat16."""
 NO_TILES = (
     "Searched schedules know no tile registers (AMX), so this artifact multiplies by VNNI alone; "
     "--schedule manual uses both."
@@ -89,12 +87,7 @@ def build(request: Request) -> tuple[Build, Record | None]:
 
 def _built(request: Request) -> tuple[Build, NDArray[np.uint8]]:
     """The artifact, and an image `(1, 24, 94, 3)` to time it on."""
-    if request.quantized == BF16:
-        _check_bf16(request)
-        targets = bf16_targets(request.target)
-    else:
-        targets = find_targets(request.target)
-    by_hand = targets
+    targets = by_hand = _targets(request)
     if request.schedule != "manual":
         targets = without_tiles(targets)
     check_before_work(request, targets)
@@ -139,8 +132,10 @@ def check_before_work(request: Request, targets: Sequence[Target]) -> None:
             check_writable(path, LARGEST)
 
 
-def _check_bf16(request: Request) -> None:
-    """Raise `UserError` for what a build in bf16 has no form of."""
+def _targets(request: Request) -> tuple[Target, ...]:
+    """What the artifact holds code for. Raises `UserError` for what bf16 has no form of."""
+    if request.quantized != "bf16":
+        return find_targets(request.target)
     if request.schedule != "manual":
         raise UserError(
             "bf16 has schedules written by hand alone, because no search knows tile registers "
@@ -148,6 +143,7 @@ def _check_bf16(request: Request) -> None:
         )
     if request.onnx is not None:
         raise UserError("--onnx writes float32 and int8, not bf16; leave it out")
+    return bf16_targets(request.target)
 
 
 def latency(built: Build, image: NDArray[np.uint8]) -> Record:

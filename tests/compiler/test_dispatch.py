@@ -15,7 +15,7 @@ from tvm.script import tirx as T
 
 from lprnet.compiler.aot_function import Program
 from lprnet.compiler.link import link
-from lprnet.compiler.targets import AMX, find_target
+from lprnet.compiler.targets import AMX, AMX_BF16, find_target
 from lprnet.runtime.cpu import cpu_flags
 
 IMAGE, LOGITS, FLOATS = (2, 5, 3), (1, 2, 8), 32
@@ -198,6 +198,21 @@ def test_a_code_for_tile_registers_is_passed_over_without_them(tmp_path: Path) -
     assert (out == 5).all()
     with pytest.raises(RuntimeError, match=r"no tile registers \(AMX\)\."):
         module.get_function(AMX.function)(*arguments)
+
+
+@pytest.mark.skipif("amx_tile" in cpu_flags(), reason="this CPU has tile registers")
+def test_an_artifact_of_code_for_tile_registers_alone(tmp_path: Path) -> None:
+    function = first_pixels.with_attr("global_symbol", AMX_BF16.function)
+    path = tmp_path / "artifact.so"
+    path.write_bytes(link({AMX_BF16: Program(function, 4 * FLOATS, IMAGE, LOGITS)}, b"weights"))
+    module = tvm_ffi.load_module(str(path))
+    arguments = [tvm_ffi.from_dlpack(a) for a in (images(), logits(), arena())]
+    sentence = r"needs .*amx_bf16, or this process is given no tile registers \(AMX\)\."
+    for name in ("code", "run"):
+        with pytest.raises(RuntimeError, match=sentence):
+            module.get_function(name)(*arguments)
+    with pytest.raises(RuntimeError, match=r"given no tile registers \(AMX\)\."):
+        module.get_function(AMX_BF16.function)(*arguments)
 
 
 def test_no_data_is_refused(run: Run) -> None:

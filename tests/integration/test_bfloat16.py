@@ -26,7 +26,7 @@ from lprnet.compression.reduced import reduce
 from lprnet.model.architecture import CONTAINER, Conv
 from lprnet.model.checkpoint import load_model
 from lprnet.model.preprocessing import normalise
-from lprnet.runtime.artifact import read_manifest
+from lprnet.runtime.artifact import read_artifact, read_manifest, runs_here
 from lprnet.runtime.cpu import cpu_flags
 from lprnet.runtime.recognizer import Recognizer
 from lprnet.support.errors import UserError
@@ -112,7 +112,9 @@ def test_the_whole_network_on_a_model_of_the_instructions(
 BUILD = ["build", "--quantized=bf16"]
 
 
-def test_an_artifact_is_built_anywhere_and_refused_in_a_sentence(tmp_path: Path) -> None:
+def test_an_artifact_is_built_anywhere_and_refused_in_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     execute([*BUILD, "--target=sapphirerapids", f"--output={tmp_path}"])
     artifact = tmp_path / "lprnet-bf16-sapphirerapids.so"
     manifest = read_manifest(artifact)
@@ -123,6 +125,14 @@ def test_an_artifact_is_built_anywhere_and_refused_in_a_sentence(tmp_path: Path)
     if not cpu_flags().issuperset(AMX_BF16.flags):
         assert version.parity is None
         with pytest.raises(UserError, match=r"bf16 needs a CPU with AMX and this one lacks .*bf16"):
+            Recognizer(artifact)
+        # Linux lists the features, and the process is given no tiles: there is no other code.
+        monkeypatch.setattr(
+            "lprnet.runtime.artifact.cpu_flags", lambda: frozenset(version.cpu_flags)
+        )
+        opened = read_artifact(artifact)
+        assert not runs_here(opened, version)
+        with pytest.raises(UserError, match=r"no tile registers \(AMX\), which bf16 needs; build"):
             Recognizer(artifact)
 
 
