@@ -27,6 +27,13 @@ def add_arguments(parser: ArgumentParser) -> None:
         metavar="FILE",
         help="its one line is the token that requests must bring (default: none is needed)",
     )
+    parser.add_argument(
+        "--processes",
+        type=integer(1),
+        default=1,
+        metavar="N",
+        help="processes that answer, each pinned to a core (default: one on all cores)",
+    )
     bounds = parser.add_argument_group("bounds")
     for name, least, most, default, text in (
         ("images", 1, 1024, 64, "images in a request"),
@@ -44,16 +51,19 @@ def run(options: Namespace) -> None:
     """Serve."""
     import fastapi  # noqa: F401  the first of the extra's packages that would be missing
 
-    from lprnet.service.start import Settings, serve
+    from lprnet.runtime.batch_reader import default_artifact
+    from lprnet.service.settings import Settings
+    from lprnet.service.start import serve
 
     settings = Settings(
-        options.artifact,
+        options.artifact or default_artifact(),
         options.host,
         options.port,
         options.token_file,
         options.min_confidence or 0.0,
         options.grammar,
         options.rows,
+        options.processes,
     )
     serve(settings, limits(options))
 

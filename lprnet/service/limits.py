@@ -1,6 +1,6 @@
 """What the service takes at most; everything is bounded."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lprnet.runtime.image_io import MAX_PIXELS
 
@@ -24,6 +24,14 @@ class Limits:
     max_pixels: int = MAX_PIXELS
     """As in `lprnet/runtime/image_io.py`."""
     connections: int = 512
+
+    def divided(self, processes: int) -> "Limits":
+        """Those of one of so many processes, which have queue and connections of their own."""
+        return replace(
+            self,
+            queue=max(1, self.queue // processes),
+            connections=max(1, self.connections // processes),
+        )
 
     @property
     def held_bytes(self) -> int:

@@ -7,7 +7,7 @@ import resource
 import signal
 import socket
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import uvicorn
 
@@ -25,6 +25,17 @@ BACKLOG = 256
 
 class _Server(uvicorn.Server):
     """Ends well at SIGINT and SIGTERM; uvicorn's own raises them again afterwards."""
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+        """`ready` is called when connections are accepted."""
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        for one in sockets or ():
+            one.listen(BACKLOG)
+        self._ready()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -47,8 +58,19 @@ def listen(host: str, port: int) -> socket.socket:
         ) from error
 
 
-def run(app: Bounds, listener: socket.socket) -> None:
-    """Answer until SIGINT or SIGTERM comes, then finish what was accepted."""
+def say_where(listener: socket.socket) -> None:
+    """Print the address."""
+    host, port = listener.getsockname()[:2]
+    shown = f"[{host}]" if ":" in host else host
+    print(f"listening: http://{shown}:{port}", file=sys.stderr, flush=True)
+
+
+def run(
+    app: Bounds, listener: socket.socket, ready: Callable[[], None], *, several: bool = False
+) -> None:
+    """Answer until SIGINT or SIGTERM comes, then finish what was accepted. `ready` is called at the
+    beginning; `several` says that other processes answer on the same `listener`.
+    """
     limits = app.limits
     config = uvicorn.Config(
         app,
@@ -62,12 +84,11 @@ def run(app: Bounds, listener: socket.socket) -> None:
         timeout_keep_alive=KEEP_ALIVE,
         timeout_graceful_shutdown=math.ceil(limits.seconds + GRACE),
         h11_max_incomplete_event_size=HEAD_BYTES,
-        backlog=BACKLOG,
+        # asyncio accepts as many connections at a time. Several processes take one each, or the
+        # first of them would have all. `_Server.startup` gives the system's queue its length.
+        backlog=1 if several else BACKLOG,
     )
-    host, port = listener.getsockname()[:2]
-    shown = f"[{host}]" if ":" in host else host
-    print(f"listening: http://{shown}:{port}", file=sys.stderr, flush=True)
-    asyncio.run(_Server(config).serve([listener]))
+    asyncio.run(_Server(config, ready).serve([listener]))
 
 
 def connections_allowed(limits: Limits) -> int:

@@ -1,17 +1,20 @@
 """From what the command line says to a running service."""
 
+import os
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
 
 import numpy as np
 
-from lprnet.runtime.batch_reader import default_artifact
 from lprnet.runtime.recognizer import Recognizer
 from lprnet.service.app import application
+from lprnet.service.bounds import Bounds
 from lprnet.service.limits import Limits
-from lprnet.service.server import connections_allowed, listen, run
+from lprnet.service.processes import serve_processes
+from lprnet.service.server import connections_allowed, listen, run, say_where
+from lprnet.service.settings import Settings
 from lprnet.support.cli import note
 from lprnet.support.errors import UserError
 from lprnet.support.file_names import printable
@@ -20,33 +23,39 @@ SHORTEST_TOKEN = 16
 """Characters."""
 
 
-@dataclass(frozen=True)
-class Settings:
-    """What a service is, besides its bounds."""
-
-    artifact: Path | None
-    host: str
-    port: int
-    token_file: Path | None
-    min_confidence: float
-    grammar: bool | None
-    rows: str
-    """As in `Reader`, both."""
-
-
 def serve(settings: Settings, limits: Limits) -> None:
     """Answer until SIGINT or SIGTERM comes.
 
     Raises `UserError` for an artifact that does not load, a token that is none, a grammar that the
-    artifact lacks, and an address that cannot be listened on.
+    artifact lacks, an address that cannot be listened on, and more processes than cores.
     """
-    artifact = settings.artifact or default_artifact()
-    recognizer = Recognizer(artifact)
+    cores = sorted(os.sched_getaffinity(0))
+    if settings.processes > len(cores):
+        raise UserError(
+            f"--processes {settings.processes}: only {len(cores)} cores may be used; give at most "
+            "as many"
+        )
+    app = application_of(settings, limits)
+    listener = listen(settings.host, settings.port)
+    print(f"artifact: {printable(str(settings.artifact))}", file=sys.stderr)
+    if settings.token_file is None and not ip_address(listener.getsockname()[0]).is_loopback:
+        note("whoever reaches this address can use the service; --token-file asks for a token")
+    if settings.processes == 1:
+        run(app, listener, lambda: say_where(listener))
+    else:
+        serve_processes(
+            settings, limits.divided(settings.processes), listener, cores[: settings.processes]
+        )
+
+
+def application_of(settings: Settings, limits: Limits) -> Bounds:
+    """The service, ready to answer. Raises `UserError` as `serve`."""
+    recognizer = Recognizer(settings.artifact)
     token = None if settings.token_file is None else read_token(settings.token_file)
     # The first call of all takes longer than others: it imports OpenCV and touches all memory.
     pixels = np.zeros(recognizer.manifest.image.shape, np.uint8)
     recognizer.read(pixels, grammar=settings.grammar)
-    app = application(
+    return application(
         recognizer,
         replace(limits, connections=connections_allowed(limits)),
         token=token,
@@ -54,11 +63,6 @@ def serve(settings: Settings, limits: Limits) -> None:
         grammar=settings.grammar,
         rows=settings.rows,
     )
-    listener = listen(settings.host, settings.port)
-    print(f"artifact: {printable(str(artifact))}", file=sys.stderr)
-    if token is None and not ip_address(listener.getsockname()[0]).is_loopback:
-        note("whoever reaches this address can use the service; --token-file asks for a token")
-    run(app, listener)
 
 
 def read_token(path: Path) -> bytes:

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from lprnet.runtime.recognizer import Recognizer
 from lprnet.service.app import application
 from lprnet.service.limits import Limits
-from lprnet.service.server import listen, run
+from lprnet.service.server import listen, run, say_where
 
 
 class Held(Recognizer):
@@ -32,4 +32,5 @@ if __name__ == "__main__":
     artifact, gate, queue, seconds = sys.argv[1:]
     Held.gate = Path(gate)
     limits = Limits(images=4, batch=1, queue=int(queue), seconds=float(seconds))
-    run(application(Held(artifact), limits), listen("127.0.0.1", 0))
+    listener = listen("127.0.0.1", 0)
+    run(application(Held(artifact), limits), listener, lambda: say_where(listener))
