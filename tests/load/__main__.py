@@ -1,14 +1,16 @@
 """How much the service bears: `python -m tests.load --artifact FILE --images DIR`.
 
 Prints JSON: plates/s and CPU time a plate of `lprnet bulk` and of the service, whose client is on
-the same machine; latency at half of the service's rate; and what happens at twice of it. Exits with
-1 where an answer was wrong, a status other than 200 and 503 came, or memory grew.
+the same machine; latency at half of the service's rate; and, in tenths of the time, what happens at
+twice of it. The last line has what the service is to reach. Exits with 1 where an answer was wrong,
+a status other than 200 and 503 came, or memory grew.
 """
 
 import argparse
 import asyncio
 import io
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -25,20 +27,26 @@ from tests.load.client import Request, Result, closed_loop, open_loop, request
 from tests.service.served import Served, served
 
 GROWTH = 1.1
-"""The most that memory may grow in the second half of the overload."""
+"""The most that memory may grow from the first tenth of the overload to the last."""
+TENTHS = 10
+CONNECTIONS = 8
 BULK_PLATES = 20_000
 
 
 def bulk(artifact: Path, contents: list[bytes], folder: Path) -> dict[str, int]:
-    """Plates/s of `lprnet bulk` and its CPU time a plate, its start included."""
-    shard = folder / "images.tar"
-    with tarfile.open(shard, "w") as tar:
-        for number in range(BULK_PLATES):
-            member = tarfile.TarInfo(f"{number}.jpg")
-            content = contents[number % len(contents)]
-            member.size = len(content)
-            tar.addfile(member, io.BytesIO(content))
-    command = [sys.executable, "-m", "lprnet.commands", "bulk", str(shard), "--format=csv"]
+    """Plates/s of `lprnet bulk`, which has two tar files a core, and its CPU time a plate, its
+    start included.
+    """
+    count = 2 * len(os.sched_getaffinity(0))
+    tars = [folder / f"images-{part}.tar" for part in range(count)]
+    for part, path in enumerate(tars):
+        with tarfile.open(path, "w") as tar:
+            for number in range(part, BULK_PLATES, count):
+                member = tarfile.TarInfo(f"{number}.jpg")
+                content = contents[number % len(contents)]
+                member.size = len(content)
+                tar.addfile(member, io.BytesIO(content))
+    command = [sys.executable, "-m", "lprnet.commands", "bulk", *map(str, tars), "--format=csv"]
     command += ["--artifact", str(artifact), "--output", str(folder / "read")]
     began, before = time.perf_counter(), children_seconds()
     subprocess.run(command, check=True, stderr=subprocess.DEVNULL)
@@ -68,20 +76,27 @@ def main() -> int:
     parser.add_argument("--batch", type=int, default=16, help="images a request")
     parser.add_argument("--seconds", type=float, default=10, help="of each phase but the last")
     parser.add_argument("--overload", type=float, default=60, help="seconds of the last")
+    parser.add_argument("--processes", type=int, default=1, help="of the service")
     options = parser.parse_args()
     paths = images_in(options.images)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         contents = [path.read_bytes() for path in paths]
-        print(json.dumps(bulk(options.artifact, contents, folder)), flush=True)
-        with served(options.artifact, folder / "log") as server:
+        of_bulk = bulk(options.artifact, contents, folder)
+        print(json.dumps(of_bulk), flush=True)
+        several = ("--processes", str(options.processes))
+        with served(options.artifact, folder / "log", *several) as server:
             host = "{}:{}".format(*server.address)
             requests = requests_of(options.artifact, paths, options.batch, host)
-            return measure(server, requests, options.seconds, options.overload)
+            rate = of_bulk["bulk_plates_per_second"]
+            return measure(server, requests, options.seconds, options.overload, rate)
 
 
-def measure(server: Served, requests: list[Request], seconds: float, overload: float) -> int:
-    asyncio.run(closed_loop(server.address, requests, 8, 2))  # to warm up
+def measure(
+    server: Served, requests: list[Request], seconds: float, overload: float, of_bulk: int
+) -> int:
+    """Run the phases. Returns an exit code."""
+    asyncio.run(closed_loop(server.address, requests, CONNECTIONS, 2))  # to warm up
     measured = []
 
     def phase(name: str, run: Coroutine[Any, Any, Result], wall: float) -> tuple[Result, float]:
@@ -103,13 +118,23 @@ def measure(server: Served, requests: list[Request], seconds: float, overload: f
     def at(rate: float, wall: float) -> Coroutine[Any, Any, Result]:
         return open_loop(server.address, requests, rate, wall)
 
-    most, _ = phase("full", closed_loop(server.address, requests, 8, seconds), seconds)
+    full = closed_loop(server.address, requests, CONNECTIONS, seconds)
+    most, _ = phase("full", full, seconds)
     rate = most.plates / seconds / len(requests[0].texts)
-    phase("half of that", at(rate / 2, seconds), seconds)
-    _, before = phase("twice that", at(2 * rate, overload / 2), overload / 2)
-    _, after = phase("twice that, still", at(2 * rate, overload / 2), overload / 2)
+    half, _ = phase("half of that", at(rate / 2, seconds), seconds)
+    tenth = overload / TENTHS
+    grown = [
+        phase(f"twice that, {part} of {TENTHS}", at(2 * rate, tenth), tenth)[1]
+        for part in range(1, TENTHS + 1)
+    ]
+    reached = {
+        "share_of_bulk": round(most.plates / seconds / of_bulk, 3),
+        "p99_ms_at_half": half.summary(seconds)["p99_ms"],
+        "memory_growth": round(grown[-1] / grown[0], 3),
+    }
+    print(json.dumps(reached), flush=True)
     unexpected = {status for one in measured for status in one.statuses} - {200, 503, -2}
-    failed = bool(unexpected) or any(one.wrong for one in measured) or after > GROWTH * before
+    failed = bool(unexpected) or any(one.wrong for one in measured) or grown[-1] > GROWTH * grown[0]
     return int(failed or server.process.poll() is not None)
 
 
