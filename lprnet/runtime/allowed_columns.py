@@ -1,10 +1,10 @@
 """What is read of many images under a grammar, as the columns of `text_columns.py`."""
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lprnet.runtime.allowed_texts import allowed_texts
 from lprnet.runtime.alphabet import Alphabet
+from lprnet.runtime.arrays import NDArray
 from lprnet.runtime.ctc import softmax
 from lprnet.runtime.grammar import Automaton, compile_grammar
 from lprnet.runtime.grammar_search import moves_of

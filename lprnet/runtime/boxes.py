@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from lprnet.runtime.arrays import NDArray
 from lprnet.runtime.image_format import PUBLISHED, ImageFormat
 from lprnet.runtime.image_io import letterbox, resize
 from lprnet.runtime.two_rows import has_two_rows

@@ -10,8 +10,8 @@ import weakref
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
 
+from lprnet.runtime.arrays import NDArray
 from lprnet.runtime.artifact import ALIGNMENT
 from lprnet.runtime.shared_object import Arguments
 
@@ -118,7 +118,7 @@ def _after_fork() -> None:
 os.register_at_fork(after_in_child=_after_fork)
 
 
-def _arrays(*kinds: tuple[Shape, DTypeLike]) -> list[NDArray[Any]]:
+def _arrays(*kinds: tuple[Shape, type[np.generic]]) -> list[NDArray[Any]]:
     """Zeros of these shapes and dtypes in one memory, each aligned to 64 bytes.
 
     A call touches hundreds of small pages, more than the TLB of a core holds, but few huge pages.

@@ -10,8 +10,8 @@ sequence whose probability is worth printing.
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from lprnet.runtime.arrays import NDArray
 from lprnet.runtime.late_import import opencv
 from lprnet.runtime.texts import Indices, Labels, Texts
 

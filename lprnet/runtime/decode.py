@@ -9,9 +9,9 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lprnet.runtime.alphabet import CHINA, Alphabet
+from lprnet.runtime.arrays import NDArray
 from lprnet.runtime.late_import import allowed_columns
 from lprnet.runtime.text_columns import TextColumns, beam_columns, greedy_columns
 from lprnet.support.errors import UserError

@@ -9,8 +9,8 @@ import os
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from lprnet.runtime.arrays import NDArray
 from lprnet.runtime.image_file import BYTES_A_PIXEL, file_content, too_large
 from lprnet.runtime.image_format import PUBLISHED, ImageFormat
 from lprnet.runtime.image_formats.picture import UnreadFormat

@@ -6,9 +6,9 @@
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lprnet.runtime.alphabet import Alphabet
+from lprnet.runtime.arrays import NDArray
 from lprnet.runtime.decode import plates_of
 from lprnet.runtime.reading_output import Reading
 from lprnet.runtime.text_columns import TextColumns

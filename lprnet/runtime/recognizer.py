@@ -8,11 +8,11 @@ import math
 import os
 import weakref
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 
+from lprnet.runtime.arrays import NDArray
 from lprnet.runtime.artifact import Artifact, best_version, load, read_artifact, version_for
 from lprnet.runtime.buffers import BufferStack
 from lprnet.runtime.decode import Plate, plates_of, read_texts, uses_grammar
@@ -21,6 +21,9 @@ from lprnet.runtime.manifest import Manifest, TargetVersion
 from lprnet.runtime.shared_object import raised_message
 from lprnet.runtime.text_columns import TextColumns
 from lprnet.support.errors import UserError
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 UINT8 = np.dtype(np.uint8)
 Image = str | os.PathLike[str] | bytes | NDArray[np.uint8]
@@ -79,7 +82,7 @@ class Recognizer:
         """In a child process: it has none of the parent's threads."""
         self._pool = thread_pool(self._threads) if self._threads > 1 else None
 
-    def logits(self, images: ArrayLike) -> NDArray[np.float32]:
+    def logits(self, images: "ArrayLike") -> NDArray[np.float32]:
         """`(N, H, W, C)` uint8, as `manifest.image` says, to `(N, classes, positions)` float32.
 
         Raises `UserError` for any other array.
@@ -201,7 +204,7 @@ def _same(path: str, sha256: str, threads: int, target: str | None) -> Recognize
     return Recognizer(artifact, threads, target)
 
 
-def _as_array(images: ArrayLike) -> NDArray[Any]:
+def _as_array(images: "ArrayLike") -> NDArray[Any]:
     """`images` as an array of any shape. Raises `UserError` where they have none."""
     try:
         return np.asarray(images)

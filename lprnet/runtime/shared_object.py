@@ -13,8 +13,8 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from lprnet.runtime.arrays import NDArray
 from lprnet.support.errors import UserError
 
 SYS_MEMFD_CREATE = 319

@@ -9,8 +9,8 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from lprnet.runtime.arrays import NDArray
 from lprnet.runtime.boxes import Box, cut
 from lprnet.runtime.image_file import file_content
 from lprnet.runtime.image_io import MAX_PIXELS, decode_picture, resize

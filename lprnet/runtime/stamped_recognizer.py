@@ -3,8 +3,8 @@
 import ctypes
 
 import numpy as np
-from numpy.typing import NDArray
 
+from lprnet.runtime.arrays import NDArray
 from lprnet.runtime.artifact import Artifact, load
 from lprnet.runtime.manifest import STAMPED
 from lprnet.runtime.recognizer import Recognizer

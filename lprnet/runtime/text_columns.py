@@ -6,8 +6,8 @@ Logits are `(N, C, T)`, the blank the last class, as in the probabilities `p` of
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from lprnet.runtime.arrays import NDArray
 from lprnet.runtime.ctc import (
     TOGETHER,
     Floats,

@@ -5,7 +5,8 @@ from itertools import chain, pairwise
 from typing import NamedTuple, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
+
+from lprnet.runtime.arrays import NDArray
 
 T = TypeVar("T")
 Indices = NDArray[np.intp]

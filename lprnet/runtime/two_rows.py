@@ -8,8 +8,8 @@ as evenly as on a plate of one row.
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from lprnet.runtime.arrays import NDArray
 from lprnet.support.errors import UserError
 
 ROWS = ("1", "2", "auto")

@@ -38,6 +38,7 @@ NOT_FOR_ONE_JPEG = (
     "lprnet.runtime.image_paths",
     "lprnet.runtime.reading_output",
     "lprnet.support.atomic_file",
+    "numpy.typing",
     "pathlib",
     "queue",
     "traceback",
