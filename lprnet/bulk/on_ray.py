@@ -17,8 +17,8 @@ import ray.data
 
 from lprnet.bulk import job
 from lprnet.bulk.job import Options
-from lprnet.bulk.shard import Done, ShardReader
-from lprnet.bulk.workers import Work
+from lprnet.bulk.shard import Done, remove_partial
+from lprnet.bulk.worker import Fatal, Work, received, start_worker
 from lprnet.support.errors import UserError, one_line
 
 Row = dict[str, Any]
@@ -27,20 +27,38 @@ ANSWER_SECONDS = 10.0
 
 
 class Reader:
-    """An actor: it reads one shard after another."""
+    """An actor: it lets a process of its own read one shard after another, so that an image that
+    ends the process does not end the actor.
+    """
 
     def __init__(self, folder: str, working_folder: str, artifact: str, options: Options) -> None:
         """The names are those of the machine that began the job."""
         os.chdir(working_folder)
-        self._folder, self._options = Path(folder), options
-        self._reader = ShardReader(self._folder, Path(artifact), options)
+        self._folder, self._artifact, self._options = Path(folder), Path(artifact), options
+        self._start()
 
     def __call__(self, row: Row) -> Row:
         """A shard's place in the plan to what reading it came to."""
         shard = int(row["shard"])
         if job.shard_path(self._folder, shard, self._options.form).exists():
             return Done(shard, 0, 0)._asdict()
-        return self._reader.read((shard, int(row["offset"])), lambda count: None)._asdict()
+        work = shard, int(row["offset"])
+        self._worker.give(self._connection, work)
+        while True:
+            try:
+                done = received(self._connection, self._worker, lambda count: None)
+            except Fatal:
+                remove_partial(self._folder, self._worker.process.pid)
+                self._start()
+                self._worker.give(self._connection, work, warned=True)
+                continue
+            if done is not None:
+                return done._asdict()
+
+    def _start(self) -> None:
+        self._connection, self._worker = start_worker(
+            None, self._folder, self._artifact, self._options
+        )
 
 
 def read_shards_on_ray(

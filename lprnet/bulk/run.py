@@ -14,7 +14,8 @@ from lprnet.bulk import job, plan
 from lprnet.bulk.inputs import STDIN, pieces
 from lprnet.bulk.progress import Progress
 from lprnet.bulk.shard import Done
-from lprnet.bulk.workers import Work, read_shards
+from lprnet.bulk.worker import Work
+from lprnet.bulk.workers import read_shards
 from lprnet.runtime.artifact import manifest_path
 from lprnet.runtime.decode import uses_grammar
 from lprnet.runtime.recognizer import Recognizer

@@ -79,14 +79,23 @@ class ShardReader:
             file.writelines(map(output.error_line, errors))
 
 
+def remove_partial(folder: Path, process: int | None) -> None:
+    """Remove what a process of this machine, which has been killed, was writing."""
+    for path in folder.glob(f".*{_ending(process)}"):
+        path.unlink(missing_ok=True)
+
+
+def _ending(process: int | None) -> str:
+    return f".{socket.gethostname()}.{process}{job.PARTIAL}"
+
+
 @contextlib.contextmanager
 def _whole(path: Path) -> Iterator[Path]:
     """As `atomic_write`, but without a look at the other files of the folder, which may be a
     million, and with a name that no process on another machine has. The content is on the disk
     before the name is.
     """
-    name = f".{path.name}.{socket.gethostname()}.{os.getpid()}{job.PARTIAL}"
-    partial = path.with_name(name)
+    partial = path.with_name(f".{path.name}{_ending(os.getpid())}")
     try:
         yield partial
         with partial.open("rb+") as file:

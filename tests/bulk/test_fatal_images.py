@@ -4,28 +4,10 @@ import json
 import signal
 from pathlib import Path
 
-import cv2
-import numpy as np
 import pytest
 
 from lprnet.commands.dispatch import execute
-
-DEADLY = """
-import os, signal
-try:
-    import cv2
-except ImportError:
-    pass
-else:
-    decode = cv2.imdecode
-    def deadly(content, flags):
-        image = decode(content, flags)
-        if image is not None and image.shape[:2] == (3, 7):
-            os.kill(os.getpid(), signal.{name})
-        return image
-    cv2.imdecode = deadly
-"""
-"""Put before all else into each worker: a decoder that some images end."""
+from tests.bulk.deadly_decoder import deadly_decoder, deadly_png
 
 
 @pytest.mark.parametrize("name", ["SIGSEGV", "SIGABRT"])
@@ -37,15 +19,14 @@ def test_the_other_images_of_its_shard_are_read(
     capsys: pytest.CaptureFixture[str],
     name: str,
 ) -> None:
-    (tmp_path / "sitecustomize.py").write_text(DEADLY.format(name=name))
-    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{Path.cwd()}")
-    deadly = cv2.imencode(".png", np.zeros((3, 7, 3), np.uint8))[1].tobytes()
+    deadly_decoder(tmp_path, monkeypatch, name)
     for number in (1, 9):
-        (photos / f"{number:03}.png").write_bytes(deadly)
+        (photos / f"{number:03}.png").write_bytes(deadly_png())
     arguments = [str(photos), "--output", str(tmp_path / "out"), "--artifact", str(letter)]
     assert execute([*arguments, "--format=jsonl", "--shard-size=8"], "bulk") == 1
     assert "30 plates" in capsys.readouterr().err
     out = tmp_path / "out"
+    assert not list(out.glob(".*.partial"))
     lines = [line for one in sorted(out.glob("_errors-*")) for line in one.open()]
     errors = {Path(one["file"]).name: one["error"] for one in map(json.loads, lines)}
     assert sorted(errors) == [f"{number:03}.png" for number in sorted({*range(0, 29, 7), 1, 9})]

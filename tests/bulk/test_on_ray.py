@@ -10,6 +10,7 @@ import pytest
 
 from lprnet.commands.dispatch import execute
 from lprnet.support.errors import UserError
+from tests.bulk.deadly_decoder import deadly_decoder, deadly_png
 from tests.bulk.killing import make_images, results
 
 ray = pytest.importorskip("ray", reason="ray is not installed; pip install 'lprnet-tvm[ray]'")
@@ -54,6 +55,30 @@ def test_a_node_that_is_killed_costs_nothing(
     killer.join(60)
     assert killed.is_set(), "the job was over before the node was killed"
     assert results(tmp_path / "ray") == results(tmp_path / "local")
+
+
+def test_an_image_that_ends_its_decoder_is_an_error_of_its_own(
+    tmp_path: Path, photos: Path, letter: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on this machine alone (`test_fatal_images.py`), and the job has the same bytes."""
+    deadly_decoder(tmp_path, monkeypatch, "SIGABRT")
+    for number in (1, 9):
+        (photos / f"{number:03}.png").write_bytes(deadly_png())
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    nodes = cluster_utils.Cluster(
+        initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False}
+    )
+    options = [str(photos), f"--artifact={letter}", "--shard-size=8", "--format=csv"]
+    try:
+        assert execute([*options, f"--output={tmp_path / 'local'}"], "bulk") == 1
+        ray_options = [f"--output={tmp_path / 'ray'}", f"--ray={nodes.address}"]
+        assert execute([*options, *ray_options], "bulk") == 1
+    finally:
+        ray.shutdown()
+        nodes.shutdown()
+    found = results(tmp_path / "ray")
+    assert found == results(tmp_path / "local")
+    assert b"".join(found.values()).count(b"ends its decoder (SIGABRT)") == 2
 
 
 def test_no_cluster_is_one_sentence(
