@@ -29,6 +29,7 @@ from tests.emulator.bochs import (
     emulate,
     missing_programs,
 )
+from tests.schedules.amx.network_on_model import logits_on_the_model
 
 pytestmark = [
     pytest.mark.emulator,
@@ -141,6 +142,11 @@ def test_the_whole_network(
     else:
         bound = ULPS[artifact.quantized] * np.spacing(largest)
     assert np.abs(logits - expected).max() <= bound
+    if artifact.quantized == "bf16":
+        model = tmp_path / "model"
+        model.mkdir()
+        on_model = logits_on_the_model(artifact.network, artifact.images, model)
+        np.testing.assert_array_equal(outcome.logits, on_model)
     assert np.ptp(expected, axis=0).max() > 0.01 * np.abs(expected).max(), "images must matter"
     if cpu_flags().issuperset(target.flags):
         np.testing.assert_array_equal(outcome.logits, artifact.natively(target))

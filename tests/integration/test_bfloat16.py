@@ -3,24 +3,18 @@ other code than the product's.
 """
 
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-import tvm
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
 from lprnet.commands.dispatch import execute
-from lprnet.compiler.compile import lower_network
-from lprnet.compiler.constant_pool import ConstantPool
-from lprnet.compiler.link import compile_objects
 from lprnet.compiler.network import CompilerInput
 from lprnet.compiler.parity import MAX_BF16_ERROR
-from lprnet.compiler.targets import AMX_BF16, Target, find_target
-from lprnet.compiler.toolchain import run_compiler
+from lprnet.compiler.targets import AMX_BF16
 from lprnet.compression.calibration import rendered_images
 from lprnet.compression.reduced import reduce
 from lprnet.model.architecture import CONTAINER, Conv
@@ -31,10 +25,9 @@ from lprnet.runtime.cpu import cpu_flags
 from lprnet.runtime.recognizer import Recognizer
 from lprnet.support.errors import UserError
 from lprnet.weights import DEFAULT_CHECKPOINT
-from schedules.apply import KernelReport, kernels, schedule
 from tests.prepared import prepared
+from tests.schedules.amx.network_on_model import logits_on_the_model
 from tests.schedules.amx.test_bfloat16 import real, to_bfloat16
-from tests.schedules.amx.tile_model import library, on_any_cpu
 from tests.shared_results import SharedResults
 
 IMAGES = rendered_images()[:4]
@@ -79,33 +72,13 @@ def test_the_expected_logits(network: CompilerInput) -> None:
     assert change > 1e-4, "rounding changes something"
 
 
-def on_the_model(module: tvm.IRModule, _: Target) -> tuple[tvm.IRModule, list[KernelReport]]:
-    """Every kernel of AMX scheduled, its instructions replaced by their model."""
-    library()
-    scheduled = tvm.IRModule(dict(module.functions.items()))
-    for variable, workload in kernels(module):
-        function, _tile = schedule(workload, AMX_BF16.isa)
-        scheduled.update_func(variable, on_any_cpu(function))
-    return scheduled, []
-
-
 def test_the_whole_network_on_a_model_of_the_instructions(
     network: CompilerInput, tmp_path: Path
 ) -> None:
-    target = replace(find_target("broadwell"), isa=AMX_BF16.isa)
-    weights = ConstantPool()
-    program = lower_network(network, target, weights, on_the_model).program
-    objects = compile_objects({target: program}, bytes(weights.blob), tmp_path)
-    run_compiler(["-shared", "-fPIC", "-o", tmp_path / "a.so", *objects], tmp_path)
-    run = tvm.runtime.load_module(str(tmp_path / "a.so")).get_function(target.function)
-    logits = tvm.runtime.tensor(np.zeros((len(IMAGES), *program.logits_shape), np.float32))
-    arena = tvm.runtime.tensor(np.full(program.arena_bytes // 4, np.nan, np.float32))
-    faults = library().model_faults()
-    run(tvm.runtime.tensor(IMAGES), logits, arena)
-    assert library().model_faults() == faults
     exact = in_float64(network, IMAGES)
     classes, positions = exact.shape[1:]
-    found = logits.numpy()[:, 0, :positions, :classes].transpose(0, 2, 1)
+    stored = logits_on_the_model(network, IMAGES, tmp_path)
+    found = stored[:, 0, :positions, :classes].transpose(0, 2, 1)
     assert np.abs(found - exact).max() <= network.max_error / 3 * np.abs(exact).max()
 
 
