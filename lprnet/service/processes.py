@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from lprnet.support.errors import UserError
+from lprnet.support.scratch_folder import scratch_folder
 
 if TYPE_CHECKING:  # they bring NumPy and OpenCV, which count cores; a child is pinned first
     from lprnet.service.limits import Limits
@@ -47,8 +47,8 @@ def serve_processes(
     Raises `UserError` if a process ends before it can answer. No process outlives this.
     """
     children: list[_Child] = []
-    with TemporaryDirectory(prefix="lprnet-metrics-") as folder, _signals() as asked:
-        os.environ[METRICS_FOLDER] = folder
+    with scratch_folder() as folder, _signals() as asked:
+        os.environ[METRICS_FOLDER] = str(folder)
         try:
             children += [_start(core, settings, limits, listener) for core in cores]
             _watch(children, asked, settings, limits, listener)
