@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import get_context, resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import TYPE_CHECKING
@@ -151,7 +151,9 @@ def _start(core: int, settings: "Settings", limits: "Limits", listener: socket.s
     context = get_context("spawn")
     ours, theirs = context.Pipe()
     process = context.Process(target=_work, args=(theirs, core, os.getpid(), listener))
-    # Ctrl-C goes to every process of a terminal; the parent passes it on as SIGTERM.
+    # Ctrl-C goes to every process of a terminal; the parent passes it on as SIGTERM. A child blocks
+    # it until its first line, and ignores it from there on.
+    resource_tracker.ensure_running()  # which would unblock it
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         process.start()
@@ -164,6 +166,7 @@ def _start(core: int, settings: "Settings", limits: "Limits", listener: socket.s
 
 def _work(connection: Connection, core: int, parent: int, listener: socket.socket) -> None:
     """A child: it is pinned before anything counts cores, then answers."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != parent:
         return

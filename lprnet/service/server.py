@@ -7,7 +7,7 @@ import resource
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 
 import uvicorn
 
@@ -26,10 +26,12 @@ BACKLOG = 256
 class _Server(uvicorn.Server):
     """Ends well at SIGINT and SIGTERM; uvicorn's own raises them again afterwards."""
 
-    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
-        """`ready` is called when connections are accepted."""
+    def __init__(
+        self, config: uvicorn.Config, ready: Callable[[], None], signals: Collection[int]
+    ) -> None:
+        """`ready` is called when connections are accepted; `signals` end it."""
         super().__init__(config)
-        self._ready = ready
+        self._ready, self._signals = ready, signals
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -40,7 +42,7 @@ class _Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in self._signals:
             loop.add_signal_handler(number, self.handle_exit, number, None)
         yield
 
@@ -88,7 +90,9 @@ def run(
         # first of them would have all. `_Server.startup` gives the system's queue its length.
         backlog=1 if several else BACKLOG,
     )
-    asyncio.run(_Server(config, ready).serve([listener]))
+    # The parent of several passes Ctrl-C on. A process that had both signals would end at once.
+    signals = (signal.SIGTERM,) if several else (signal.SIGINT, signal.SIGTERM)
+    asyncio.run(_Server(config, ready, signals).serve([listener]))
 
 
 def connections_allowed(limits: Limits) -> int:
