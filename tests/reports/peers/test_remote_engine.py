@@ -28,7 +28,8 @@ def convert(source, target):
 
 
 def load(file):
-    factor = np.float32(file.read_text())
+    with open(file) as opened:
+        factor = np.float32(opened.read())
 
     def bind(images):
         def infer():

@@ -1,8 +1,8 @@
 """What the engines of this folder share. They import their own package and NumPy.
 
 Each has `convert(source, target)`, which makes of an ONNX file the file that the engine loads, and
-`load(file)`, which gives a `Bind`. Both take paths. What only types or `convert` need is not
-imported by a cold start, which ends with `load` and a call.
+`load(file)`, which gives a `Bind`. `convert` takes paths, `load` the name of a file, for what only
+types or `convert` need is not imported by a cold start, which ends with `load` and a call.
 """
 
 from collections.abc import Callable
