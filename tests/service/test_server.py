@@ -15,6 +15,7 @@ import pytest
 from lprnet.commands.dispatch import verb_parser
 from lprnet.commands.serve import limits
 from lprnet.service.limits import Limits
+from lprnet.service.server import listen
 from tests.processes import wait_until
 from tests.service.served import SECONDS, Served, form, picture, running, served
 
@@ -54,6 +55,15 @@ def wait_for(server: Served, sample: str, value: float) -> None:
 
 def test_the_bounds_without_a_flag_are_those_of_the_library() -> None:
     assert limits(verb_parser("serve", "serve").parse_args([])) == Limits()
+
+
+def test_no_answer_waits_for_the_client_to_acknowledge_a_packet() -> None:
+    with (
+        listen("127.0.0.1", 0) as listener,
+        socket.create_connection(listener.getsockname()),
+        listener.accept()[0] as connection,
+    ):
+        assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
 
 
 def test_clients_share_it(server: Served) -> None:
