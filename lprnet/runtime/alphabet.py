@@ -10,6 +10,9 @@ from lprnet.runtime import late_import
 from lprnet.runtime.plate_grammar import CHARACTERS, DIGITS, GRAMMAR, LETTERS, PROVINCES
 from lprnet.runtime.record import record
 
+MAX_SYMBOL = 16
+"""Characters of a symbol."""
+
 
 @record(frozen=True)
 class Alphabet:
@@ -32,6 +35,9 @@ class Alphabet:
             )
         if len(self.symbols) < 2 or not all(self.symbols):
             raise ValueError("an alphabet needs a symbol for each class, and one beside the blank")
+        long = [symbol for symbol in self.symbols if len(symbol) > MAX_SYMBOL]
+        if long:
+            raise ValueError(f"the symbol {long[0][:20]!r}... has over {MAX_SYMBOL} characters")
         if len(self.index) < len(self.symbols):
             repeated = next(s for s in self.index if self.symbols.count(s) > 1)
             raise ValueError(f"the symbol {repeated!r} stands for more than one class")

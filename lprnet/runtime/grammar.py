@@ -11,6 +11,8 @@ from lprnet.runtime.regular_expression import NONE, derivative, parse, symbol_se
 
 MAX_STATES = 1000
 """A grammar of plates has tens; more is a mistake that would make decoding slow."""
+MAX_WORK = 100_000
+"""Symbol sets in all states together: seconds of compilation."""
 
 
 class Automaton:
@@ -35,7 +37,8 @@ def compile_grammar(pattern: str, characters: tuple[str, ...]) -> Automaton:
     """The automaton of all texts of `characters` that match `pattern`; class i is character i.
 
     Raises `ValueError`, a sentence that names the place, for what is no expression of the subset,
-    for one that no text of the characters matches, and for one of over `MAX_STATES` states.
+    for one that no text of the characters matches, and for one of over `MAX_STATES` states or
+    `MAX_WORK` sets in them.
     """
     whole = parse(pattern)
     # Characters that stand in the same sets lead to the same states.
@@ -46,7 +49,7 @@ def compile_grammar(pattern: str, characters: tuple[str, ...]) -> Automaton:
     ]
     examples = dict(zip(kinds, characters, strict=True))
     states = {whole: 0}
-    pending = [whole]
+    pending, work = [whole], 0
     moves: list[dict[int, int]] = []
     while pending:
         state = pending.pop(0)
@@ -59,9 +62,12 @@ def compile_grammar(pattern: str, characters: tuple[str, ...]) -> Automaton:
             if following not in states:
                 states[following] = len(states)
                 pending.append(following)
+                work += following.size
             moves[-1][label] = states[following]
-        if len(states) > MAX_STATES:
-            raise ValueError(f"the grammar {pattern!r} has over {MAX_STATES} states")
+        if len(states) > MAX_STATES or work > MAX_WORK:
+            raise ValueError(
+                f"the grammar {pattern!r} has over {MAX_STATES} states, or too large ones"
+            )
     accepting = tuple(state.nullable for state in states)
     if not any(accepting):
         raise ValueError(f"no text of the alphabet matches the grammar {pattern!r}")

@@ -11,6 +11,13 @@ from functools import reduce
 from typing import NamedTuple
 
 MAX_REPEATS = 100
+MAX_LENGTH = 1000
+"""Characters of an expression."""
+MAX_SIZE = 64
+"""Characters and sets of an expression whose repeats are written out; that of China has 19. The
+derivatives of twice as many can take eight times as long."""
+MAX_DEPTH = 20
+"""Parentheses within each other; each takes several calls of Python."""
 SPECIAL = frozenset("\\[](){}|?*+.^$")
 
 Symbols = frozenset[str]
@@ -26,6 +33,12 @@ class Node(NamedTuple):
     symbols: Symbols = frozenset()
     parts: tuple["Node", ...] = ()
     choices: frozenset["Node"] = frozenset()
+
+    @property
+    def size(self) -> int:
+        """The symbol sets in it."""
+        inside = sum(part.size for part in (*self.parts, *self.choices))
+        return inside + (self.kind == "one")
 
     @property
     def nullable(self) -> bool:
@@ -55,6 +68,11 @@ def _then(first: Node, second: Node) -> Node:
     return parts[0] if len(parts) == 1 else Node("then", parts=parts) if parts else _EMPTY
 
 
+def _sequence(parts: tuple[Node, ...]) -> Node:
+    """`parts`, which are at least one, in order."""
+    return parts[0] if len(parts) == 1 else Node("then", parts=parts)
+
+
 def _or(nodes: Iterable[Node]) -> Node:
     """One of `nodes`. Equal ones are one, so that there are finitely many derivatives."""
     choices = {
@@ -78,7 +96,7 @@ def derivative(node: Node, symbol: str) -> Node:
         case "repeat":
             return _then(derivative(node.parts[0], symbol), node)
         case "then":
-            first, rest = node.parts[0], reduce(_then, node.parts[1:], _EMPTY)
+            first, rest = node.parts[0], _sequence(node.parts[1:])
             begun = _then(derivative(first, symbol), rest)
             return _or([begun, derivative(rest, symbol)]) if first.nullable else begun
     return NONE
@@ -93,7 +111,11 @@ def symbol_sets(node: Node) -> Iterator[Symbols]:
 
 
 def parse(text: str) -> Node:
-    """The expression that `text` writes. Raises `ValueError`, a sentence that names the place."""
+    """The expression that `text` writes. Raises `ValueError`, a sentence that names the place, and
+    for an expression of over `MAX_LENGTH` characters or `MAX_SIZE` sets.
+    """
+    if len(text) > MAX_LENGTH:
+        raise ValueError(f"the grammar {text[:20]!r}... has over {MAX_LENGTH} characters")
     return _Parser(text).whole()
 
 
@@ -101,7 +123,7 @@ class _Parser:
     """Recursive descent over `text`; errors are `ValueError`s that name the place."""
 
     def __init__(self, text: str) -> None:
-        self.text, self.place = text, 0
+        self.text, self.place, self.depth = text, 0, 0
 
     def error(self, what: str) -> ValueError:
         return ValueError(f"{what} at character {self.place + 1} of the grammar {self.text!r}")
@@ -132,7 +154,12 @@ class _Parser:
     def sequence(self) -> Node:
         node = _EMPTY
         while self.peek() and self.peek() not in "|)":
-            node = _then(node, self.repeated(self.atom()))
+            node = self.bounded(_then(node, self.repeated(self.atom())))
+        return node
+
+    def bounded(self, node: Node) -> Node:
+        if node.size > MAX_SIZE:
+            raise self.error(f"over {MAX_SIZE} characters and sets, with repeats written out,")
         return node
 
     def atom(self) -> Node:
@@ -140,8 +167,12 @@ class _Parser:
             case "(":
                 if self.text.startswith("?:", self.place):
                     self.place += 2
+                self.depth += 1
+                if self.depth > MAX_DEPTH:
+                    raise self.error(f"over {MAX_DEPTH} parentheses within each other")
                 node = self.alternatives()
                 self.take(")")
+                self.depth -= 1
                 return node
             case "[":
                 return Node("one", self.char_class())
@@ -185,6 +216,10 @@ class _Parser:
                 return _then(node, Node("repeat", parts=(node,)))
             case "{":
                 least, most = self.bounds()
+                if node.size * most > MAX_SIZE:
+                    raise self.error(
+                        f"over {MAX_SIZE} characters and sets, with repeats written out,"
+                    )
                 tail = _EMPTY
                 for _ in range(most - least):
                     tail = _or([_then(node, tail), _EMPTY])

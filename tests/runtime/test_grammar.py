@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lprnet.runtime.alphabet import CHINA
+from lprnet.runtime.alphabet import CHINA, Alphabet
 from lprnet.runtime.grammar import MAX_STATES, Automaton, compile_grammar
 from lprnet.runtime.plate_grammar import GRAMMAR
 
@@ -75,6 +75,10 @@ def test_what_no_plate_can_be(text: str) -> None:
         ("a{999}", "character 2"),
         ("a\\", "character 3"),
         ("a**", "character 3"),
+        ("((a{9}){9}){9}", "over 64 characters and sets"),
+        ("a{40}b{40}", "over 64 characters and sets"),
+        ("(" * 30 + "a" + ")" * 30, "over 20 parentheses"),
+        ("a" * 5000, "has over 1000 characters"),
     ],
 )
 def test_what_is_no_grammar_is_named_with_its_place(pattern: str, place: str) -> None:
@@ -90,3 +94,8 @@ def test_grammar_that_no_text_of_the_alphabet_matches() -> None:
 def test_grammar_of_too_many_states() -> None:
     with pytest.raises(ValueError, match=f"over {MAX_STATES} states"):
         compile_grammar("(?:a|b)*a(?:a|b){12}", SMALL)
+
+
+def test_symbols_are_short() -> None:
+    with pytest.raises(ValueError, match="has over 16 characters"):
+        Alphabet("long", ("-", "a", "x" * 5000), 0, "a+")
