@@ -19,6 +19,7 @@ conversions to int32 keep the ports busy with one vector.
 
 import math
 
+import numpy as np
 from tvm import s_tir
 from tvm.s_tir.schedule import LoopRV
 
@@ -144,4 +145,4 @@ def schedule_mean_square(sch: s_tir.Schedule) -> None:
 
 
 def _itemsize(dtype: str) -> int:
-    return {"float32": 4, "uint16": 2, "uint8": 1}[dtype]
+    return np.dtype(dtype).itemsize

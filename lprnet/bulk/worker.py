@@ -1,6 +1,5 @@
 """A process that reads one shard after another, and how another process tells it to."""
 
-import ctypes
 import gc
 import multiprocessing
 import os
@@ -15,10 +14,9 @@ from pathlib import Path
 from lprnet.bulk.fatal_images import FATAL
 from lprnet.bulk.job import Options
 from lprnet.bulk.shard import Done
+from lprnet.support.child_process import end_with_parent, how_it_ended
 from lprnet.support.errors import UserError
 
-PR_SET_PDEATHSIG = 1
-"""Of prctl(2)."""
 Work = tuple[int, int]
 """A shard's number and the place of its line in the plan."""
 
@@ -72,12 +70,13 @@ def received(
         kind, content = connection.recv()
     except (EOFError, OSError) as error:
         worker.process.join()
-        code = worker.process.exitcode
-        if code is not None and -code in FATAL and not worker.warned:
+        code = worker.process.exitcode or 0
+        if -code in FATAL and not worker.warned:
             raise Fatal from error
+        memory = ", as when memory is short" if code == -signal.SIGKILL else ""
         raise UserError(
-            f"a worker process has ended ({_how(code)}); what is written is whole: run the same "
-            "command again to go on"
+            f"a worker process has ended ({how_it_ended(code)}{memory}); what is written is whole: "
+            "run the same command again to go on"
         ) from error
     if kind == "error":
         raise UserError(content)
@@ -86,13 +85,6 @@ def received(
         progress(content)
         return None
     return Done(*content)
-
-
-def _how(code: int | None) -> str:
-    if code is not None and code < 0:
-        name = signal.Signals(-code).name
-        return f"by {name}, as when memory is short" if code == -signal.SIGKILL else f"by {name}"
-    return f"exit code {code}"
 
 
 def _work(
@@ -107,8 +99,7 @@ def _work(
     # Ctrl-C goes to every process of a terminal; the parent ends this one.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if core is not None:
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:
+        if not end_with_parent(signal.SIGKILL, parent):
             return
         os.sched_setaffinity(0, {core})  # before NumPy and OpenCV count cores
 

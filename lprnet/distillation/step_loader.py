@@ -1,14 +1,13 @@
 """What each training step sees, made ahead by other processes."""
 
-import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
-from multiprocessing import resource_tracker
 from typing import Any, TypeVar
 
 import cv2
 import torch
 from torch.utils.data import DataLoader, Dataset
+
+from lprnet.support.child_process import interrupts_later
 
 AHEAD = 8
 """Steps that each process is ahead at most."""
@@ -31,21 +30,8 @@ def items_of_steps(items: Dataset[Item], first: int, last: int, workers: int) ->
         worker_init_fn=_single_threaded,
         multiprocessing_context="spawn" if workers else None,
     )
-    with _interrupts_later():
+    with interrupts_later():
         return iter(loader)
-
-
-@contextmanager
-def _interrupts_later() -> Iterator[None]:
-    """Processes that start in here never take SIGINT, not even while they import; this thread takes
-    what came to it meanwhile at the end.
-    """
-    resource_tracker.ensure_running()  # it unblocks SIGINT where it starts
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _as_it_is(item: Any) -> Any:

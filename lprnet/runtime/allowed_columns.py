@@ -9,7 +9,6 @@ from lprnet.runtime.ctc import softmax
 from lprnet.runtime.grammar import Automaton, compile_grammar
 from lprnet.runtime.grammar_search import moves_of
 from lprnet.runtime.text_columns import (
-    Logits,
     Scored,
     TextColumns,
     greedy_columns,
@@ -22,7 +21,7 @@ SEARCHED_AT_ONCE = 64
 
 
 def allowed_columns(
-    logits: Logits, top: int, alphabet: Alphabet, far_likelier: float
+    logits: NDArray[np.float32], top: int, alphabet: Alphabet, far_likelier: float
 ) -> TextColumns:
     """As `decode.best_plates`."""
     assert alphabet.grammar is not None

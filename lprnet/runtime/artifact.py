@@ -158,15 +158,20 @@ def _best_number(artifact: Artifact, code: SharedObject) -> int:
     try:
         return code.integer("code")
     except RuntimeError as error:
-        if TILES in artifact.manifest.target_versions[0].cpu_flags:
+        if _needs_tiles(artifact):
             raise UserError(
-                f"{artifact.path}: the system gives this process no tile registers (AMX), which "
+                f"{artifact.file}: the system gives this process no tile registers (AMX), which "
                 f"{artifact.manifest.variant} needs; build float32 or int8 instead."
             ) from error
         raise UserError(
             f"{artifact.file}: {str(error).rstrip('.')} (says cpuid, other than /proc/cpuinfo); "
             "run it on another machine, or without an emulator."
         ) from error
+
+
+def _needs_tiles(artifact: Artifact) -> bool:
+    """Whether even its least demanding code multiplies in tile registers."""
+    return TILES in artifact.manifest.target_versions[0].cpu_flags
 
 
 def version_for(artifact: Artifact, code: SharedObject, target: str) -> TargetVersion:
@@ -192,9 +197,9 @@ def version_for(artifact: Artifact, code: SharedObject, target: str) -> TargetVe
 def require_cpu(artifact: Artifact, version: TargetVersion) -> None:
     """Raises `UserError` if this CPU cannot run `version`."""
     missing = missing_flags(version)
-    if missing and TILES in artifact.manifest.target_versions[0].cpu_flags:
+    if missing and _needs_tiles(artifact):
         raise UserError(
-            f"{artifact.path}: {artifact.manifest.variant} needs a CPU with AMX and this one lacks "
+            f"{artifact.file}: {artifact.manifest.variant} needs a CPU with AMX and this one lacks "
             f"{', '.join(missing)}; build float32 or int8 here with lprnet build --target native."
         )
     if missing:

@@ -4,10 +4,9 @@ import math
 
 import numpy as np
 
-from lprnet.runtime.arrays import NDArray
+from lprnet.runtime.ctc import Floats
 from lprnet.runtime.record import record
 
-Floats = NDArray[np.float64]
 MIN_PROBABILITY = 2.0**-53
 """Probabilities are kept this far from 0 and 1, which have no odds."""
 

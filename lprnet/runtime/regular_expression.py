@@ -59,18 +59,19 @@ NONE, _EMPTY = Node("none"), Node("empty")
 def _then(first: Node, second: Node) -> Node:
     if NONE in (first, second):
         return NONE
-    parts = tuple(
-        part
-        for node in (first, second)
-        for part in (node.parts if node.kind == "then" else (node,))
-        if part is not _EMPTY
+    return _sequence(
+        tuple(
+            part
+            for node in (first, second)
+            for part in (node.parts if node.kind == "then" else (node,))
+            if part is not _EMPTY
+        )
     )
-    return parts[0] if len(parts) == 1 else Node("then", parts=parts) if parts else _EMPTY
 
 
 def _sequence(parts: tuple[Node, ...]) -> Node:
-    """`parts`, which are at least one, in order."""
-    return parts[0] if len(parts) == 1 else Node("then", parts=parts)
+    """`parts` in order, none of which is itself a sequence."""
+    return parts[0] if len(parts) == 1 else Node("then", parts=parts) if parts else _EMPTY
 
 
 def _or(nodes: Iterable[Node]) -> Node:
@@ -157,8 +158,9 @@ class _Parser:
             node = self.bounded(_then(node, self.repeated(self.atom())))
         return node
 
-    def bounded(self, node: Node) -> Node:
-        if node.size > MAX_SIZE:
+    def bounded(self, node: Node, times: int = 1) -> Node:
+        """`node`, which is to be written out so many times."""
+        if node.size * times > MAX_SIZE:
             raise self.error(f"over {MAX_SIZE} characters and sets, with repeats written out,")
         return node
 
@@ -216,10 +218,7 @@ class _Parser:
                 return _then(node, Node("repeat", parts=(node,)))
             case "{":
                 least, most = self.bounds()
-                if node.size * most > MAX_SIZE:
-                    raise self.error(
-                        f"over {MAX_SIZE} characters and sets, with repeats written out,"
-                    )
+                self.bounded(node, most)
                 tail = _EMPTY
                 for _ in range(most - least):
                     tail = _or([_then(node, tail), _EMPTY])

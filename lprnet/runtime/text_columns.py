@@ -24,7 +24,6 @@ from lprnet.runtime.lattice import (
 )
 from lprnet.runtime.texts import Indices, Labels, Texts
 
-Logits = NDArray[np.float32]
 Scored = list[tuple[Labels, float]]
 """Some texts of one image with their probabilities."""
 
@@ -53,7 +52,7 @@ class TextColumns(NamedTuple):
         return np.arange(1, len(self.images) + 1) - np.repeat(firsts, texts)
 
 
-def greedy_columns(logits: Logits) -> TextColumns:
+def greedy_columns(logits: NDArray[np.float32]) -> TextColumns:
     """The text of each image's most probable path.
 
     Of the probabilities only those of the path and of its labels are needed, so the others are
@@ -78,7 +77,7 @@ def greedy_columns(logits: Logits) -> TextColumns:
     return TextColumns(np.arange(images), confidences, paths.texts, paths.peaks(on_path))
 
 
-def beam_columns(logits: Logits, width: int, top: int) -> TextColumns:
+def beam_columns(logits: NDArray[np.float32], width: int, top: int) -> TextColumns:
     """The best `top` of `width` texts of a beam.
 
     The search has pruned some paths of each text, so its order is only roughly right: each text is

@@ -4,7 +4,6 @@ The parent answers nothing: it starts them, puts another in the place of one tha
 on the signal to end. The connections that a process has accepted stay with it.
 """
 
-import ctypes
 import os
 import signal
 import socket
@@ -12,11 +11,12 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing import get_context, resource_tracker
+from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import TYPE_CHECKING
 
+from lprnet.support.child_process import end_with_parent, how_it_ended, interrupts_later
 from lprnet.support.errors import UserError
 from lprnet.support.scratch_folder import scratch_folder
 
@@ -24,8 +24,6 @@ if TYPE_CHECKING:  # they bring NumPy and OpenCV, which count cores; a child is 
     from lprnet.service.limits import Limits
     from lprnet.service.settings import Settings
 
-PR_SET_PDEATHSIG = 1
-"""Of prctl(2)."""
 METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 """The environment variable by which processes share prometheus-client's counters."""
 
@@ -88,10 +86,11 @@ def _watch(
             mark_process_dead(child.process.pid)  # type: ignore[no-untyped-call]
             if ending:
                 continue
+            how = how_it_ended(child.process.exitcode or 0)
             if not child.ready:
-                raise UserError(f"a process of the service did not start ({_how(child)})")
+                raise UserError(f"a process of the service did not start ({how})")
             print(
-                f"a process of the service has ended ({_how(child)}); another takes its place",
+                f"a process of the service has ended ({how}); another takes its place",
                 file=sys.stderr,
                 flush=True,
             )
@@ -115,11 +114,6 @@ def _hear(child: _Child) -> None:
     if error is not None:
         raise UserError(error)
     child.ready = True
-
-
-def _how(child: _Child) -> str:
-    code = child.process.exitcode or 0
-    return f"by {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
 
 
 @contextmanager
@@ -153,12 +147,8 @@ def _start(core: int, settings: "Settings", limits: "Limits", listener: socket.s
     process = context.Process(target=_work, args=(theirs, core, os.getpid(), listener))
     # Ctrl-C goes to every process of a terminal; the parent passes it on as SIGTERM. A child blocks
     # it until its first line, and ignores it from there on.
-    resource_tracker.ensure_running()  # which would unblock it
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
+    with interrupts_later():
         process.start()
-    finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     theirs.close()
     ours.send((settings, limits))
     return _Child(process, core, ours)
@@ -167,8 +157,7 @@ def _start(core: int, settings: "Settings", limits: "Limits", listener: socket.s
 def _work(connection: Connection, core: int, parent: int, listener: socket.socket) -> None:
     """A child: it is pinned before anything counts cores, then answers."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() != parent:
+    if not end_with_parent(signal.SIGTERM, parent):
         return
     os.sched_setaffinity(0, {core})
     settings, limits = connection.recv()

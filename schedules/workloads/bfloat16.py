@@ -10,6 +10,7 @@ from typing import ClassVar
 
 from tvm import te, tirx
 
+from schedules.workloads.normalisation import ImageNormalisation
 from schedules.workloads.signature import Signature
 from schedules.workloads.tile_conv import COLUMNS, TiledConv
 
@@ -85,36 +86,18 @@ class Bf16TileConv2d(TiledConv):
 
 
 @dataclass(frozen=True)
-class Bf16Normalise:
-    """Normalises the image: uint8 `pixels (height, width, channels)` to `(pixels - offset) * scale`
-    in bfloat16, `out (height, width, padded)`; the channels behind the image's are zeros.
+class Bf16Normalise(ImageNormalisation):
+    """Normalises the image to bfloat16, `out (height, width, padded)`; the channels behind the
+    image's are zeros.
     """
 
     family: ClassVar[str] = "bf16_normalise"
-    height: int
-    width: int
-    channels: int
-    offset: float
-    scale: float
-
-    macs: ClassVar[int] = 0
+    prefix: ClassVar[str] = "bnormalise"
 
     @property
     def padded(self) -> int:
         """Channels in whole pairs."""
         return -(-self.channels // PAIR) * PAIR
-
-    @property
-    def name(self) -> str:
-        return f"bnormalise_{self.height}x{self.width}x{self.channels}"
-
-    @classmethod
-    def candidates(cls, function: Signature) -> Iterator["Bf16Normalise"]:
-        """Every workload of this class that a function of this signature may compute."""
-        if function.fits([3, 3], "offset", "scale"):
-            offset, scale = (float(function.attributes[name]) for name in ("offset", "scale"))
-            height, width, channels = function.shapes[0]
-            yield cls(height, width, channels, offset, scale)
 
     def prim_func(self) -> tirx.PrimFunc:
         pixels = te.placeholder((self.height, self.width, self.channels), "uint8", "pixels")

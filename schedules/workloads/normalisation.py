@@ -6,39 +6,49 @@ All data is HWC.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 from tvm import te, tirx
 
 from schedules.workloads.signature import Signature
 
+_Normalisation = TypeVar("_Normalisation", bound="ImageNormalisation")
+
 
 @dataclass(frozen=True)
-class Normalise:
-    """Normalises the image: uint8 `pixels (height, width, channels)` to
-    `(pixels - offset) * scale` in float32 `out` of the same shape.
-    """
+class ImageNormalisation:
+    """Of uint8 `pixels (height, width, channels)`: `(pixels - offset) * scale`."""
 
-    family: ClassVar[str] = "normalise"
     height: int
     width: int
     channels: int
     offset: float
     scale: float
 
+    family: ClassVar[str]
+    prefix: ClassVar[str]
+    """How the names of these kernels begin."""
     macs: ClassVar[int] = 0
 
     @property
     def name(self) -> str:
-        return f"normalise_{self.height}x{self.width}x{self.channels}"
+        return f"{self.prefix}_{self.height}x{self.width}x{self.channels}"
 
     @classmethod
-    def candidates(cls, function: Signature) -> Iterator["Normalise"]:
+    def candidates(cls: type[_Normalisation], function: Signature) -> Iterator[_Normalisation]:
         """Every workload of this class that a function of this signature may compute."""
         if function.fits([3, 3], "offset", "scale"):
             height, width, channels = function.shapes[0]
             offset, scale = (float(function.attributes[name]) for name in ("offset", "scale"))
             yield cls(height, width, channels, offset, scale)
+
+
+@dataclass(frozen=True)
+class Normalise(ImageNormalisation):
+    """Normalises the image to float32 `out` of the shape of `pixels`."""
+
+    family: ClassVar[str] = "normalise"
+    prefix: ClassVar[str] = "normalise"
 
     def prim_func(self) -> tirx.PrimFunc:
         shape = (self.height, self.width, self.channels)

@@ -8,6 +8,8 @@ those of bfloat16 pools are scaled by their instructions and were not measured.
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from lprnet.compiler.lower import lower, weights_of
 from lprnet.compiler.targets import AMX, AMX_BF16, Target
 from lprnet.compression.variants import prepare
@@ -37,7 +39,6 @@ FLOAT_MACS, INT8_MACS = 65e3, 200e3
 """Multiply-accumulates of small convolutions by vectors in a microsecond."""
 PIXELS = 6.6e3
 """Pixels grouped or normalised in a microsecond."""
-ITEMSIZE = {"uint8": 1, "uint16": 2}
 
 ROWS: tuple[tuple[str, str | None, Target, dict[str, float]], ...] = (
     ("static", "structured", AMX, {"our VNNI code": 115}),
@@ -88,7 +89,7 @@ def microseconds(workload: Workload) -> float:
             return sum(cycles(group, workload) for group in choose_tiles(workload)) / GHZ / 1000
         case MaxPool(height=height, width=width, stride=stride, channels=channels):
             read = 3 * height * ((width - 1) * stride + 3) * channels
-            return read * ITEMSIZE[workload.dtype] / COMPARED_BYTES
+            return read * np.dtype(workload.dtype).itemsize / COMPARED_BYTES
         case DequantizedAveragePool() | AveragePool():
             rows, columns = workload.kernel
             values = workload.height * workload.width * workload.channels * rows * columns

@@ -7,7 +7,6 @@ replaced after `CALLS_PER_PROCESS` calls, which bounds TVM's memory leaks.
 
 import atexit
 import contextlib
-import ctypes
 import multiprocessing
 import os
 import signal
@@ -18,6 +17,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerProcess
 from typing import Any
 
+from lprnet.support.child_process import end_with_parent
 from lprnet.support.errors import UserError
 from lprnet.support.scratch_folder import scratch_folder
 
@@ -37,9 +37,6 @@ SLICE = 1.0
 """Most seconds that one wait counts towards a call's timeout. So the time for which the tuner
 itself is stopped (Ctrl-Z, a suspended laptop) does not time out the calls in progress.
 """
-
-PR_SET_PDEATHSIG = 1
-"""Linux's `prctl` option: a process in an endless loop does not outlive the tuner."""
 
 _context = multiprocessing.get_context("forkserver")
 
@@ -183,7 +180,7 @@ class _Worker:
 
 def _serve(connection: Connection, cores: frozenset[int] | None) -> None:
     """Run calls until the parent closes the connection. The output of compilers is discarded."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    end_with_parent(signal.SIGKILL)  # even in an endless loop
     if cores is not None:
         os.sched_setaffinity(0, cores)
     null = os.open(os.devnull, os.O_WRONLY)

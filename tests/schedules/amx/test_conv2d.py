@@ -15,6 +15,7 @@ from tvm import tirx
 from lprnet.compiler.codegen import generate, tvm_target
 from lprnet.compiler.targets import AMX, find_target
 from schedules.amx.conv2d import tile_conv2d
+from schedules.workloads.bfloat16 import Bf16TileConv2d
 from schedules.workloads.tile_conv import COLUMNS, TileConv2d
 from tests.schedules.amx.tile_model import library, on_any_cpu
 from tests.schedules.kernel_runner import call
@@ -111,16 +112,23 @@ def test_the_layers_of_a_network(layer: TileConv2d) -> None:
 
 @pytest.mark.parametrize("layer", LAYERS, ids=lambda layer: layer.name)
 def test_machine_code_has_the_instructions_that_the_kernel_asks_for(layer: TileConv2d) -> None:
-    """As many of each, in this order, so LLVM added none; and no shuffle of three operations."""
-    function = tile_conv2d(layer)
-    module = tvm.IRModule({"main": function})
-    assembly = generate(module, tvm_target(AMX)).mod.inspect_source("asm")
-    found = re.findall(r"^\t(ldtilecfg|tile\w+|tdpbusd)\b", assembly, re.MULTILINE)
-    names = {"tileloadd64": "tileloadd", "tilestored64": "tilestored"}
-    asked = [names.get(name, name) for name in tile_statements(function)]
-    assert found == asked
+    """And no shuffle of three operations."""
+    assembly = machine_code(layer)
     assert "vpermt2" not in assembly
     assert "vpermi2" not in assembly
+
+
+def machine_code(layer: TileConv2d | Bf16TileConv2d) -> str:
+    """The assembly of a kernel, in which are as many tile instructions of each kind as it asks for,
+    in its order: LLVM added none.
+    """
+    function = tile_conv2d(layer)
+    module = tvm.IRModule({"main": function})
+    assembly = str(generate(module, tvm_target(AMX)).mod.inspect_source("asm"))
+    found = re.findall(r"^\t(ldtilecfg|tile\w+|tdp\w+)\b", assembly, re.MULTILINE)
+    names = {"tileloadd64": "tileloadd", "tilestored64": "tilestored"}
+    assert found == [names.get(name, name) for name in tile_statements(function)]
+    return assembly
 
 
 def tile_statements(function: tirx.PrimFunc) -> list[str]:
