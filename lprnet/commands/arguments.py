@@ -30,6 +30,7 @@ SEARCHED = ("static", "weights")
 QUANTIZED = (*SEARCHED, "bf16")
 PRUNED = ("structured", "unstructured", "depth-aware")
 """What a variant's two options take; the first is what they mean without a value."""
+MAX_DISTILL_STEPS = 1_000_000
 PICTURES = (".png", ".svg", ".pdf")
 """Endings that name the format of a drawing."""
 

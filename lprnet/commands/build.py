@@ -4,6 +4,7 @@ from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING
 
 from lprnet.commands.arguments import (
+    MAX_DISTILL_STEPS,
     QUANTIZED,
     SCHEDULES,
     TARGETS,
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from lprnet.compression.distill.distilled import Distill
     from lprnet.compression.prune.kept_widths import Keep
 
-MAX_STEPS = 1_000_000
 SHIPPED = 0
 """`--distill` without a number."""
 
@@ -44,7 +44,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--distill",
         nargs="?",
         const=SHIPPED,
-        type=integer(1, MAX_STEPS),
+        type=integer(1, MAX_DISTILL_STEPS),
         metavar="STEPS",
         help="train what --pruned=structured leaves towards the whole network, on rendered plates "
         "and the images of --calibration, 64 a step; without STEPS what ships for the checkpoint, "

@@ -3,6 +3,7 @@
 from argparse import ArgumentParser, Namespace
 
 from lprnet.commands.arguments import (
+    MAX_DISTILL_STEPS,
     PICTURES,
     add_calibration,
     add_checkpoint,
@@ -54,6 +55,18 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="most accuracy to lose, in percentage points",
     )
     parser.add_argument(
+        "--quantized",
+        action="store_true",
+        help="build static int8, beside the whole network in float32 (default: float32 alone)",
+    )
+    parser.add_argument(
+        "--distill",
+        type=integer(1, MAX_DISTILL_STEPS),
+        metavar="STEPS",
+        help="at each budget also train the channels that stay towards the whole network, as "
+        "`build --distill STEPS` does (default: refit them alone)",
+    )
+    parser.add_argument(
         "--plot",
         type=output_file(*PICTURES),
         metavar="FILE.png",
@@ -74,14 +87,9 @@ def run(options: Namespace) -> None:
     import json
 
     from lprnet.commands.tables import print_tables
-    from lprnet.reports.pruning_sweep import (
-        SweepOptions,
-        as_json,
-        plot_sweep,
-        run_sweep,
-        table,
-        write_chosen,
-    )
+    from lprnet.reports.pruning_sweep.render import plot_sweep, table
+    from lprnet.reports.pruning_sweep.results import as_json, write_chosen
+    from lprnet.reports.pruning_sweep.run import SweepOptions, run_sweep
 
     result = run_sweep(
         SweepOptions(
@@ -92,6 +100,8 @@ def run(options: Namespace) -> None:
             step=options.step,
             loss=options.loss,
             stated=stated(options),
+            quantized=options.quantized,
+            distill=options.distill,
         )
     )
     if options.widths:

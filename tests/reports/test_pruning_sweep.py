@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,22 +15,23 @@ from lprnet.compiler.complexity import count_macs
 from lprnet.compression.prune.kept_widths import Keep, read_widths
 from lprnet.compression.prune.width_search import Candidate
 from lprnet.compression.variants import prepare
+from lprnet.distillation.text_agreement import TextAgreement
 from lprnet.measure.timing import Accuracy, Record, record
 from lprnet.model.published_lprnet import LPRNET_CHINA
-from lprnet.reports.pruning_sweep import (
+from lprnet.reports.pruning_sweep.render import plot_sweep, table
+from lprnet.reports.pruning_sweep.results import (
     MeasuredPoint,
-    SweepOptions,
     SweepResult,
     as_json,
-    plot_sweep,
-    run_sweep,
-    table,
     write_chosen,
 )
+from lprnet.reports.pruning_sweep.run import SweepOptions, run_sweep
 from lprnet.support.errors import UserError
 from lprnet.synthetic.render import sample_plates
 from lprnet.weights import DEFAULT_CHECKPOINT
 from tests.third_party_lprnet import ThirdPartyLPRNet, seeded, state_of
+
+RUN = "lprnet.reports.pruning_sweep.run"
 
 
 def timed(variant: str, ms: float, correct: int) -> Record:
@@ -43,9 +45,17 @@ def timed(variant: str, ms: float, correct: int) -> Record:
     return record(np.array([ms, 2 * ms]), accuracy=Accuracy(correct, 1000), **facts)
 
 
-UNPRUNED = MeasuredPoint({}, 60_000_000, 500_000, timed("fp32", 0.8, 900))
-PRUNED = MeasuredPoint({"backbone.0": 32}, 28_000_000, 300_000, timed("fp32-structured", 0.4, 897))
-RESULT = SweepResult((UNPRUNED, PRUNED), PRUNED)
+UNPRUNED = MeasuredPoint({}, False, 60_000_000, 500_000, timed("fp32", 0.8, 900), None)
+PRUNED = MeasuredPoint(
+    {"backbone.0": 32},
+    False,
+    28_000_000,
+    300_000,
+    timed("fp32-structured", 0.4, 897),
+    TextAgreement(1000, 801, 950, 870),
+)
+DISTILLED = replace(PRUNED, distilled=True, agreement=TextAgreement(1000, 903, 950, 930))
+RESULT = SweepResult((UNPRUNED, PRUNED, DISTILLED), PRUNED)
 
 
 @pytest.fixture
@@ -61,7 +71,8 @@ def test_every_point_is_built_read_and_timed(plates: Path, monkeypatch: pytest.M
     images to calibrate on.
     """
     candidate = Candidate("backbone.4.block.4", 16, 1.0)
-    monkeypatch.setattr("lprnet.reports.pruning_sweep.layer_sensitivity", lambda *_: [candidate])
+    monkeypatch.setattr(f"{RUN}.layer_sensitivity", lambda *_: [candidate])
+    monkeypatch.setattr(f"{RUN}.AGREEMENT_PLATES", 4)
     result = run_sweep(SweepOptions(DEFAULT_CHECKPOINT, plates, plates, (84.0,), 8, 100.0))
     unpruned, pruned = result.measured
     assert not unpruned.widths
@@ -71,6 +82,35 @@ def test_every_point_is_built_read_and_timed(plates: Path, monkeypatch: pytest.M
     assert 0 < pruned.artifact_bytes < unpruned.artifact_bytes
     assert 0 < pruned.latency.min_ms <= pruned.latency.median_ms
     assert result.chosen == pruned
+    assert unpruned.agreement is None
+    assert pruned.agreement is not None
+    assert pruned.agreement.plates == 4
+
+
+def test_integers_and_training_are_points_of_their_own(
+    plates: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The whole network in float32 and in integers, the refitted one, and the same widths trained
+    for a step.
+    """
+    small = seeded(ThirdPartyLPRNet(68, widths=(8, 32, 32, 32, 16)))
+    checkpoint = tmp_path_factory.mktemp("network") / "small.pth"
+    torch.save(state_of(small), checkpoint)
+    candidate = Candidate("backbone.8.block.6", 16, 1.0)
+    monkeypatch.setattr(f"{RUN}.layer_sensitivity", lambda *_: [candidate])
+    monkeypatch.setattr(f"{RUN}.LATENCY_ROUNDS", 1)
+    monkeypatch.setattr(f"{RUN}.AGREEMENT_PLATES", 4)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+    monkeypatch.setattr(f"{RUN}.BUDGETS", (0.99,))
+    options = SweepOptions(checkpoint, plates, plates, None, 8, 100.0)
+    result = run_sweep(replace(options, quantized=True, distill=1))
+    variants = [one.latency.variant for one in result.measured]
+    assert variants == ["fp32", "int8", "int8-structured", "int8-structured"]
+    assert [one.distilled for one in result.measured] == [False, False, False, True]
+    _, whole, refitted, trained = result.measured
+    assert refitted.widths == trained.widths == {candidate.name: candidate.width}
+    assert max(refitted.macs, trained.macs) < whole.macs
+    assert all(one.agreement is not None for one in result.measured[1:])
 
 
 @pytest.mark.parametrize(("step", "loss"), [(0, 0.5), (8, -1.0), (8, math.nan)])
@@ -87,10 +127,16 @@ def test_budgets_out_of_range_are_refused(budget: float, plates: Path) -> None:
 
 def test_json_table_and_picture(tmp_path: Path) -> None:
     found = json.loads(json.dumps(as_json(RESULT)))
-    assert [point["latency"]["accuracy"]["correct"] for point in found["points"]] == [900, 897]
-    assert [point["latency"]["min_ms"] for point in found["points"]] == [0.8, 0.4]
+    assert [point["latency"]["accuracy"]["correct"] for point in found["points"]] == [900, 897, 897]
+    assert [point["latency"]["min_ms"] for point in found["points"]] == [0.8, 0.4, 0.4]
     assert found["chosen"]["widths"] == {"backbone.0": 32}
-    assert table(RESULT).row_count == 2
+    assert [point["agreement"] and point["agreement"]["same"] for point in found["points"]] == [
+        None,
+        801,
+        903,
+    ]
+    cells = list(table(RESULT).columns[-1].cells)
+    assert cells == ["fp32", "refitted", "distilled"]
     plot_sweep(RESULT, tmp_path / "sweep.png")
     assert cv2.imread(str(tmp_path / "sweep.png")) is not None
 
@@ -116,9 +162,9 @@ def test_another_network_is_swept_and_built(
         pixels = np.random.default_rng(len(text)).integers(0, 256, (30, 90, 3), np.uint8)
         cv2.imwrite(str(photos / f"{text}.png"), pixels)
     candidate = Candidate("backbone.8.block.6", 16, 1.0)
-    monkeypatch.setattr("lprnet.reports.pruning_sweep.layer_sensitivity", lambda *_: [candidate])
-    monkeypatch.setattr("lprnet.reports.pruning_sweep.LATENCY_ROUNDS", 1)
-    monkeypatch.setattr("lprnet.reports.pruning_sweep.BUDGETS", (0.99,))
+    monkeypatch.setattr(f"{RUN}.layer_sensitivity", lambda *_: [candidate])
+    monkeypatch.setattr(f"{RUN}.LATENCY_ROUNDS", 1)
+    monkeypatch.setattr(f"{RUN}.BUDGETS", (0.99,))
     with pytest.raises(UserError, match="alphabet latin, and plates are rendered of China's"):
         run_sweep(SweepOptions(checkpoint, None, photos, None, 8, 100.0))
     result = run_sweep(SweepOptions(checkpoint, photos, photos, None, 8, 100.0))

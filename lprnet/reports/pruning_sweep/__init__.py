@@ -1,0 +1,1 @@
+"""Structured pruning at several budgets: built, read, timed, drawn."""
