@@ -1,5 +1,7 @@
 """The pixels that a network reads: what an image of any size is made to be."""
 
+from functools import cached_property
+
 from lprnet.runtime.record import record
 
 
@@ -25,7 +27,7 @@ class ImageFormat:
         if self.fit not in ("stretch", "letterbox") or not 0 <= self.border <= 255:
             raise ValueError(f"the fit {self.fit!r} with a border of {self.border} is not known")
 
-    @property
+    @cached_property
     def shape(self) -> tuple[int, int, int]:
         """Of one image's array: rows, columns, channels."""
         return self.height, self.width, self.channels

@@ -2,6 +2,7 @@
 
 import re
 import struct
+from typing import NamedTuple
 
 from lprnet.runtime.image_formats.picture import MAX_PARTS, TOO_MANY_PARTS, Picture
 
@@ -14,6 +15,7 @@ FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 """The SOFn markers; the three left out are tables (DHT, JPG, DAC)."""
 ARITHMETIC_FRAMES = frozenset(range(0xC9, 0xD0)) - {0xCC}
 EOI, SOS = 0xD9, 0xDA
+EOI_BYTE = bytes([EOI])
 EXIF = 0xE1
 IGNORED = frozenset({*range(0xE1, 0xEE), 0xEF, 0xFE})
 """APP1 to APP15 and comments. APP0 and APP14 say how colours are stored, so they stay, and so does
@@ -34,11 +36,13 @@ KINDS = {
 }
 """What is done with a segment, by the two bytes of `MARKER`. Most segments follow another directly,
 and looking there takes less time than a search."""
-LOOKS = 64
-"""Bytes 0xFF that are looked at one by one, which for a plate's ten or so takes a third of the time
-of the expression; for as many as a large file may have it would take seconds."""
 HEAD = struct.Struct(">HH").unpack_from
 """Of a segment: `MARKER`, and the length of what follows it."""
+
+SIZE_AT, SIZE_BYTES = 5, 4
+"""Where a frame has rows and columns."""
+LONGEST_START = 4096
+"""Bytes of a `_Start` that is kept."""
 
 SCANS_A_PICTURE = 60
 """Scans without data that cost as much as the picture may; encoders make about ten scans."""
@@ -50,19 +54,35 @@ ARITHMETIC_COST = 4
 """An estimate: arithmetic decoding against Huffman decoding."""
 
 
+class _Start(NamedTuple):
+    """A file up to the data of its first scan, its size left open: files of one encoder differ in
+    nothing else there, so the segments of one are not walked through again for the next.
+    """
+
+    before: bytes
+    """Up to the size."""
+    behind: bytes
+    """From the size on."""
+    end: int
+    """Where the data begins."""
+
+
+_last_start = _Start(b"no JPEG begins so", b"", 0)
+
+
 def _next_marker(content: bytes, start: int) -> int:
     """Where the first `MARKER` from `start` on is. Raises `ValueError` if there is none."""
-    for _ in range(LOOKS):
-        start = content.find(b"\xff", start)
-        if start < 0:
-            raise ValueError("is truncated")
-        if content[start + 1] in STARTS:  # an IndexError says the same
-            return start
-        start += 1
     found = MARKER.search(content, start)
     if found is None:
         raise ValueError("is truncated")
     return found.start()
+
+
+def _size(content: bytes, start: int) -> tuple[int, int]:
+    """Width and height, which a frame has the other way round."""
+    rows = content[start] << 8 | content[start + 1]
+    columns = content[start + 2] << 8 | content[start + 3]
+    return columns, rows
 
 
 def still_jpeg(content: bytes) -> Picture:
@@ -70,8 +90,21 @@ def still_jpeg(content: bytes) -> Picture:
 
     Raises `ValueError` for a file without a frame or that ends before its end-of-image marker.
     """
-    size, scans, arithmetic, has_exif = None, 0, False, False
-    kept, kept_from = [], 0
+    before, behind, end = _last_start
+    if content.startswith(before) and content.startswith(behind, end - len(behind)):
+        found = MARKER.search(content, end)
+        if found is not None and found[1] == EOI_BYTE:
+            width, height = _size(content, len(before))
+            return Picture(width, height, content[: found.end()], width * height)
+    return _walk(content)
+
+
+def _walk(content: bytes) -> Picture:
+    """`still_jpeg`, segment by segment."""
+    global _last_start
+    size, size_at, scans, arithmetic, has_exif = None, 0, 0, False, False
+    kept: list[bytes] = []
+    kept_from = 0
     start = 2
     for _ in range(MAX_PARTS):
         try:
@@ -91,12 +124,15 @@ def still_jpeg(content: bytes) -> Picture:
             raise ValueError("is damaged (the length of a segment is wrong)")
         end = start + 2 + length
         if kind == FRAME and size is None:
-            rows = content[start + 5] << 8 | content[start + 6]
-            columns = content[start + 7] << 8 | content[start + 8]
-            size = (columns, rows)
+            size = _size(content, start + SIZE_AT)
+            size_at = start + SIZE_AT if length >= SIZE_AT - 2 + SIZE_BYTES else 0
             arithmetic = marker & 0xFF in ARITHMETIC_FRAMES
         elif kind == SCAN:
             scans += 1
+            plain = size_at and not (arithmetic or kept or has_exif)
+            if scans == 1 and plain and end <= min(len(content), LONGEST_START):
+                behind = content[size_at + SIZE_BYTES : end]
+                _last_start = _Start(content[:size_at], behind, end)
         elif kind == LEFT_OUT:
             exif = marker == 0xFF00 | EXIF and content.startswith(b"Exif\0\0", start + 4)
             if exif and not has_exif:
