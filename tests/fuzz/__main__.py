@@ -20,13 +20,18 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=200_000)
     parser.add_argument("--seed", type=int, default=0, help="the number of the first mutant")
     parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument(
+        "--results", type=Path, help="a file of JSON lines; what stands in it is not read again"
+    )
     parser.add_argument("--number", type=int, help="only write this mutant")
     parser.add_argument("--write", type=Path, help="where")
     arguments = parser.parse_args()
     if arguments.number is not None:
         arguments.write.write_bytes(mutant(find_target(arguments.target), arguments.number)[1])
         return 0
-    result = run(arguments.target, arguments.seed, arguments.count, arguments.workers)
+    result = run(
+        arguments.target, arguments.seed, arguments.count, arguments.workers, arguments.results
+    )
     print(json.dumps({"target": arguments.target, **result.__dict__}, indent=2))
     return int(bool(result.faults))
 

@@ -53,18 +53,20 @@ def _safetensors(content: bytes, rng: random.Random) -> bytes:
     for _ in range(rng.choice([1, 1, 2, 3])):
         value = rng.choice(VALUES)
         value = value if value is REMOVED else copy.deepcopy(value)
-        if rng.random() < 0.3:
-            architecture = json.loads(header.get("__metadata__", {}).get(METADATA, "{}"))
+        metadata = header.get("__metadata__")
+        stated = metadata.get(METADATA) if isinstance(metadata, dict) else None
+        if rng.random() < 0.3 and isinstance(stated, str) and stated[:1] == "{":
+            architecture = json.loads(stated)
             if found := places(architecture):
                 edit(architecture, rng.choice(found), value)
-                header["__metadata__"][METADATA] = json.dumps(architecture)
+                metadata[METADATA] = json.dumps(architecture)
         elif found := places(header):
             edit(header, rng.choice(found), value)
     if rng.random() < 0.2:
         data = change_bytes(data, rng)
     text = json.dumps(header).encode()
-    stated = len(text) if rng.random() < 0.97 else rng.choice(NUMBERS)
-    return stated.to_bytes(8, "little") + text + data
+    length = len(text) if rng.random() < 0.97 else rng.choice(NUMBERS)
+    return length.to_bytes(8, "little") + text + data
 
 
 def _pth(content: bytes, rng: random.Random) -> bytes:

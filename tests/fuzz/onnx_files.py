@@ -24,18 +24,24 @@ MAX_ERROR = 1e-3
 NAMES = ["", "Conv", "Relu", "MaxPool", "Mean", "x", "Loop", "If", "Constant", "Reshape", "é"]
 
 
+SEEDS = {"small": 3, "small-int8": 1, "narrow": 1}
+"""Files of the corpus, and how often each is taken: the small ones are read in a third of the
+time."""
+
+
 @cache
-def seed() -> bytes:
-    return (CORPUS / "narrow.onnx").read_bytes()
+def seed(name: str) -> bytes:
+    return (CORPUS / f"{name}.onnx").read_bytes()
 
 
 def mutate(rng: random.Random) -> tuple[str, bytes]:
+    (name,) = rng.choices(list(SEEDS), list(SEEDS.values()))
     if rng.random() < 0.05:
-        return "bytes", change_bytes(seed(), rng)
-    model = onnx.ModelProto.FromString(seed())
+        return f"{name} bytes", change_bytes(seed(name), rng)
+    model = onnx.ModelProto.FromString(seed(name))
     for _ in range(rng.choice([1, 1, 2, 3])):
         change(model, rng)
-    return "fields", model.SerializeToString()
+    return f"{name} fields", model.SerializeToString()
 
 
 def change(message: Message, rng: random.Random) -> None:
@@ -94,13 +100,15 @@ def read(kind: str, content: bytes) -> Any:
 
 def check(kind: str, content: bytes, found: Any) -> str | None:
     """A float network computes what ONNX Runtime computes, where that accepts the file and its
-    image has the size that we take."""
+    image has the size that we take. Integers are not compared.
+    """
     if not isinstance(found, LPRNet):
         return None
     image = np.random.default_rng(0).random((1, *found.architecture.image_shape), np.float32)
     try:
         options = onnxruntime.SessionOptions()
         options.log_severity_level, options.intra_op_num_threads = 4, 1
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
         session = onnxruntime.InferenceSession(content, options, ["CPUExecutionProvider"])
         (given,) = session.get_inputs()
         expected = session.run(None, {given.name: image})[0]

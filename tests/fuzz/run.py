@@ -17,6 +17,10 @@ SHARE = 5_000
 """Mutants a process reads."""
 
 
+Found = tuple[list[dict[str, object]], Counter[str]]
+"""Faults and counts of a share."""
+
+
 @dataclass
 class Result:
     """What reading the mutants came to; `faults` is empty if all is well."""
@@ -25,24 +29,47 @@ class Result:
     counts: Counter[str] = field(default_factory=Counter)
 
 
-def run(target: str, first: int, count: int, workers: int = 1) -> Result:
-    """Read mutants `first` to `first + count` of `target` in `workers` processes at a time."""
-    shares = [
-        (start, min(start + SHARE, first + count)) for start in range(first, first + count, SHARE)
-    ]
+def run(
+    target: str, first: int, count: int, workers: int = 1, results: Path | None = None
+) -> Result:
+    """Read mutants `first` to `first + count` of `target` in `workers` processes at a time. A line
+    for each share of them is appended to `results`; those that stand there are not read again.
+    """
+    last = first + count
+    shares = [(start, min(start + SHARE, last)) for start in range(first, last, SHARE)]
+    done = _read(results, target) if results is not None else {}
     result = Result()
     with ThreadPoolExecutor(workers) as pool:
-        for faults, counts in pool.map(partial(_share, target), shares):
-            result.faults += faults
-            for name, value in counts.items():
-                most = "," in name  # a largest value, not a number of files
-                result.counts[name] = (
-                    max(result.counts[name], value) if most else (result.counts[name] + value)
-                )
+        missing = [share for share in shares if share not in done]
+        found = pool.map(partial(_share, target), missing)
+        for share, (faults, counts) in zip(missing, found, strict=True):
+            done[share] = faults, counts
+            if results is not None:
+                line = {"target": target, "share": share, "faults": faults, "counts": counts}
+                with results.open("a", encoding="utf-8") as file:
+                    file.write(json.dumps(line) + "\n")
+    for share in shares:
+        faults, counts = done[share]
+        result.faults += faults
+        for name, value in counts.items():
+            # A name with a comma is of a largest value, not of a number of files.
+            total = result.counts[name]
+            result.counts[name] = max(total, value) if "," in name else total + value
     return result
 
 
-def _share(target: str, share: tuple[int, int]) -> tuple[list[dict[str, object]], Counter[str]]:
+def _read(results: Path, target: str) -> dict[tuple[int, int], Found]:
+    if not results.exists():
+        return {}
+    lines = [json.loads(line) for line in results.read_text(encoding="utf-8").splitlines()]
+    return {
+        (line["share"][0], line["share"][1]): (line["faults"], Counter(line["counts"]))
+        for line in lines
+        if line["target"] == target
+    }
+
+
+def _share(target: str, share: tuple[int, int]) -> Found:
     first, last = share
     faults, counts = list[dict[str, object]](), Counter[str]()
     with tempfile.NamedTemporaryFile() as file:

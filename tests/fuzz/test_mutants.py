@@ -1,13 +1,15 @@
 """A sample of the mutants; `.ci/fuzz` reads a million."""
 
+import json
 import random
 import subprocess
+from pathlib import Path
 
 import pytest
 
 from tests.fuzz.formats import PNG_CHUNKS, WEBP_CHUNKS, all_formats
 from tests.fuzz.run import run
-from tests.fuzz.targets import find_target, mutant
+from tests.fuzz.targets import NAMES, find_target, mutant
 
 
 def test_no_mutant_ends_the_process_or_takes_much_memory() -> None:
@@ -35,6 +37,26 @@ def test_other_files_are_read_or_refused(target: str, count: int, read: int, ref
     outcomes = [(name.split()[-1], number) for name, number in result.counts.items()]
     assert sum(number for outcome, number in outcomes if outcome == "read") > read
     assert sum(number for outcome, number in outcomes if outcome == "refused") > refused
+
+
+def test_shares_that_stand_in_a_file_are_not_read_again(tmp_path: Path) -> None:
+    results = tmp_path / "results.jsonl"
+    first = run("boxes", 0, 300, results=results)
+    lines = results.read_text().splitlines()
+    changed = json.loads(lines[0])
+    changed["counts"][".csv read"] = 1_000_000
+    results.write_text(json.dumps(changed) + "\n")
+    again = run("boxes", 0, 300, results=results)
+    assert len(lines) == len(results.read_text().splitlines()) == 1
+    assert first.counts[".csv read"] < 300
+    assert again.counts[".csv read"] == 1_000_000
+
+
+@pytest.mark.parametrize("target", NAMES)
+def test_every_mutant_can_be_made(target: str) -> None:
+    """Mutations that hit what an earlier one has made, as metadata that are no object."""
+    for number in range(500_000, 501_000):
+        mutant(find_target(target), number)
 
 
 def test_every_part_is_tried_and_mutants_are_the_same_again() -> None:

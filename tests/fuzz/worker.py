@@ -70,8 +70,13 @@ def main(name: str, first: int, last: int, file: Path) -> None:
             outcome = "escaped"
             fault(escaped=number, error=repr(error))
         seconds, peak = time.process_time() - began, peak_kb()
-        if outcome == "read" and (wrong := target.check(kind, content, found)) is not None:
-            fault(wrong=number, kind=kind, error=wrong)
+        if outcome == "read":
+            try:
+                wrong = target.check(kind, content, found)
+            except Exception as error:
+                wrong = f"cannot be compared: {error!r}"
+            if wrong is not None:
+                fault(wrong=number, kind=kind, error=wrong)
         counts[f"{kind} {outcome}"] += 1
         if seconds > SECONDS:
             fault(slow=number, seconds=seconds)
