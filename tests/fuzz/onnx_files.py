@@ -87,6 +87,8 @@ def _scalar(value: Any, field: FieldDescriptor, rng: random.Random) -> Any:
             return rng.choice([0.0, -1.0, 1e30, float("nan"), float("inf"), value * 2])
         case _ if field.type == FieldDescriptor.TYPE_INT64:
             return rng.choice([-1, -(1 << 63), (1 << 63) - 1, *NUMBERS])
+        case _ if field.type == FieldDescriptor.TYPE_ENUM:  # which holds no other number
+            return rng.choice(list(field.enum_type.values_by_number))
         case _:
             return rng.randrange(30)
 
