@@ -90,9 +90,10 @@ def run(
         timeout_keep_alive=KEEP_ALIVE,
         timeout_graceful_shutdown=math.ceil(limits.seconds + GRACE),
         h11_max_incomplete_event_size=HEAD_BYTES,
-        # asyncio accepts as many connections at a time. Several processes take one each, or the
-        # first of them would have all. `_Server.startup` gives the system's queue its length.
-        backlog=1 if several else BACKLOG,
+        # asyncio accepts as many connections at a time, and closes those that are too many later:
+        # a crowd of them would take all file descriptors. Of several processes the first would have
+        # all connections. `_Server.startup` gives the system's queue its length.
+        backlog=1,
     )
     # The parent of several passes Ctrl-C on. A process that had both signals would end at once.
     signals = (signal.SIGTERM,) if several else (signal.SIGINT, signal.SIGTERM)

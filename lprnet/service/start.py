@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from lprnet.runtime import late_import
 from lprnet.runtime.recognizer import Recognizer
 from lprnet.service.app import application
 from lprnet.service.bounds import Bounds
@@ -52,7 +53,8 @@ def application_of(settings: Settings, limits: Limits) -> Bounds:
     """The service, ready to answer. Raises `UserError` as `serve`."""
     recognizer = Recognizer(settings.artifact)
     token = None if settings.token_file is None else read_token(settings.token_file)
-    # The first call of all takes longer than others: it imports OpenCV and touches all memory.
+    late_import.everything()
+    # The first call of all takes longer than others: it touches all memory.
     pixels = np.zeros(recognizer.manifest.image.shape, np.uint8)
     recognizer.read(pixels, grammar=settings.grammar)
     return application(

@@ -17,7 +17,8 @@ class Request:
     """The bytes of a request, and the texts that its answer must have."""
 
     content: bytes
-    texts: tuple[str, ...]
+    texts: tuple[str | None, ...]
+    """None for an image that is refused."""
 
 
 @dataclass
@@ -45,7 +46,7 @@ class Result:
         }
 
 
-def request(images: Sequence[bytes], texts: Sequence[str], host: str) -> Request:
+def request(images: Sequence[bytes], texts: Sequence[str | None], host: str) -> Request:
     """`POST /v1/read` with these images as a form."""
     built = httpx.Request("POST", f"http://{host}/v1/read", files=form(*images))
     body = built.read()
