@@ -17,6 +17,7 @@ from lprnet.commands.serve import limits
 from lprnet.service.limits import Limits
 from lprnet.service.server import listen
 from tests.processes import wait_until
+from tests.runtime.own_process import run as run_code
 from tests.service.served import SECONDS, Served, form, picture, running, served
 
 HELD = Path(__file__).with_name("held_server.py")
@@ -194,17 +195,58 @@ def accepts(server: Served) -> bool:
         return False
 
 
-def test_more_connections_than_open_files_allow_are_refused(letter: Path, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def few_files(letter: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A service that may open 96 files, and so 32 connections."""
     limited = "import resource, runpy, sys; resource.setrlimit(resource.RLIMIT_NOFILE, (96, 96)); "
     limited += "sys.argv = sys.argv[1:]; runpy.run_module('lprnet.commands', run_name='__main__')"
-    command: list[str | Path] = [sys.executable, "-c", limited, "lprnet", "serve"]
-    with running([*command, "--artifact", letter, "--port=0"], tmp_path / "log") as server:
-        opened = [socket.create_connection(server.address, SECONDS) for _ in range(40)]
-        refused = [one for one in opened[32:] if b" 503 " in one.recv(1 << 16)]
-        assert len(refused) == 8
-        for one in opened:
-            one.close()
-        reads_again(server)
+    command: list[str | Path] = [sys.executable, "-c", limited, "lprnet", "serve", "--port=0"]
+    log = tmp_path_factory.mktemp("few-files") / "log"
+    with running([*command, "--artifact", letter], log) as server:
+        yield server
+
+
+def test_more_connections_than_open_files_allow_are_refused(few_files: Served) -> None:
+    opened = [socket.create_connection(few_files.address, SECONDS) for _ in range(40)]
+    refused = [one for one in opened[32:] if b" 503 " in one.recv(1 << 16)]
+    assert len(refused) == 8
+    for one in opened:
+        one.close()
+    reads_again(few_files)
+
+
+def test_a_crowd_at_one_moment_takes_not_all_open_files(few_files: Served) -> None:
+    """asyncio would accept all of them before it closes the first, and print a traceback each."""
+    few_files.process.send_signal(signal.SIGSTOP)
+    crowd = [socket.create_connection(few_files.address, SECONDS) for _ in range(150)]
+    few_files.process.send_signal(signal.SIGCONT)
+    answers = [one.recv(1 << 16) for one in crowd[32:]]
+    assert all(b" 503 " in answer for answer in answers)
+    for one in crowd:
+        one.close()
+    reads_again(few_files)
+    assert "Traceback" not in few_files.log.read_text()
+
+
+def test_without_a_free_descriptor_images_of_all_formats_are_read(letter: Path) -> None:
+    """What reads them is imported before the service begins."""
+    code = """
+from pathlib import Path
+from lprnet.service.settings import Settings
+from lprnet.service.limits import Limits
+from lprnet.service.start import application_of
+from tests.service.served import picture
+images = {format: picture(format) for format in (".png", ".jpg", ".bmp", ".webp", ".tiff")}
+settings = Settings(Path(sys.argv[1]), "127.0.0.1", 0, None, 0.0, None, "1", 1)
+application_of(settings, Limits())
+import resource
+from lprnet.runtime.image_header import still_picture
+resource.setrlimit(resource.RLIMIT_NOFILE, (3, 3))
+for format, image in images.items():
+    still_picture(image)
+print("read")
+"""
+    assert run_code(letter, code) == "read\n"
 
 
 @pytest.mark.parametrize(

@@ -103,7 +103,7 @@ class Clients:
                 if writer is not None:
                     writer.close()
             self.faults["crowds"] += 1
-            await asyncio.sleep(10)
+            await asyncio.sleep(min(10.0, max(0.0, self.end - time.monotonic())))
 
     async def open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter | None]:
         try:
