@@ -8,15 +8,14 @@ from tvm import s_tir, tirx
 
 from schedules.amx.conv2d import tile_conv2d
 from schedules.amx.conv_tiles import choose_tiles
+from schedules.average_pools import average_pool, pool_tile
 from schedules.direct_conv2d import schedule_conv2d, schedule_quantized_conv2d
 from schedules.dot4_intrinsics import GROUP
 from schedules.isa import Isa
 from schedules.pools import (
     IN_PLACE,
-    average_pool_vectors,
     pool_columns,
     pool_lanes,
-    schedule_average_pool,
     schedule_dequantize_weight,
     schedule_elementwise,
     schedule_group_channels,
@@ -108,6 +107,9 @@ def schedule(workload: Workload, isa: Isa) -> tuple[tirx.PrimFunc, str]:
         words = choose_integer_winograd(workload, conv2d_tile(workload, isa), isa)
         if words is not None:
             return integer_winograd_conv2d(workload, words, isa), str(words)
+    if isinstance(workload, AveragePool | DequantizedAveragePool):
+        strips = pool_tile(workload, isa)
+        return average_pool(workload, strips), str(strips)
     sch = s_tir.Schedule(workload.prim_func())
     tile = _schedule_directly(sch, workload, isa)
     if isinstance(workload, MaxPool):
@@ -131,11 +133,6 @@ def _schedule_directly(sch: s_tir.Schedule, workload: LoopNest, isa: Isa) -> str
             lanes = pool_lanes(workload.channels, workload.dtype, isa)
             schedule_max_pool(sch, columns, lanes, workload.dtype)
             return f"1x{columns} pixels x 1 vector"
-        case AveragePool() | DequantizedAveragePool():
-            dtype = "float32" if isinstance(workload, AveragePool) else "uint8"
-            vectors = average_pool_vectors(workload.channels, dtype, isa)
-            schedule_average_pool(sch, vectors, isa)
-            return f"1x1 pixels x {vectors} vectors"
         case DequantizeWeight():
             schedule_dequantize_weight(sch, isa)
             return "1 vector"

@@ -12,9 +12,7 @@ Max pool, one vector of channels at a time:
 So a tile is read completely before it is written, and no later tile reads at its indices. The
 result may overwrite the input, whose lines are in L1, instead of using other memory.
 
-Average pool: one accumulator a vector of channels, the window summed row by row. In float32, as
-many vectors at a time as fit the registers, so that additions are independent; with uint8 the
-conversions to int32 keep the ports busy with one vector.
+Average pools are in `average_pools.py`.
 """
 
 import math
@@ -83,33 +81,6 @@ def keep_maxima_in_registers(
     stored_column, stored_lane = sch.get_loops(stored)[-2:]
     sch.unroll(stored_column)
     sch.vectorize(stored_lane)
-
-
-def average_pool_vectors(channels: int, dtype: str, isa: Isa) -> int:
-    """How many vectors of channels are summed at a time."""
-    if dtype != "float32":
-        return 1
-    vectors = channels // isa.float_lanes
-    return max(n for n in divisors(vectors) if n + 2 <= isa.registers)
-
-
-def schedule_average_pool(sch: s_tir.Schedule, vectors: int, isa: Isa) -> None:
-    """Schedule an `AveragePool` or a `DequantizedAveragePool`, `vectors` of channels at a time."""
-    sums, out = sch.get_sblock("sums"), sch.get_sblock("out")
-    row, column, channel = sch.get_loops(out)
-    block, vector, lane = sch.split(channel, [None, vectors, isa.float_lanes])
-    sch.compute_at(sums, block, preserve_unit_loops=True)
-    sch.set_scope(sums, 0, "local")
-    sum_channel, i, j = sch.get_loops(sums)[-3:]
-    sum_vector, sum_lane = sch.split(sum_channel, [vectors, isa.float_lanes])
-    sch.reorder(i, j, sum_vector, sum_lane)
-    sch.vectorize(sum_lane)
-    init = sch.decompose_reduction(sums, i)
-    init_vector, init_lane = sch.get_loops(init)[-2:]
-    for loop in (j, sum_vector, init_vector, vector):
-        sch.unroll(loop)
-    for loop in (init_lane, lane):
-        sch.vectorize(loop)
 
 
 def schedule_elementwise(sch: s_tir.Schedule, isa: Isa) -> None:

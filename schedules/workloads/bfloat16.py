@@ -20,10 +20,11 @@ PAIR = 2
 """Values in 32 bits, which are multiplied together."""
 
 
-def widened(bits: tirx.Expr) -> tirx.Expr:
-    """float32 of the same value."""
-    upper = tirx.shift_left(bits.astype("uint32"), tirx.const(16, "uint32"))
-    return tirx.reinterpret("float32", upper)
+def widened(bits: tirx.Expr, lanes: int = 1) -> tirx.Expr:
+    """float32 of the same value, or of each of the `lanes` of a vector."""
+    wide = "" if lanes == 1 else f"x{lanes}"
+    upper = tirx.shift_left(bits.astype(f"uint32{wide}"), tirx.const(16, f"uint32{wide}"))
+    return tirx.reinterpret(f"float32{wide}", upper)
 
 
 def rounded(value: tirx.Expr) -> tirx.Expr:

@@ -19,12 +19,10 @@ from schedules.workloads.weights_only import WeightOnlyConv2d
 LoopNest = (
     Conv2d
     | MaxPool
-    | AveragePool
     | Normalise
     | MeanSquare
     | Divide
     | QuantizedConv2d
-    | DequantizedAveragePool
     | GroupChannels
     | LookUp
     | DequantizeWeight
@@ -33,6 +31,6 @@ LoopNest = (
     | Bf16Normalise
 )
 """Workloads whose definition a schedule transforms."""
-Workload = LoopNest | TileConv2d | Bf16TileConv2d
+Workload = LoopNest | AveragePool | DequantizedAveragePool | TileConv2d | Bf16TileConv2d
 """And those whose kernels are emitted instruction by instruction."""
 WORKLOADS: tuple[type[Workload], ...] = get_args(Workload)

@@ -8,7 +8,8 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from lprnet.compiler.targets import Target
-from schedules.isa import Dot4
+from schedules.average_pools import pool_tile
+from schedules.isa import AVX2, AVX512_VNNI, Dot4, Isa
 from schedules.workloads.float import MaxPool
 from schedules.workloads.integer import (
     DequantizedAveragePool,
@@ -209,19 +210,73 @@ def test_max_pool(target: Target, height: int, width: int, stride: int, channels
     np.testing.assert_array_equal(got, expected)
 
 
-@pytest.mark.parametrize("target", TARGETS)
-@pytest.mark.parametrize("kernel", [(5, 5), (4, 10), (24, 1), (1, 1)])
-def test_dequantized_average_pool(target: Target, kernel: tuple[int, int]) -> None:
-    """The integer sum is exact, so only the multiplication by a constant rounds."""
-    scale, channels = 0.0123, 2 * target.isa.float_lanes
-    workload = DequantizedAveragePool(2, 3, channels, kernel, kernel, scale)
-    data = np.random.default_rng(0).integers(
-        0, 256, (2 * kernel[0], 3 * kernel[1], channels), dtype="uint8"
+def average_pooled(target: Target, workload: DequantizedAveragePool, largest: bool) -> None:
+    """Compare with NumPy: the integer sum is exact, so only the multiplication by a constant
+    rounds. `largest`: every value is 255.
+    """
+    rows, columns = (
+        (extent - 1) * step + size
+        for extent, step, size in zip(
+            (workload.height, workload.width), workload.stride, workload.kernel, strict=True
+        )
     )
-    x = sliding_window_view(data.astype("int64"), kernel, (0, 1))[:: kernel[0], :: kernel[1]]
-    factor = np.float32(scale / (kernel[0] * kernel[1]))
+    lowest = 255 if largest else 0
+    shape = (rows, columns, workload.channels)
+    data = np.random.default_rng(0).integers(lowest, 256, shape, dtype="uint8")
+    x = sliding_window_view(data.astype("int64"), workload.kernel, (0, 1))
+    x = x[:: workload.stride[0], :: workload.stride[1]]
+    factor = np.float32(workload.scale / (workload.kernel[0] * workload.kernel[1]))
     expected = x.sum((3, 4)).astype("float32") * factor
     np.testing.assert_array_equal(run(workload, target, data), expected)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@few
+@given(
+    shape=st.tuples(st.integers(1, 3), st.integers(1, 18), st.integers(2, 100)),
+    kernel=st.tuples(st.integers(1, 20), st.integers(1, 12)),
+    strides=st.tuples(st.integers(1, 5), st.integers(1, 12)),
+)
+def test_any_dequantized_average_pool(
+    target: Target,
+    shape: tuple[int, int, int],
+    kernel: tuple[int, int],
+    strides: tuple[int, int],
+) -> None:
+    average_pooled(target, DequantizedAveragePool(*shape, kernel, strides, 0.0123), False)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize(
+    ("kernel", "stride"),
+    [
+        ((16, 10), (1, 2)),
+        ((20, 5), (1, 5)),
+        ((4, 1), (1, 1)),
+        ((257, 1), (1, 1)),
+        ((2, 129), (1, 3)),
+    ],
+    ids=str,
+)
+def test_largest_sums_of_average_pools(
+    target: Target, kernel: tuple[int, int], stride: tuple[int, int]
+) -> None:
+    """257 values are the most that 16 bits hold, 258 need more."""
+    average_pooled(target, DequantizedAveragePool(1, 3, 80, kernel, stride, 0.0123), True)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "stride", "isa", "said"),
+    [
+        ((16, 10), 2, AVX512_VNNI, "1x2 pixels x 3 vectors of uint16, 5 strips a window"),
+        ((20, 5), 5, AVX2, "1x5 pixels x 5 vectors of uint16"),
+        ((258, 1), 1, AVX2, "1x1 pixels x 10 vectors of int32"),
+        ((9, 4), 3, AVX2, "1x1 pixels x 5 vectors of uint16, 4 strips a window"),
+    ],
+)
+def test_strips_of_average_pools(kernel: tuple[int, int], stride: int, isa: Isa, said: str) -> None:
+    workload = DequantizedAveragePool(1, 18, 80, kernel, (1, stride), 0.1)
+    assert str(pool_tile(workload, isa)) == said
 
 
 @pytest.mark.parametrize("target", TARGETS)
