@@ -104,20 +104,18 @@ def _work(
         os.sched_setaffinity(0, {core})  # before NumPy and OpenCV count cores
 
     from lprnet.bulk.shard import ShardReader
+    from lprnet.bulk.worker_memory import keep_memory
 
     with suppress(EOFError, BrokenPipeError, ConnectionResetError):
         try:
             reader = ShardReader(folder, artifact, options)
-            # Plates are many small objects without cycles, and looking for cycles among them costs
-            # about 10 us a plate. It is done after each shard, among new objects.
-            gc.freeze()
-            gc.disable()
+            keep_memory()
             while True:
                 place, warned = connection.recv()
                 done = reader.read(
                     place, lambda count: connection.send(("progress", count)), warned=warned
                 )
                 connection.send(("done", tuple(done)))
-                gc.collect()
+                gc.collect()  # among new objects
         except UserError as error:
             connection.send(("error", str(error)))

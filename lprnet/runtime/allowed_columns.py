@@ -6,8 +6,9 @@ from lprnet.runtime.allowed_texts import allowed_texts
 from lprnet.runtime.alphabet import Alphabet
 from lprnet.runtime.arrays import NDArray
 from lprnet.runtime.ctc import softmax
-from lprnet.runtime.grammar import Automaton, compile_grammar
-from lprnet.runtime.grammar_search import moves_of
+from lprnet.runtime.grammar import compile_grammar
+from lprnet.runtime.grammar_search import accepted
+from lprnet.runtime.near_texts import near_texts
 from lprnet.runtime.text_columns import (
     Scored,
     TextColumns,
@@ -27,18 +28,22 @@ def allowed_columns(
     assert alphabet.grammar is not None
     automaton = compile_grammar(alphabet.grammar, alphabet.characters)
     read = greedy_columns(logits)
-    allowed = _accepted(read.texts, automaton, logits.shape[1] - 1)
+    allowed = accepted(read.texts, automaton, logits.shape[1] - 1)
     doubtful = np.arange(len(logits))
     if top == 1:
         doubtful = np.flatnonzero(~allowed | ~(read.confidences > 0.5))
     if not len(doubtful):
         return read
-    least = np.where(allowed | (top > 1), 0.0, read.confidences / far_likelier)
-    found: list[Scored] = []
+    least = np.where(allowed | (top > 1), 0.0, read.confidences / far_likelier)[doubtful]
     p = softmax(logits[doubtful])
-    for first in range(0, len(doubtful), SEARCHED_AT_ONCE):
-        some = slice(first, first + SEARCHED_AT_ONCE)
-        found += allowed_texts(p[some], automaton, top, least[doubtful[some]])
+    near = near_texts(p, automaton, least) if top == 1 else [None] * len(p)
+    found: list[Scored] = [text or [] for text in near]
+    searched = np.array([row for row, text in enumerate(near) if text is None], np.intp)
+    for first in range(0, len(searched), SEARCHED_AT_ONCE):
+        some = searched[first : first + SEARCHED_AT_ONCE]
+        texts = allowed_texts(p[some], automaton, top, least[some])
+        for row, text in zip(some.tolist(), texts, strict=True):
+            found[row] = text
     greedy_stays = np.ones(len(logits), bool)
     for row, image in enumerate(doubtful.tolist()):
         best = found[row][0][1] if found[row] else 0.0
@@ -49,15 +54,6 @@ def allowed_columns(
         if greedy_stays[image]:
             found[row] = found[row][: top - 1]
     return _joined(read, greedy_stays, scored_columns(p, doubtful, found))
-
-
-def _accepted(texts: Texts, automaton: Automaton, blank: int) -> NDArray[np.bool_]:
-    """`(N,)`: which texts the automaton accepts."""
-    moves = moves_of(automaton, blank)
-    state = np.zeros(len(texts.lengths), np.intp)
-    for labels in texts.table(blank):
-        state = moves.targets[state, labels]
-    return moves.accepting[state] > 0
 
 
 def _joined(first: TextColumns, kept: NDArray[np.bool_], second: TextColumns) -> TextColumns:

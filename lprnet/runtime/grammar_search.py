@@ -16,9 +16,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from lprnet.runtime.arrays import NDArray
 from lprnet.runtime.ctc import Floats
 from lprnet.runtime.grammar import Automaton
-from lprnet.runtime.texts import Indices, Labels
+from lprnet.runtime.texts import Indices, Labels, Texts
 
 MAX_OPENED, OPENED_A_TEXT = 2000, 10
 """Prefixes that one search may open, 30 milliseconds, and as many more for each text asked for. A
@@ -49,6 +50,15 @@ def moves_of(automaton: Automaton, classes: int) -> Moves:
     read = (targets[:, :-1] != nowhere).any(axis=0).astype(np.float64)
     targets[:, -1] = np.arange(nowhere + 1)
     return Moves(targets, np.array([*automaton.accepting, False], np.float64), read)
+
+
+def accepted(texts: Texts, automaton: Automaton, blank: int) -> NDArray[np.bool_]:
+    """`(N,)`: which texts the automaton accepts."""
+    moves = moves_of(automaton, blank)
+    state = np.zeros(len(texts.lengths), np.intp)
+    for labels in texts.table(blank):
+        state = moves.targets[state, labels]
+    return moves.accepting[state] > 0
 
 
 class Suffixes(NamedTuple):

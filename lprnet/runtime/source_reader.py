@@ -19,7 +19,7 @@ from lprnet.runtime.reading_output import Reading
 from lprnet.runtime.recognizer import Recognizer
 from lprnet.support.errors import UserError
 
-PLATES = 512
+PLATES = 1024
 """In memory at once, and in one call of the network and the decoder: what each call costs besides
 is little then, above all the search under the grammar, which a twentieth of the plates need."""
 WHOLE: tuple[None] = (None,)

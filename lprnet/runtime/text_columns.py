@@ -63,15 +63,19 @@ def greedy_columns(logits: NDArray[np.float32]) -> TextColumns:
     table = paths.texts.table(classes - 1)
     blank, on_path = np.empty((2, images, positions))
     emitted = np.empty((*table.shape, positions))
+    together = np.empty((min(TOGETHER, images), classes, positions))
+    begins, column = np.arange(len(together)) * classes, np.arange(positions)
     for first in range(0, images, TOGETHER):
         some = slice(first, first + TOGETHER)
-        powers, sums = exponentials(logits[some])
-        sums = sums[:, 0]
-        row = np.arange(len(sums))
+        powers = together[: images - first]
+        sums = exponentials(logits[some], powers)[:, 0]
         np.divide(powers[:, -1], sums, out=blank[some])
-        np.divide(powers[row, table[:, some]], sums, out=emitted[:, some])
-        path = paths.classes[some]
-        np.divide(powers[row[:, None], path, np.arange(positions)], sums, out=on_path[some])
+        # Rows of `powers` are taken by their numbers: a third of the time of two indices.
+        rows = powers.reshape(-1, positions)
+        begin = begins[: len(powers)]
+        np.divide(rows.take(table[:, some] + begin, axis=0), sums, out=emitted[:, some])
+        on_paths = (paths.classes[some] + begin[:, None]) * positions + column
+        np.divide(rows.take(on_paths), sums, out=on_path[some])
     lattice = lattice_of(blank, emitted, table)
     confidences = spelled_probability(lattice, paths.texts.lengths)
     return TextColumns(np.arange(images), confidences, paths.texts, paths.peaks(on_path))

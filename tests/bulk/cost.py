@@ -6,7 +6,6 @@ answers ready: of two long times the difference would be noise.
 """
 
 import argparse
-import gc
 import os
 import tempfile
 import time
@@ -22,6 +21,7 @@ import numpy as np
 
 from lprnet.bulk import output
 from lprnet.bulk.job import Options
+from lprnet.bulk.worker_memory import keep_memory
 from lprnet.commands.bulk import SHARD_SIZE
 from lprnet.runtime.image_io import MAX_PIXELS, read_image
 from lprnet.runtime.image_paths import list_images
@@ -64,7 +64,7 @@ def main() -> None:
     options = parser.parse_args()
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     cv2.setNumThreads(1)
-    gc.disable()  # as workers do
+    keep_memory()  # as workers do
     recognizer = Recognizer(options.artifact)
     shard_files = [str(path) for path in list_images([options.images])[:SHARD_SIZE]]
     files = shard_files[:PLATES]
