@@ -34,6 +34,7 @@ from lprnet.reports.peers.entries import peer_entries
 from lprnet.reports.peers.environments import installed_bytes as environment_bytes
 from lprnet.runtime.decode import Logits, greedy
 from lprnet.runtime.image_paths import images_in, label_of
+from lprnet.runtime.recognizer import Recognizer
 from lprnet.support.atomic_file import why_not_writable
 from lprnet.support.errors import UserError
 from lprnet.synthetic.render import sample_plates
@@ -115,7 +116,7 @@ def run_benchmark(request: ReportOptions) -> Report:
                 found.samples,
                 variant=one.file.stem,
                 engine=one.engine,
-                isa=target.name,
+                isa=_code(one),
                 batch=1,
                 accuracy=_accuracy(found.texts, plates.labels),
             ),
@@ -193,6 +194,13 @@ def _plates(data: Path) -> LabelledPlates:
         tuple(file not in calibrated for file in files),
         files[0],
     )
+
+
+def _code(entry: Entry) -> str:
+    """The target whose code this machine runs of our artifact; others do not say theirs."""
+    if entry.engine != "lprnet":
+        return "its own choice"
+    return Recognizer(entry.file).target_version.target
 
 
 def _accuracy(

@@ -36,12 +36,15 @@ COLUMNS = (
 
 
 def cells(line: Line, report: Report) -> tuple[str, ...]:
-    """The cells of a line in the order of `COLUMNS`; KB and MB are decimal."""
+    """The cells of a line in the order of `COLUMNS`; KB and MB are decimal. Our lines name the code
+    that ran where not all ran the same: on a Xeon with AMX integers take its tile registers.
+    """
     accuracy, latency = line.latency.accuracy, line.latency
     assert accuracy is not None
     same, grammar, cpu = line.agreement, line.grammar, line.start.cpu_seconds
+    code = f" ({latency.isa})" if len(_codes(report)) > 1 else ""
     return (
-        line.name if line.ours else line.name + GRAPHS[line.graph],
+        line.name + (code if line.ours else GRAPHS[line.graph]),
         f"{100 * accuracy.correct / accuracy.total:.1f}",
         f"{100 * line.unseen.correct / line.unseen.total:.1f}" if line.unseen.total else "",
         f"{100 * grammar.correct / grammar.total:.1f}" if grammar and grammar.total else "",
@@ -77,9 +80,15 @@ def conditions(report: Report) -> str:
     latency = report.lines[0].latency
     return (
         f"{report.checkpoint}, {report.data}, one at a time; {latency.cpu}, {report.cores} cores, "
-        f"{latency.isa} code, commit {latency.commit}, {report.date}; latency on one pinned core, "
+        f"{' and '.join(_codes(report))} code, commit {latency.commit}, {report.date}; "
+        "latency on one pinned core, "
         f"{latency.repeats} interleaved rounds; minima repeat within {report.repeatability:.0%}"
     )
+
+
+def _codes(report: Report) -> list[str]:
+    """The targets whose code our lines ran, each once."""
+    return list(dict.fromkeys(line.latency.isa for line in report.lines if line.ours))
 
 
 def findings(report: Report) -> list[str]:

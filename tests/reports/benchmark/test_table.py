@@ -15,6 +15,7 @@ from lprnet.reports.benchmark.table import (
     RESULTS,
     SUMMARY,
     cells,
+    conditions,
     findings,
     markdown,
     summary,
@@ -50,6 +51,18 @@ def test_cells() -> None:
         "install MB": "50",
     }
     assert [cells(one, made)[0] for one in made.lines[2:]] == ["baseline, our graph", "baseline"]
+
+
+def test_lines_name_their_code_where_it_differs() -> None:
+    first, second, *others = report().lines
+    assert "icelake-server code, commit" in conditions(report())
+    latency = replace(second.latency, isa="sapphirerapids-amx")
+    lines = (first, replace(second, latency=latency), *others)
+    changed = replace(report(), lines=lines)
+    assert "icelake-server and sapphirerapids-amx code, commit" in conditions(changed)
+    named = [cells(one, changed)[0] for one in lines]
+    assert named[:2] == ["base (icelake-server)", "all combined (sapphirerapids-amx)"]
+    assert named[2] == cells(others[0], report())[0]
 
 
 def test_how_much_of_the_saved_arithmetic_shows_as_latency() -> None:
