@@ -39,7 +39,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         ("images", 1, 1024, 64, "images in a request"),
         ("body", 1, 1024, 16, "MiB of a request"),
         ("queue", 1, 100_000, 512, "images that wait; a request that finds so many gets 503"),
-        ("wait", 0, 1000, 2, "milliseconds that an image waits for others to be read with"),
+        ("wait", 0, 1000, 0, "milliseconds that an image waits for others if a thread is free"),
         ("seconds", 1, 3600, 10, "seconds that a request may take"),
     ):
         bounds.add_argument(

@@ -11,6 +11,7 @@ from starlette.responses import Response
 import lprnet
 from lprnet.runtime.recognizer import Recognizer
 from lprnet.service import page_files, v1, v2
+from lprnet.service.balance import Balance
 from lprnet.service.batcher import Batcher
 from lprnet.service.bounds import Bounds
 from lprnet.service.limits import Limits
@@ -32,9 +33,10 @@ def application(
     min_confidence: float = 0.0,
     grammar: bool | None = None,
     rows: str = "1",
+    balance: Balance | None = None,
 ) -> Bounds:
     """The service of one recognizer. Where `token` is given, requests must bring it; `grammar` and
-    `rows` are as in `Reader`.
+    `rows` are as in `Reader`, `balance` as in `Bounds`.
     """
     metrics = Metrics(recognizer.manifest)
     batcher = Batcher(Reader(recognizer, limits.max_pixels, grammar, rows), limits, metrics)
@@ -71,4 +73,4 @@ def application(
     async def no_such_route(request: Request, error: HTTPException) -> Response:
         return answer(Refusal(error.status_code, error.detail, error.headers), request.url.path)
 
-    return Bounds(app, limits, metrics, token, OPEN)
+    return Bounds(app, limits, metrics, token, OPEN, balance)

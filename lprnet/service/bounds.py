@@ -11,6 +11,7 @@ from time import monotonic
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from lprnet.service.balance import Balance
 from lprnet.service.limits import Limits
 from lprnet.service.metrics import Metrics
 from lprnet.service.refusal import Refusal, answer, overloaded
@@ -30,10 +31,14 @@ class Bounds:
         metrics: Metrics,
         token: bytes | None = None,
         open_paths: Collection[str] = (),
+        balance: Balance | None = None,
     ) -> None:
-        """Where `token` is given, all but `open_paths` ask for it."""
+        """Where `token` is given, all but `open_paths` ask for it. With a `balance` a connection is
+        closed after an answer where another process is less busy: the client's next one goes there.
+        """
         self.limits = limits
         self._app, self._metrics, self._token, self._open = app, metrics, token, open_paths
+        self._balance = balance
         self._held = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -45,9 +50,14 @@ class Bounds:
 
         async def noted(message: Message) -> None:
             nonlocal status
+            if not status and self._balance is not None and self._balance.end():
+                headers = [*message.get("headers", ()), (b"connection", b"close")]
+                message = {**message, "headers": headers}
             status = message.get("status", status)
             await send(message)
 
+        if self._balance is not None:
+            self._balance.begin()
         try:
             await self._within(scope, receive, noted)
         except Refusal as refusal:
@@ -57,6 +67,8 @@ class Bounds:
                 late = overloaded(f"it was not done within {self.limits.seconds:g} s")
                 await answer(late, scope["path"])(scope, receive, noted)
         finally:
+            if not status and self._balance is not None:
+                self._balance.end()
             path = getattr(scope.get("route"), "path", "other")
             self._metrics.requests.labels(path, str(status)).inc()
             self._metrics.request_seconds.labels(path).observe(monotonic() - began)

@@ -17,8 +17,9 @@ class Limits:
     """Where so many images wait to be read, of all requests together, no request is taken."""
     batch: int = 32
     """Images that one thread reads at once."""
-    wait: float = 0.002
-    """Seconds that an image waits for others to be read with, where a thread is free."""
+    wait: float = 0.0
+    """Seconds that an image waits for others to be read with, where a thread is free. While none is
+    free, others gather by themselves."""
     seconds: float = 10.0
     """For one request, from its first byte to the last of its answer."""
     max_pixels: int = MAX_PIXELS

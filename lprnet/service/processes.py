@@ -1,7 +1,7 @@
 """Several processes that share one listening socket, each pinned to a core of its own.
 
 The parent answers nothing: it starts them, puts another in the place of one that dies, and passes
-on the signal to end. The connections that a process has accepted stay with it.
+on the signal to end. The connections that a process has accepted stay with it (`balance.py`).
 """
 
 import os
@@ -14,8 +14,10 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from lprnet.service.balance import Balance, create
 from lprnet.support.child_process import end_with_parent, how_it_ended, interrupts_later
 from lprnet.support.errors import UserError
 from lprnet.support.scratch_folder import scratch_folder
@@ -31,6 +33,7 @@ METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 @dataclass
 class _Child:
     process: SpawnProcess
+    number: int
     core: int
     said: Connection
     ready: bool = False
@@ -47,8 +50,10 @@ def serve_processes(
     children: list[_Child] = []
     with scratch_folder() as folder, _signals() as asked:
         os.environ[METRICS_FOLDER] = str(folder)
+        create(folder, len(cores))
         try:
-            children += [_start(core, settings, limits, listener) for core in cores]
+            for number, core in enumerate(cores):
+                children.append(_start(number, core, settings, limits, listener))
             _watch(children, asked, settings, limits, listener)
         finally:
             for child in children:
@@ -94,7 +99,7 @@ def _watch(
                 file=sys.stderr,
                 flush=True,
             )
-            children.append(_start(child.core, settings, limits, listener))
+            children.append(_start(child.number, child.core, settings, limits, listener))
         if not said and not ending and not _starting(children):
             say_where(listener)
             said = True
@@ -140,21 +145,25 @@ def _was_asked(asked: socket.socket) -> bool:
         return False
 
 
-def _start(core: int, settings: "Settings", limits: "Limits", listener: socket.socket) -> _Child:
+def _start(
+    number: int, core: int, settings: "Settings", limits: "Limits", listener: socket.socket
+) -> _Child:
     # Not forked: NumPy and OpenCV have counted the cores of the parent.
     context = get_context("spawn")
     ours, theirs = context.Pipe()
-    process = context.Process(target=_work, args=(theirs, core, os.getpid(), listener))
+    process = context.Process(target=_work, args=(theirs, number, core, os.getpid(), listener))
     # Ctrl-C goes to every process of a terminal; the parent passes it on as SIGTERM. A child blocks
     # it until its first line, and ignores it from there on.
     with interrupts_later():
         process.start()
     theirs.close()
     ours.send((settings, limits))
-    return _Child(process, core, ours)
+    return _Child(process, number, core, ours)
 
 
-def _work(connection: Connection, core: int, parent: int, listener: socket.socket) -> None:
+def _work(
+    connection: Connection, number: int, core: int, parent: int, listener: socket.socket
+) -> None:
     """A child: it is pinned before anything counts cores, then answers."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if not end_with_parent(signal.SIGTERM, parent):
@@ -166,7 +175,7 @@ def _work(connection: Connection, core: int, parent: int, listener: socket.socke
     from lprnet.service.start import application_of
 
     try:
-        app = application_of(settings, limits)
+        app = application_of(settings, limits, Balance(Path(os.environ[METRICS_FOLDER]), number))
     except UserError as error:
         connection.send(str(error))
         return

@@ -11,6 +11,7 @@ import numpy as np
 from lprnet.runtime import late_import
 from lprnet.runtime.recognizer import Recognizer
 from lprnet.service.app import application
+from lprnet.service.balance import Balance
 from lprnet.service.bounds import Bounds
 from lprnet.service.limits import Limits
 from lprnet.service.processes import serve_processes
@@ -49,8 +50,8 @@ def serve(settings: Settings, limits: Limits) -> None:
         )
 
 
-def application_of(settings: Settings, limits: Limits) -> Bounds:
-    """The service, ready to answer. Raises `UserError` as `serve`."""
+def application_of(settings: Settings, limits: Limits, balance: Balance | None = None) -> Bounds:
+    """The service, ready to answer; `balance` is as in `Bounds`. Raises `UserError` as `serve`."""
     recognizer = Recognizer(settings.artifact)
     token = None if settings.token_file is None else read_token(settings.token_file)
     late_import.everything()
@@ -64,6 +65,7 @@ def application_of(settings: Settings, limits: Limits) -> Bounds:
         min_confidence=settings.min_confidence,
         grammar=settings.grammar,
         rows=settings.rows,
+        balance=balance,
     )
 
 
