@@ -42,7 +42,7 @@ def _check_artifact(out: Path) -> None:
 
 
 def _train(folder: Path) -> list[str]:
-    return ["train", "--steps=4", "--batch=2", f"--output={folder}/out"]
+    return ["train", "--steps=2", "--batch=2", f"--output={folder}/out"]
 
 
 def _check_run(out: Path) -> None:
