@@ -108,7 +108,7 @@ def prepare(
     elif pruned == "structured":
         reduced, inputs = reduce(model), torch.from_numpy(normalise(images))
         if distill is None:
-            arithmetic = "int8" if quantized == "static" else "float32"
+            arithmetic = {"static": "int8", "bf16": "bf16"}.get(quantized or "", "float32")
             narrow, pruning = pruned_to_widths(reduced, inputs, keep or Keep(), arithmetic)
         else:
             check_teachable(model.architecture, checkpoint)  # before a search

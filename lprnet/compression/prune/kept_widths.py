@@ -36,8 +36,9 @@ def pruned_to_widths(
 ) -> tuple[ReducedNetwork, str]:
     """`reduced` without the channels that can go, the rest refitted, and a sentence that says how.
 
-    `images` `(N, C, H, W)` need no labels; `arithmetic` is `float32` or `int8`. Raises `UserError`
-    for a file that holds no widths of this network, and for a budget that nothing keeps to.
+    `images` `(N, C, H, W)` need no labels; `arithmetic` is `float32`, `bf16` or `int8`. Raises
+    `UserError` for a file that holds no widths of this network, and for a budget that nothing keeps
+    to.
     """
     how = "whole channels"
     recorded: Mapping[str, int] | None = None

@@ -8,19 +8,25 @@ arXiv:1608.08710, section 3.2, with the readers refitted), computed from the fir
 changes (`reconstruction.py`).
 """
 
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+
 from torch import Tensor
 from tqdm import tqdm
 
 from lprnet.compiler.complexity import count_macs
 from lprnet.compression.compact import CompactNetwork
 from lprnet.compression.prune.reconstruction import errors_alone
+from lprnet.compression.prune.tile_cost import tile_cycles
 from lprnet.compression.prune.width_search import (
     LANES,
     Candidate,
+    planned_macs,
     refuse_unreachable,
     within,
 )
 from lprnet.compression.reduced import ReducedNetwork
+from schedules.workloads.tile_conv import COLUMNS
 
 IMAGES = 16
 """Errors rank candidates, nothing more."""
@@ -39,28 +45,44 @@ def quick_search(
     multiply-accumulates an image, `SHARE` of them where None.
 
     `images` `(N, C, H, W)` need no labels. In `float32` whole vectors are counted, which take the
-    time; in `int8` they made nothing faster. Raises `UserError` where no widths are narrow enough.
+    time, and in `bf16` tiles; in `int8` whole vectors made nothing faster, and the widths are those
+    of every target. Raises `UserError` where no widths are narrow enough.
     """
+    network = reduced.compact
     target = int(SHARE * count_macs(reduced.module)) if macs is None else macs
-    lanes = LANES if arithmetic == "float32" else 1
-    refuse_unreachable(reduced.compact, _options(reduced.compact), target)
-    return within(reduced, images, quick_sensitivity(reduced.compact, images), target, lanes)
+    steps = (STEP, COLUMNS) if arithmetic == "bf16" else (STEP,)
+    refuse_unreachable(network, _options(network, steps), target)
+    costs: dict[str, Callable[[Mapping[str, int]], float]] = {
+        "float32": partial(planned_macs, network, lanes=LANES),
+        "int8": partial(planned_macs, network),
+        "bf16": partial(tile_cycles, network),
+    }
+    found = quick_sensitivity(network, images, steps)
+    return within(reduced, images, found, target, costs[arithmetic])
 
 
-def quick_sensitivity(network: CompactNetwork, images: Tensor) -> list[Candidate]:
-    """Every layer of `network` alone at each of `PARTS` of its channels, in multiples of `STEP`."""
-    widths = _options(network)
+def quick_sensitivity(
+    network: CompactNetwork, images: Tensor, steps: Sequence[int] = (STEP,)
+) -> list[Candidate]:
+    """Every layer of `network` alone at each of `PARTS` of its channels, in multiples of each of
+    `steps`.
+    """
+    widths = _options(network, steps)
     errors = errors_alone(network, images[:IMAGES], widths)
     total = sum(map(len, widths.values()))
     progress = tqdm(errors, total=total, desc="searching widths", leave=False, disable=None)
     return [Candidate(*one) for one in progress]
 
 
-def _options(network: CompactNetwork) -> dict[str, list[int]]:
+def _options(network: CompactNetwork, steps: Sequence[int]) -> dict[str, list[int]]:
     """The widths of each convolution that are tried."""
     counts = {conv.name: len(network.biases[conv.name]) for conv in network.architecture.backbone}
-    return {
-        name: sorted({max(round(part * count / STEP), 1) * STEP for part in PARTS} - {count})
+    options = {
+        name: {max(round(part * count / step), 1) * step for part in PARTS for step in steps}
         for name, count in counts.items()
-        if count > STEP
     }
+    narrower = {
+        name: sorted(width for width in widths if width < counts[name])
+        for name, widths in options.items()
+    }
+    return {name: widths for name, widths in narrower.items() if widths}

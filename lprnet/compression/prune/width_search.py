@@ -160,8 +160,9 @@ def sweep(
     """
     points = []
     measured = list(candidates)
+    whole_vectors = partial(planned_macs, reduced.compact, lanes=LANES)
     for target in tqdm(list(targets), desc="sweeping", leave=False, disable=None):
-        widths, pruned = within(reduced, images, measured, target)
+        widths, pruned = within(reduced, images, measured, target, whole_vectors)
         points.append(Point(widths, count_macs(pruned.module), evaluate(pruned), pruned))
     return points
 
@@ -171,14 +172,13 @@ def within(
     images: Tensor,
     candidates: Sequence[Candidate],
     target: int,
-    lanes: int = LANES,
+    cost: Callable[[Mapping[str, int]], float],
 ) -> tuple[dict[str, int], ReducedNetwork]:
-    """The cheapest widths that keep to `target`, and `reduced` pruned to them; what a candidate
-    saves is counted in whole vectors of `lanes`. The rest as in `sweep`.
+    """The cheapest widths that keep to `target`, and `reduced` pruned to them; `cost` is what takes
+    the time of given widths, in any unit. The rest as in `sweep`.
     """
-    network = reduced.compact
-    work, cost = partial(planned_macs, network), partial(planned_macs, network, lanes=lanes)
-    reconstruction = Reconstruction(network, images)
+    work = partial(planned_macs, reduced.compact)
+    reconstruction = Reconstruction(reduced.compact, images)
     planned: float = target
     while True:
         widths = greedy_widths(candidates, work, cost, planned)

@@ -44,7 +44,7 @@ def widths_of(network: ReducedNetwork) -> dict[str, int]:
     return {name: len(bias) for name, bias in network.compact.biases.items()}
 
 
-@pytest.mark.parametrize("arithmetic", ["float32", "int8"])
+@pytest.mark.parametrize("arithmetic", ["float32", "int8", "bf16"])
 def test_another_network_is_searched(
     arithmetic: str, reduced: ReducedNetwork, images: Tensor
 ) -> None:

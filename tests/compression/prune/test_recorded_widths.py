@@ -6,11 +6,12 @@ from lprnet.compression.prune.recorded_widths import recorded_widths, recorded_w
 from lprnet.model.published_lprnet import LPRNET_CHINA, lprnet
 from lprnet.runtime.alphabet import CHINA, Alphabet
 from lprnet.support.errors import UserError
+from schedules.workloads.tile_conv import COLUMNS
 
 HEX = Alphabet("hex", (*"0123456789ABCDEF", "-"), 16)
 
 
-@pytest.mark.parametrize("arithmetic", ["float32", "int8"])
+@pytest.mark.parametrize("arithmetic", ["float32", "int8", "bf16"])
 def test_every_width_is_of_a_layer_and_narrower(arithmetic: str) -> None:
     widths = recorded_widths(LPRNET_CHINA, arithmetic)
     assert widths
@@ -21,6 +22,12 @@ def test_every_width_is_of_a_layer_and_narrower(arithmetic: str) -> None:
 
 def test_each_arithmetic_has_its_own() -> None:
     assert recorded_widths(LPRNET_CHINA, "float32") != recorded_widths(LPRNET_CHINA, "int8")
+
+
+def test_those_for_tiles_are_whole_tiles() -> None:
+    widths = recorded_widths(LPRNET_CHINA, "bf16")
+    assert widths
+    assert not any(width % COLUMNS for width in widths.values())
 
 
 def test_a_folded_batch_norm_does_not_matter() -> None:
