@@ -1,19 +1,24 @@
 """What a plate costs in bulk, part by part: `python -m tests.bulk.cost --artifact FILE IMAGES`.
 
-CPU time of one pinned core, the parts in turns, the least of all rounds; and from it what 10^9
-plates take. The rest, which is Python's, is timed with a decoder and a network that have their
-answers ready: of two long times the difference would be noise.
+CPU time of pinned processes, as many as bulk has, each part in all of them at once, so that they
+share memory and clock as in bulk: the parts in turns, the least of all rounds, the mean of all
+processes; and from it what 10^9 plates take. The rest, which is Python's, is timed with a decoder
+and a network that have their answers ready: of two long times the difference would be noise.
 """
 
 import argparse
+import multiprocessing
 import os
+import statistics
 import tempfile
 import time
 from collections.abc import Callable
 from functools import partial
+from multiprocessing.queues import SimpleQueue
+from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from types import SimpleNamespace
-from typing import cast
+from typing import NamedTuple, cast
 from unittest.mock import patch
 
 import cv2
@@ -29,17 +34,21 @@ from lprnet.runtime.recognizer import Recognizer
 from lprnet.runtime.source_reader import PLATES, Source, SourceReader
 
 PLATES_IN_ALL = 1_000_000_000
+WHOLE = "all, to Parquet"
+LONGEST = 600
+"""Seconds that a process waits for the others."""
 
 
 Part = tuple[Callable[[], object], int]
 """What is timed, and how many plates it is for."""
 
 
-def measured(parts: dict[str, Part], rounds: int) -> dict[str, float]:
+def measured(parts: dict[str, Part], rounds: int, start: Barrier) -> dict[str, float]:
     """Microseconds of CPU time a plate."""
     least = dict.fromkeys(parts, float("inf"))
     for _ in range(rounds):
         for name, (part, count) in parts.items():
+            start.wait(LONGEST)
             began = time.process_time()
             part()
             least[name] = min(least[name], (time.process_time() - began) * 1e6 / count)
@@ -55,14 +64,65 @@ def read_file(name: str) -> bytes:
         os.close(descriptor)
 
 
+class Found(NamedTuple):
+    """What one process measured."""
+
+    cost: dict[str, float]
+    """Microseconds of CPU time a plate, by part."""
+    read: float
+    """Bytes a plate."""
+    written: float
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("images", metavar="DIR", help="at most 2,000 of its images are read")
     parser.add_argument("--artifact", type=Path, required=True)
     parser.add_argument("--rounds", type=int, default=40)
+    parser.add_argument(
+        "--processes",
+        type=int,
+        default=len(os.sched_getaffinity(0)),
+        help="at once, each on a core",
+    )
     options = parser.parse_args()
-    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+    context = multiprocessing.get_context("spawn")
+    start, found = context.Barrier(options.processes), context.SimpleQueue()
+    processes = []
+    # The last cores: the first ones have more of the system's work.
+    for core in sorted(os.sched_getaffinity(0))[-options.processes :]:
+        process = context.Process(
+            target=in_process, args=(core, start, found, options), daemon=True
+        )
+        process.start()
+        processes.append(process)
+    every: list[Found] = [found.get() for _ in processes]
+    for process in processes:
+        process.join()
+    cost = {name: statistics.mean(one.cost[name] for one in every) for name in every[0].cost}
+    report(Found(cost, every[0].read, every[0].written), len(processes))
+
+
+def report(found: Found, processes: int) -> None:
+    print(f"CPU time a plate, {processes} processes at once")
+    for name, microseconds in found.cost.items():
+        print(f"{name:22} {microseconds:7.1f} us")
+    parts = sum(found.cost.values()) - found.cost[WHOLE]
+    print(f"{'the sum of the parts':22} {parts:7.1f} us")
+    hours = PLATES_IN_ALL * found.cost[WHOLE] / 1e6 / 3600
+    print(f"{found.read:.0f} bytes a plate are read, {found.written:.0f} are written")
+    print(
+        f"10^9 plates: {hours:.0f} core hours, {found.read * PLATES_IN_ALL / 1e12:.1f} TB in, "
+        f"{found.written * PLATES_IN_ALL / 1e9:.0f} GB out"
+    )
+
+
+def in_process(
+    core: int, start: Barrier, found: "SimpleQueue[Found]", options: argparse.Namespace
+) -> None:
+    """Measure on one core."""
+    os.sched_setaffinity(0, {core})
     cv2.setNumThreads(1)
     keep_memory()  # as workers do
     recognizer = Recognizer(options.artifact)
@@ -111,21 +171,12 @@ def main() -> None:
                 partial(write_ready, SourceReader(ready)),
                 all_of_them,
             ),
-            "all, to Parquet": (partial(write, SourceReader(recognizer)), all_of_them),
+            WHOLE: (partial(write, SourceReader(recognizer)), all_of_them),
         }
-        cost = measured(parts, options.rounds)
+        cost = measured(parts, options.rounds, start)
         written = shard.stat().st_size / len(shard_files)
     cost["all the rest"] -= cost["reading the file"]
-    whole = cost["all, to Parquet"]
-    for name, microseconds in cost.items():
-        print(f"{name:22} {microseconds:7.1f} us")
-    read = sum(map(len, contents)) / len(files)
-    hours = PLATES_IN_ALL * whole / 1e6 / 3600
-    print(f"{read:.0f} bytes a plate are read, {written:.0f} are written")
-    print(
-        f"10^9 plates: {hours:.0f} core hours, {read * PLATES_IN_ALL / 1e12:.1f} TB in, "
-        f"{written * PLATES_IN_ALL / 1e9:.0f} GB out"
-    )
+    found.put(Found(cost, sum(map(len, contents)) / len(files), written))
 
 
 if __name__ == "__main__":
