@@ -7,7 +7,8 @@ import warnings
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageFile, ImagePalette
+from PIL.TiffImagePlugin import TiffImageFile
 
 from lprnet.runtime.image_io import decode_picture
 from tests.fuzz.formats import all_formats
@@ -68,11 +69,28 @@ def by_pillow(content: bytes) -> NDArray[np.uint8] | None:
             picture = Image.open(io.BytesIO(content))
             if picture.mode not in COMPARED:
                 return None
+            stored = stored_bits(picture)
+            if isinstance(picture, TiffImageFile) and picture.mode == "P":
+                palette = picture.tag_v2[320]
+                if max(palette) < 256:  # old writers' 8 bits, as libtiff says, and not almost black
+                    picture.palette = ImagePalette.raw("RGB;L", bytes(palette))
             pixels = np.asarray(picture.convert("RGBA"))
             colours = pixels[:, :, 2::-1].astype(np.float32)
             if (picture.format, picture.mode) == ("TIFF", "RGBA"):  # OpenCV multiplies by alpha
                 colours *= pixels[:, :, 3:] / 255
             rounded: NDArray[np.uint8] = colours.round().astype(np.uint8)
-            return rounded
+            return rounded & stored
     except Exception:  # whatever its plugins raise
         return None
+
+
+def stored_bits(picture: ImageFile.ImageFile) -> NDArray[np.uint8]:
+    """By channel, the bits to compare of a picture that is not loaded yet.
+
+    Of a BMP of 16 bits they are those in the file: OpenCV sets the others to 0, and Pillow makes
+    255 of the largest number.
+    """
+    kinds = {"BGR;15": [0xF8, 0xF8, 0xF8], "BGR;16": [0xF8, 0xFC, 0xF8]}
+    arguments = picture.tile[0].args if picture.format == "BMP" else None
+    kind = arguments[0] if isinstance(arguments, tuple) else ""
+    return np.array(kinds.get(kind, [0xFF, 0xFF, 0xFF]), np.uint8)

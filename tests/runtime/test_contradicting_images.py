@@ -1,4 +1,4 @@
-"""Headers that contradict themselves, of which decoders make different pictures, are refused."""
+"""Headers that decoders read in two ways; those that contradict themselves are refused."""
 
 import io
 import struct
@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from lprnet.runtime.image_header import still_picture
+from lprnet.runtime.image_io import decode_picture
 from tests.runtime.image_files import bmp, encode, picture
 
 
@@ -72,3 +73,54 @@ def test_a_tiff_with_a_field_that_decoders_read_in_two_ways(
     struct.pack_into("<HHIHH", content, place, tag, code, 1, 0, 0)
     with pytest.raises(ValueError, match=message):
         still_picture(bytes(content))
+
+
+WHOLE_PALETTE = struct.pack("<HHI", 320, 3, 3 * 256)
+"""The start of its field."""
+
+
+def tiff_by_palette(numbers: NDArray[np.uint8]) -> bytes:
+    image, file = Image.fromarray(numbers), io.BytesIO()
+    image.putpalette(bytes(3 * 256))
+    image.save(file, "TIFF")
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("length", [1, 48, 767, 769])
+def test_a_tiff_with_a_palette_of_another_length(length: int) -> None:
+    """OpenCV makes the numbers grey, and Pillow takes what colours there are."""
+    content = tiff_by_palette(picture()[:, :, 0]) + bytes(4)
+    assert content.count(WHOLE_PALETTE) == 1
+    still_picture(content)
+    none = struct.pack("<HHI", 305, 3, 768)
+    for field in (struct.pack("<HHI", 320, 3, length), none):
+        with pytest.raises(ValueError, match="palette is not as long as its bits say"):
+            still_picture(content.replace(WHOLE_PALETTE, field))
+
+
+@pytest.mark.parametrize("last", [255, 256])
+def test_a_tiff_whose_palette_has_8_bits(last: int) -> None:
+    """As old writers made them, by libtiff's rule: a number beyond 8 bits says that all have 16."""
+    numbers = picture()[:, :, 0]
+    content = bytearray(tiff_by_palette(numbers))
+    (at,) = struct.unpack_from("<I", content, content.index(WHOLE_PALETTE) + 8)
+    stored = np.random.default_rng(3).integers(0, 256, 3 * 256, dtype=np.uint16)
+    stored[-1] = last
+    content[at : at + stored.nbytes] = stored.tobytes()
+    palette = (stored if last < 256 else stored >> 8).reshape(3, 256).T[:, ::-1]
+    np.testing.assert_array_equal(decode_picture(bytes(content), "it"), palette[numbers])
+
+
+@pytest.mark.parametrize(("offsets", "lengths"), [(2, 1), (1, 2), (2, 2)])
+def test_a_tiff_of_more_strips_than_its_rows_need(offsets: int, lengths: int) -> None:
+    """OpenCV takes the first and Pillow the last."""
+    file = io.BytesIO()
+    Image.fromarray(picture()[:, :, 0]).save(file, "TIFF")
+    content = file.getvalue()
+    for tag, count in ((273, offsets), (279, lengths)):
+        once = struct.pack("<HHI", tag, 4, 1)
+        assert content.count(once) == 1
+        # Of two, the values' place is where the value was, which lies within the file.
+        content = content.replace(once, struct.pack("<HHI", tag, 4, count))
+    with pytest.raises(ValueError, match="more strips than its rows need"):
+        still_picture(content)

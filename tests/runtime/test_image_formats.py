@@ -157,6 +157,18 @@ def test_truncated_anywhere(kind: str, more: dict[str, bytes], tmp_path: Path) -
             still_picture(content[:length])
 
 
+@pytest.mark.parametrize("restarts", [0, 1])
+def test_bytes_behind_what_is_left_out_of_a_jpeg_are_no_data(restarts: int) -> None:
+    """A segment in a scan's data ends it: what follows is passed over, not decoded."""
+    content = pillow(rgb(), "JPEG", quality=90, restart_marker_rows=restarts)
+    middle = content.index(b"\xff\xda") + (len(content) - content.index(b"\xff\xda")) // 2
+    for kind in (b"\xe5", b"\xfe"):
+        damaged = content[:middle] + b"\xff" + kind + b"\0\x08words." + content[middle:]
+        still = still_picture(damaged).content
+        assert kind + b"\0\x08words." not in still
+        np.testing.assert_array_equal(decode(still), decode(damaged))
+
+
 def test_kinds_that_are_not_read() -> None:
     for content, message in (
         (pillow(rgb(), "TIFF", compression="jpeg"), "is a TIFF of compression 7"),

@@ -113,7 +113,10 @@ def _walk(content: bytes) -> Picture:
             marker = 0
         kind = KINDS.get(marker)
         if kind is None:
-            start = _next_marker(content, start)
+            marker_at = _next_marker(content, start)
+            if kept_from == start:  # bytes behind a segment that is left out: of no scan either
+                kept_from = marker_at
+            start = marker_at
             marker = 0xFF00 | content[start + 1]
             kind = KINDS[marker]
             if kind != END:

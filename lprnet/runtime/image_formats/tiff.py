@@ -29,8 +29,8 @@ LONG = frozenset({WIDTH, HEIGHT, OFFSETS, ROWS, COUNTS})
 """Fields written with 32 bits; the others have 16."""
 TYPES = {1: "B", 3: "H", 4: "I"}
 
-UNCOMPRESSED, UNSIGNED, SEPARATE = 1, 1, 2
-"""Values of the fields compression, format (of a sample) and planes."""
+UNCOMPRESSED, UNSIGNED, SEPARATE, BY_PALETTE = 1, 1, 2, 3
+"""Values of the fields compression, format (of a sample), planes and colours."""
 COMPRESSIONS = frozenset({UNCOMPRESSED, 5, 8, 32773, 32946})
 """None, LZW, deflate (two numbers), PackBits."""
 KINDS = {
@@ -39,7 +39,7 @@ KINDS = {
     (1, 2): (8, 16),
     (2, 3): (8, 16),
     (2, 4): (8, 16),
-    (3, 1): (4, 8),
+    (BY_PALETTE, 1): (4, 8),
     (5, 4): (8,),
 }
 """By colours (white is 0, black is 0, RGB, palette, CMYK) and samples a pixel: bits a sample."""
@@ -51,7 +51,8 @@ def still_tiff(content: bytes) -> Picture:
     """The picture of the first directory, in a file of its own.
 
     Raises `UnreadFormat` for a kind of TIFF that is not read and `ValueError` for strips that are
-    not all there or overlap.
+    not all there, are too many or overlap, and for a palette of another length than its pixels'
+    numbers need, which OpenCV's decoder passes over.
     """
     order = ORDERS[content[:4]]
     fields = _fields(content, order)
@@ -67,6 +68,8 @@ def still_tiff(content: bytes) -> Picture:
     same_bits = {*fields[BITS]} == {bits} and {*fields[FORMAT]} == {UNSIGNED}
     if bits not in KINDS.get((colours, samples), ()) or not same_bits:
         raise UnreadFormat("is a TIFF of other colours than grey, palette, RGB or CMYK in 8 bits")
+    if colours == BY_PALETTE and len(fields.get(PALETTE, ())) != 3 << bits:
+        raise ValueError("is damaged (its palette is not as long as its bits say)")
     rows = min(fields[ROWS][0], height)
     if not (width and rows):
         raise ValueError("is damaged (it has no rows)")
@@ -107,10 +110,15 @@ def _fields(content: bytes, order: str) -> dict[int, tuple[int, ...]]:
 
 
 def _strips(content: bytes, fields: dict[int, tuple[int, ...]], count: int) -> list[memoryview]:
-    """The first `count` strips, each within the file, all together no longer than it."""
-    offsets, lengths = fields[OFFSETS][:count], fields[COUNTS][:count]
-    if not len(offsets) == len(lengths) == count:
+    """The `count` strips, each within the file, all together no longer than it.
+
+    Of more than these, OpenCV takes the first and Pillow the last.
+    """
+    offsets, lengths = fields[OFFSETS], fields[COUNTS]
+    if min(len(offsets), len(lengths)) < count:
         raise ValueError("is damaged (strips are missing)")
+    if max(len(offsets), len(lengths)) > count:
+        raise ValueError("is damaged (it has more strips than its rows need)")
     if any(at + length > len(content) for at, length in zip(offsets, lengths, strict=True)):
         raise ValueError("is truncated")
     if sum(lengths) > len(content):
