@@ -23,7 +23,8 @@ from tests.third_party_lprnet import ThirdPartyLPRNet, seeded, state_of
 DISTILLED = ["build", "--pruned=structured", "--quantized=static", "--distill=1000"]
 
 
-def _no_log(_: pytest.MonkeyPatch, __: Path) -> tuple[list[str], str]:
+def _no_log(patched: pytest.MonkeyPatch, folder: Path) -> tuple[list[str], str]:
+    patched.setattr("lprnet.tuning.apply.LOGS", folder / "logs")
     return [
         "--target=broadwell",
         "--schedule=auto",
