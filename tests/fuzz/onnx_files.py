@@ -120,6 +120,10 @@ def check(kind: str, content: bytes, found: Any) -> str | None:
         logits = found(torch.from_numpy(image)).numpy()
     if logits.shape != expected.shape:
         return f"logits of shape {logits.shape}, by ONNX Runtime {expected.shape}"
-    error = float(np.abs(logits - expected).max())
-    largest = float(np.abs(expected).max())
+    # Huge weights overflow to NaN in any runtime: 1 such file in 35,000.
+    finite = np.isfinite(expected)
+    if not np.array_equal(logits[~finite], expected[~finite], equal_nan=True):
+        return "NaN or infinity elsewhere than by ONNX Runtime"
+    error = float(np.abs(logits - expected)[finite].max(initial=0.0))
+    largest = float(np.abs(expected[finite]).max(initial=0.0))
     return None if error <= MAX_ERROR * largest else f"{error} from ONNX Runtime of {largest}"
