@@ -1,13 +1,8 @@
 """How a process that reads plates for hours keeps its memory."""
 
-import contextlib
-import ctypes
 import gc
 
-# Of `mallopt` in glibc's malloc.h.
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
-KEPT_BYTES = 64 << 20
-"""More than all arrays of a batch."""
+from lprnet.support.freed_memory import keep_freed_arrays
 
 
 def keep_memory() -> None:
@@ -15,11 +10,9 @@ def keep_memory() -> None:
 
     Plates are many small objects without cycles, and looking for cycles among them costs about 10
     us a plate; a worker collects after each shard. Without the second, glibc gives the pages of
-    freed arrays back to the kernel and asks for them again: up to one page, 3 us, a plate.
+    freed arrays back to the kernel and asks for them again: up to one page, 3 us, a plate. The
+    largest array of a batch has 10 MB.
     """
     gc.freeze()
     gc.disable()
-    with contextlib.suppress(AttributeError):  # another C library than glibc
-        mallopt = ctypes.CDLL(None).mallopt
-        mallopt(M_MMAP_THRESHOLD, KEPT_BYTES)
-        mallopt(M_TRIM_THRESHOLD, KEPT_BYTES)
+    keep_freed_arrays()

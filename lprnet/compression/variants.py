@@ -30,7 +30,6 @@ from lprnet.compression.distill.distilled import (
     check_teachable,
     distilled,
 )
-from lprnet.compression.freed_memory import freed_memory_kept
 from lprnet.compression.input_check import input_notes
 from lprnet.compression.preprocessing_check import preprocessing_note
 from lprnet.compression.prune.kept_widths import Keep, pruned_to_widths, widths_to_train
@@ -43,6 +42,7 @@ from lprnet.model.preprocessing import normalise
 from lprnet.model.quantized import QuantizedLPRNet
 from lprnet.onnx_import.load import load_onnx
 from lprnet.support.errors import UserError
+from lprnet.support.freed_memory import freed_memory_kept
 
 
 def variant_name(

@@ -12,22 +12,32 @@ from contextlib import contextmanager
 TRIM_THRESHOLD, MMAP_THRESHOLD, MMAP_MAX = -1, -3, -4
 """Parameters of glibc's `mallopt`; of other C libraries there is none, or it does nothing."""
 MAX_MMAP_THRESHOLD = 32 << 20
-"""Bytes; where glibc's own adjustment ends, which ends for ever when a parameter is set."""
+"""Bytes; where glibc's own adjustment ends, which ends for ever when a parameter is set. Older
+versions take no larger one."""
 
 
 @contextmanager
 def freed_memory_kept() -> Iterator[None]:
     """Within, also as a decorator, what is freed stays with this process, up to 2 GB."""
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
-    if mallopt is None:
+    libc = ctypes.CDLL(None)
+    if not hasattr(libc, "mallopt"):
         yield
         return
-    mallopt(MMAP_MAX, 0)
-    mallopt(TRIM_THRESHOLD, 2**31 - 1)
+    libc.mallopt(MMAP_MAX, 0)
+    libc.mallopt(TRIM_THRESHOLD, 2**31 - 1)
     try:
         yield
     finally:
-        mallopt(MMAP_MAX, 65_536)
-        mallopt(MMAP_THRESHOLD, MAX_MMAP_THRESHOLD)
-        mallopt(TRIM_THRESHOLD, 2 * MAX_MMAP_THRESHOLD)
-        ctypes.CDLL(None).malloc_trim(0)
+        libc.mallopt(MMAP_MAX, 65_536)
+        keep_freed_arrays()
+        libc.malloc_trim(0)
+
+
+def keep_freed_arrays() -> None:
+    """From now on arrays of less than 32 MB stay with this process when they are freed, up to 64 MB
+    of them.
+    """
+    libc = ctypes.CDLL(None)
+    if hasattr(libc, "mallopt"):
+        libc.mallopt(MMAP_THRESHOLD, MAX_MMAP_THRESHOLD)
+        libc.mallopt(TRIM_THRESHOLD, 2 * MAX_MMAP_THRESHOLD)

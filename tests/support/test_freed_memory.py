@@ -5,7 +5,7 @@ import sys
 
 PROGRAM = """
 import re, resource
-from lprnet.compression.freed_memory import freed_memory_kept
+from lprnet.support.freed_memory import freed_memory_kept
 
 def faults():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
