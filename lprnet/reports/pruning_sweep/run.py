@@ -100,16 +100,19 @@ def run_sweep(request: SweepOptions) -> SweepResult:
     source = Source(request.checkpoint, tuple(file.name for file in files))
     target = find_target("native")
     with scratch_folder() as folder:
-        artifacts: list[Path] = []
+        readers: list[Recognizer] = []
+        sizes: list[int] = []
         read: list[int] = []
 
         def evaluate(network: ReducedNetwork, quantized: bool = request.quantized) -> float:
             given = static_network(network, images) if quantized else pruned_network(network)
             if network is not reduced:
                 given = replace(given, variant=f"{given.variant}-structured")
-            artifacts.append(folder / f"{len(artifacts)}.so")
-            compile_network(given, (target,), source, images, artifacts[-1])
-            logits = Recognizer(artifacts[-1]).logits
+            artifact = folder / f"{len(readers)}.so"
+            compile_network(given, (target,), source, images, artifact)
+            sizes.append(artifact.stat().st_size)
+            readers.append(Recognizer(artifact))
+            logits = readers[-1].logits
             texts = read_labelled(logits, paths, labels, image_format, alphabet)
             read.append(sum(one.right for one in texts))
             return read[-1] / len(paths)
@@ -128,21 +131,20 @@ def run_sweep(request: SweepOptions) -> SweepResult:
                 trained.append(Point(point.widths, macs, accuracy, network))
         points += refitted + trained
         accuracies = [Accuracy(correct, len(paths)) for correct in read]
-        latencies = time_artifacts(artifacts, accuracies, images[:1])
+        latencies = time_readers(readers, accuracies, images[:1])
         teaches = reads_as_published(image_format, alphabet)
-        agreements = _agreements(artifacts) if teaches else [None] * len(artifacts)
-        readers = [Recognizer(artifact) for artifact in artifacts]
+        agreements = _agreements(readers) if teaches else [None] * len(readers)
         measured = tuple(
             MeasuredPoint(
                 dict(point.widths),
                 any(point is one for one in trained),
                 reader.manifest.macs,
-                artifact.stat().st_size,
+                size,
                 latency,
                 agreement,
             )
-            for point, reader, artifact, latency, agreement in zip(
-                points, readers, artifacts, latencies, agreements, strict=True
+            for point, reader, size, latency, agreement in zip(
+                points, readers, sizes, latencies, agreements, strict=True
             )
         )
     best = smallest_within(points, points[0].accuracy - request.loss / 100)
@@ -150,9 +152,9 @@ def run_sweep(request: SweepOptions) -> SweepResult:
     return SweepResult(measured, chosen)
 
 
-def _agreements(artifacts: Sequence[Path]) -> list[TextAgreement | None]:
+def _agreements(readers: Sequence[Recognizer]) -> list[TextAgreement | None]:
     """Of each artifact with the first."""
-    whole, *others = (Recognizer(artifact).logits for artifact in artifacts)
+    whole, *others = (reader.logits for reader in readers)
     return [None, *(compare_texts(whole, one, AGREEMENT_PLATES) for one in others)]
 
 
@@ -164,22 +166,21 @@ def _check(request: SweepOptions) -> None:
         raise UserError("a budget is a positive number of million multiply-accumulates.")
 
 
-def time_artifacts(
-    artifacts: Sequence[Path], accuracies: Sequence[Accuracy], image: NDArray[np.uint8]
+def time_readers(
+    readers: Sequence[Recognizer], accuracies: Sequence[Accuracy], image: NDArray[np.uint8]
 ) -> list[Record]:
     """The latency of each artifact, interleaved, on one thread, through the Python API."""
-    readers = {str(artifact): Recognizer(artifact) for artifact in artifacts}
-    calls = {name: partial(reader.logits, image) for name, reader in readers.items()}
+    calls = {str(number): partial(one.logits, image) for number, one in enumerate(readers)}
     with on_one_core():
         samples = interleaved_timings(calls, LATENCY_ROUNDS)
     return [
         record(
-            samples[name],
+            timed,
             variant=reader.manifest.variant,
             engine="lprnet",
             isa=reader.target_version.target,
             batch=1,
-            accuracy=accuracies[number],
+            accuracy=accuracy,
         )
-        for number, (name, reader) in enumerate(readers.items())
+        for reader, timed, accuracy in zip(readers, samples.values(), accuracies, strict=True)
     ]
