@@ -25,16 +25,17 @@ class Device:
 
 
 def choose_device() -> Device:
-    """CUDA's first GPU, or else the CPU. bfloat16 needs a GPU that has it, or a CPU with AMX: other
-    CPUs would only emulate it.
+    """CUDA's first GPU, or else the CPU. bfloat16 needs a GPU that has it, or a CPU with AMX or
+    AVX-512's products of bfloat16 (a step in half the time on a Zen 5): others would emulate it.
     """
     if torch.cuda.is_available():
         fast = torch.cuda.is_bf16_supported(including_emulation=False)
         name = f"{torch.cuda.get_device_name()} in {_dtype(fast)}"
         workers = max(1, len(os.sched_getaffinity(0)) - 1)
         return Device(torch.device("cuda"), fast, workers, name)
-    fast = {"amx_tile", "amx_bf16"} <= cpu_flags()
-    reason = "the CPU has AMX" if fast else "the CPU has no AMX for bfloat16"
+    flags = cpu_flags()
+    fast = {"amx_tile", "amx_bf16"} <= flags or "avx512_bf16" in flags
+    reason = "the CPU multiplies it" if fast else "the CPU does not multiply bfloat16"
     return Device(torch.device("cpu"), fast, 1, f"{cpu_name()} in {_dtype(fast)}: {reason}")
 
 

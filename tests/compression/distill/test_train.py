@@ -180,6 +180,21 @@ def test_the_rate_rises_then_falls_to_nothing() -> None:
     assert 0 < rates[-1] < 0.002 * recipe.learning_rate
 
 
+def test_pools_are_the_same_with_gradients_and_cost_one_function() -> None:
+    """Gradients of shifted maps took three quarters of a step."""
+    network = random_network(3, 4)
+    images = torch.randn(2, 3, 24, 94, generator=torch.Generator().manual_seed(4))
+    with torch.no_grad():
+        expected = network.logits(images)
+    with torch.enable_grad():
+        images.requires_grad_()
+        torch.testing.assert_close(network.logits(images), expected, rtol=1e-6, atol=1e-6)
+        conv = next(one for one in LPRNET_CHINA.backbone if one.pool is not None)
+        pooled = network.input(conv, torch.randn(2, 4, 20, 90, requires_grad=True))
+    assert pooled.grad_fn is not None
+    assert pooled.grad_fn.name() == "MaxPool2DWithIndicesBackward0"
+
+
 def test_a_long_recipe_renders_no_more_than_fit_on_disk() -> None:
     assert Recipe(steps=10**6).plates == MAX_PLATES
     assert Recipe(steps=1).plates > 0
