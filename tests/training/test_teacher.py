@@ -50,7 +50,9 @@ def shipped() -> Teacher:
 def test_a_teacher_answers_as_its_checkpoint_does() -> None:
     images = views(torch.from_numpy(plates(8)[0]), 1, 1, CPU)
     model = load_model(DEFAULT_CHECKPOINT)
-    answer = Teacher(load_model(DEFAULT_CHECKPOINT), images, Device(CPU, False, 0, "a CPU")).logits(images)
+    answer = Teacher(load_model(DEFAULT_CHECKPOINT), images, Device(CPU, False, 0, "a CPU")).logits(
+        images
+    )
     model.context_means = calibrate_context_means(model, images)
     with torch.no_grad():
         torch.testing.assert_close(answer, model(images), rtol=1e-3, atol=1e-2)
