@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-Check = Callable[[Path], dict[str, float]]
+Check = Callable[[Path], Mapping[str, object]]
 """Given an empty folder; returns what was measured and raises where the case fails."""
 
 
@@ -37,10 +37,10 @@ def read_results(results: Path) -> dict[str, str | None]:
     return {line["case"]: line["error"] for line in lines}
 
 
-def _outcome(check: Check) -> tuple[str | None, dict[str, float]]:
+def _outcome(check: Check) -> tuple[str | None, dict[str, object]]:
     """The error that ended the case, and what was measured, its CPU seconds among it."""
     began, error = time.process_time(), None
-    measured: dict[str, float] = {}
+    measured: Mapping[str, object] = {}
     try:
         with tempfile.TemporaryDirectory() as folder:
             measured = check(Path(folder))
