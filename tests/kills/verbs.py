@@ -107,16 +107,18 @@ def _check_log(out: Path) -> None:
 
 
 def _sweep(folder: Path) -> list[str]:
-    return ["sweep", f"--data={folder}/photos", "--budgets=60", f"--plot={folder}/out/plot.png"]
+    checkpoint, photos = str(CORPUS / "narrow.safetensors"), str(folder / "photos")
+    return ["sweep", f"--checkpoint={checkpoint}", f"--calibration={photos}", f"--data={photos}",
+            "--budgets=1", f"--plot={folder}/out/plot.png"]  # fmt: skip
 
 
 def _prepare_sweep(folder: Path) -> None:
     from lprnet.synthetic.render import sample_plates
 
     (folder / "photos").mkdir()
-    for image, text in sample_plates(4):
+    for number, (image, _text) in enumerate(sample_plates(4)):
         content = cv2.imencode(".png", image)[1].tobytes()
-        (folder / "photos" / f"{text}.png").write_bytes(content)
+        (folder / "photos" / f"{number}.png").write_bytes(content)
 
 
 def names(out: Path) -> list[str]:
