@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from lprnet.compression.quantize.integer_reference import integer_reference
 from lprnet.compression.quantize.quantized_network import QuantizedNetwork
 from lprnet.model.quantized import QuantizedWeight
 
@@ -33,6 +34,26 @@ def one_level(quantized: QuantizedNetwork) -> NDArray[np.float64]:
         scale = quantized.layers[context.of].output_scale
         steps[index * rows : (index + 1) * rows] = scale / (height * context.window)
     return steps
+
+
+def added_up(quantized: QuantizedNetwork, pixels: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """`(N, classes, positions)`: the outputs of `adding_up(quantized)` for `pixels` `(N, H, W, C)`,
+    in units of `one_level`: integers.
+    """
+    sums, rows = integer_reference(quantized).context_sums(pixels), _rows(quantized)
+    (_, width), classes = quantized.architecture.grid, quantized.architecture.classes
+    levels = np.zeros((len(pixels), classes, width))
+    for index, (name, channels) in enumerate(quantized.dequantized().container_columns().items()):
+        columns = sums[name].sum(dim=2).numpy()
+        for channel in range(channels.start, channels.stop):
+            levels[:, index * rows + channel % rows] += columns[:, channel - channels.start]
+    return levels
+
+
+def terms(quantized: QuantizedNetwork) -> int:
+    """The most channels that one output adds up: each may be rounded."""
+    widest = max(len(quantized.layers[c.of].bias) for c in quantized.architecture.contexts)
+    return -(-widest // _rows(quantized))
 
 
 def _rows(quantized: QuantizedNetwork) -> int:
