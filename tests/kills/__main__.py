@@ -19,13 +19,15 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from tests.case_results import read_results, run_cases
-from tests.kills.killed_run import killed_run, refused_run, whole_run
+from tests.kills.killed_run import ENDED, killed_run, refused_run, whole_run
 from tests.kills.verbs import VERBS, Verb
 
 DISKS = {"full": "size=4k", "read-only": "ro"}
 """Options of their mounts."""
 BETWEEN = 5
 """Kills from one whole run to the next."""
+WHOLE = "whole"
+"""A file beside `out`: the last run was not killed."""
 
 
 def kill_often(results: Path, name: str, numbers: range) -> list[str]:
@@ -38,6 +40,7 @@ def kill_often(results: Path, name: str, numbers: range) -> list[str]:
         folder = Path(place)
         verb.prepare(folder)
         longest = 1.05 * whole_run(verb, folder)
+        (folder / WHOLE).touch()
         kills = {
             case: partial(kill, verb, number, longest, folder) for case, number in cases.items()
         }
@@ -48,14 +51,18 @@ def kill_often(results: Path, name: str, numbers: range) -> list[str]:
 
 def kill(verb: Verb, number: int, longest: float, folder: Path, _empty: Path) -> dict[str, object]:
     """Kill `number`, within `longest` seconds of the processor; what happened. Raises `Fault`."""
-    rng = random.Random(number)
-    if rng.random() < 0.5:  # otherwise there is an old output
+    rng, whole = random.Random(number), folder / WHOLE
+    nothing_to_do = verb.goes_on and whole.exists()
+    if rng.random() < 0.5 or nothing_to_do:  # otherwise there is an old output
         for path in sorted((folder / "out").rglob("*"), reverse=True):
             path.rmdir() if path.is_dir() else path.unlink()
+    whole.unlink(missing_ok=True)
     happened = killed_run(verb, folder, rng, longest, *verb.again)
-    if whole := (number + 1) % BETWEEN == 0:
+    if again := (number + 1) % BETWEEN == 0:
         whole_run(verb, folder, *verb.again)
-    return {"happened": happened, "whole runs": int(whole)}
+    if again or happened == ENDED:
+        whole.touch()
+    return {"happened": happened, "whole runs": int(again)}
 
 
 def what_happened(results: Path, name: str) -> Counter[str]:

@@ -18,6 +18,8 @@ SECONDS = 1800
 """That one run may take."""
 ENDING = 60
 """Seconds until no process of a killed run may be left."""
+ENDED = "ended before"
+"""What happened to a run that was to be killed later."""
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT)
 TEMPORARY = "tmp"
 """The folder of temporary files of every run, beside `out`."""
@@ -57,7 +59,7 @@ def killed_run(verb: Verb, folder: Path, rng: random.Random, longest: float, *mo
         if (code := process.poll()) is not None:
             if code:
                 raise Fault(f"exit code {code} before it was killed: {_said(folder)}")
-            return "ended before"
+            return ENDED
         if number == signal.SIGINT:  # of a terminal, which tells the whole group
             os.killpg(process.pid, number)
         else:

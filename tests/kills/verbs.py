@@ -27,6 +27,8 @@ class Verb:
     prepare: Check = lambda folder: None
     again: tuple[str, ...] = ()
     """What the run that follows a killed one is given besides."""
+    goes_on: bool = False
+    """It takes a whole output for a job that is done."""
 
 
 def _build(folder: Path) -> list[str]:
@@ -129,8 +131,8 @@ def names(out: Path) -> list[str]:
 VERBS = {
     "build": Verb(_build, _check_artifact),
     "train": Verb(_train, _check_run, again=("--overwrite",)),
-    "tune": Verb(_tune, _check_log),
-    "bulk": Verb(_bulk, _check_shards, _prepare_bulk),
+    "tune": Verb(_tune, _check_log, goes_on=True),
+    "bulk": Verb(_bulk, _check_shards, _prepare_bulk, goes_on=True),
     "sweep": Verb(_sweep, _check_report, _prepare_sweep),
     "report": Verb(_report, _check_report),
 }
