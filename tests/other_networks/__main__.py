@@ -1,10 +1,11 @@
 """Every kind of LPRNet through the whole build: `python -m tests.other_networks RESULTS.jsonl`.
 
-The product of classes, widths, colours, sizes, variants and targets, 1,280 builds, in an order
-drawn by `--seed`, so that the first of them are a fair sample; `--sample N` takes N. Each is
-compared with torch (`case.py`). One JSON line a case is appended to RESULTS; a case that has passed
-there is not built again, so the command may be ended at any time and given again. Prints a table at
-the end, and exits with 1 where a case failed. Set OMP_NUM_THREADS=1 on a machine that is busy.
+The product of classes, widths, colours, sizes, variants and targets: 160 networks, eight builds of
+each, in an order drawn by `--seed`, so that the first networks are a fair sample; `--sample N`
+takes N builds. Each is compared with torch (`check.py`). One JSON line a case is appended to
+RESULTS; a case that has passed there is not built again, so the command may be ended at any time
+and given again. Prints a table at the end, and exits with 1 where a case failed. Set
+OMP_NUM_THREADS=1 on a machine that is busy.
 """
 
 import argparse
@@ -18,7 +19,8 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.case_results import run_cases
-from tests.other_networks.case import CASES, check
+from tests.other_networks.case import CASES, in_order
+from tests.other_networks.check import checks
 
 
 def main() -> int:
@@ -28,7 +30,9 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     chosen = random.Random(options.seed).sample(CASES, options.sample)
-    done = run_cases(options.results, {case.name: partial(check, case) for case in chosen})
+    with checks() as made:
+        cases = {case.name: partial(made.check, case) for case in in_order(chosen)}
+        done = run_cases(options.results, cases)
     Console().print(table(done))
     failed = {name: error for name, error in done.items() if error is not None}
     for name, error in failed.items():
