@@ -17,7 +17,7 @@ from lprnet.runtime.recognizer import Recognizer
 from lprnet.support.errors import UserError
 from tests.other_networks.case import VARIANTS, Case
 from tests.other_networks.network import Network
-from tests.other_networks.script_server import ScriptServer
+from tests.other_networks.script_server import ScriptServer, script_server
 from tests.other_networks.shared_work import shared_work
 
 CLOSE = 1e-4
@@ -28,7 +28,7 @@ CLOSE = 1e-4
 def checks() -> Iterator["Checks"]:
     """Within, cases can be checked."""
     modules = ("lprnet.commands.recognize", "lprnet.runtime.batch_reader")
-    with ScriptServer(modules) as scripts, shared_work():
+    with script_server(modules) as scripts, shared_work():
         made = Checks(scripts)
         try:
             yield made

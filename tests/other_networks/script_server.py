@@ -10,31 +10,19 @@ import runpy
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
-from typing import Self
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "scripts"
 
 
 class ScriptServer:
-    """A server with `modules` imported; within, scripts can be run."""
+    """Runs scripts in children of the process `server`."""
 
-    def __init__(self, modules: Sequence[str]) -> None:
-        self._modules = modules
-
-    def __enter__(self) -> Self:
-        self._server = subprocess.Popen(
-            [sys.executable, "-m", __name__, *self._modules],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.communicate()
+    def __init__(self, server: subprocess.Popen[str]) -> None:
+        self._server = server
 
     def run(self, script: str, arguments: Sequence[str]) -> str:
         """What `script` prints. Raises `AssertionError` unless its exit code is 0."""
@@ -47,6 +35,15 @@ class ScriptServer:
             code = int(self._server.stdout.readline())
             assert code == 0, f"{script} ended with {code}"
             return output.read()
+
+
+@contextmanager
+def script_server(modules: Sequence[str]) -> Iterator[ScriptServer]:
+    """Within, scripts can be run whose processes have `modules` imported."""
+    command = [sys.executable, "-m", __name__, *modules]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) as server:
+        yield ScriptServer(server)  # which ends when nobody writes to it any more
 
 
 def serve() -> None:

@@ -66,28 +66,45 @@ def quantize_static(reduced: ReducedNetwork, images: Tensor) -> QuantizedNetwork
     network = equalize_cross_layer(reduced.compact, images)
     targets, logits = network.targets(images)
     kept = channels_surviving_rounding(network)
+    rounded: _Rounded = {}
     while True:
         network = network.select_channels(kept)
         targets = {name: target[:, kept[name]] for name, target in targets.items()}
-        quantized = _quantize_layers(network, targets, logits, images)
+        quantized = _quantize_layers(network, targets, logits, images, rounded)
         kept = reduced.bind(quantized.dequantized()).channels
-        if all(len(kept[name]) == len(network.biases[name]) for name in kept):
+        names = list(rounded)
+        first = next((n for n in names if len(kept[n]) != len(network.biases[n])), None)
+        if first is None:
             return quantized
-        # Without what rounding emptied, the channels beside it get other partners.
+        # Without what rounding emptied, the channels beside it get other partners. All before it
+        # stays as it is.
+        for name in names[names.index(first) :]:
+            del rounded[name]
+
+
+_Rounded = dict[str, tuple[QuantizedLayer, Tensor]]
+"""The first convolutions in order, and what they put out, of all calibration images."""
 
 
 def _quantize_layers(
-    network: CompactNetwork, targets: dict[str, Tensor], logits: Tensor, images: Tensor
+    network: CompactNetwork,
+    targets: dict[str, Tensor],
+    logits: Tensor,
+    images: Tensor,
+    rounded: _Rounded,
 ) -> QuantizedNetwork:
-    """Round every convolution of an equalized network, from the first to the last."""
-    layers: dict[str, QuantizedLayer] = {}
+    """Round every convolution of an equalized network that is not `rounded` yet, and add it there,
+    from the first to the last.
+    """
 
     def conv_relu(conv: Conv, x: Tensor) -> Tensor:
+        if conv.name in rounded:
+            return rounded[conv.name][1]
         producer = network.architecture.producer(conv)
         scale, zero_point = (
             (IMAGE_SCALE, IMAGE_ZERO_POINT)
             if producer is None
-            else (layers[producer.name].output_scale, 0.0)
+            else (rounded[producer.name][0].output_scale, 0.0)
         )
         target = targets[conv.name]
         equations = normal_equations(x, target, conv.kernel, conv.padding)
@@ -95,14 +112,15 @@ def _quantize_layers(
         y = F.conv2d(x, *weight.tensors(), padding=conv.padding).relu()
         step = activation_scale(y, ACTIVATION_QMAX)
         y = (y / step).round().clamp(0, ACTIVATION_QMAX) * step
-        layers[conv.name] = QuantizedLayer(
-            _with_constants(weight, step / scale), scale, zero_point, step, _sqnr(target.relu(), y)
-        )
+        weight = _with_constants(weight, step / scale)
+        layer = QuantizedLayer(weight, scale, zero_point, step, _sqnr(target.relu(), y))
+        rounded[conv.name] = layer, y
         return y
 
     outputs = network.activations(images, conv_relu)
     container = _round_container(network, outputs, logits)
     means = (1.0,) * len(network.architecture.contexts)  # they are part of the container
+    layers = {name: layer for name, (layer, _) in rounded.items()}
     return QuantizedNetwork(network.architecture, layers, container, ACTIVATION_QMAX, means)
 
 

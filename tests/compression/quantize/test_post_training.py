@@ -2,6 +2,7 @@
 
 import copy
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from lprnet.compiler.targets import find_target
 from lprnet.compression.calibration import calibration_files, read_images
 from lprnet.compression.compact import compact_network
 from lprnet.compression.compiler_inputs import quantized_network
+from lprnet.compression.quantize import post_training
 from lprnet.compression.quantize.integer_reference import integer_reference
 from lprnet.compression.quantize.post_training import quantize_static, quantize_weights
 from lprnet.compression.quantize.quantized_network import QuantizedNetwork
@@ -27,6 +29,7 @@ from lprnet.model.conv_graph import convolution
 from lprnet.model.lprnet import LPRNet, calibrate_context_means
 from lprnet.model.preprocessing import OFFSET, SCALE, normalise
 from lprnet.model.published_lprnet import LPRNET_CHINA
+from lprnet.model.quantized import QuantizedWeight
 from lprnet.support.errors import UserError
 from relay_passes.bind_convolutions import read_convolutions
 from relay_passes.pipeline import quantize_graph
@@ -114,6 +117,41 @@ def naive_sums(quantized: QuantizedNetwork, image: NDArray[np.uint8]) -> dict[st
         context.of: naive_average_sums(outputs[context.of], context.kernel, context.stride)
         for context in quantized.architecture.contexts
     }
+
+
+def test_layers_before_a_lost_channel_are_rounded_once(
+    reduced: ReducedNetwork, pixels: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inputs = torch.from_numpy(normalise(pixels))
+    rounded: list[str] = []
+    once, in_pairs = post_training._quantize_layers, post_training._round_in_pairs
+
+    def counted(network: Any, name: str, *rest: Any) -> QuantizedWeight:
+        rounded.append(name)
+        return in_pairs(network, name, *rest)
+
+    def from_nothing(*what: Any) -> QuantizedNetwork:
+        what[-1].clear()
+        return once(*what)
+
+    monkeypatch.setattr(post_training, "_round_in_pairs", counted)
+    found, names = quantize_static(reduced, inputs), [conv.name for conv in LPRNET_CHINA.backbone]
+    again = rounded[len(names) :]
+    assert rounded[: len(names)] == names
+    assert again
+    assert again[0] != names[0]
+    monkeypatch.setattr(post_training, "_quantize_layers", from_nothing)
+    whole = quantize_static(reduced, inputs)
+    for name in names:
+        one, other = found.layers[name], whole.layers[name]
+        assert np.array_equal(one.weight.values, other.weight.values)
+        assert np.array_equal(one.weight.scale, other.weight.scale)
+        assert np.array_equal(one.weight.bias, other.weight.bias)
+        assert one.output_scale == other.output_scale
+        assert one.input_scale == other.input_scale
+    assert isinstance(found.container, QuantizedWeight)
+    assert isinstance(whole.container, QuantizedWeight)
+    assert np.array_equal(found.container.values, whole.container.values)
 
 
 @torch.no_grad()
