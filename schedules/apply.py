@@ -12,6 +12,7 @@ from schedules.average_pools import average_pool, pool_tile
 from schedules.direct_conv2d import schedule_conv2d, schedule_quantized_conv2d
 from schedules.dot4_intrinsics import GROUP
 from schedules.isa import Isa
+from schedules.packed_conv2d import packed_conv2d
 from schedules.pools import (
     IN_PLACE,
     pool_columns,
@@ -104,17 +105,20 @@ def schedule(workload: Workload, isa: Isa) -> tuple[tirx.PrimFunc, str]:
             schedule_winograd(sch, workload, winograd, isa)
             return sch.mod["main"], str(winograd)
     if isinstance(workload, QuantizedConv2d):
-        words = choose_integer_winograd(workload, conv2d_tile(workload, isa), isa)
-        if words is not None:
-            return integer_winograd_conv2d(workload, words, isa), str(words)
+        runs = choose_integer_winograd(workload, conv2d_tile(workload, isa), isa)
+        if runs is not None:
+            return integer_winograd_conv2d(workload, runs, isa), str(runs)
+        if workload.int16_results:
+            tile = conv2d_tile(workload, isa)
+            return packed_conv2d(workload, tile, isa), str(tile)
     if isinstance(workload, AveragePool | DequantizedAveragePool):
         strips = pool_tile(workload, isa)
         return average_pool(workload, strips), str(strips)
     sch = s_tir.Schedule(workload.prim_func())
-    tile = _schedule_directly(sch, workload, isa)
+    words = _schedule_directly(sch, workload, isa)
     if isinstance(workload, MaxPool):
-        return sch.mod["main"].with_attr(IN_PLACE, True), tile
-    return sch.mod["main"], tile
+        return sch.mod["main"].with_attr(IN_PLACE, True), words
+    return sch.mod["main"], words
 
 
 def _schedule_directly(sch: s_tir.Schedule, workload: LoopNest, isa: Isa) -> str:

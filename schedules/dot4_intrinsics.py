@@ -114,3 +114,17 @@ def dot4(isa: Isa) -> str:
             implementation = _multiply_add(lanes, *MULTIPLY_ADD[isa.dot4])
         TensorIntrin.register(name, _description(lanes), implementation)
     return name
+
+
+def dot4_of(isa: Isa, sums: tirx.Expr, inputs: tirx.Expr, weights: tirx.Expr) -> tirx.Expr:
+    """What the intrinsic computes, for kernels that emit their vectors themselves: `sums` int32 of
+    all lanes, plus in each lane the dot product of its four `inputs` uint8 and `weights` int8, both
+    vectors of int8.
+    """
+    lanes = isa.float_lanes
+    if isa.dot4 is Dot4.AVX512_VNNI:
+        return tirx.call_llvm_pure_intrin(f"int32x{lanes}", VNNI, sums, inputs, weights)
+    int8_to_int16, int16_to_int32 = MULTIPLY_ADD[isa.dot4]
+    pairs = tirx.call_llvm_pure_intrin(f"int16x{2 * lanes}", int8_to_int16, inputs, weights)
+    ones = tirx.const(1, f"int16x{2 * lanes}")
+    return sums + tirx.call_llvm_pure_intrin(f"int32x{lanes}", int16_to_int32, pairs, ones)

@@ -28,6 +28,7 @@ from lprnet.compiler.zeros_around import zeros_around
 from lprnet.runtime.manifest import PADDING
 from relay_passes.dataflow import Dataflow, array, is_call, itemsize, shape
 from schedules.amx.conv2d import TILE_REGISTERS
+from schedules.packed_conv2d import DENSE
 from schedules.pools import IN_PLACE
 
 WEIGHTS_SYMBOL = "lprnet_weights"
@@ -68,12 +69,13 @@ def build_aot_function(
         attributes = {var: module[graph.values[var].args[0]].attrs or {} for var in kernels}
         return [var for var in kernels if attribute in attributes[var]]
 
-    dense = marked(TILE_REGISTERS)
+    tiled = marked(TILE_REGISTERS)
+    read_whole = [graph.values[var].args[1].fields[0] for var in tiled]
     plan = plan_memory(
         graph,
         {var: offsets(kernel.tensors, 0)[-1] for var, kernel in kernels.items()},
         marked(IN_PLACE),
-        [*dense, *(graph.values[var].args[1].fields[0] for var in dense)],
+        [*tiled, *read_whole, *marked(DENSE)],
     )
     tile_bytes = max(offsets(kernel.tiles, 0)[-1] for kernel in kernels.values())
     parameters = _Parameters()

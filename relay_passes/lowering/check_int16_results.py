@@ -1,4 +1,6 @@
-"""Whether a convolution's requantized sums fit int16, as kernels on tile registers need it."""
+"""Whether a convolution's requantized sums fit int16, as kernels need it that pack them by
+`vpackuswb`.
+"""
 
 import numpy as np
 import numpy.typing as npt

@@ -5,7 +5,7 @@ every sum is an exact int32. Real values are `scale * q`.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import tvm_ffi
@@ -15,6 +15,8 @@ from schedules.dot4_intrinsics import GROUP
 from schedules.workloads.direct_conv import RequantizedConv
 from schedules.workloads.requantization import requantized
 from schedules.workloads.signature import Signature, average_windows
+
+_INT16_RESULTS = "int16_results"
 
 
 @dataclass(frozen=True)
@@ -32,9 +34,21 @@ class QuantizedConv2d(RequantizedConv):
     `channels` is a multiple of 4.
     """
 
+    int16_results: bool = False
+    """Whether each `rint` is known to fit int16, as quicker schedules need it
+    (`relay_passes/lowering/check_int16_results.py`).
+    """
+
     family: ClassVar[str] = "quantized_conv2d"
     prefix: ClassVar[str] = "qconv"
     ranks: ClassVar[list[int]] = [3, 6, 1, 1, 3]
+
+    @classmethod
+    def candidates(cls, function: Signature) -> Iterator["QuantizedConv2d"]:
+        """Every workload of this class that a function of this signature may compute."""
+        known = _INT16_RESULTS in function.attributes
+        for workload in super().candidates(function):
+            yield replace(workload, int16_results=known)
 
     def prim_func(self) -> tirx.PrimFunc:
         block, padded = self.block, self.padded_channels
@@ -66,6 +80,8 @@ class QuantizedConv2d(RequantizedConv):
         out = te.compute((self.height, self.width, padded), requantize, name="out")
         function = te.create_prim_func([data, weight, bias, multiplier, out])
         function = function.with_attrs({"out_channels": self.out_channels, "levels": self.qmax})
+        if self.int16_results:
+            function = function.with_attr(_INT16_RESULTS, True)
         return _start_at_bias(function)
 
 

@@ -28,6 +28,7 @@ from relay_passes.lowering.layout import PackedTensor, pack_weight
 from relay_passes.lowering.tile_convolution import TileError
 from relay_passes.pipeline import bfloat16_graph, lower_graph, quantize_graph, reduce_graph
 from schedules.isa import AMX_BF16, AMX_INT8, AVX2, AVX512, AVX512_VNNI, Isa
+from schedules.workloads.integer import QuantizedConv2d
 from schedules.workloads.match import match
 from tests import quantized_reference, relax_reference
 from tests.relax_networks import (
@@ -280,7 +281,9 @@ def no_bias(channels: int) -> relax.Expr:
 
 
 def test_results_beyond_int16_and_narrow_maps_have_no_tiles() -> None:
-    """What a kernel on tile registers could not hold, or has no whole tile of."""
+    """What a kernel on tile registers could not hold, or has no whole tile of; and what a kernel on
+    vectors knows of its results.
+    """
 
     def network(x: relax.Var) -> relax.Expr:
         y = nn.relu(add(nn.conv2d(x, plain[0]), no_bias(6)))
@@ -297,6 +300,14 @@ def test_results_beyond_int16_and_narrow_maps_have_no_tiles() -> None:
         names = " ".join(variable.name_hint for variable in lowered.get_global_vars())
         assert expected in names
         assert "qconv1x9" in names
+        on_vectors = lower_graph(quantized, AVX2, *NORMALISATION)
+        fits = [
+            workload.int16_results
+            for function in on_vectors.functions.values()
+            if isinstance(function, tirx.PrimFunc)
+            and isinstance(workload := match(function), QuantizedConv2d)
+        ]
+        assert fits == [expected == "tconv3x3", True]
 
 
 def test_bfloat16_needs_its_instructions_and_two_columns() -> None:

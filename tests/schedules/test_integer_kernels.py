@@ -1,5 +1,7 @@
 """Every integer kernel under its schedule, bit for bit what NumPy computes in int64."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -8,6 +10,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from lprnet.compiler.targets import Target
+from relay_passes.lowering.check_int16_results import fit_int16
 from schedules.average_pools import pool_tile
 from schedules.isa import AVX2, AVX512_VNNI, Dot4, Isa
 from schedules.workloads.float import MaxPool
@@ -47,7 +50,9 @@ def run_conv2d(
     multiplier: NDArray[np.float32],
     levels: int,
 ) -> NDArray[np.uint8]:
-    """The kernel's output channels; the lanes that pad the last vector must be zero."""
+    """The kernel's output channels; the lanes that pad the last vector must be zero. The schedule
+    for results that fit int16 must give the same where they do.
+    """
     out_channels, channels, kernel_height, kernel_width = weight.shape
     height, width = data.shape[0] - kernel_height + 1, data.shape[1] - kernel_width + 1
     shape = (height, width, channels, kernel_height, kernel_width, out_channels)
@@ -61,8 +66,12 @@ def run_conv2d(
         packed[o // block, i, j, c // 4, o % block, c % 4] = value
     biases, multipliers = np.zeros(padded, "int32"), np.zeros(padded, "float32")
     biases[:out_channels], multipliers[:out_channels] = bias, multiplier
-    got = run(workload, target, data.astype("uint8"), packed, biases, multipliers)
+    operands = (data.astype("uint8"), packed, biases, multipliers)
+    got = run(workload, target, *operands)
     assert not got[..., out_channels:].any()
+    if fit_int16(weight.astype("int8"), bias.astype("int32"), multiplier, int(data.max())):
+        quicker = run(replace(workload, int16_results=True), target, *operands)
+        np.testing.assert_array_equal(quicker, got)
     return got[..., :out_channels].astype("uint8")
 
 
@@ -181,6 +190,20 @@ def test_any_sum_by_any_multiplier(target: Target, levels: int) -> None:
     multipliers = np.concatenate([pairs[:, 1], signed]).astype("float32")
     got = requantize_each(target, totals, multipliers, levels)
     np.testing.assert_array_equal(got, requantized(totals, multipliers, levels))
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("levels", [127, 255])
+def test_every_result_that_fits_int16(target: Target, levels: int) -> None:
+    """From the least to the largest that `fit_int16` allows, each by its own channel."""
+    totals = np.arange(-(2**15) + 2, 2**15 - 1)
+    for start in range(0, len(totals), 4096):
+        part = totals[start : start + 4096]
+        one = np.ones(len(part), "float32")
+        assert fit_int16(np.zeros((len(part), 4, 1, 1), "int8"), part.astype("int32"), one, 255)
+        np.testing.assert_array_equal(
+            requantize_each(target, part, one, levels), part.clip(0, levels)
+        )
 
 
 @pytest.mark.parametrize("target", TARGETS)

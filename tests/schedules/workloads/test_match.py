@@ -39,7 +39,7 @@ workloads: st.SearchStrategy[Workload] = st.one_of(
     st.builds(
         QuantizedConv2d,
         *(extents, extents, st.integers(1, 9).map(lambda groups: 4 * groups)),
-        *(kernels, kernels, extents, st.just(16), st.sampled_from([127, 255])),
+        *(kernels, kernels, extents, st.just(16), st.sampled_from([127, 255]), st.booleans()),
     ),
     st.builds(
         MaxPool,

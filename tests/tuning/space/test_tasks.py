@@ -34,6 +34,10 @@ POOL = AveragePool(1, 4, 16, (4, 2), (4, 2))
         (CONV, replace(CONV, out_channels=11)),
         (QuantizedConv2d(3, 3, 4, 1, 1, 16, 8, 255), QuantizedConv2d(3, 3, 4, 1, 1, 9, 8, 255)),
         (
+            QuantizedConv2d(3, 3, 4, 1, 1, 16, 8, 255),
+            QuantizedConv2d(3, 3, 4, 1, 1, 16, 8, 255, int16_results=True),
+        ),
+        (
             DequantizedAveragePool(1, 4, 16, (4, 2), (4, 2), 0.5),
             DequantizedAveragePool(1, 4, 16, (4, 2), (4, 2), 0.1),
         ),
