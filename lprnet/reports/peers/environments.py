@@ -34,10 +34,17 @@ def environment(engine: str, folder: Path) -> Path:
             )
     except (OSError, subprocess.SubprocessError) as error:
         shutil.rmtree(place, ignore_errors=True)
-        printed = str(getattr(error, "stderr", "") or error).strip().splitlines()
-        raise UserError(f"{listed.name} cannot be installed ({printed[-1]})") from error
+        raise UserError(f"{listed.name} cannot be installed ({_reason(error)})") from error
     stamp.write_text(made_from)
     return python
+
+
+def _reason(error: OSError | subprocess.SubprocessError) -> str:
+    """What a user needs of it, in a line: of pip's many lines the last."""
+    if isinstance(error, subprocess.TimeoutExpired):
+        return f"it took more than {error.timeout:,.0f} seconds"
+    printed = error.stderr.strip() if isinstance(error, subprocess.CalledProcessError) else ""
+    return (printed or str(error)).splitlines()[-1]
 
 
 def installed_bytes(python: Path) -> int:

@@ -1,5 +1,6 @@
 """Environments are made once; one that cannot be made leaves nothing."""
 
+import subprocess
 import sys
 from hashlib import sha256
 from pathlib import Path
@@ -21,6 +22,22 @@ def test_one_that_cannot_be_made_is_an_error(
     with pytest.raises(UserError, match=r"it\.txt cannot be installed \(.*no-such-package"):
         environment("it", tmp_path / "made")
     assert not (tmp_path / "made" / "it").exists()
+
+
+def test_one_that_takes_too_long_is_one_short_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever pip had printed by then."""
+
+    def too_long(command: list[str], **_: object) -> None:
+        raise subprocess.TimeoutExpired(command, 900.0, stderr=b"WARNING: one\nWARNING: two\n")
+
+    (tmp_path / "it.txt").write_text("a==1\n")
+    monkeypatch.setattr(environments, "REQUIREMENTS", tmp_path)
+    monkeypatch.setattr("subprocess.run", too_long)
+    with pytest.raises(UserError) as raised:
+        environment("it", tmp_path / "made")
+    assert str(raised.value) == "it.txt cannot be installed (it took more than 900 seconds)"
 
 
 def test_one_of_the_same_requirements_is_kept(
