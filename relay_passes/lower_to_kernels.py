@@ -18,6 +18,8 @@ from relay_passes.lowering.convolution import lower_conv2d
 from relay_passes.lowering.kernel_builder import KernelBuilder
 from relay_passes.lowering.layout import PackedTensor
 from relay_passes.lowering.pools import dequantize, lower_average_pool, lower_max_pool
+from relay_passes.lowering.stacked_rows import stacked_image
+from relay_passes.lowering.window_sums import lower_sum_pool, summed_contexts
 from schedules.isa import Isa
 from schedules.requantize_table import requantization
 from schedules.workloads.bfloat16 import Bf16Normalise
@@ -37,11 +39,13 @@ class LowerToKernels:
 
     with `x = (pixels - offset) * scale`.
 
-    An integer convolution includes its requantization, and a context pool the `dequantize` that it
-    reads. A quantized image is read as it is if its scale is 1, else through a lookup table; so is
-    an integer tensor that is quantized again. int8 weights of a float convolution are dequantized
-    by a kernel of constants, or by the convolution itself if they are used for few pixels. A
-    convolution in bfloat16 includes the rounding of what it emits.
+    An integer convolution includes its requantization. Contexts of integers are sums of 16 bits,
+    and a convolution by int8 weights adds them up exactly; where that is not possible, a context
+    pool includes the `dequantize` that it reads. A quantized image is read as it is if its scale is
+    1, else through a lookup table; so is an integer tensor that is quantized again. For tile
+    registers the rows of the first window are stacked (`lowering/stacked_rows.py`). int8 weights of
+    a float convolution are dequantized by a kernel of constants, or by the convolution itself if
+    they are used for few pixels. A convolution in bfloat16 includes the rounding of what it emits.
 
     The remaining `pad`, `strided_slice` and `concat` only place a tensor in memory
     (`lprnet/compiler/memory_plan.py`); no kernel runs for them. Output channels are padded with
@@ -74,6 +78,7 @@ class _Lowering:
         self.builder = KernelBuilder(graph, isa)
         self.tensors: dict[relax.Var, PackedTensor] = {}
         self.scales: dict[relax.Var, float] = {}
+        self.contexts = summed_contexts(graph)
 
     def run(self) -> tvm.IRModule:
         (image,) = self.graph.parameters
@@ -115,7 +120,10 @@ class _Lowering:
         raise ValueError(f"no kernel covers {value}")
 
     def _conv2d(self, var: relax.Var, value: relax.Call) -> tuple[relax.Var, PackedTensor]:
-        return lower_conv2d(self.builder, self.tensors[value.args[0]], var, value)
+        contexts = self.contexts
+        if contexts is not None and not var.same_as(contexts.conv):
+            contexts = None
+        return lower_conv2d(self.builder, self.tensors[value.args[0]], var, value, contexts)
 
     def _quantize(self, var: relax.Var, value: relax.Call) -> tuple[relax.Var, PackedTensor]:
         """Pixels and quantized tensors are integers; a table converts them if scales differ."""
@@ -130,6 +138,12 @@ class _Lowering:
         if (scale, zero_point) != (1.0, 0):
             table = requantization(self.scale, self.offset, scale, zero_point, qmax)
             tensor = self._look_up(tensor, table)
+        stack = stacked_image(self.graph, var, tensor, self.builder.isa)
+        if stack is not None:
+            stacked = self.builder.call(stack, [tensor.tensor])
+            segments = ((stack.stacked, stack.padded),)
+            extents = (stack.height, stack.width, segments, stack.rows)
+            return var, PackedTensor(stacked, *extents)
         group = GroupChannels(tensor.height, tensor.width, tensor.logical)
         grouped = self.builder.call(group, [tensor.tensor])
         segments = ((group.channels, group.padded),)
@@ -169,6 +183,8 @@ class _Lowering:
 
     def _average_pool(self, var: relax.Var, value: relax.Call) -> tuple[relax.Var, PackedTensor]:
         source, scale = self.tensors[value.args[0]], self.scales.get(value.args[0])
+        if self.contexts is not None and var in self.contexts.pools:
+            return var, lower_sum_pool(self.builder, source, var, value)
         return var, lower_average_pool(self.builder, source, scale, var, value)
 
     def _leading_channels(

@@ -12,18 +12,18 @@ from schedules.average_pools import average_pool, pool_tile
 from schedules.direct_conv2d import schedule_conv2d, schedule_quantized_conv2d
 from schedules.dot4_intrinsics import GROUP
 from schedules.isa import Isa
+from schedules.max_pools import max_pool, max_pool_tile
 from schedules.packed_conv2d import packed_conv2d
 from schedules.pools import (
     IN_PLACE,
-    pool_columns,
-    pool_lanes,
     schedule_dequantize_weight,
     schedule_elementwise,
     schedule_group_channels,
-    schedule_max_pool,
     schedule_mean_square,
 )
 from schedules.register_tiles import Tile, choose_tile, float_step, integer_step
+from schedules.stack_rows import stack_rows
+from schedules.sum_conv import positions_at_once, sum_conv
 from schedules.winograd.f32 import schedule_winograd, winograd_conv2d
 from schedules.winograd.f32_tiles import choose_winograd
 from schedules.winograd.s16 import integer_winograd_conv2d
@@ -40,8 +40,10 @@ from schedules.workloads.lookup import UNROLLED, LookUp, schedule_look_up
 from schedules.workloads.match import match as match_workload
 from schedules.workloads.normalisation import Divide, MeanSquare, Normalise
 from schedules.workloads.sparse_weights import ExpandWeight
+from schedules.workloads.stack_rows import StackRows
 from schedules.workloads.tile_conv import TileConv2d
 from schedules.workloads.weights_only import WeightOnlyConv2d
+from schedules.workloads.window_sums import SumConv, SumPool
 from schedules.workloads.workload import LoopNest, Workload
 
 
@@ -111,13 +113,19 @@ def schedule(workload: Workload, isa: Isa) -> tuple[tirx.PrimFunc, str]:
         if workload.int16_results:
             tile = conv2d_tile(workload, isa)
             return packed_conv2d(workload, tile, isa), str(tile)
-    if isinstance(workload, AveragePool | DequantizedAveragePool):
+    if isinstance(workload, AveragePool | DequantizedAveragePool | SumPool):
         strips = pool_tile(workload, isa)
         return average_pool(workload, strips), str(strips)
+    if isinstance(workload, MaxPool):
+        strip = max_pool_tile(workload, isa)
+        return max_pool(workload, strip).with_attr(IN_PLACE, True), str(strip)
+    if isinstance(workload, SumConv):
+        said = f"1x{positions_at_once(workload.width, isa)} pixels x 1 vector"
+        return sum_conv(workload, isa), said
+    if isinstance(workload, StackRows):
+        return stack_rows(workload), "16 pixels"
     sch = s_tir.Schedule(workload.prim_func())
     words = _schedule_directly(sch, workload, isa)
-    if isinstance(workload, MaxPool):
-        return sch.mod["main"].with_attr(IN_PLACE, True), words
     return sch.mod["main"], words
 
 
@@ -132,11 +140,6 @@ def _schedule_directly(sch: s_tir.Schedule, workload: LoopNest, isa: Isa) -> str
             tile = conv2d_tile(workload, isa)
             schedule_quantized_conv2d(sch, tile, isa)
             return str(tile)
-        case MaxPool():
-            columns = pool_columns(workload.width, workload.stride, isa)
-            lanes = pool_lanes(workload.channels, workload.dtype, isa)
-            schedule_max_pool(sch, columns, lanes, workload.dtype)
-            return f"1x{columns} pixels x 1 vector"
         case DequantizeWeight():
             schedule_dequantize_weight(sch, isa)
             return "1 vector"

@@ -1,4 +1,4 @@
-"""Average pools: each value is loaded once, and bytes are summed in 16 bits.
+"""Average pools and window sums: each value is loaded once, and bytes are summed in 16 bits.
 
 Loads and their conversions limit these kernels. So:
 
@@ -11,7 +11,9 @@ Loads and their conversions limit these kernels. So:
    equal blocks where they do not fit), so that the bytes of a row are read one after another.
 3. Sums of up to 257 bytes fit 16 bits: twice as many a vector as of 32 bits. Larger windows sum in
    32 bits, floats in float32.
-4. Where the channels are not whole vectors, the last vector starts early enough to end with the
+4. Of bfloat16 in pairs of 32 bits, a shift leaves the even values as float32 and a mask the odd
+   ones: two instructions for two vectors, where widening takes four. Sums are in that order.
+5. Where the channels are not whole vectors, the last vector starts early enough to end with the
    last channel; what it computes twice is equal.
 
 Integers are exact in any order. The order of floats is another one only where windows share
@@ -26,12 +28,12 @@ from tvm.script.ir_builder import IRBuilder
 from tvm.script.ir_builder import tirx as T
 
 from schedules.isa import Isa
-from schedules.workloads.bfloat16 import BITS, widened
+from schedules.workloads.bfloat16 import BITS
 from schedules.workloads.float import AveragePool
 from schedules.workloads.integer import DequantizedAveragePool
+from schedules.workloads.window_sums import CENTRE, MOST_SUMMED, SumPool
 
-Pool = AveragePool | DequantizedAveragePool
-_BYTE, _WORD = 2**8 - 1, 2**16 - 1
+Pool = AveragePool | DequantizedAveragePool | SumPool
 
 
 @dataclass(frozen=True)
@@ -54,15 +56,18 @@ class PoolTile:
 
 
 def pool_tile(workload: Pool, isa: Isa) -> PoolTile:
-    """The strips and vectors of `workload`, of two or more channels; two registers stay free."""
+    """The strips and vectors of `workload`, of two or more channels, of bfloat16 four; two
+    registers stay free.
+    """
     (rows, columns), (_, stride) = workload.kernel, workload.stride
     dtype = "float32"
-    if isinstance(workload, DequantizedAveragePool):
-        dtype = "uint16" if rows * columns * _BYTE <= _WORD else "int32"
-    whole = isa.float_lanes * (2 if dtype == "uint16" else 1)
+    if not isinstance(workload, AveragePool):
+        dtype = "uint16" if rows * columns <= MOST_SUMMED else "int32"
+    bits = isinstance(workload, AveragePool) and workload.dtype == BITS
+    whole = isa.float_lanes * (2 if dtype == "uint16" or bits else 1)
     lanes = min(whole, 1 << (workload.channels.bit_length() - 1))
     vectors = math.ceil(workload.channels / lanes)
-    blocks = math.ceil(vectors / (isa.registers - 2))
+    blocks = math.ceil(vectors * (2 if bits else 1) / (isa.registers - 2))
     strip = math.gcd(columns, stride) if stride < columns else columns
     return PoolTile(strip, columns // strip, math.ceil(vectors / blocks), lanes, dtype)
 
@@ -86,6 +91,7 @@ class _Kernel:
     def __init__(self, workload: Pool, tile: PoolTile, data: tirx.Buffer, out: tirx.Buffer) -> None:
         self.workload, self.tile = workload, tile
         self.data, self.out = data, out
+        self.bits = data.dtype == BITS
         width = tile.vectors * tile.lanes
         self.block = min(width, workload.channels)
         """Channels of a block; its last vector may overlap the one before."""
@@ -132,21 +138,35 @@ class _Kernel:
                 for v, first in enumerate(self.first):
                     at = (row * workload.stride[0] + i, column + j, channel + first)
                     value = self.data.vload(at, f"{self.data.dtype}x{tile.lanes}")
-                    real = (
-                        widened(value, tile.lanes) if self.data.dtype == BITS else self._as(value)
-                    )
+                    real = _halves(value, tile.lanes) if self.bits else self._as(value)
                     self._store(self.sums, self._load(self.sums, v) + real, v)
 
     def store(
         self, total: tirx.Expr, row: tirx.Expr, column: tirx.Expr, channel: tirx.Expr, v: int
     ) -> None:
-        """The means of windows with the sum `total`."""
+        """The result of windows with the sum `total`."""
         lanes, (rows, columns) = self.tile.lanes, self.workload.kernel
+        if isinstance(self.workload, SumPool):
+            # Of 16 bits, `CENTRE` is the highest; without it a sum is a signed number.
+            centred = total ^ tirx.const(CENTRE, f"uint16x{lanes}")
+            self._store_results(
+                tirx.reinterpret(f"int16x{lanes}", centred), row, column, channel, v
+            )
+            return
         scale = getattr(self.workload, "scale", 1.0)
         if self.tile.dtype == "uint16":
             total = total.astype(f"int32x{lanes}")
         means = total.astype(f"float32x{lanes}") * tirx.const(scale / (rows * columns), "float32")
-        T.buffer_store(self.out, means, (row, column, tirx.Ramp(channel + self.first[v], 1, lanes)))
+        if self.bits:
+            half = lanes // 2
+            means = tirx.Shuffle([means], [c // 2 + c % 2 * half for c in range(lanes)])
+        self._store_results(means, row, column, channel, v)
+
+    def _store_results(
+        self, results: tirx.Expr, row: tirx.Expr, column: tirx.Expr, channel: tirx.Expr, v: int
+    ) -> None:
+        lanes = tirx.Ramp(channel + self.first[v], 1, self.tile.lanes)
+        T.buffer_store(self.out, results, (row, column, lanes))
 
     def _as(self, value: tirx.Expr) -> tirx.Expr:
         return value.astype(f"{self.tile.dtype}x{self.tile.lanes}")
@@ -159,3 +179,13 @@ class _Kernel:
 
     def _store(self, buffer: tirx.Buffer, value: tirx.Expr, *at: tirx.Expr | int) -> None:
         T.buffer_store(buffer, value, (*at, tirx.Ramp(0, 1, self.tile.lanes)))
+
+
+def _halves(bits: tirx.Expr, lanes: int) -> tirx.Expr:
+    """float32 of bfloat16: the even lanes, then the odd ones."""
+    half = lanes // 2
+    pairs = tirx.reinterpret(f"uint32x{half}", bits)
+    even = tirx.shift_left(pairs, tirx.const(16, f"uint32x{half}"))
+    odd = tirx.bitwise_and(pairs, tirx.const(0xFFFF0000, f"uint32x{half}"))
+    real = [tirx.reinterpret(f"float32x{half}", part) for part in (even, odd)]
+    return tirx.Shuffle(real, list(range(lanes)))

@@ -1,18 +1,7 @@
-"""Schedules of pools and other kernels that loads limit, so each value is loaded once.
+"""Schedules of kernels that are limited by loads, and what all pools have in common.
 
-Max pool, one vector of channels at a time:
-
-1. If a vector fills whole cache lines, the whole image is processed before the next vector: three
-   rows of it stay in L1 for the windows that overlap. Shorter vectors share cache lines, so all
-   vectors of a tile are processed together.
-2. Split a row into tiles of `columns` outputs; compute the vertical maxima of a tile in registers,
-   `(columns - 1) * stride + 3` of them, each shared by the windows that overlap it.
-3. Unroll both, vectorise the channels.
-
-So a tile is read completely before it is written, and no later tile reads at its indices. The
-result may overwrite the input, whose lines are in L1, instead of using other memory.
-
-Average pools are in `average_pools.py`.
+`average_pools.py` and `max_pools.py` have those of pools. The search transforms the definition of a
+max pool instead (`keep_maxima_in_registers`).
 """
 
 import math
@@ -22,7 +11,6 @@ from tvm import s_tir
 from tvm.s_tir.schedule import LoopRV
 
 from schedules.isa import Isa
-from schedules.register_tiles import divisors
 
 CACHE_LINE = 64
 IN_PLACE = "in_place"
@@ -31,31 +19,9 @@ its first operand that has the same index.
 """
 
 
-def pool_columns(width: int, stride: int, isa: Isa) -> int:
-    """The widest tile of outputs whose column maxima and results fit the registers."""
-    fitting = (
-        columns
-        for columns in divisors(width)
-        if (columns - 1) * stride + 3 + columns + 1 <= isa.registers
-    )
-    return max(fitting)
-
-
 def pool_lanes(channels: int, dtype: str, isa: Isa) -> int:
     """The longest vector of `dtype` that divides the channels."""
     return math.gcd(channels, isa.vector_bytes // _itemsize(dtype))
-
-
-def schedule_max_pool(sch: s_tir.Schedule, columns: int, lanes: int, dtype: str) -> None:
-    """Schedule a `MaxPool` in tiles of `columns` outputs by `lanes` channels, which divide it."""
-    row, column, channel, j = sch.get_loops(sch.get_sblock("out"))
-    column_tile, column = sch.split(column, [None, columns])
-    vector, lane = sch.split(channel, [None, lanes])
-    tile = [row, column_tile]
-    fills_lines = lanes * _itemsize(dtype) % CACHE_LINE == 0
-    order = [vector, *tile] if fills_lines else [*tile, vector]
-    sch.reorder(*order, j, column, lane)
-    keep_maxima_in_registers(sch, order[-1], column, j)
 
 
 def keep_maxima_in_registers(

@@ -16,7 +16,9 @@ from relay_passes.lowering.layout import (
     is_integer,
     pack_weight,
 )
+from relay_passes.lowering.stacked_rows import stack_filter
 from relay_passes.lowering.tile_convolution import lower_bfloat16, lower_to_tiles
+from relay_passes.lowering.window_sums import SummedContexts, lower_sum_conv
 from schedules.dot4_intrinsics import GROUP
 from schedules.register_tiles import choose_tile, float_step, integer_step
 from schedules.workloads.float import Conv2d
@@ -25,15 +27,21 @@ from schedules.workloads.weights_only import MAX_TILES, WeightOnlyConv2d
 
 
 def lower_conv2d(
-    builder: KernelBuilder, source: PackedTensor, var: relax.Var, value: relax.Call
+    builder: KernelBuilder,
+    source: PackedTensor,
+    var: relax.Var,
+    value: relax.Call,
+    contexts: SummedContexts | None = None,
 ) -> tuple[relax.Var, PackedTensor]:
     """Emit the kernel of the convolution `value` of `source`, defined by `var`, with the operators
-    fused into it.
+    fused into it. With `contexts`, `source` holds window sums.
 
     Returns the variable that the last fused operator defines, and the kernel's output. Raises
     `ValueError` for a convolution that no kernel covers.
     """
     weight, scale = _weight(builder, value.args[1])
+    if source.rows > 1:
+        weight = stack_filter(weight)
     out_channels = len(weight)
     attrs = value.attrs
     plain = all(int(n) == 1 for n in (*attrs.strides, *attrs.dilation, attrs.groups))
@@ -56,6 +64,8 @@ def lower_conv2d(
         tensor = builder.block_builder.emit(relax.op.nn.pad(tensor, widths, pad_value=0))
         rows, columns = rows + 2 * top, columns + 2 * left
     padded = PackedTensor(tensor, rows, columns, source.segments)
+    if contexts is not None and scale is not None:
+        return last, lower_sum_conv(builder, contexts, padded, weight, scale, bias)
     if integer:
         largest = int(np.iinfo(str(value.args[0].ty.dtype)).max)
         return _integer_conv2d(builder, last, padded, weight, bias, largest)

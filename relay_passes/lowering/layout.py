@@ -23,6 +23,8 @@ class PackedTensor:
     width: int
     segments: tuple[tuple[int, int], ...]
     """(logical, physical) channel counts; several only after a concatenation."""
+    rows: int = 1
+    """Of an image, those whose pixels are channels of one (`stacked_rows.py`)."""
 
     @property
     def logical(self) -> int:

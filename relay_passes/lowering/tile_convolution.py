@@ -104,5 +104,5 @@ def _call(
     tiles = (workload.blocks, COLUMNS)
     constants = (relax.const(weight), *(relax.const(one.reshape(tiles)) for one in columns))
     out = builder.call(workload, [source.tensor, *constants])
-    segments = ((workload.out_channels, workload.padded_channels),)
+    segments = ((workload.out_channels, workload.stored_channels),)
     return PackedTensor(out, workload.height, workload.width, segments)

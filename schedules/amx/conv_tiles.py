@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from schedules.amx.instructions import TILE_BYTES, TILE_ROWS
 from schedules.dot4_intrinsics import GROUP
 from schedules.register_tiles import divisors
-from schedules.workloads.tile_conv import COLUMNS, TiledConv
+from schedules.workloads.tile_conv import COLUMNS, STORED, TiledConv
 
 TILE, FURTHER_PIECE, STREAMED_PIECE, CROSSING = 6.0, 11.0, 23.0, 48.0
 PIXEL = {1: 34 / 16, 2: 56 / 16}
@@ -35,7 +35,7 @@ def pixels_at_once(tiles: int, itemsize: int) -> int:
     """Pixels in one vector of results of `itemsize` bytes that come from `tiles` tiles of channels;
     1 where a pixel fills more than a vector.
     """
-    return max(1, VECTOR_BYTES // (tiles * COLUMNS * itemsize))
+    return max(1, VECTOR_BYTES // (STORED[tiles] * COLUMNS * itemsize))
 
 
 def min_width(itemsize: int) -> int:

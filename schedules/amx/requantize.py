@@ -33,6 +33,8 @@ class Requantization:
     """Indices of 64-bit lanes: 0 2 4 6 1 3 5 7."""
     by_pixel: tirx.Var
     """Indices of bytes: four pixels' channels, from the order in which packing joins them."""
+    pair_first: tirx.Var
+    """Indices of bytes: 32 channels of a pair of tiles, 16 of a third, then zeros."""
 
     @staticmethod
     def start(qmax: int) -> "Requantization":
@@ -40,21 +42,30 @@ class Requantization:
         byte, quad = _ramp("int8", 64), _ramp("int64", 8)
         return Requantization(
             qmax,
-            T.bind(_opaque("int8x64", byte ^ _all(2, "int8x64"))),
-            T.bind(_opaque("int8x64", byte << _all(6, "int8x64"))),
+            T.bind(opaque("int8x64", byte ^ _all(2, "int8x64"))),
+            T.bind(opaque("int8x64", byte << _all(6, "int8x64"))),
             T.bind(
-                _opaque(
+                opaque(
                     "int64x8",
                     (quad << _all(1, "int64x8")) & _all(6, "int64x8") | quad >> _all(2, "int64x8"),
                 )
             ),
-            T.bind(_opaque("int8x64", _pixel_order(byte))),
+            T.bind(opaque("int8x64", _pixel_order(byte))),
+            T.bind(opaque("int8x64", _pair_order(byte))),
         )
 
     def one_pixel(self, sums: Sequence[tirx.Expr], multipliers: Sequence[tirx.Expr]) -> tirx.Expr:
         """uint8x64: a pixel's 64 channels, from its row in four tiles."""
         q = [_rounded(*one) for one in zip(sums, multipliers, strict=True)]
         return self._clamped(self._packed(self._words(*q[:2]), self._words(*q[2:])))
+
+    def three_tiles(self, sums: Sequence[tirx.Expr], multipliers: Sequence[tirx.Expr]) -> tirx.Expr:
+        """uint8x64: a pixel's 48 channels, from its row in three tiles, and zeros."""
+        *pair, third = [_rounded(*one) for one in zip(sums, multipliers, strict=True)]
+        # The low halves of the third's lanes; the high ones are cleared.
+        words = tirx.reinterpret("int32x16", third) & _all(0xFFFF, "int32x16")
+        packed = self._packed(self._words(*pair), tirx.reinterpret("int16x32", words))
+        return self._clamped(x86("int8x64", "permvar.qi.512", packed, self.pair_first))
 
     def two_pixels(
         self, sums: Sequence[Sequence[tirx.Expr]], multipliers: Sequence[tirx.Expr]
@@ -65,23 +76,23 @@ class Requantization:
             for pixel in sums
         ]
         packed = tirx.reinterpret("int64x8", self._packed(*words))
-        return self._clamped(_x86("int64x8", "permvar.di.512", packed, self.by_quad))
+        return self._clamped(x86("int64x8", "permvar.di.512", packed, self.by_quad))
 
     def four_pixels(self, sums: Sequence[tirx.Expr], multiplier: tirx.Expr) -> tirx.Expr:
         """uint8x64: four pixels' 16 channels each, from their rows in one tile."""
         q = [_rounded(one, multiplier) for one in sums]
         packed = self._packed(self._words(*q[:2]), self._words(*q[2:]))
-        return self._clamped(_x86("int8x64", "permvar.qi.512", packed, self.by_pixel))
+        return self._clamped(x86("int8x64", "permvar.qi.512", packed, self.by_pixel))
 
     def _words(self, even: tirx.Expr, odd: tirx.Expr) -> tirx.Expr:
         """int16x32: the low halves of the lanes of both in turn."""
-        shuffled = _x86("int8x64", "pshuf.b.512", odd, self.swap)
+        shuffled = x86("int8x64", "pshuf.b.512", odd, self.swap)
         joined = tirx.Select(self.high < _all(0, "int8x64"), shuffled, even)
         return tirx.reinterpret("int16x32", joined)
 
     def _packed(self, low: tirx.Expr, high: tirx.Expr) -> tirx.Expr:
         """int8x64: words clamped to 0..255, eight of each in turn."""
-        return _x86("int8x64", "packuswb.512", low, high)
+        return x86("int8x64", "packuswb.512", low, high)
 
     def _clamped(self, packed: tirx.Expr) -> tirx.Expr:
         result = tirx.reinterpret("uint8x64", packed)
@@ -110,14 +121,27 @@ def _pixel_order(byte: tirx.Expr) -> tirx.Expr:
     return at(bits(2, 3), 4) | at(bits(5, 1), 3) | at(bits(0, 3), 1) | bits(4, 1)
 
 
-def _opaque(dtype: str, vector: tirx.Expr) -> tirx.Expr:
+def _pair_order(byte: tirx.Expr) -> tirx.Expr:
+    """Of byte c: lane c // 8 of the pair's halves for c < 32, and lane (c - 32) // 4 of the third's
+    even bytes for the next 16; of others, an odd byte there.
+    """
+    one, two, three, four = (_all(n, "int8x64") for n in (1, 2, 3, 4))
+    pair = byte >> three << four | byte & _all(7, "int8x64")
+    third = (byte >> two & three) << four | _all(8, "int8x64") | (byte & three) << one
+    zero = third | byte >> four & one
+    return tirx.Select(byte < _all(32, "int8x64"), pair, zero)
+
+
+def opaque(dtype: str, vector: tirx.Expr) -> tirx.Expr:
+    """`vector`, of which LLVM does not know that it is constant."""
     fence = tirx.call_llvm_pure_intrin(
         "float32x16", "llvm.arithmetic.fence", tirx.reinterpret("float32x16", vector)
     )
     return tirx.reinterpret(dtype, fence)
 
 
-def _x86(dtype: str, name: str, *operands: tirx.Expr) -> tirx.Expr:
+def x86(dtype: str, name: str, *operands: tirx.Expr) -> tirx.Expr:
+    """One instruction of AVX-512, by the name of its intrinsic."""
     return tirx.call_llvm_pure_intrin(dtype, f"llvm.x86.avx512.{name}", *operands)
 
 

@@ -51,6 +51,8 @@ class Int8Results:
         def vectors(rows: Rows) -> list[Vector]:
             if group.tiles == 4:
                 result = self.requantization.one_pixel(rows[0], multipliers)
+            elif group.tiles == 3:
+                result = self.requantization.three_tiles(rows[0], multipliers)
             elif group.tiles == 2:
                 result = self.requantization.two_pixels(rows, multipliers)
             else:
@@ -76,6 +78,8 @@ class Bf16Results:
             if group.tiles == 1 and not whole_pixels:
                 return [(p, 0, _bfloat16(*row)) for p, row in enumerate(rows)]
             sums = [one for row in rows for one in row]
+            if group.tiles == 3:
+                sums.append(tirx.const(0.0, "float32x16"))
             return [(0, n * COLUMNS, _bfloat16(*sums[n : n + 2])) for n in range(0, len(sums), 2)]
 
         return vectors

@@ -12,7 +12,7 @@ from tvm import te, tirx
 
 from schedules.workloads.normalisation import ImageNormalisation
 from schedules.workloads.signature import Signature
-from schedules.workloads.tile_conv import COLUMNS, TiledConv
+from schedules.workloads.tile_conv import COLUMNS, TiledConv, stored
 
 BITS = "uint16"
 """The type of bfloat16 in buffers."""
@@ -40,7 +40,7 @@ class Bf16TileConv2d(TiledConv):
 
     `data (height + kernel_height - 1, width + kernel_width - 1, channels)` bfloat16,
     `weight (blocks, kernel_height, kernel_width, channels / 2, 16, 2)` bfloat16,
-    `bias (blocks, 16)` float32 to `out (height, width, blocks * 16)` bfloat16. `channels` is a
+    `bias (blocks, 16)` float32 to `out (height, width, stored_channels)` bfloat16. `channels` is a
     multiple of 2. The order of the sums is the kernel's own (`schedules/amx/instructions.py`).
     """
 
@@ -79,9 +79,10 @@ class Bf16TileConv2d(TiledConv):
 
         def relu(h: tirx.Var, w: tirx.Var, o: tirx.Var) -> tirx.Expr:
             n, j = o // COLUMNS, o % COLUMNS
-            return rounded(te.max(acc[h, w, n, j] + bias[n, j], tirx.const(0.0, "float32")))
+            bits = rounded(te.max(acc[h, w, n, j] + bias[n, j], tirx.const(0.0, "float32")))
+            return stored(self, o, bits)
 
-        out = te.compute((self.height, self.width, self.padded_channels), relu, name="out")
+        out = te.compute((self.height, self.width, self.stored_channels), relu, name="out")
         function = te.create_prim_func([data, weight, bias, out])
         return function.with_attr("out_channels", self.out_channels)
 

@@ -15,8 +15,12 @@ from schedules.workloads.requantization import requantized
 
 COLUMNS = 16
 """Output channels of one tile of sums: 32-bit columns of a tile register."""
-WIDTHS = (4, 2, 1)
+WIDTHS = (4, 3, 2, 1)
 """Tiles of sums whose results are stored together, most first; their channels are consecutive."""
+STORED = {4: 4, 3: 4, 2: 2, 1: 1}
+"""And the tiles' worth of channels that are stored: behind three tiles zeros, so that a pixel's
+bytes are whole cache lines. Rows of activations that cross none load five times faster.
+"""
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,11 @@ class TiledConv(DirectConv):
     def pixel_bytes(self) -> int:
         """Of the input."""
         return self.channels * self.itemsize
+
+    @property
+    def stored_channels(self) -> int:
+        """Of the output: those of all tiles, and the zeros behind three of them."""
+        return COLUMNS * sum(STORED[width] for _, width in self.groups())
 
     def groups(self) -> list[tuple[int, int]]:
         """`(first tile, tiles)` of each group whose results are stored together."""
@@ -49,7 +58,7 @@ class TileConv2d(TiledConv, RequantizedConv):
     `data (height + kernel_height - 1, width + kernel_width - 1, channels)` uint8,
     `weight (blocks, kernel_height, kernel_width, channels / 4, 16, 4)` int8,
     `bias (blocks, 16)` int32, `multiplier (blocks, 16)` float32 to
-    `out (height, width, blocks * 16)` uint8:
+    `out (height, width, stored_channels)` uint8:
 
         out = clamp(rint(float32(sum + bias) * multiplier), 0, qmax)
 
@@ -65,7 +74,7 @@ class TileConv2d(TiledConv, RequantizedConv):
     itemsize: ClassVar[int] = 1
 
     def prim_func(self) -> tirx.PrimFunc:
-        padded, steps = self.padded_channels, self.channels // GROUP
+        steps = self.channels // GROUP
         tiles = (self.blocks, COLUMNS)
         data = te.placeholder(self.data_shape, dtype="uint8", name="data")
         packed = (self.blocks, self.kernel_height, self.kernel_width, steps, COLUMNS, GROUP)
@@ -88,9 +97,10 @@ class TileConv2d(TiledConv, RequantizedConv):
 
         def requantize(h: tirx.Var, w: tirx.Var, o: tirx.Var) -> tirx.Expr:
             n, j = self._tile(o)
-            return requantized(acc[h, w, n, j] + bias[n, j], multiplier[n, j], self.qmax)
+            q = requantized(acc[h, w, n, j] + bias[n, j], multiplier[n, j], self.qmax)
+            return stored(self, o, q)
 
-        out = te.compute((self.height, self.width, padded), requantize, name="out")
+        out = te.compute((self.height, self.width, self.stored_channels), requantize, name="out")
         function = te.create_prim_func([data, weight, bias, multiplier, out])
         return function.with_attrs({"out_channels": self.out_channels, "levels": self.qmax})
 
@@ -120,11 +130,23 @@ def place(channel: NDArray[np.intp] | tirx.Expr, width: int) -> tuple[Any, Any]:
     """The tile and the column of a channel in a group of `width` tiles.
 
     Two tiles: even channels in the first, odd ones in the second, because packing two vectors of
-    words joins their lanes in turn. Four tiles: packing words to bytes also joins 64 bits of each
-    pair in turn.
+    words joins their lanes in turn. Three tiles: two, then one. Four tiles: packing words to bytes
+    also joins 64 bits of each pair in turn.
     """
     if width == 1:
         return channel * 0, channel
     if width == 2:
         return channel % 2, channel // 2
+    if width == 3:
+        pair = channel < 2 * COLUMNS
+        either = np.where if isinstance(channel, np.ndarray) else tirx.Select
+        return either(pair, channel % 2, 2), either(pair, channel // 2, channel - 2 * COLUMNS)
     return channel % 2 + channel // 8 % 2 * 2, channel // 16 * 4 + channel % 8 // 2
+
+
+def stored(workload: TiledConv, channel: tirx.Var, value: tirx.Expr) -> tirx.Expr:
+    """`value` of an output channel of the tiles, zero behind them."""
+    if workload.stored_channels == workload.padded_channels:
+        return value
+    zero = tirx.const(0, value.ty.dtype)
+    return tirx.if_then_else(channel < workload.padded_channels, value, zero)

@@ -13,12 +13,13 @@ from schedules.workloads.integer import (
 from schedules.workloads.lookup import LookUp
 from schedules.workloads.normalisation import Divide, MeanSquare, Normalise
 from schedules.workloads.sparse_weights import ExpandWeight
+from schedules.workloads.stack_rows import StackRows
 from schedules.workloads.tile_conv import TileConv2d
 from schedules.workloads.weights_only import WeightOnlyConv2d
+from schedules.workloads.window_sums import SumConv, SumPool
 
 LoopNest = (
     Conv2d
-    | MaxPool
     | Normalise
     | MeanSquare
     | Divide
@@ -31,6 +32,16 @@ LoopNest = (
     | Bf16Normalise
 )
 """Workloads whose definition a schedule transforms."""
-Workload = LoopNest | AveragePool | DequantizedAveragePool | TileConv2d | Bf16TileConv2d
+Workload = (
+    LoopNest
+    | MaxPool
+    | AveragePool
+    | DequantizedAveragePool
+    | SumPool
+    | SumConv
+    | TileConv2d
+    | Bf16TileConv2d
+    | StackRows
+)
 """And those whose kernels are emitted instruction by instruction."""
 WORKLOADS: tuple[type[Workload], ...] = get_args(Workload)

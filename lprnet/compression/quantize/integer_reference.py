@@ -6,9 +6,11 @@ Per convolution of the backbone, with `x` unsigned and `W` signed integers:
     q   = clamp(rint(float32(acc) * multiplier), 0, qmax)  of the exact product, ties to even
 
 A layer that rounds its input first looks its `x` up in a table (`schedules/requantize_table.py`).
-Max pools choose among integers. An average pool is the exact integer sum over its window; it meets
-a float for the first time after it, where it is multiplied by the layer's output scale over the
-window's size, divided by the context norm, and read by the float32 container.
+Max pools choose among integers. An average pool is the exact integer sum over its window. The
+container, whose weights are integers that include the context norm, sums each context exactly too.
+Its sums meet floats for the first time where they are multiplied by the scales of weights and of
+the layer's output over the window's size, and added up in float32, one context after another.
+Without context constants or with real weights, the window sums are what becomes real.
 """
 
 from dataclasses import dataclass

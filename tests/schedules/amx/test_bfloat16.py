@@ -109,8 +109,8 @@ LAYERS = [
     Bf16TileConv2d(22, 92, 4, 3, 3, 64, COLUMNS),
     Bf16TileConv2d(20, 90, 32, 1, 1, 77, COLUMNS),
     Bf16TileConv2d(18, 44, 64, 3, 1, 64, COLUMNS),
-    Bf16TileConv2d(16, 18, 48, 1, 4, 39, COLUMNS),
-    Bf16TileConv2d(4, 18, 48, 13, 1, 16, COLUMNS),
+    Bf16TileConv2d(16, 18, 32, 1, 4, 39, COLUMNS),
+    Bf16TileConv2d(4, 18, 64, 13, 1, 16, COLUMNS),
 ]
 """Windows, tiles of channels and pieces of the reduction as in a network."""
 

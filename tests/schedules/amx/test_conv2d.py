@@ -89,18 +89,19 @@ def test_any_convolution(
     check(TileConv2d(height, width, 4 * groups, *kernel, out_channels, COLUMNS, qmax), seed)
 
 
-@pytest.mark.parametrize("tiles", [1, 2, 4])
+@pytest.mark.parametrize("tiles", [1, 2, 3, 4])
 def test_results_at_both_ends_of_int16(tiles: int) -> None:
     check(TileConv2d(2, 18, 32, 1, 1, tiles * COLUMNS, COLUMNS, 255), 1, extreme=True)
 
 
 LAYERS = [
+    TileConv2d(22, 92, 12, 1, 3, 32, COLUMNS, 255),
     TileConv2d(22, 92, 4, 3, 3, 32, COLUMNS, 255),
     TileConv2d(20, 90, 32, 1, 1, 77, COLUMNS, 255),
     TileConv2d(20, 90, 32, 3, 1, 31, COLUMNS, 255),
     TileConv2d(18, 44, 16, 1, 3, 32, COLUMNS, 127),
     TileConv2d(16, 18, 32, 1, 4, 39, COLUMNS, 255),
-    TileConv2d(4, 18, 48, 13, 1, 48, COLUMNS, 255),
+    TileConv2d(4, 18, 64, 13, 1, 48, COLUMNS, 255),
 ]
 """One of each kind in a network: windows, tiles of channels, pieces of the reduction."""
 

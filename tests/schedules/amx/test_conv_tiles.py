@@ -25,8 +25,8 @@ def test_the_model_predicts_what_was_measured(layer: Layer) -> None:
         ((20, 90, 32, 1, 3, 32), ["16 pixels x 2 tiles, 3 x 32 bytes"]),
         ((18, 44, 16, 1, 3, 32), ["16 pixels x 2 tiles, 48 bytes"]),
         (
-            (4, 18, 48, 13, 1, 33),
-            ["10 pixels x 2 tiles, 48 bytes", "12 pixels x 1 tiles, 48 bytes"],
+            (4, 18, 64, 13, 1, 65),
+            ["9 pixels x 4 tiles, 64 bytes", "12 pixels x 1 tiles, 64 bytes"],
         ),
     ],
     ids=["in pairs", "a pair of pairs and one", "rows in lines", "taps together", "narrow"],
