@@ -1,9 +1,9 @@
 """Estimates a plate's time on a Xeon with AMX from what each part of a kernel cost on one.
 
-No instruction is modelled here. Convolutions on tiles follow `schedules/amx/conv_tiles.py`. For the
-other kernels the cost of a value is that of today's VNNI code, which they share, on the same core,
-for average pools that of kernels in C; those of bfloat16 pools are scaled by their instructions and
-were not measured.
+No instruction is modelled here. Convolutions on tiles follow `schedules/amx/conv_tiles.py`. For
+pools and for the last layer in integers the cost of a value or of a cache line is that of kernels
+in C on the same core with the same loads, products and stores, for the rest that of our VNNI code,
+which they share; average pools of bfloat16 have the bytes of those and were not measured.
 """
 
 from dataclasses import dataclass
@@ -17,12 +17,15 @@ from lprnet.compression.variants import prepare
 from relay_passes.dataflow import Dataflow
 from schedules.amx.conv_tiles import choose_tiles, cycles
 from schedules.apply import kernels
-from schedules.average_pools import pool_tile
+from schedules.average_pools import Pool, pool_tile
+from schedules.pools import CACHE_LINE
 from schedules.workloads.bfloat16 import Bf16Normalise, Bf16TileConv2d
 from schedules.workloads.float import AveragePool, Conv2d, MaxPool
 from schedules.workloads.integer import DequantizedAveragePool, GroupChannels, QuantizedConv2d
+from schedules.workloads.stack_rows import StackRows
 from schedules.workloads.tile_conv import TileConv2d
 from schedules.workloads.weights_only import WeightOnlyConv2d
+from schedules.workloads.window_sums import SumConv, SumPool
 from schedules.workloads.workload import Workload
 
 GHZ = 3.5
@@ -33,14 +36,22 @@ pipeline fills and drains, tiles are configured, caches are colder.
 """
 PYTHON = 8.0
 """Microseconds of a call from Python."""
-POOLED = {"uint8": 80e3, "uint16": 34e3}
-"""Values that average pools load in a microsecond. Of bytes, what kernels in C with sums in 16 bits
-took: the second-level cache limits them; our instructions alone would load 120e3.
+POOLED = {"uint8": 80e3, "uint16": 40e3}
+"""Values that average pools load in a microsecond: what kernels in C with sums in 16 bits took for
+bytes. The second-level cache limits them; our instructions alone would load 120e3 and 56e3.
 """
-COMPARED_BYTES = 125e3
-"""Bytes that a max pool reads in a microsecond. The smallest took 0.33 us, and this gives 0.53."""
+LINE_READ, LINE_WRITTEN = 0.32e-3, 1.0e-3
+"""Microseconds of a max pool for each cache line that it reads and writes: this gives 1.23, 1.36
+and 0.29 for three kernels in C that took 1.22, 1.35 and 0.28.
+"""
+PART_OF_A_LINE = 1.1
+"""How much longer it takes with vectors of half a line: our VNNI code took 1.35 and 0.33 us where
+those in C took 1.22 and 0.28.
+"""
 FLOAT_MACS, INT8_MACS = 65e3, 200e3
 """Multiply-accumulates of small convolutions by vectors in a microsecond."""
+SUM_MACS = 140e3
+"""The same of window sums of 16 bits, in C."""
 PIXELS = 6.6e3
 """Pixels grouped or normalised in a microsecond."""
 
@@ -91,21 +102,32 @@ def microseconds(workload: Workload) -> float:
     match workload:
         case TileConv2d() | Bf16TileConv2d():
             return sum(cycles(group, workload) for group in choose_tiles(workload)) / GHZ / 1000
-        case MaxPool(height=height, width=width, stride=stride, channels=channels):
-            read = 3 * height * ((width - 1) * stride + 3) * channels
-            return read * np.dtype(workload.dtype).itemsize / COMPARED_BYTES
-        case DequantizedAveragePool() | AveragePool():
+        case MaxPool():
+            return _compared(workload)
+        case SumConv():
+            return workload.macs / SUM_MACS
+        case DequantizedAveragePool() | AveragePool() | SumPool():
             return _loaded(workload) / POOLED[getattr(workload, "dtype", "uint8")]
         case QuantizedConv2d():
             return workload.macs / INT8_MACS
         case Conv2d() | WeightOnlyConv2d():
             return workload.macs / FLOAT_MACS
-        case GroupChannels() | Bf16Normalise():
+        case GroupChannels() | StackRows() | Bf16Normalise():
             return workload.height * workload.width / PIXELS
     raise ValueError(f"no time is known for {workload.name}")
 
 
-def _loaded(workload: DequantizedAveragePool | AveragePool) -> int:
+def _compared(workload: MaxPool) -> float:
+    """Microseconds of a max pool, by the cache lines of its input and of its output."""
+    pixel = workload.channels * np.dtype(workload.dtype).itemsize
+    lines = pixel / CACHE_LINE
+    read = (workload.height + 2) * ((workload.width - 1) * workload.stride + 3) * lines
+    written = workload.height * workload.width * lines
+    time = read * LINE_READ + written * LINE_WRITTEN
+    return time if pixel % CACHE_LINE == 0 else time * PART_OF_A_LINE
+
+
+def _loaded(workload: Pool) -> int:
     """Values that an average pool loads: windows share the strips of columns that they have in
     common (`schedules/average_pools.py`).
     """

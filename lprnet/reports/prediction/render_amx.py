@@ -19,11 +19,11 @@ HEAD = f"""\
 Made by `lprnet predict --amx`, which overwrites it. **No artifact of ours was timed on AMX.** The
 estimate adds up what parts of kernels cost on one core of a Xeon with AMX ({GHZ} GHz while tiles
 multiply): for convolutions the model that also chooses their tiles (`schedules/amx/conv_tiles.py`),
-for other kernels the cost of a value in our VNNI code there, for average pools in kernels in C; in
-bfloat16, which was not measured, twice that in max pools and 1.5 times that of our older average
-pools. "Between" is what convolutions take longer
-in a network than alone, a plate includes {PYTHON:.0f} us of a call from Python. The last columns
-compare with what was measured on that core from Python, in one run.
+for pools and the last layer in integers the cost of a cache line or a value in kernels in C with
+the same loads, products and stores, for other kernels that of a value in our VNNI code; pools of
+bfloat16, which were not measured, take as long for a byte. "Between" is what convolutions take
+longer in a network than alone, a plate includes {PYTHON:.0f} us of a call from Python. The last
+columns compare with what was measured on that core from Python, in one run.
 
 """
 LAYERS = """
