@@ -36,6 +36,8 @@ def lower_max_pool(
             "columns apart, cannot be compiled; those of LPRNets are 3x3, 1 row apart."
         )
     _, _, height, width = shape(var)
+    if width == 1:
+        column_stride = 1  # any is the same, and a kernel's shapes tell none
     channels, dtype = _max_pool_channels(source, builder.isa), str(source.tensor.ty.dtype)
     workload = MaxPool(height, width, column_stride, channels, dtype)
     view = builder.view(source, height + 2, (width - 1) * column_stride + 3, channels)
@@ -55,8 +57,10 @@ def lower_average_pool(
     attrs = value.attrs
     if any(attrs.padding) or len(source.segments) != 1:
         raise ValueError(f"no kernel covers {value}")
-    kernel, stride = pair(attrs.pool_size), pair(attrs.strides)
+    kernel, (row_stride, column_stride) = pair(attrs.pool_size), pair(attrs.strides)
     _, _, height, width = shape(var)
+    # Of one window any stride is the same; `average_windows` takes it for as far as the window.
+    stride = kernel[0] if height == 1 else row_stride, kernel[1] if width == 1 else column_stride
     out_shape = (height, width, _pad_to_vectors(source.logical, builder.isa))
     dtype = str(source.tensor.ty.dtype)
     workload: Workload = AveragePool(*out_shape, kernel, stride, dtype)

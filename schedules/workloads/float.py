@@ -80,7 +80,8 @@ class Conv2d(DirectConv):
 @dataclass(frozen=True)
 class MaxPool:
     """3x3 max pool, stride `(1, stride)`: `data (height + 2, columns, channels)` to
-    `out (height, width, channels)` with `columns = (width - 1) * stride + 3`.
+    `out (height, width, channels)` with `columns = (width - 1) * stride + 3`. Of one column the
+    stride is 1.
 
     Two steps, so that a column's vertical maximum is shared by the windows that overlap it.
     """
@@ -107,8 +108,8 @@ class MaxPool:
         if not function.fits([3, 3]):
             return
         (rows, columns, _), (height, width, channels) = function.shapes
-        if rows == height + 2 and width > 1 and (columns - 3) % (width - 1) == 0:
-            stride = (columns - 3) // (width - 1)
+        stride, left = divmod(columns - 3, width - 1) if width > 1 else (1, columns - 3)
+        if rows == height + 2 and left == 0:
             yield cls(height, width, stride, channels, function.dtypes[0])
 
     def prim_func(self) -> tirx.PrimFunc:

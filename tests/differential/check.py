@@ -5,7 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import tvm
 from numpy.typing import NDArray
+from tvm import tirx
 
 from lprnet.compiler.compile import Source, compile_network
 from lprnet.compiler.network import CompilerInput
@@ -25,6 +27,7 @@ from lprnet.runtime.artifact import missing_flags
 from lprnet.runtime.recognizer import Recognizer
 from lprnet.support.errors import UserError
 from relay_passes.pipeline import lower_graph, quantize_graph
+from schedules.workloads.match import match
 from tests import quantized_reference, relax_reference
 from tests.adding_up import added_up, adding_up, one_level, terms
 from tests.differential.random_case import VARIANTS, RandomCase
@@ -41,9 +44,9 @@ Floats = NDArray[np.float64]
 
 def check_graph(case: RandomCase, _folder: Path) -> dict[str, float]:
     """The graphs after all passes in front of lowering compute what torch computes, int8 every
-    integer of the reference; and each can be lowered for a target of its own. A network with
-    calibrated context means is checked in every variant, since its export takes the longest, others
-    in float32 alone. Raises `AssertionError`.
+    integer of the reference; and each can be lowered for a target of its own, in one variant to
+    kernels that are recognised. A network with calibrated context means is checked in every
+    variant, since its export takes the longest, others in float32 alone. Raises `AssertionError`.
     """
     if is_refused(case):
         return {"refused": 1.0}
@@ -54,7 +57,10 @@ def check_graph(case: RandomCase, _folder: Path) -> dict[str, float]:
             continue
         network, expected, unit, limit = _network(case, variant, CLOSE_GRAPH)
         graph = quantize_graph(network.module, network.scales, OFFSET, SCALE)
-        lower_graph(graph, find_target(target).isa, OFFSET, SCALE)
+        lowered = lower_graph(graph, find_target(target).isa, OFFSET, SCALE)
+        if variant == case.variant:  # what a build asks of each kernel
+            unknown = [name for name, kernel in _kernels(lowered) if match(kernel) is None]
+            assert not unknown, f"no schedule covers {', '.join(unknown)}"
         if variant == "fp32":
             found = relax_reference.evaluate(graph, torch.from_numpy(inputs)).numpy()
         else:  # static int8 reads pixels as they are
@@ -79,6 +85,11 @@ def check_code(case: RandomCase, folder: Path) -> dict[str, float]:
         return {"ran": 0.0}
     found = Recognizer(path).logits(case.pixels()).astype(np.float64)
     return {"ran": 1.0, "off": _compared(case.variant, found / unit, expected, limit)}
+
+
+def _kernels(lowered: tvm.IRModule) -> list[tuple[str, tirx.PrimFunc]]:
+    functions = lowered.functions.items()
+    return [(var.name_hint, one) for var, one in functions if isinstance(one, tirx.PrimFunc)]
 
 
 @lru_cache(1)

@@ -132,6 +132,24 @@ def test_a_slice_is_a_view_of_whole_vectors() -> None:
     assert [int(n) for n in view.args[3].fields] == list(shape(view)) == [6, 11, 16]
 
 
+def test_a_pool_of_one_window_is_known_whatever_its_stride() -> None:
+    """The shapes of a kernel do not tell it."""
+    first = weight(3, 3, 1, 1)
+
+    def network(x: relax.Var) -> relax.Expr:
+        y = nn.relu(add(nn.conv2d(x, first), per_channel(1, 2, 3)))
+        column = nn.max_pool2d(y, (3, 3), (1, 11))
+        return nn.avg_pool2d(column, (4, 1), (5, 2))
+
+    before, pixels = module(network, SHAPE), some_pixels(*SHAPE[2:])
+    lowered = apply(LowerToKernels(AVX2, *NORMALISATION), before)
+    kernels = [f for f in lowered.functions.values() if isinstance(f, tirx.PrimFunc)]
+    assert all(match(kernel) is not None for kernel in kernels)
+    expected = relax_reference.evaluate(before, normalised(pixels)).numpy()[0]
+    assert expected.shape == (3, 1, 1)
+    np.testing.assert_allclose(run(lowered, pixels)[0, 0, :3], expected[:, 0, 0], rtol=1e-5)
+
+
 def test_equal_kernels_are_one_function() -> None:
     def network(x: relax.Var) -> relax.Expr:
         for _ in range(3):

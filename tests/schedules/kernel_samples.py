@@ -27,6 +27,7 @@ def workloads(isa: Isa) -> list[Workload]:
         packed_for(QuantizedConv2d(4, 12, 8, 1, 3, 32, 16, 255), isa),
         MaxPool(4, 12, 2, lanes),
         MaxPool(4, 12, 1, lanes, "uint8"),
+        MaxPool(4, 1, 1, lanes),
         AveragePool(2, 4, lanes, (5, 5), (5, 5)),
         DequantizedAveragePool(2, 4, lanes, (4, 10), (4, 2), 0.1),
         Normalise(4, 12, 3, 127.5, 1 / 128),

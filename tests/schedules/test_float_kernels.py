@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
@@ -111,6 +111,7 @@ def test_any_convolution(
     stride=st.integers(1, 3),
     channels=st.integers(2, 40),
 )
+@example(height=2, width=1, stride=1, channels=5)
 def test_max_pool_is_exact(
     target: Target, height: int, width: int, stride: int, channels: int
 ) -> None:

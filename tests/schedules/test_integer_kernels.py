@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
@@ -225,6 +225,7 @@ def test_the_largest_accumulators_stay_exact(target: Target) -> None:
     stride=st.integers(1, 3),
     channels=st.integers(2, 80),
 )
+@example(height=2, width=1, stride=1, channels=5)
 def test_max_pool(target: Target, height: int, width: int, stride: int, channels: int) -> None:
     shape = (height + 2, (width - 1) * stride + 3, channels)
     data = np.random.default_rng(0).integers(0, 256, shape, dtype="uint8")
