@@ -120,3 +120,10 @@ def wait_until(condition: Callable[[], bool], process: Running, output: Path) ->
             printed = output.read_text(errors="replace")[-2000:]
             raise AssertionError(f"the process {what}: {printed}")
         time.sleep(0.01)
+
+
+def blocks_interrupts(process: int) -> bool:
+    """Whether the main thread of this process blocks SIGINT."""
+    lines = Path(f"/proc/{process}/status").read_text().splitlines()
+    mask = next(line.split()[1] for line in lines if line.startswith("SigBlk"))
+    return bool(int(mask, 16) >> (signal.SIGINT - 1) & 1)

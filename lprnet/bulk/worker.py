@@ -14,7 +14,7 @@ from pathlib import Path
 from lprnet.bulk.fatal_images import FATAL
 from lprnet.bulk.job import Options
 from lprnet.bulk.shard import Done
-from lprnet.support.child_process import end_with_parent, how_it_ended
+from lprnet.support.child_process import end_with_parent, how_it_ended, interrupts_later
 from lprnet.support.errors import UserError
 
 Work = tuple[int, int]
@@ -52,7 +52,8 @@ def start_worker(
     ours, theirs = context.Pipe()
     arguments = (theirs, core, os.getpid(), folder, artifact, options)
     process = context.Process(target=_work, args=arguments, daemon=True)
-    process.start()
+    with interrupts_later():  # until `_work` ignores them
+        process.start()
     theirs.close()
     return ours, Worker(process, core)
 

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 from tests.bulk.killing import make_images, results, run_killed, start, wait_for_shards
+from tests.processes import blocks_interrupts
 
 
 def test_killed_at_random_moments(tmp_path: Path, letter: Path) -> None:
@@ -34,6 +35,7 @@ def test_no_worker_outlives_the_run_and_no_run_its_worker(tmp_path: Path, letter
     wait_for_shards(tmp_path / "out", 2, first)
     workers = children(first)
     assert workers
+    assert all(map(blocks_interrupts, workers)), "one that comes while they import is a traceback"
     first.kill()
     first.wait(60)
     end = time.monotonic() + 60

@@ -17,7 +17,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerProcess
 from typing import Any
 
-from lprnet.support.child_process import end_with_parent
+from lprnet.support.child_process import end_with_parent, interrupts_later
 from lprnet.support.errors import UserError
 from lprnet.support.scratch_folder import scratch_folder
 
@@ -167,7 +167,8 @@ class _Worker:
     def _start(self) -> None:
         self._connection, theirs = _context.Pipe()
         self._process = _context.Process(target=_serve, args=(theirs, self._cores), daemon=True)
-        self._process.start()
+        with interrupts_later():  # of a terminal, while the server of processes imports
+            self._process.start()
         theirs.close()
         self._calls = 0
         if not self._connection.poll(STARTING):

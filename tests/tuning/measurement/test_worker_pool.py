@@ -50,6 +50,26 @@ def test_a_bad_call_does_not_affect_the_others(workers: WorkerPool) -> None:
     assert reasons["raise"] == "ValueError: no"
 
 
+POOL = """
+import os
+from lprnet.tuning.measurement.worker_pool import WorkerPool
+from tests.processes import blocks_interrupts
+with WorkerPool(1) as pool:
+    ((server,), (process,)) = (pool.map(one, [()], 60.0) for one in (os.getppid, os.getpid))
+    print(*map(blocks_interrupts, (server, process, os.getpid())))
+"""
+
+
+def test_processes_and_their_server_never_take_an_interrupt() -> None:
+    """Of a terminal, which sends it to all: one that comes while they import is a traceback. In a
+    process of its own: here another test may have started the server.
+    """
+    ran = subprocess.run(
+        [sys.executable, "-c", POOL], stdout=subprocess.PIPE, text=True, timeout=300, check=True
+    )
+    assert ran.stdout == "True True False\n"
+
+
 def test_processes_live_on_between_calls(workers: WorkerPool) -> None:
     first = set(workers.map(behave, [("well",)] * 8, 5.0))
     second = set(workers.map(behave, [("well",)] * 8, 5.0))
