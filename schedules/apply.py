@@ -22,6 +22,8 @@ from schedules.pools import (
     schedule_mean_square,
 )
 from schedules.register_tiles import Tile, choose_tile, float_step, integer_step
+from schedules.split_conv2d import split_conv2d
+from schedules.split_lanes import choose_split
 from schedules.stack_rows import stack_rows
 from schedules.sum_conv import positions_at_once, sum_conv
 from schedules.winograd.f32 import schedule_winograd, winograd_conv2d
@@ -111,6 +113,9 @@ def schedule(workload: Workload, isa: Isa) -> tuple[tirx.PrimFunc, str]:
         if runs is not None:
             return integer_winograd_conv2d(workload, runs, isa), str(runs)
         if workload.int16_results:
+            shared = choose_split(workload, isa)
+            if shared is not None:
+                return split_conv2d(workload, shared, isa), str(shared)
             tile = conv2d_tile(workload, isa)
             return packed_conv2d(workload, tile, isa), str(tile)
     if isinstance(workload, AveragePool | DequantizedAveragePool | SumPool):

@@ -18,7 +18,7 @@ from tvm import tirx
 
 JOINED = 4
 """Vectors of sums in a vector of bytes."""
-_QUAD = 4
+QUAD = 4
 """32-bit lanes in 128 bits, within which `vpackuswb` joins two vectors."""
 _PACK = {8: "llvm.x86.avx2.packuswb", 16: "llvm.x86.avx512.packuswb.512"}
 
@@ -31,17 +31,25 @@ def packed_bytes(
 
     Always `JOINED * lanes` bytes: where vectors are missing, the last one is there again.
     """
+    packed = packed_quads(sums, multipliers, qmax, lanes)
+    quads = lanes // QUAD
+    order = [JOINED * quad + vector for vector in range(JOINED) for quad in range(quads)]
+    return tirx.reinterpret(f"uint8x{JOINED * lanes}", tirx.Shuffle([packed], order))
+
+
+def packed_quads(
+    sums: Sequence[tirx.Expr], multipliers: Sequence[tirx.Expr], qmax: int, lanes: int
+) -> tirx.Expr:
+    """The same in the order in which packing joins them, as `lanes` int32: lane `JOINED * n + v`
+    has the results n * `QUAD` to n * `QUAD` + 3 of vector v.
+    """
     rounded = [_rounded(*one, lanes) for one in zip(sums, multipliers, strict=True)]
     a, b, c, d = (*rounded, *rounded[-1:] * (JOINED - len(rounded)))
     packed = _packed(_packed(a, b, lanes), _packed(c, d, lanes), lanes)
-    # Each 128 bits hold the same four lanes of each vector now.
-    quads = lanes // _QUAD
-    order = [JOINED * quad + vector for vector in range(JOINED) for quad in range(quads)]
-    vectors = tirx.Shuffle([tirx.reinterpret(f"int32x{lanes}", packed)], order)
-    result = tirx.reinterpret(f"uint8x{JOINED * lanes}", vectors)
-    if qmax == 255:
-        return result
-    return tirx.min(result, tirx.const(qmax, f"uint8x{JOINED * lanes}"))
+    if qmax < 255:
+        result = tirx.reinterpret(f"uint8x{JOINED * lanes}", packed)
+        packed = tirx.min(result, tirx.const(qmax, f"uint8x{JOINED * lanes}"))
+    return tirx.reinterpret(f"int32x{lanes}", packed)
 
 
 def _rounded(total: tirx.Expr, multiplier: tirx.Expr, lanes: int) -> tirx.Expr:

@@ -13,6 +13,7 @@ from lprnet.compiler.targets import Target
 from relay_passes.lowering.check_int16_results import fit_int16
 from schedules.average_pools import pool_tile
 from schedules.isa import AVX2, AVX512_VNNI, Dot4, Isa
+from schedules.split_lanes import choose_split
 from schedules.workloads.float import MaxPool
 from schedules.workloads.integer import (
     DequantizedAveragePool,
@@ -105,6 +106,44 @@ def test_any_convolution(
     multiplier = (rng.uniform(0.3, 2, out_channels) * levels / abs(total).max()).astype("float32")
     got = run_conv2d(target, data, weight, bias, multiplier, levels)
     np.testing.assert_array_equal(got, requantized(total, multiplier, levels))
+
+
+@pytest.mark.parametrize("target", TARGETS[2:])
+@pytest.mark.parametrize("out_channels", [3, 8, 20, 24, 33, 39])
+@pytest.mark.parametrize("groups", [2, 4, 7])
+def test_channels_that_share_lanes(target: Target, out_channels: int, groups: int) -> None:
+    """A half and a quarter of a vector, alone and beside whole ones, with groups of inputs left
+    over and channels that only pad.
+    """
+    rng = np.random.default_rng(out_channels + groups)
+    data = rng.integers(0, 256, (4, 8, 4 * groups))
+    weight = rng.integers(-127, 128, (out_channels, 4 * groups, 1, 3))
+    bias = rng.integers(-20_000, 20_000, out_channels)
+    total = sums(data, weight) + bias
+    multiplier = (rng.uniform(0.3, 2, out_channels) * 255 / abs(total).max()).astype("float32")
+    workload = QuantizedConv2d(4, 6, 4 * groups, 1, 3, out_channels, 8, 255)
+    packed = packed_for(workload, target.isa)
+    assert isinstance(packed, QuantizedConv2d)
+    split = choose_split(packed, target.isa)
+    assert split is not None or (groups < 4 and out_channels in (3, 20, 33))
+    got = run_conv2d(target, data, weight, bias, multiplier, 255)
+    np.testing.assert_array_equal(got, requantized(total, multiplier, 255))
+
+
+@pytest.mark.parametrize(
+    ("out_channels", "isa", "said"),
+    [
+        (24, AVX512_VNNI, "2x6 pixels x 1 vectors and a half"),
+        (20, AVX512_VNNI, "2x6 pixels x 1 vectors and a quarter"),
+        (28, AVX512_VNNI, "None"),
+        (32, AVX512_VNNI, "None"),
+        (20, AVX2, "None"),
+    ],
+)
+def test_which_channels_share_lanes(out_channels: int, isa: Isa, said: str) -> None:
+    workload = packed_for(QuantizedConv2d(20, 90, 24, 3, 1, out_channels, 8, 255), isa)
+    assert isinstance(workload, QuantizedConv2d)
+    assert str(choose_split(workload, isa)) == said
 
 
 SIGNS = {
