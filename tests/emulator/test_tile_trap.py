@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from lprnet.compiler.compile import lower_network
 from lprnet.compiler.constant_pool import ConstantPool
 from lprnet.compiler.link import compile_objects
-from lprnet.compiler.targets import AMX, Target, find_target
+from lprnet.compiler.targets import AMX, AMX_BF16, Target, find_target
 from lprnet.compiler.toolchain import run_compiler
 from lprnet.compression.variants import prepare
 from lprnet.runtime.artifact import ALIGNMENT
@@ -22,19 +22,31 @@ PLATES = 3
 VNNI = find_target("cascadelake")
 
 pytestmark = pytest.mark.skipif(
-    not can_answer(AMX), reason="this CPU lacks AVX-512 or has AMX itself"
+    not can_answer(AMX_BF16), reason="this CPU lacks AVX-512 or has AMX itself"
 )
 
 
-@pytest.mark.parametrize("pruned", [None, "structured"], ids=str)
+@pytest.mark.parametrize(
+    ("quantized", "pruned", "targets"),
+    [
+        ("static", None, (VNNI, AMX)),
+        ("static", "structured", (VNNI, AMX)),
+        ("bf16", "structured", (AMX_BF16,)),
+    ],
+    ids=["int8", "structured int8", "structured bf16"],
+)
 def test_the_codes_compute_the_same(
-    pruned: str | None, tmp_path: Path, few_calibration_images: None
+    quantized: str,
+    pruned: str | None,
+    targets: tuple[Target, ...],
+    tmp_path: Path,
+    few_calibration_images: None,
 ) -> None:
-    network, *_ = prepare(DEFAULT_CHECKPOINT, None, "static", pruned)
+    network, *_ = prepare(DEFAULT_CHECKPOINT, None, quantized, pruned)
     images = np.stack([image for image, _ in sample_plates(PLATES)])
     expected = network.expected(images)
     weights = ConstantPool()
-    programs = {target: lower_network(network, target, weights).program for target in (VNNI, AMX)}
+    programs = {target: lower_network(network, target, weights).program for target in targets}
     objects = compile_objects(programs, bytes(weights.blob), tmp_path)
     shared = tmp_path / "artifact.so"
     run_compiler(["-shared", "-fPIC", "-o", shared, *objects], tmp_path)
@@ -52,9 +64,10 @@ def test_the_codes_compute_the_same(
         return used
 
     faults, answered = model.model_faults(), model.trap_answered()
-    vnni, found = logits(VNNI), logits(AMX)
+    *vnni, found = (logits(target) for target in targets)
     assert model.model_faults() == faults
     assert model.trap_answered() > answered + 1000 * PLATES
-    np.testing.assert_array_equal(found.view(np.int32), vnni.view(np.int32))
+    for other in vnni:
+        np.testing.assert_array_equal(found.view(np.int32), other.view(np.int32))
     error = np.abs(found - expected).max() / np.abs(expected).max()
     assert error <= network.max_error

@@ -1,9 +1,11 @@
 /* Tile instructions on a CPU without AMX: each one is an illegal instruction there, whose signal is
    answered by computing what it would have done (`tests/schedules/amx/tile_model.c`). So machine
    code for AMX runs as it is, on a CPU with AVX-512. Encodings: Intel 64 Software Developer's
-   Manual, volume 2; all have a VEX prefix of three bytes in map 0F38. An instruction that is none of
-   them ends the process as it would have without. */
+   Manual, volume 2; all have a VEX prefix of three bytes in map 0F38. Of AVX512-FP16 LLVM takes
+   VMOVW, between general and vector registers, for bfloat16 too. An instruction that is none of
+   these ends the process as it would have without. */
 #define _GNU_SOURCE /* names of registers */
+#include <cpuid.h>
 #include <signal.h>
 #include <stdint.h>
 #include <string.h>
@@ -77,10 +79,48 @@ static int compute(const uint8_t* code, const greg_t* gregs) {
   return 4 + length;
 }
 
+/* Where the processor saves the upper parts of vector registers 0 to 15: bits 128 to 255, and 256 to
+   511 (XSAVE's components 2 and 6). */
+static unsigned upper_of_ymm, upper_of_zmm;
+
+/* The length of the VMOVW at `code` after moving; 0 if it is none, or of vector registers from 16 on. */
+static int move(const uint8_t* code, greg_t* gregs, uint8_t* saved) {
+  if (code[0] != 0x62 || (code[1] & 0x17) != 0x15 || (code[2] & 3) != P66) return 0;
+  if (code[4] != 0x6e && code[4] != 0x7e) return 0;
+  const uint8_t* modrm = code + 5;
+  int x = !(code[1] & 0x40), b = !(code[1] & 0x20), length = 1;
+  int vector = (modrm[0] >> 3 & 7) | !(code[1] & 0x80) << 3;
+  greg_t* general = &gregs[registers[(modrm[0] & 7) | b << 3]];
+  uint16_t word, *other = (uint16_t*)general;
+  if (modrm[0] < 0xc0) {
+    uint64_t address;
+    int64_t index;
+    if (!(length = operand(modrm, x, b, gregs, &address, &index))) return 0;
+    if (modrm[0] >> 6 == 1) address += (uint64_t)(int64_t)(int8_t)modrm[length - 1]; /* in words */
+    other = (uint16_t*)address;
+  }
+  uint8_t* lowest = saved + 160 + 16 * vector; /* as FXSAVE has them */
+  if (code[4] == 0x6e) {
+    memcpy(&word, other, 2);
+    memset(lowest, 0, 16), memset(saved + upper_of_ymm + 16 * vector, 0, 16);
+    memset(saved + upper_of_zmm + 32 * vector, 0, 32);
+    memcpy(lowest, &word, 2);
+    saved[512] |= 2; /* XSTATE_BV: the lowest 128 bits are not all zero */
+  } else {
+    memcpy(&word, lowest, 2);
+    if (modrm[0] >= 0xc0) *general = 0;
+    memcpy(other, &word, 2);
+  }
+  return 5 + length;
+}
+
 static void answer(int signal_number, siginfo_t* info, void* context) {
   (void)info;
-  greg_t* gregs = ((ucontext_t*)context)->uc_mcontext.gregs;
-  int length = compute((const uint8_t*)gregs[REG_RIP], gregs);
+  mcontext_t* state = &((ucontext_t*)context)->uc_mcontext;
+  greg_t* gregs = state->gregs;
+  const uint8_t* code = (const uint8_t*)gregs[REG_RIP];
+  int length = compute(code, gregs);
+  if (!length) length = move(code, gregs, (uint8_t*)state->fpregs);
   if (length) {
     gregs[REG_RIP] += length, ++answered;
   } else {
@@ -90,6 +130,9 @@ static void answer(int signal_number, siginfo_t* info, void* context) {
 
 /* Answer illegal instructions from now on. Returns 0, or -1 where the system refuses. */
 int trap_start(void) {
+  unsigned size, ecx, edx;
+  __cpuid_count(0xd, 2, size, upper_of_ymm, ecx, edx);
+  __cpuid_count(0xd, 6, size, upper_of_zmm, ecx, edx);
   struct sigaction action;
   memset(&action, 0, sizeof action);
   action.sa_sigaction = answer, action.sa_flags = SA_SIGINFO;
