@@ -97,3 +97,19 @@ def test_a_narrow_image_is_not_stacked() -> None:
     for width, kernel in ((21, "group_8x21x3"), (22, "stack_6x22x3_r3")):
         graph = quantize_graph(module(network, (1, 3, 8, width)), scales, *NORMALISATION)
         assert kernel in names(lower_graph(graph, AMX_INT8, *NORMALISATION))
+
+
+def test_stacked_rows_are_read_without_tiles_too() -> None:
+    """Where results fit no int16, so that the convolution is one on vectors."""
+
+    def network(x: relax.Var) -> relax.Expr:
+        return nn.avg_pool2d(nn.relu(add(nn.conv2d(x, FIRST[0]), no_bias(6))), (6, 1))
+
+    graph = quantize_graph(
+        module(network, WIDE), [LayerScales(FIRST[1] / 128, 1e-5, 255)], *NORMALISATION
+    )
+    lowered, other = (lower_graph(graph, isa, *NORMALISATION) for isa in (AMX_INT8, AVX2))
+    assert "qconv1x3_6x38_12to6" in names(lowered)
+    pixels = some_pixels(*WIDE[2:])
+    found, expected = (run(one, pixels)[..., :6] for one in (lowered, other))
+    np.testing.assert_array_equal(found, expected)
