@@ -10,9 +10,12 @@ from hypothesis import settings
 
 from lprnet.compiler.targets import find_target
 from lprnet.runtime.cpu import cpu_flags
+from lprnet.support.same_sums import same_sums_on_every_cpu
 from tests.shared_results import SharedResults
 
 PROJECT = Path(__file__).resolve().parents[1]
+
+same_sums_on_every_cpu()  # as in a build: bars of accuracy are the same on every machine
 
 # On a busy machine an example can take any time; pytest's own limit ends what hangs.
 settings.register_profile("no deadline", deadline=None)

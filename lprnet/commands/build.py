@@ -109,6 +109,9 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> None:
     """Build, then print what was built."""
+    from lprnet.support.same_sums import same_sums_on_every_cpu
+
+    same_sums_on_every_cpu()
     from rich.console import Console
 
     from lprnet.build import Request, agreement, build, build_tables, log_substitutions

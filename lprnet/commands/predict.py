@@ -25,6 +25,9 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> None:
     """Predict, then write."""
+    from lprnet.support.same_sums import same_sums_on_every_cpu
+
+    same_sums_on_every_cpu()
     if options.amx:
         from lprnet.reports.prediction.amx import predict_amx
         from lprnet.reports.prediction.render_amx import write_amx

@@ -84,6 +84,9 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> None:
     """Sweep, then print and draw."""
+    from lprnet.support.same_sums import same_sums_on_every_cpu
+
+    same_sums_on_every_cpu()
     import json
 
     from lprnet.commands.tables import print_tables
