@@ -29,6 +29,7 @@ from lprnet.compression.distill.distilled import (
     check_cache,
     check_teachable,
     distilled,
+    trained_before,
 )
 from lprnet.compression.input_check import input_notes
 from lprnet.compression.preprocessing_check import preprocessing_note
@@ -107,16 +108,19 @@ def prepare(
         network = float_network(model)
     elif pruned == "structured":
         reduced, inputs = reduce(model), torch.from_numpy(normalise(images))
-        if distill is None:
-            arithmetic = {"static": "int8", "bf16": "bf16"}.get(quantized or "", "float32")
-            narrow, pruning = pruned_to_widths(reduced, inputs, keep or Keep(), arithmetic)
-        else:
+        if distill is not None:
             check_teachable(model.architecture, checkpoint)  # before a search
             if distill.steps is not None:
                 check_cache()
             widths = widths_to_train(reduced, inputs, keep or Keep())
             trained, pruning = distilled(reduced, checkpoint, images, widths, distill.steps)
             narrow = reduced.bind(trained)
+        elif keep is None and (ready := trained_before(reduced, checkpoint)) is not None:
+            trained, pruning = ready
+            narrow = reduced.bind(trained)
+        else:
+            arithmetic = {"static": "int8", "bf16": "bf16"}.get(quantized or "", "float32")
+            narrow, pruning = pruned_to_widths(reduced, inputs, keep or Keep(), arithmetic)
         network = _compressed(narrow, images, quantized)
     else:
         network = _compressed(reduce(model), images, quantized)

@@ -40,7 +40,7 @@ class Kind:
 _SEVEN_LEFTS = (15.5, 72.5, 151.5, 208.5, 265.5, 322.5, 379.5)
 _EIGHT_LEFTS = (15.5, 69.5, 161.5, 213.5, 265.5, 317.5, 369.5, 421.5)
 
-BLUE = Kind(440, _SEVEN_LEFTS, (45,) * 7, 134.5, (165, 75, 20), (250, 250, 250), 0.74)
+BLUE = Kind(440, _SEVEN_LEFTS, (45,) * 7, 134.5, (178, 80, 20), (250, 250, 250), 0.74)
 GREEN = Kind(480, _EIGHT_LEFTS, (45, *(43,) * 7), 0, (120, 190, 90), (25, 25, 20), 0.18)
 YELLOW = Kind(440, _SEVEN_LEFTS, (45,) * 7, 134.5, (25, 165, 235), (20, 20, 20), 0.08)
 KINDS = (BLUE, GREEN, YELLOW)
@@ -131,9 +131,9 @@ def painted(rng: np.random.Generator, kind: Kind, ink: NDArray[np.float32]) -> N
     colour = np.array(kind.ink, np.float32) + rng.normal(0, 8, 3).astype(np.float32)
     colour *= rng.uniform(0.85, 1.0)
     rim = np.zeros((height, width), np.uint8)
-    inset = round(rng.uniform(2, 5) * PIXELS_PER_MM)
-    cv2.rectangle(rim, (inset, inset), (width - 1 - inset, height - 1 - inset), 255, 1)
-    ink = np.maximum(ink, rim.astype(np.float32) / 255 * rng.uniform(0, 1))
+    inset, thick = round(rng.uniform(1, 5) * PIXELS_PER_MM), int(rng.integers(1, 4))
+    cv2.rectangle(rim, (inset, inset), (width - 1 - inset, height - 1 - inset), 255, thick)
+    ink = np.maximum(ink, rim.astype(np.float32) / 255 * rng.uniform(0.2, 1))
     blend = paint + ink[:, :, None] * (colour - paint)
     plate = np.clip(blend, 0, 255).astype(np.uint8)
     if rng.random() < 0.6:

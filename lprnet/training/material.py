@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lprnet.distillation.plate_cache import PlateCache
+from lprnet.distillation.training_plates import TrainingPlates
 from lprnet.model.architecture import Architecture
 from lprnet.model.published_lprnet import reads_as_published
 from lprnet.runtime.image_io import read_image
@@ -16,7 +17,6 @@ from lprnet.training.data import Feed, fresh_plates
 from lprnet.training.device import Device
 from lprnet.training.labelled_images import HELD_OUT, LabelledImages, read_labelled
 from lprnet.training.recipe import Recipe
-from lprnet.training.rendered import TrainingPlates
 from lprnet.training.state import TrainState
 from lprnet.training.teacher import Teacher, load_teacher
 from lprnet.training.validation import (

@@ -165,7 +165,7 @@ def test_the_flags_make_the_same_logits(images: NDArray[np.uint8], tmp_path: Pat
         found = load_model(path, stated)(inputs).numpy()
         without = load_model(path)(inputs).numpy()
     assert np.abs(found - expected).max() < 1e-4 * np.abs(expected).max()
-    assert np.abs(without - expected).max() > 0.1 * np.abs(expected).max()
+    assert np.abs(without - expected).max() > 0.01 * np.abs(expected).max()  # 100 times as far
 
 
 def test_a_build_says_it_first_of_all(images: NDArray[np.uint8], tmp_path: Path) -> None:

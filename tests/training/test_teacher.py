@@ -1,6 +1,7 @@
 """Teachers: which ones fit, what they add to the loss, and what a student learns from one."""
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -128,13 +129,17 @@ def test_unlabelled_images_are_a_quarter_and_need_a_teacher(tmp_path: Path) -> N
     assert [bool((image == 77).all()) for image in batch.images] == [False] * 6 + [True] * 2
 
 
-def test_logits_are_normalised_over_the_batch() -> None:
+def test_contexts_are_normalised_over_the_batch_and_in_every_second_image_alone() -> None:
     model = load_model(DEFAULT_CHECKPOINT)
     images = views(torch.from_numpy(plates(6)[0]), 1, 1, CPU)
     with torch.no_grad():
         together = logits_of(model, images)
+        alone = model(images)
         model.context_means = calibrate_context_means(model, images)
-        torch.testing.assert_close(together, model(images), rtol=1e-4, atol=1e-3)
+        same = partial(torch.allclose, rtol=1e-4, atol=1e-3)
+        assert same(together[::2], model(images)[::2])
+        assert same(together[1::2], alone[1::2])
+        assert not same(together[::2], alone[::2])
 
 
 def test_bfloat16_changes_the_loss_little_and_keeps_the_weights_float32() -> None:

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lprnet.distillation.plate_cache import PlateCache, RenderedPlates
+from lprnet.distillation.training_plates import TrainingPlates
 from lprnet.model.checkpoint import load_model, save_model
 from lprnet.model.lprnet import LPRNet
 from lprnet.model.published_lprnet import LPRNET_CHINA
@@ -33,7 +34,6 @@ from lprnet.training.network_slimming import (
 )
 from lprnet.training.plot import plot_run
 from lprnet.training.recipe import Recipe, schedule
-from lprnet.training.rendered import TrainingPlates
 from lprnet.training.state import load
 from lprnet.training.step import train_step
 from lprnet.training.train import LOG, STATE, WEIGHTS, train
@@ -138,14 +138,20 @@ def test_every_rendered_plate_is_used_until_the_cache_is_full(tmp_path: Path) ->
             assert max(drawn) == 2 * step + 1
 
 
-def test_every_16th_plate_has_two_rows() -> None:
+def test_every_12th_plate_has_two_rows_and_every_8th_is_green() -> None:
     source = TrainingPlates(seed=5)
-    for index in range(33):
+    for index in range(48):
         image, text = source.plate(index)
         plain, other = RenderedPlates(seed=5).plate(index)
         assert image.shape == (24, 94, 3)
         assert CHINA.is_plate(text)
-        assert (text == other and np.array_equal(image, plain)) == (index % 16 > 0)
+        if index % 12 == 0:
+            assert text != other
+            assert len(text) == 7
+        elif index % 8 == 1:
+            assert len(text) == 8
+        else:
+            assert (text, image.tolist()) == (other, plain.tolist())
     assert source.version() != RenderedPlates(seed=5).version()
 
 

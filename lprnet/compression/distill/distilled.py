@@ -19,6 +19,7 @@ from lprnet.compression.distill.result import (
     read_result,
     recipe_key,
     shipped,
+    shipped_instead_of_refit,
     write_result,
 )
 from lprnet.compression.distill.teacher import compiled_answers, torch_answers
@@ -67,7 +68,7 @@ def distilled(
     network = network_key(checkpoint.read_bytes(), architecture, widths)
     file = shipped(network) if steps is None else None
     if file is not None:
-        return read_result(file, architecture), f"whole channels; trained before: {file.name}"
+        return read_result(file, architecture), _named_before(file)
     check_cache()
     recipe = Recipe(DEFAULT_STEPS if steps is None else steps)
     version = PLATES.version()
@@ -81,6 +82,22 @@ def distilled(
         trained = _trained(reduced, checkpoint, images, widths, recipe, state)
         write_result(result, trained, {"network": network, "how": how})
     return read_result(result, architecture), how
+
+
+def trained_before(reduced: ReducedNetwork, checkpoint: Path) -> tuple[CompactNetwork, str] | None:
+    """What ships as the structured pruning of `reduced`, read from `checkpoint` and trained, and a
+    sentence that says so; None where none ships.
+
+    It stands for a refit in every arithmetic: a network without dead channels, such as the default
+    one, loses too much when it is cut and refitted alone.
+    """
+    architecture = reduced.architecture
+    file = shipped_instead_of_refit(network_key(checkpoint.read_bytes(), architecture, {}))
+    return None if file is None else (read_result(file, architecture), _named_before(file))
+
+
+def _named_before(file: Path) -> str:
+    return f"whole channels; trained before: {file.name}"
 
 
 def _trained(

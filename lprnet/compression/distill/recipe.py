@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 
-from lprnet.distillation.plate_cache import RenderedPlates
+from lprnet.distillation.training_plates import TrainingPlates
 
 DEFAULT_STEPS = 2000
 """A quarter of an hour on one core of a server, the plates rendered included."""
@@ -11,7 +11,7 @@ MAX_PLATES = 200_000
 """Rendered plates on disk, 1.4 GB. Augmentation makes each one new every time."""
 VIEWS = 8
 """How often each rendered plate is seen, where there are less than `MAX_PLATES`."""
-PLATES = RenderedPlates(seed=91_000_001)
+PLATES = TrainingPlates(seed=91_000_001)
 
 
 @dataclass(frozen=True)

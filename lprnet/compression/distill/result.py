@@ -53,9 +53,20 @@ def recipe_key(network: str, recipe: Recipe, plates: str, images: bytes) -> str:
 
 def shipped(network: str) -> Path | None:
     """The file that ships for the network of this key, by the long recipe."""
+    return _shipped("network", network)
+
+
+def shipped_instead_of_refit(whole: str) -> Path | None:
+    """The file that ships as what structured pruning makes of a network, in any arithmetic; `whole`
+    is the key of that network at no widths.
+    """
+    return _shipped("instead_of_refit", whole)
+
+
+def _shipped(name: str, key: str) -> Path | None:
     for path in sorted(DISTILLED.glob("*.safetensors")):
         with safe_open(path, "pt") as file:
-            if file.metadata()["network"] == network:
+            if file.metadata().get(name) == key:
                 return path
     return None
 

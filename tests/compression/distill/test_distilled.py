@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from lprnet.compression.distill import distilled as module
-from lprnet.compression.distill.distilled import distilled
+from lprnet.compression.distill.distilled import distilled, trained_before
 from lprnet.compression.distill.result import network_key, write_result
 from lprnet.compression.distill.teacher import Answers, compiled_answers, torch_answers
 from lprnet.compression.distill.train import tensors
@@ -105,6 +105,37 @@ def test_what_ships_is_found_by_the_checkpoint(
     write_result(tmp_path / "public.safetensors", reduced.compact, {"network": key})
     _, how = distilled(reduced, checkpoint, IMAGES, WIDTHS, None)
     assert how == "whole channels; trained before: public.safetensors"
+
+
+def test_what_ships_as_pruned_stands_for_a_refit(
+    reduced: ReducedNetwork, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of that checkpoint alone; what ships for widths alone does not."""
+    monkeypatch.setattr("lprnet.compression.distill.result.DISTILLED", tmp_path)
+    checkpoint = tmp_path / "it.pth"
+    checkpoint.write_bytes(b"weights")
+    whole = network_key(b"weights", reduced.architecture, {})
+    write_result(tmp_path / "a.safetensors", reduced.compact, {"network": whole})
+    assert trained_before(reduced, checkpoint) is None
+    write_result(tmp_path / "b.safetensors", reduced.compact, {"instead_of_refit": whole})
+    found = trained_before(reduced, checkpoint)
+    assert found is not None
+    network, how = found
+    assert how == "whole channels; trained before: b.safetensors"
+    for name, tensor in tensors(network).items():
+        torch.testing.assert_close(tensors(reduced.compact)[name], tensor, rtol=0, atol=0)
+    checkpoint.write_bytes(b"others")
+    assert trained_before(reduced, checkpoint) is None
+
+
+def test_the_default_weights_are_pruned_to_what_ships_trained() -> None:
+    """In every arithmetic; other widths are refitted or searched."""
+    pruned = {
+        quantized: prepare(DEFAULT_CHECKPOINT, None, quantized, "structured")[0].pruning
+        for quantized in (None, "weights")
+    }
+    trained = "whole channels; trained before: default-structured-28.safetensors"
+    assert pruned == {None: trained, "weights": trained}
 
 
 def test_a_network_that_no_rendered_plate_teaches_is_refused() -> None:
