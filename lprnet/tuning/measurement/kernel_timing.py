@@ -19,6 +19,8 @@ BATCHES = 20
 BUDGET_SECONDS = 0.1
 """Of all batches. Slow kernels get fewer batches, at least `MIN_BATCHES`."""
 MIN_BATCHES = 3
+PACKED_INTEGERS = 6
+"""Axes of an integer convolution's packed weights."""
 TOLERANCE = 1e-4
 """Relative to the largest expected value; float sums in another order differ by some 1e-6 of it."""
 
@@ -51,7 +53,8 @@ def random_inputs(function: tvm.tirx.PrimFunc, seed: int = 0) -> tuple[NDArray[A
 
     uint8 has 7 bits, with which no instruction saturates; other integers are in +-127. Floats are
     in (-1, 1), or in +-0.001 if the kernel has int8 weights, so that requantized sums use their
-    whole range.
+    whole range. What pads an integer convolution to whole vectors of channels is zero, as it is in
+    networks: schedules by hand leave it out.
     """
     generator = np.random.default_rng(seed)
     *parameters, _ = function.params
@@ -64,7 +67,22 @@ def random_inputs(function: tvm.tirx.PrimFunc, seed: int = 0) -> tuple[NDArray[A
         else:
             low, high = (0, 128) if dtype == "uint8" else (-127, 128)
             inputs.append(generator.integers(low, high, shape).astype(dtype))
+    if "out_channels" in function.attrs and len(inputs[1].shape) == PACKED_INTEGERS:
+        for array in inputs[1:]:
+            _clear_padding(array, int(function.attrs["out_channels"]))
     return tuple(inputs)
+
+
+def _clear_padding(array: NDArray[Any], channels: int) -> None:
+    """Zero what `array` has for channels from `channels` on: a bias or a multiplier `(O,)`, or
+    packed weights `(blocks, height, width, inputs / 4, block, 4)`.
+    """
+    if array.ndim == 1:
+        array[channels:] = 0
+        return
+    blocks, *_, block, _ = array.shape
+    of = np.arange(blocks * block).reshape(blocks, block)
+    array *= (of < channels).astype(array.dtype)[:, None, None, None, :, None]
 
 
 def run_kernel(library: Any, device: Any, inputs: tuple[NDArray[Any], ...], out: Any) -> Any:

@@ -10,9 +10,11 @@ from lprnet.support.errors import UserError
 from lprnet.tuning.measurement import compare_kernels
 from lprnet.tuning.measurement.compare_kernels import ROUNDS, faster_kernels, time_interleaved
 from lprnet.tuning.space.tasks import single
+from schedules.apply import schedule
 from schedules.direct_conv2d import schedule_conv2d
 from schedules.register_tiles import Tile
 from schedules.workloads.float import Conv2d
+from schedules.workloads.integer import QuantizedConv2d
 from tests.tuning.conftest import TARGET
 
 CONV = Conv2d(4, 8, 8, 1, 1, 8, 8)
@@ -33,6 +35,24 @@ def test_every_candidate_is_timed_in_every_round_and_a_wrong_result_is_refused()
     wrong = {"plain": single(CONV), "linear": scheduled(Conv2d(4, 8, 8, 1, 1, 8, 8, relu=False))}
     with pytest.raises(RuntimeError, match="could not be timed: WrongResult"):
         time_interleaved([wrong], tvm_target(TARGET))
+
+
+@pytest.mark.parametrize(
+    ("name", "block"),
+    [
+        pytest.param(name, block, marks=pytest.mark.isa(name))
+        for name, block in (("broadwell", 8), ("icelake-server", 32))
+    ],
+)
+def test_padded_channels_of_integer_convolutions_are_compared_as_networks_have_them(
+    name: str, block: int
+) -> None:
+    """Schedules by hand leave out what pads 20 channels to whole vectors."""
+    target = targets.find_target(name)
+    workload = QuantizedConv2d(4, 8, 16, 3, 1, 20, block, 255, True)
+    function, _ = schedule(workload, target.isa)
+    by_hand = tvm.IRModule({"main": function.with_attr("global_symbol", "main")})
+    time_interleaved([{"plain": single(workload), "by hand": by_hand}], tvm_target(target))
 
 
 def test_auto_replaces_manual_only_from_the_minimal_speedup(
