@@ -9,8 +9,8 @@ import pytest
 from hypothesis import settings
 
 from lprnet.compiler.targets import find_target
+from lprnet.compression.same_sums import same_sums_on_every_cpu
 from lprnet.runtime.cpu import cpu_flags
-from lprnet.support.same_sums import same_sums_on_every_cpu
 from tests.shared_results import SharedResults
 
 PROJECT = Path(__file__).resolve().parents[1]

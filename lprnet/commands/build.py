@@ -109,7 +109,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> None:
     """Build, then print what was built."""
-    from lprnet.support.same_sums import same_sums_on_every_cpu
+    from lprnet.compression.same_sums import same_sums_on_every_cpu
 
     same_sums_on_every_cpu()
     from rich.console import Console

@@ -40,7 +40,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> None:
     """Compare, then print and draw."""
-    from lprnet.support.same_sums import same_sums_on_every_cpu
+    from lprnet.compression.same_sums import same_sums_on_every_cpu
 
     same_sums_on_every_cpu()
     import json

@@ -84,7 +84,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> None:
     """Sweep, then print and draw."""
-    from lprnet.support.same_sums import same_sums_on_every_cpu
+    from lprnet.compression.same_sums import same_sums_on_every_cpu
 
     same_sums_on_every_cpu()
     import json

@@ -71,7 +71,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> None:
     """Tune, then print the log's table."""
-    from lprnet.support.same_sums import same_sums_on_every_cpu
+    from lprnet.compression.same_sums import same_sums_on_every_cpu
 
     same_sums_on_every_cpu()
     from lprnet.commands.tables import print_tables
