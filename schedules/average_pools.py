@@ -27,6 +27,7 @@ from tvm import tirx
 from tvm.script.ir_builder import IRBuilder
 from tvm.script.ir_builder import tirx as T
 
+from schedules.buffers import declare_parameters
 from schedules.isa import Isa
 from schedules.workloads.bfloat16 import BITS
 from schedules.workloads.float import AveragePool
@@ -77,10 +78,7 @@ def average_pool(workload: Pool, tile: PoolTile) -> tirx.PrimFunc:
     function = workload.prim_func()
     with IRBuilder() as builder, T.prim_func(s_tir=True):
         T.func_name("main")
-        data, out = (
-            T.arg(buffer.name, T.buffer(buffer.shape, str(buffer.dtype), layout=None))
-            for buffer in function.params
-        )
+        data, out = declare_parameters(function)
         _Kernel(workload, tile, data, out).emit()
     return builder.get().with_attrs(dict((function.attrs or {}).items()))
 

@@ -28,6 +28,7 @@ from tvm import tirx
 from tvm.script.ir_builder import IRBuilder
 from tvm.script.ir_builder import tirx as T
 
+from schedules.buffers import declare_parameters
 from schedules.isa import Isa
 from schedules.pools import CACHE_LINE
 from schedules.workloads.float import MaxPool
@@ -75,10 +76,7 @@ def max_pool(workload: MaxPool, tile: MaxPoolTile) -> tirx.PrimFunc:
     function = workload.prim_func()
     with IRBuilder() as builder, T.prim_func(s_tir=True):
         T.func_name("main")
-        data, out = (
-            T.arg(buffer.name, T.buffer(buffer.shape, str(buffer.dtype), layout=None))
-            for buffer in function.params
-        )
+        data, out = declare_parameters(function)
         width = tile.vectors * tile.lanes
         pairs, single = divmod(workload.height, tile.rows)
         with T.serial(0, -(-workload.channels // width)) as group:

@@ -12,6 +12,7 @@ from tvm import tirx
 from tvm.script.ir_builder import IRBuilder
 from tvm.script.ir_builder import tirx as T
 
+from schedules.buffers import declare_parameters
 from schedules.dot4_intrinsics import GROUP, dot4_of
 from schedules.isa import Isa
 from schedules.pack_bytes import JOINED, packed_bytes
@@ -26,15 +27,14 @@ channels between.
 
 def packed_conv2d(workload: QuantizedConv2d, tile: Tile, isa: Isa) -> tirx.PrimFunc:
     """`workload`, whose results fit int16, by a `tile` that divides its output, on the buffers of
-    `workload.prim_func()`.
+    `workload.prim_func()`. Raises `ValueError` where the weights are packed for another tile.
     """
+    if workload.block != tile.vectors * isa.float_lanes:
+        raise ValueError(f"blocks of {workload.block} channels are packed for no tile of {tile}")
     function = workload.prim_func()
     with IRBuilder() as builder, T.prim_func(s_tir=True):
         T.func_name("main")
-        buffers = [
-            T.arg(buffer.name, T.buffer(buffer.shape, str(buffer.dtype), layout=None))
-            for buffer in function.params
-        ]
+        buffers = declare_parameters(function)
         kernel = _Kernel(workload, tile, isa, *buffers)
         with (
             T.serial(0, workload.blocks) as block,

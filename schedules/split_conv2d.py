@@ -15,6 +15,7 @@ from tvm import tirx
 from tvm.script.ir_builder import IRBuilder
 from tvm.script.ir_builder import tirx as T
 
+from schedules.buffers import declare_parameters
 from schedules.dot4_intrinsics import GROUP, dot4_of
 from schedules.isa import Isa
 from schedules.packed_conv2d import DENSE
@@ -28,10 +29,7 @@ def split_conv2d(workload: QuantizedConv2d, tile: SplitTile, isa: Isa) -> tirx.P
     function = workload.prim_func()
     with IRBuilder() as builder, T.prim_func(s_tir=True):
         T.func_name("main")
-        buffers = [
-            T.arg(buffer.name, T.buffer(buffer.shape, str(buffer.dtype), layout=None))
-            for buffer in function.params
-        ]
+        buffers = declare_parameters(function)
         kernel = _Kernel(workload, tile, isa, *buffers)
         kernel.order_weights()
         with (

@@ -17,6 +17,7 @@ from tvm.script.ir_builder import IRBuilder
 from tvm.script.ir_builder import tirx as T
 
 from schedules.amx.requantize import opaque, x86
+from schedules.buffers import declare_parameters
 from schedules.workloads.stack_rows import StackRows
 
 INDICES = "int8x64"
@@ -34,10 +35,7 @@ def stack_rows(workload: StackRows) -> tirx.PrimFunc:
     function = workload.prim_func()
     with IRBuilder() as builder, T.prim_func(s_tir=True):
         T.func_name("main")
-        pixels, out = (
-            T.arg(buffer.name, T.buffer(buffer.shape, str(buffer.dtype), layout=None))
-            for buffer in function.params
-        )
+        pixels, out = declare_parameters(function)
         row_bytes = workload.width * workload.channels
         whole = (row_bytes - BYTES) // (PIXELS * workload.channels) + 1
         last = [

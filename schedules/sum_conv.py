@@ -16,6 +16,7 @@ from tvm import tirx
 from tvm.script.ir_builder import IRBuilder
 from tvm.script.ir_builder import tirx as T
 
+from schedules.buffers import declare_parameters
 from schedules.isa import Dot4, Isa
 from schedules.workloads.window_sums import PAIR, SumConv
 
@@ -41,10 +42,7 @@ def sum_conv(workload: SumConv, isa: Isa) -> tirx.PrimFunc:
     sums, reals, pairs = f"int32x{lanes}", f"float32x{lanes}", f"int16x{PAIR * lanes}"
     with IRBuilder() as builder, T.prim_func(s_tir=True):
         T.func_name("main")
-        data, weight, start, multiplier, bias, out = (
-            T.arg(buffer.name, T.buffer(buffer.shape, str(buffer.dtype), layout=None))
-            for buffer in function.params
-        )
+        data, weight, start, multiplier, bias, out = declare_parameters(function)
         acc = T.sblock_alloc_buffer((positions, lanes), "int32", scope="local")
 
         def context(

@@ -35,6 +35,7 @@ from schedules.amx import instructions as amx
 from schedules.amx.conv_tiles import TileGroup, choose_tiles, pixels_at_once
 from schedules.amx.requantize import Requantization
 from schedules.amx.results import Bf16Results, Int8Results, Results
+from schedules.buffers import declare_parameters
 from schedules.dot4_intrinsics import GROUP
 from schedules.workloads.bfloat16 import Bf16TileConv2d
 from schedules.workloads.tile_conv import COLUMNS, TileConv2d
@@ -55,10 +56,7 @@ def tile_conv2d(workload: TileConv2d | Bf16TileConv2d) -> tirx.PrimFunc:
     function = workload.prim_func()
     with IRBuilder() as builder, T.prim_func(s_tir=True):
         T.func_name("main")
-        *operands, out = (
-            T.arg(buffer.name, T.buffer(buffer.shape, str(buffer.dtype), layout=None))
-            for buffer in function.params
-        )
+        *operands, out = declare_parameters(function)
         configuration = T.sblock_alloc_buffer((8,), "int64")
         results: Results
         if isinstance(workload, TileConv2d):

@@ -31,6 +31,7 @@ from tvm import tirx
 from tvm.script.ir_builder import IRBuilder
 from tvm.script.ir_builder import tirx as T
 
+from schedules.buffers import declare_parameters
 from schedules.dot4_intrinsics import GROUP
 from schedules.isa import Dot4, Isa
 from schedules.winograd.cook_toom import POINTS, TAPS
@@ -55,10 +56,7 @@ def integer_winograd_conv2d(
     function = workload.prim_func()
     with IRBuilder() as builder, T.prim_func(s_tir=True):
         T.func_name("main")
-        data, weight, bias, multiplier, out = (
-            T.arg(buffer.name, T.buffer(buffer.shape, str(buffer.dtype), layout=None))
-            for buffer in function.params
-        )
+        data, weight, bias, multiplier, out = declare_parameters(function)
         kernel = _Kernel(workload, tile, isa)
         kernel.transform_weight(weight)
         with T.serial(0, -(-kernel.grid // tile.runs)) as part:

@@ -13,6 +13,8 @@ from lprnet.compiler.targets import Target
 from relay_passes.lowering.check_int16_results import fit_int16
 from schedules.average_pools import pool_tile
 from schedules.isa import AVX2, AVX512_VNNI, Dot4, Isa
+from schedules.packed_conv2d import packed_conv2d
+from schedules.register_tiles import Tile
 from schedules.split_lanes import choose_split
 from schedules.workloads.float import MaxPool
 from schedules.workloads.integer import (
@@ -368,3 +370,10 @@ def test_dequantize_weight(target: Target, shape: tuple[int, int, int, int, int]
     scale = rng.uniform(1e-4, 1, (shape[0], shape[-1])).astype("float32")
     got = run(DequantizeWeight(*shape), target, weight, scale)
     np.testing.assert_array_equal(got, weight.astype("float32") * scale[:, None, None, None])
+
+
+def test_weights_that_are_packed_for_another_tile_are_refused() -> None:
+    """With blocks of three vectors and a tile of one, two thirds of the channels were wrong."""
+    workload = QuantizedConv2d(4, 8, 16, 1, 1, 24, 24, 255, int16_results=True)
+    with pytest.raises(ValueError, match="packed for no tile"):
+        packed_conv2d(workload, Tile(1, 8, 1), AVX2)
