@@ -15,6 +15,7 @@ from tvm import te, tirx
 
 from schedules.workloads.bfloat16 import BITS, widened
 from schedules.workloads.direct_conv import DirectConv
+from schedules.workloads.pool_windows import read_extents
 from schedules.workloads.signature import Signature, average_windows
 
 KINDS = {"float32": "", "uint8": "q", BITS: "b"}
@@ -163,13 +164,8 @@ class AveragePool:
                 yield cls(height, width, channels, kernel, stride, function.dtypes[0])
 
     def prim_func(self) -> tirx.PrimFunc:
-        rows, columns = (
-            (extent - 1) * stride + kernel
-            for extent, stride, kernel in zip(
-                (self.height, self.width), self.stride, self.kernel, strict=True
-            )
-        )
-        data = te.placeholder((rows, columns, self.channels), self.dtype, "data")
+        extents = read_extents((self.height, self.width), self.kernel, self.stride)
+        data = te.placeholder((*extents, self.channels), self.dtype, "data")
         i, j = te.reduce_axis((0, self.kernel[0]), "i"), te.reduce_axis((0, self.kernel[1]), "j")
 
         def real(value: tirx.Expr) -> tirx.Expr:

@@ -13,6 +13,7 @@ from tvm import s_tir, te, tirx
 
 from schedules.dot4_intrinsics import GROUP
 from schedules.workloads.direct_conv import RequantizedConv
+from schedules.workloads.pool_windows import byte_window_sums
 from schedules.workloads.requantization import requantized
 from schedules.workloads.signature import Signature, average_windows
 
@@ -119,21 +120,8 @@ class DequantizedAveragePool:
                 yield cls(height, width, channels, kernel, stride, scale)
 
     def prim_func(self) -> tirx.PrimFunc:
-        rows, columns = (
-            (extent - 1) * stride + kernel
-            for extent, stride, kernel in zip(
-                (self.height, self.width), self.stride, self.kernel, strict=True
-            )
-        )
-        data = te.placeholder((rows, columns, self.channels), dtype="uint8", name="data")
-        i, j = te.reduce_axis((0, self.kernel[0]), "i"), te.reduce_axis((0, self.kernel[1]), "j")
-        sums = te.compute(
-            (self.height, self.width, self.channels),
-            lambda h, w, c: te.sum(
-                data[h * self.stride[0] + i, w * self.stride[1] + j, c].astype("int32"), [i, j]
-            ),
-            name="sums",
-        )
+        shape = (self.height, self.width, self.channels)
+        data, sums = byte_window_sums(shape, self.kernel, self.stride)
         factor = tirx.const(self.scale / (self.kernel[0] * self.kernel[1]), "float32")
         out = te.compute(
             sums.shape, lambda h, w, c: sums[h, w, c].astype("float32") * factor, name="out"

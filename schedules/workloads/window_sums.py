@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from tvm import te, tirx
 
+from schedules.workloads.pool_windows import byte_window_sums
 from schedules.workloads.signature import Signature, average_windows
 
 CENTRE = 2**15
@@ -48,21 +49,8 @@ class SumPool:
                     yield cls(height, width, channels, kernel, stride)
 
     def prim_func(self) -> tirx.PrimFunc:
-        rows, columns = (
-            (extent - 1) * stride + kernel
-            for extent, stride, kernel in zip(
-                (self.height, self.width), self.stride, self.kernel, strict=True
-            )
-        )
-        data = te.placeholder((rows, columns, self.channels), dtype="uint8", name="data")
-        i, j = te.reduce_axis((0, self.kernel[0]), "i"), te.reduce_axis((0, self.kernel[1]), "j")
-        sums = te.compute(
-            (self.height, self.width, self.channels),
-            lambda h, w, c: te.sum(
-                data[h * self.stride[0] + i, w * self.stride[1] + j, c].astype("int32"), [i, j]
-            ),
-            name="sums",
-        )
+        shape = (self.height, self.width, self.channels)
+        data, sums = byte_window_sums(shape, self.kernel, self.stride)
         out = te.compute(
             sums.shape, lambda h, w, c: (sums[h, w, c] - CENTRE).astype("int16"), name="out"
         )
