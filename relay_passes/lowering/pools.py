@@ -10,6 +10,7 @@ from schedules.isa import Isa
 from schedules.pools import CACHE_LINE
 from schedules.workloads.float import AveragePool, MaxPool
 from schedules.workloads.integer import DequantizedAveragePool
+from schedules.workloads.pool_windows import Pair, read_extents
 from schedules.workloads.workload import Workload
 
 
@@ -57,24 +58,31 @@ def lower_average_pool(
     attrs = value.attrs
     if any(attrs.padding) or len(source.segments) != 1:
         raise ValueError(f"no kernel covers {value}")
-    kernel, (row_stride, column_stride) = pair(attrs.pool_size), pair(attrs.strides)
-    _, _, height, width = shape(var)
-    # Of one window any stride is the same; `average_windows` takes it for as far as the window.
-    stride = kernel[0] if height == 1 else row_stride, kernel[1] if width == 1 else column_stride
-    out_shape = (height, width, _pad_to_vectors(source.logical, builder.isa))
+    (height, width), kernel, stride = output_windows(var, value)
+    out_shape = (height, width, pad_to_vectors(source.logical, builder.isa))
     dtype = str(source.tensor.ty.dtype)
     workload: Workload = AveragePool(*out_shape, kernel, stride, dtype)
     if scale is not None:
         workload = DequantizedAveragePool(*out_shape, kernel, stride, scale)
-    rows, columns, _ = (int(extent) for extent in workload.prim_func().params[0].shape)
+    rows, columns = read_extents((height, width), kernel, stride)
     view = builder.view(source, rows, columns, workload.channels)
     segments = ((source.logical, workload.channels),)
     return PackedTensor(builder.call(workload, [view]), height, width, segments)
 
 
+def output_windows(var: relax.Var, value: relax.Call) -> tuple[Pair, Pair, Pair]:
+    """Height and width of the average pool `value`, which `var` is defined by, its kernel and its
+    stride. Of one window any stride is the same, and `average_windows` takes it for its length.
+    """
+    _, _, height, width = shape(var)
+    kernel, (row_stride, column_stride) = pair(value.attrs.pool_size), pair(value.attrs.strides)
+    stride = kernel[0] if height == 1 else row_stride, kernel[1] if width == 1 else column_stride
+    return (height, width), kernel, stride
+
+
 def dequantize(builder: KernelBuilder, source: PackedTensor, scale: float) -> PackedTensor:
     """Integers of `scale` in float32, by an average pool with a 1x1 window."""
-    channels, one = _pad_to_vectors(source.logical, builder.isa), (1, 1)
+    channels, one = pad_to_vectors(source.logical, builder.isa), (1, 1)
     extents = (source.height, source.width, channels)
     workload = DequantizedAveragePool(*extents, one, one, scale)
     tensor = builder.call(workload, [builder.view(source, *extents)])
@@ -85,12 +93,12 @@ def _max_pool_channels(source: PackedTensor, isa: Isa) -> int:
     """Whole vectors; for tile registers whole cache lines if the source has them, because a tile is
     loaded five times slower if its rows cross lines.
     """
-    channels, line = _pad_to_vectors(source.logical, isa), CACHE_LINE // itemsize(source.tensor)
+    channels, line = pad_to_vectors(source.logical, isa), CACHE_LINE // itemsize(source.tensor)
     lines = -(-channels // line) * line
     fills = isa.tiles and channels > line // 2 and lines <= source.physical
     return lines if fills else channels
 
 
-def _pad_to_vectors(channels: int, isa: Isa) -> int:
+def pad_to_vectors(channels: int, isa: Isa) -> int:
     """`channels` rounded up to whole vectors."""
     return -(-channels // isa.float_lanes) * isa.float_lanes

@@ -8,6 +8,8 @@ from tvm import relax
 from relay_passes.dataflow import Dataflow, array, is_call, pair, shape
 from relay_passes.lowering.kernel_builder import KernelBuilder
 from relay_passes.lowering.layout import Array, PackedTensor
+from relay_passes.lowering.pools import output_windows, pad_to_vectors
+from schedules.workloads.pool_windows import read_extents
 from schedules.workloads.window_sums import CENTRE, MOST_SUMMED, PAIR, SumConv, SumPool
 
 LARGEST_SUM = 2**31 - 1
@@ -79,12 +81,10 @@ def lower_sum_pool(
     builder: KernelBuilder, source: PackedTensor, var: relax.Var, value: relax.Call
 ) -> PackedTensor:
     """Emit the window sums of the average pool `value`, which `var` is defined by, of integers."""
-    _, _, height, width = shape(var)
-    lanes = builder.isa.float_lanes
-    channels = -(-source.logical // lanes) * lanes
-    kernel, stride = pair(value.attrs.pool_size), pair(value.attrs.strides)
+    (height, width), kernel, stride = output_windows(var, value)
+    channels = pad_to_vectors(source.logical, builder.isa)
     workload = SumPool(height, width, channels, kernel, stride)
-    rows, columns, _ = (int(extent) for extent in workload.prim_func().params[0].shape)
+    rows, columns = read_extents((height, width), kernel, stride)
     view = builder.view(source, rows, columns, channels)
     segments = ((source.logical, channels),)
     return PackedTensor(builder.call(workload, [view]), height, width, segments)

@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 import tvm
 from numpy.typing import NDArray
-from tvm import relax
+from tvm import relax, tirx
 from tvm.relax.op import add, concat, nn, squeeze
 
 from relay_passes.insert_quantize import LayerScales
 from relay_passes.pipeline import lower_graph, quantize_graph
 from schedules.isa import AMX_INT8, AVX2, AVX512_VNNI, Isa
+from schedules.workloads.match import match
 from tests import quantized_reference
 from tests.relax_networks import NORMALISATION, const, module
 from tests.relay_passes.test_lower_to_kernels import (
@@ -55,6 +56,11 @@ def names(lowered: tvm.IRModule) -> str:
     return " ".join(variable.name_hint for variable in lowered.get_global_vars())
 
 
+def one_row_of_any_stride(y: relax.Expr) -> list[relax.Expr]:
+    """The shapes of a kernel with one row of output do not tell how far apart its rows are."""
+    return [nn.avg_pool2d(y, (6, 2), (1, 2)), nn.avg_pool2d(y, (6, 20), (4, 1))]
+
+
 @ISAS
 def test_contexts_of_integers_are_summed_exactly(isa: Isa) -> None:
     graph = quantized(two_contexts)
@@ -71,6 +77,21 @@ def test_contexts_of_integers_are_summed_exactly(isa: Isa) -> None:
     assert stacked == ("stack_6x40x3_r3" in names(lowered)) == isa.tiles
     other = lower_graph(graph, AVX2, *NORMALISATION)
     np.testing.assert_array_equal(found, run(other, pixels)[0, :, :10].T)
+
+
+def test_sums_of_one_row_are_known_whatever_their_stride() -> None:
+    """As the kernels of other average pools."""
+    lowered = lower_graph(quantized(one_row_of_any_stride), AVX2, *NORMALISATION)
+    kernels = {
+        variable.name_hint: function
+        for variable, function in lowered.functions.items()
+        if isinstance(function, tirx.PrimFunc)
+    }
+    assert sum(name.startswith("sumpool") for name in kernels) == 2
+    assert all(match(kernel) is not None for kernel in kernels.values())
+    pixels = some_pixels(*WIDE[2:])
+    usual = lower_graph(quantized(two_contexts), AVX2, *NORMALISATION)
+    assert run(lowered, pixels).shape == run(usual, pixels).shape
 
 
 def one_pool_twice(y: relax.Expr) -> list[relax.Expr]:
