@@ -155,9 +155,12 @@ def test_every_12th_plate_has_two_rows_and_every_8th_is_green() -> None:
     assert source.version() != RenderedPlates(seed=5).version()
 
 
+# The child adds in the order of this process, which conftest.py has asked for.
 RUN = """
 import sys
 from pathlib import Path
+from lprnet.compression.same_sums import same_sums_on_every_cpu
+same_sums_on_every_cpu()
 from tests.training.test_train import SMALL
 from lprnet.training.train import train
 train(SMALL, Path(sys.argv[1]))
