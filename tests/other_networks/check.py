@@ -3,8 +3,10 @@
 import contextlib
 import io
 import json
+import subprocess
+import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,19 +19,38 @@ from lprnet.runtime.recognizer import Recognizer
 from lprnet.support.errors import UserError
 from tests.other_networks.case import VARIANTS, Case
 from tests.other_networks.network import Network
-from tests.other_networks.script_server import ScriptServer, script_server
+from tests.other_networks.script_server import SCRIPTS, ScriptServer, script_server
 from tests.other_networks.shared_work import shared_work
 
 CLOSE = 1e-4
 """Of the largest logit, in float32."""
+BUILT_AS = {
+    "fp32": "fp32",
+    "weights": "int8-weights",
+    "static": "int8",
+    "structured": "fp32-structured",
+}
+
+
+def build_here(arguments: list[str]) -> None:
+    """What `scripts/build.py` does with `arguments`, in this process."""
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        assert not execute(arguments, "build")
+
+
+def build_in_a_process(arguments: list[str]) -> None:
+    """`scripts/build.py` with `arguments`, as a user calls it."""
+    subprocess.run([sys.executable, SCRIPTS / "build.py", *arguments], check=True)
 
 
 @contextmanager
-def checks() -> Iterator["Checks"]:
-    """Within, cases can be checked."""
+def checks(photographs: int = 4, rendered: int = 20) -> Iterator["Checks"]:
+    """Within, cases can be checked, each with so many `photographs` to calibrate on and to read. A
+    build without calibration is compared on `rendered` images.
+    """
     modules = ("lprnet.commands.recognize", "lprnet.runtime.batch_reader")
-    with script_server(modules) as scripts, shared_work():
-        made = Checks(scripts)
+    with script_server(modules) as scripts, shared_work(rendered):
+        made = Checks(scripts, photographs)
         try:
             yield made
         finally:
@@ -39,8 +60,9 @@ def checks() -> Iterator["Checks"]:
 class Checks:
     """Checks cases one after the other; those of one network, if neighbours, share its files."""
 
-    def __init__(self, scripts: ScriptServer) -> None:
+    def __init__(self, scripts: ScriptServer, photographs: int) -> None:
         self._scripts = scripts
+        self._photographs = photographs
         self._key: tuple[str, ...] | None = None
         self._files = contextlib.ExitStack()
         self._network: Network
@@ -49,21 +71,24 @@ class Checks:
         """Remove the files of the last network."""
         self._files.close()
 
-    def check(self, case: Case, folder: Path) -> dict[str, float]:
-        """Build `case` in the empty `folder` and read with it; what was measured.
+    def check(
+        self, case: Case, folder: Path, build: Callable[[list[str]], None] = build_here
+    ) -> dict[str, float]:
+        """Have `build` make `case` in the empty `folder` and read with it; what was measured.
 
         Raises `AssertionError` where torch computes something else, and whatever the build raises.
         """
         network = self._network_of(case)
-        arguments = ["build", *network.flags, f"--target={case.target}", f"--output={folder}"]
+        arguments = [*network.flags, f"--target={case.target}", f"--output={folder}"]
         arguments += VARIANTS[case.variant]
         if case.variant != "fp32":
             arguments.append(f"--calibration={network.photos}")
-        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-            assert not execute(arguments)
+        build(arguments)
         (artifact,) = folder.glob("*.so")
         manifest = read_manifest(artifact)
+        assert (manifest.variant, manifest.target) == (BUILT_AS[case.variant], case.target)
         assert manifest.image.shape == network.shape
+        assert manifest.alphabet == network.alphabet
         assert manifest.alphabet.classes == network.classes
         measured = {"mmac": manifest.macs / 1e6}
         (version,) = manifest.target_versions
@@ -87,7 +112,7 @@ class Checks:
         if case.network != self._key:
             self._files.close()
             folder = Path(self._files.enter_context(tempfile.TemporaryDirectory()))
-            self._key, self._network = case.network, Network(case, folder)
+            self._key, self._network = case.network, Network(case, folder, self._photographs)
         return self._network
 
     def _check_recognized(self, reader: Recognizer, artifact: Path, photos: Path) -> None:

@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from lprnet.compression.calibration import read_images
+from lprnet.model.alphabets import find_alphabet, read_alphabet
 from lprnet.model.preprocessing import normalise
 from lprnet.model.published_lprnet import lprnet
 from lprnet.runtime.alphabet import CHINA
@@ -17,12 +18,14 @@ from tests.other_networks.case import ALPHABETS, COLOURS, SCALES, SIZES, Case
 from tests.third_party_lprnet import ThirdPartyLPRNet, seeded, state_of
 
 PUBLISHED_WIDTHS = (64, 128, 256, 256, 256)
+KNOWN = {"66": "china-no-io", "37": "latin", "11": "digits"}
+"""The alphabet that a build takes by itself."""
 
 
 class Network:
     """That of `case.network`, with its files in the empty `folder`."""
 
-    def __init__(self, case: Case, folder: Path) -> None:
+    def __init__(self, case: Case, folder: Path, photographs: int) -> None:
         width, height = SIZES[case.size]
         self.shape = height, width, COLOURS[case.colours]
         self.classes = ALPHABETS[case.alphabet]
@@ -43,11 +46,14 @@ class Network:
             symbols = "ZYXWVUTSRQPONMLKJIHGFEDCBA9876543210"[: self.classes - 1]
             (folder / "symbols.txt").write_text("\n".join(("<blank>", *symbols)) + "\n")
             self.flags.append(f"--alphabet={folder / 'symbols.txt'}")
+            self.alphabet = read_alphabet(folder / "symbols.txt")
+        else:
+            self.alphabet = find_alphabet(KNOWN[case.alphabet])
         self.photos = folder / "photos"
-        """Four images of noise."""
+        """`photographs` images of noise."""
         self.photos.mkdir()
         rng = np.random.default_rng(0)
-        for index in range(4):
+        for index in range(photographs):
             noise = rng.integers(0, 256, (40, 150, 3), np.uint8)
             cv2.imwrite(str(self.photos / f"{index}.png"), noise)
 

@@ -24,16 +24,15 @@ from lprnet.compression.variants import prepare
 from lprnet.model.lprnet import LPRNet
 from lprnet.runtime.decode import Logits
 
-IMAGES = 20
-"""Rendered ones that a build without calibration is compared on, and rounds of its timing."""
-
 
 @contextmanager
-def shared_work() -> Iterator[None]:
-    """Within, builds share work, and compare and time on few images."""
+def shared_work(images: int) -> Iterator[None]:
+    """Within, builds share work. One without calibration is compared on so many rendered `images`,
+    and every one is timed in so many rounds.
+    """
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("lprnet.compression.calibration.MAX_IMAGES", IMAGES)
-        patch.setattr("lprnet.build.LATENCY_ROUNDS", IMAGES)
+        patch.setattr("lprnet.compression.calibration.MAX_IMAGES", images)
+        patch.setattr("lprnet.build.LATENCY_ROUNDS", images)
         patch.setattr("lprnet.build.prepare", lru_cache(maxsize=1)(_prepare))
         for module in ("variants", "compiler_inputs"):
             patch.setattr(f"lprnet.compression.{module}.reduce", _ReducedOnce())

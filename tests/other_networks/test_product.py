@@ -66,7 +66,7 @@ def test_a_network_is_prepared_once_for_both_targets(
         for target in TARGETS:
             folder = tmp_path / target
             folder.mkdir()
-            made.check(Case("36+blank", "x0.5", "grey", "160x24", "structured", target), folder)
+            made.check(Case("11", "x0.5", "grey", "94x24", "weights", target), folder)
             (artifact,) = folder.glob("*.so")
             assert target in artifact.name
     assert len(prepared) == 1
