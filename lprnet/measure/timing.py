@@ -1,8 +1,9 @@
 """Timing, and the one record that every timing leaves a script in.
 
 A machine's speed drifts, so calls that are compared are timed interleaved in one run, and ratios
-are of minima or medians of that run. The order is shuffled each round: a call finds the caches as
-the previous one left them, and one that always followed the slowest was 15 % slower.
+are of minima or medians of that run. A call would find the caches as the previous one left them: of
+forty engines, one that takes 0.07 ms took up to 0.1, other times in each run. So the same call is
+made right before, uncounted, and the order is shuffled each round.
 """
 
 import os
@@ -23,6 +24,9 @@ from lprnet.runtime.cpu import cpu_name
 
 WARM_UP = 20
 """Rounds that run before the timed ones and are not counted."""
+CALLS_BEFORE = 1
+"""Of a candidate, right before each timed one: it finds its weights and its code in the caches, as
+in a loop over images."""
 
 
 class OwnClock(ABC):
@@ -59,6 +63,9 @@ class Record:
     median_ms: float
     p95_ms: float
     accuracy: Accuracy | None
+    calls_before: int = 0
+    """Uncounted calls of the same candidate right before each counted one; in records of 2026-11-29
+    and before there were none."""
 
     def as_json(self) -> dict[str, Any]:
         """The record as plain JSON values."""
@@ -89,16 +96,18 @@ def interleaved_timings(
     warm_up: int = WARM_UP,
     progress: Callable[[], object] = lambda: None,
 ) -> dict[str, NDArray[np.float64]]:
-    """Milliseconds of each call of each of `candidates`, one call a round, `(repeats,)` each.
+    """Milliseconds of each call of each of `candidates`, one timed call a round, `(repeats,)` each.
 
-    The order is shuffled each round, the same way in every run. The first `warm_up` rounds are not
-    counted; `progress` is called once a round.
+    `CALLS_BEFORE` calls are made before it. The order is shuffled each round, the same way in every
+    run. The first `warm_up` rounds are not counted; `progress` is called once a round.
     """
     samples: dict[str, list[float]] = {name: [] for name in candidates}
     order, shuffle = list(candidates), Random(0).shuffle
     for turn in range(warm_up + repeats):
         shuffle(order)
         for name in order:
+            for _ in range(CALLS_BEFORE):
+                _milliseconds(candidates[name])
             elapsed = _milliseconds(candidates[name])
             if turn >= warm_up:
                 samples[name].append(elapsed)
@@ -125,6 +134,7 @@ def record(
     warm_up: int = WARM_UP,
     threads: int = 1,
     accuracy: Accuracy | None = None,
+    calls_before: int = CALLS_BEFORE,
 ) -> Record:
     """The record of `samples`, milliseconds a call of `batch` images."""
     return Record(
@@ -141,6 +151,7 @@ def record(
         median_ms=float(np.median(samples)),
         p95_ms=float(np.percentile(samples, 95)),
         accuracy=accuracy,
+        calls_before=calls_before,
     )
 
 

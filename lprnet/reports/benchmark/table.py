@@ -115,8 +115,14 @@ def findings(report: Report) -> list[str]:
         *_saved(report),
         *(REMARKS_ON_BASELINES if baselines else ()),
         *([REMARK_ON_AGREEMENT] if any(line.agreement for line in report.lines) else ()),
-        *REMARKS,
+        REMARK_ON_WARM_CALLS if _warm(report) else REMARK_ON_COLD_CALLS,
+        REMARK_ON_OTHER_CPUS,
     ]
+
+
+def _warm(report: Report) -> bool:
+    """Whether each timed call followed another of the same engine."""
+    return report.lines[0].latency.calls_before > 0
 
 
 def _saved(report: Report) -> list[str]:
@@ -130,7 +136,8 @@ def _saved(report: Report) -> list[str]:
     return [
         f"{two.pruned} has {two.saved:.0%} fewer multiply-accumulates than {two.whole}; of that, "
         f"{alone:.0%} shows as time when only these two are timed ({two.pruned_ms:.3f} against "
-        f"{two.whole_ms:.3f} ms), {together:.0%} in the table's rounds, from colder caches."
+        f"{two.whole_ms:.3f} ms), {together:.0%} in the table's rounds"
+        f"{'' if _warm(report) else ', from colder caches'}."
     ]
 
 
@@ -153,10 +160,16 @@ REMARK_ON_AGREEMENT = (
     "`agrees %` is how many of 1,000 fresh rendered plates, which nothing was trained or "
     "calibrated on, are read as our float32 line reads them, wrong or right."
 )
-REMARKS = (
+REMARK_ON_WARM_CALLS = (
+    "Rounds are shuffled and interleaved. Right before each timed call the same engine makes one "
+    "that is not timed, so it finds the caches as in a loop over images."
+)
+REMARK_ON_COLD_CALLS = (
     "Rounds are shuffled and interleaved, so each call finds caches that the other entries have "
-    "filled; alone, every engine is somewhat faster.",
-    "On another CPU, above all one without VNNI, the integer lines are in another order.",
+    "filled; alone, every engine is somewhat faster."
+)
+REMARK_ON_OTHER_CPUS = (
+    "On another CPU, above all one without VNNI, the integer lines are in another order."
 )
 
 

@@ -158,6 +158,7 @@ def compare_schedules(request: ComparisonOptions) -> Comparison:
                     isa=target.name,
                     batch=1,
                     warm_up=1,
+                    calls_before=0,
                 )
             )
     return Comparison(

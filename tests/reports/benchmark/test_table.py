@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 
 from lprnet.reports.benchmark.costs import ColdStart
-from lprnet.reports.benchmark.results import Report, read_report
+from lprnet.reports.benchmark.results import Line, Report, read_report
 from lprnet.reports.benchmark.table import (
     COLUMNS,
+    REMARK_ON_COLD_CALLS,
+    REMARK_ON_WARM_CALLS,
     RESULTS,
     SUMMARY,
     cells,
@@ -65,6 +67,20 @@ def test_lines_name_their_code_where_it_differs() -> None:
     assert named[2] == cells(others[0], report())[0]
 
 
+def test_a_report_says_what_its_calls_found_in_the_caches() -> None:
+    made = report()
+    cold, warm = REMARK_ON_COLD_CALLS, REMARK_ON_WARM_CALLS
+    assert cold in findings(made)
+    assert warm not in findings(made)
+    newer = replace(made, lines=tuple(_after_an_uncounted_call(one) for one in made.lines))
+    assert warm in findings(newer)
+    assert cold not in findings(newer)
+
+
+def _after_an_uncounted_call(one: Line) -> Line:
+    return replace(one, latency=replace(one.latency, calls_before=1))
+
+
 def test_how_much_of_the_saved_arithmetic_shows_as_latency() -> None:
     """62.5 % fewer; 0.4 to 0.16 ms is 60 % less time, 0.5 to 0.25 ms in the table 50 %."""
     made = report()
@@ -75,6 +91,8 @@ def test_how_much_of_the_saved_arithmetic_shows_as_latency() -> None:
         "from colder caches."
     )
     assert made.proportion is not None
+    warm = replace(made, lines=tuple(_after_an_uncounted_call(one) for one in made.lines))
+    assert sentence.replace(", from colder caches", "") in findings(warm)
     nothing_saved = replace(made.proportion, pruned_macs=64_000_000)
     for other in (None, nothing_saved):
         found = findings(replace(made, proportion=other))
