@@ -12,6 +12,8 @@ from lprnet.runtime.record import record
 
 MAX_SYMBOL = 16
 """Characters of a symbol."""
+MAX_CLASSES = 1 << 16
+"""Beyond is no LPRNet."""
 
 
 @record(frozen=True)
@@ -33,13 +35,15 @@ class Alphabet:
             raise ValueError(
                 f"the blank is class {self.blank} of {len(self.symbols)}, counted from 0"
             )
+        if len(self.symbols) > MAX_CLASSES:
+            raise ValueError(f"an alphabet has at most {MAX_CLASSES:,} symbols")
         if len(self.symbols) < 2 or not all(self.symbols):
             raise ValueError("an alphabet needs a symbol for each class, and one beside the blank")
         long = [symbol for symbol in self.symbols if len(symbol) > MAX_SYMBOL]
         if long:
             raise ValueError(f"the symbol {long[0][:20]!r}... has over {MAX_SYMBOL} characters")
         if len(self.index) < len(self.symbols):
-            repeated = next(s for s in self.index if self.symbols.count(s) > 1)
+            repeated = next(s for place, s in enumerate(self.symbols) if self.index[s] != place)
             raise ValueError(f"the symbol {repeated!r} stands for more than one class")
         # China's grammar is known to be right. It is compiled when something is read with it.
         chinas = self.grammar == GRAMMAR and CHARACTERS.issubset(self.characters)

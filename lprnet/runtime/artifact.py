@@ -9,7 +9,14 @@ import os
 from typing import TYPE_CHECKING, NamedTuple
 
 from lprnet.runtime.cpu import cpu_flags
-from lprnet.runtime.manifest import FormatError, Manifest, TargetVersion, from_json, to_json
+from lprnet.runtime.manifest import (
+    MAX_BYTES,
+    FormatError,
+    Manifest,
+    TargetVersion,
+    from_json,
+    to_json,
+)
 from lprnet.runtime.shared_object import SharedObject
 from lprnet.support.errors import UserError, one_line
 from lprnet.support.sha256 import sha256
@@ -19,6 +26,9 @@ if TYPE_CHECKING:
 
 ALIGNMENT = 64
 """Bytes; a cache line and an AVX-512 vector. Tensors in an arena start at multiples of it."""
+MAX_ARTIFACT = 256 << 20
+"""Bytes of a shared object, a hundred times those of an LPRNet; of a longer one no more is read,
+and that is not what its manifest describes."""
 TILES = "amx_tile"
 """The CPU feature whose registers Linux gives only to a process that asks."""
 REBUILD = "build the artifact again with lprnet build"
@@ -70,7 +80,7 @@ def read_manifest(artifact: str | os.PathLike[str]) -> Manifest:
     """The manifest beside `artifact`. Raises `UserError` if it is missing or damaged."""
     path = _manifest_name(artifact)
     try:
-        return from_json(_content(path))
+        return from_json(_content(path, MAX_BYTES))
     except FileNotFoundError as error:
         raise UserError(
             f"{path}: the manifest beside the artifact is missing; copy both files or {REBUILD}."
@@ -91,7 +101,7 @@ def read_artifact(path: str | os.PathLike[str]) -> Artifact:
         raise UserError(f"{path}: there is no such artifact; build one with lprnet build.")
     manifest = read_manifest(path)
     try:
-        content = _content(path)
+        content = _content(path, MAX_ARTIFACT)
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); {REBUILD}.") from error
     if sha256(content).hexdigest() != manifest.artifact_sha256:
@@ -101,9 +111,10 @@ def read_artifact(path: str | os.PathLike[str]) -> Artifact:
     return Artifact(path, content, manifest)
 
 
-def _content(path: str | os.PathLike[str]) -> bytes:
+def _content(path: str | os.PathLike[str], most: int) -> bytes:
+    """What is in the file, or of a longer one `most` bytes and one."""
     with open(path, "rb") as file:
-        return file.read()
+        return file.read(most + 1)
 
 
 def load(artifact: Artifact) -> SharedObject:

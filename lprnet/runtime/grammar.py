@@ -13,6 +13,9 @@ MAX_STATES = 1000
 """A grammar of plates has tens; more is a mistake that would make decoding slow."""
 MAX_WORK = 100_000
 """Symbol sets in all states together: seconds of compilation."""
+MAX_STEPS = 4_000_000
+"""Symbol sets of all states times the characters of all symbols that are followed from there, and
+those of the grammar times the characters of the alphabet: a second."""
 
 
 class Automaton:
@@ -37,22 +40,27 @@ def compile_grammar(pattern: str, characters: tuple[str, ...]) -> Automaton:
     """The automaton of all texts of `characters` that match `pattern`; class i is character i.
 
     Raises `ValueError`, a sentence that names the place, for what is no expression of the subset,
-    for one that no text of the characters matches, and for one of over `MAX_STATES` states or
-    `MAX_WORK` sets in them.
+    for one that no text of the characters matches, and for one of over `MAX_STATES` states,
+    `MAX_WORK` sets in them or `MAX_STEPS` steps.
     """
     whole = parse(pattern)
     # Characters that stand in the same sets lead to the same states.
     sets = list(dict.fromkeys(symbol_sets(whole)))
+    steps = len(sets) * sum(map(len, characters))
+    _check_steps(steps, pattern)
     kinds = [
         tuple(tuple(point in one for one in sets) for point in character)
         for character in characters
     ]
     examples = dict(zip(kinds, characters, strict=True))
+    followed = sum(map(len, examples.values()))
     states = {whole: 0}
     pending, work = [whole], 0
     moves: list[dict[int, int]] = []
     while pending:
         state = pending.pop(0)
+        steps += state.size * followed
+        _check_steps(steps, pattern)
         behind = {kind: reduce(derivative, example, state) for kind, example in examples.items()}
         moves.append({})
         for label, kind in enumerate(kinds):
@@ -72,3 +80,10 @@ def compile_grammar(pattern: str, characters: tuple[str, ...]) -> Automaton:
     if not any(accepting):
         raise ValueError(f"no text of the alphabet matches the grammar {pattern!r}")
     return Automaton(tuple(moves), accepting)
+
+
+def _check_steps(steps: int, pattern: str) -> None:
+    if steps > MAX_STEPS:
+        raise ValueError(
+            f"the grammar {pattern!r} has too many sets for so many and so long symbols"
+        )

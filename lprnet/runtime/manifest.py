@@ -27,6 +27,8 @@ MAX_EXTENT = 1 << 16
 """Most rows, columns, classes and positions; beyond is no LPRNet."""
 MAX_ARENA = 1 << 32
 """Bytes."""
+MAX_BYTES = 4 << 20
+"""Of a manifest; one has about ten thousand."""
 
 
 STAMPED = "_stamped"
@@ -173,10 +175,16 @@ def from_json(text: bytes) -> Manifest:
     """The manifest of a text. Raises `FormatError` for one of another format, and `ValueError` with
     the reason for one that is damaged.
     """
+    if len(text) > MAX_BYTES:
+        raise ValueError(f"it has over {MAX_BYTES:,} bytes")
     try:
-        content = json.loads(text)
-    except RecursionError as error:
-        raise ValueError("it is no JSON") from error
+        return _whole(json.loads(text))
+    except RecursionError as error:  # the digest writes it again, which takes a level more
+        raise ValueError("it is nested too deeply") from error
+
+
+def _whole(content: Any) -> Manifest:
+    """The manifest of parsed JSON. Raises as `from_json`."""
     if not isinstance(content, dict):
         raise ValueError("it is no JSON object")
     if content.get("format") != FORMAT or isinstance(content["format"], (bool, float)):

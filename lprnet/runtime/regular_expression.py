@@ -16,6 +16,9 @@ MAX_LENGTH = 1000
 MAX_SIZE = 64
 """Characters and sets of an expression whose repeats are written out; that of China has 19. The
 derivatives of twice as many can take eight times as long."""
+MAX_IN_SETS = 1 << 17
+"""Characters of all sets together, six times those of the common Chinese ones; each is an object.
+"""
 MAX_DEPTH = 20
 """Parentheses within each other; each takes several calls of Python."""
 SPECIAL = frozenset("\\[](){}|?*+.^$")
@@ -113,7 +116,8 @@ def symbol_sets(node: Node) -> Iterator[Symbols]:
 
 def parse(text: str) -> Node:
     """The expression that `text` writes. Raises `ValueError`, a sentence that names the place, and
-    for an expression of over `MAX_LENGTH` characters or `MAX_SIZE` sets.
+    for an expression of over `MAX_LENGTH` characters, `MAX_SIZE` sets or `MAX_IN_SETS` characters
+    in these.
     """
     if len(text) > MAX_LENGTH:
         raise ValueError(f"the grammar {text[:20]!r}... has over {MAX_LENGTH} characters")
@@ -124,7 +128,7 @@ class _Parser:
     """Recursive descent over `text`; errors are `ValueError`s that name the place."""
 
     def __init__(self, text: str) -> None:
-        self.text, self.place, self.depth = text, 0, 0
+        self.text, self.place, self.depth, self.in_sets = text, 0, 0, 0
 
     def error(self, what: str) -> ValueError:
         return ValueError(f"{what} at character {self.place + 1} of the grammar {self.text!r}")
@@ -199,6 +203,9 @@ class _Parser:
                 last = self.take()
             if last < first:
                 raise self.error(f"the range {first}-{last} is empty")
+            self.in_sets += ord(last) - ord(first) + 1
+            if self.in_sets > MAX_IN_SETS:
+                raise self.error(f"sets with over {MAX_IN_SETS:,} characters together")
             symbols.update(map(chr, range(ord(first), ord(last) + 1)))
         self.take("]")
         if not symbols:

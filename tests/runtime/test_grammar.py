@@ -79,6 +79,8 @@ def test_what_no_plate_can_be(text: str) -> None:
         ("a{40}b{40}", "over 64 characters and sets"),
         ("(" * 30 + "a" + ")" * 30, "over 20 parentheses"),
         ("a" * 5000, "has over 1000 characters"),
+        ("[ -\U0010ffff]" * 60, "over 131,072 characters together at character 5"),
+        ("[一-龥]" * 7, "over 131,072 characters together at character 35"),
     ],
 )
 def test_what_is_no_grammar_is_named_with_its_place(pattern: str, place: str) -> None:
@@ -99,3 +101,27 @@ def test_grammar_of_too_many_states() -> None:
 def test_symbols_are_short() -> None:
     with pytest.raises(ValueError, match="has over 16 characters"):
         Alphabet("long", ("-", "a", "x" * 5000), 0, "a+")
+
+
+def test_an_alphabet_has_so_many_symbols() -> None:
+    with pytest.raises(ValueError, match="at most 65,536 symbols"):
+        Alphabet("many", tuple(map(str, range(70_000))), 0)
+
+
+def test_a_repeated_symbol_among_many_is_found() -> None:
+    """The one that is repeated may be the last; looked for one by one it takes half a minute."""
+    with pytest.raises(ValueError, match="the symbol '59999' stands for more than one class"):
+        Alphabet("many", (*map(str, range(60_000)), "59999"), 0)
+
+
+@pytest.mark.parametrize("count", [10_000, 60_000])
+def test_a_grammar_of_many_sets_for_many_long_symbols(count: int) -> None:
+    """Each symbol is followed from each state: minutes."""
+    letters = "abcdefghijklmnopqrstuvwxyzABCDEF"
+    many = tuple(
+        "".join(letters[number >> 3 * place & 7 | place & 24] for place in range(16))
+        for number in range(count)
+    )
+    assert len({*many}) == count
+    with pytest.raises(ValueError, match="too many sets for so many and so long symbols"):
+        Alphabet("many", (*many, "-"), count, f"({'|'.join(letters)})*")

@@ -154,6 +154,32 @@ def test_another_format_is_built_again(path: Path, text: str, stated: object) ->
         Recognizer(path)
 
 
+@pytest.mark.parametrize(("begin", "end"), [("[", "]"), ('{"a":', "}")])
+def test_nested_up_to_what_the_parser_takes_and_beyond(
+    path: Path, text: str, begin: str, end: str
+) -> None:
+    """At some depth a manifest can still be parsed, and not be written again for its digest."""
+    for depth in range(700, 1010):
+        later = begin * depth + "1" + end * depth
+        assert assert_refused_or_right(path, f'{text.rstrip()[:-1]}, "later": {later}}}'.encode())
+
+
+def test_a_file_of_any_length_is_not_read_whole(path: Path, text: str) -> None:
+    with manifest_path(path).open("w") as file:
+        file.truncate(1 << 40)  # no disk has it
+    with pytest.raises(UserError, match="it has over 4,194,304 bytes"):
+        Recognizer(path)
+    manifest_path(path).write_text(text)
+    content = path.read_bytes()
+    try:
+        with path.open("r+b") as file:
+            file.truncate(1 << 40)
+        with pytest.raises(UserError, match="is not the file its manifest describes"):
+            Recognizer(path)
+    finally:
+        path.write_bytes(content)
+
+
 def test_unknown_fields_are_passed_over(path: Path, text: str) -> None:
     content = json.loads(text)
     content["later"] = {"a": [1]}
