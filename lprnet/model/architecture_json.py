@@ -28,6 +28,10 @@ from lprnet.runtime.alphabet import Alphabet
 
 MAX_EXTENT = 4096
 """Rows, columns, channels and steps beyond this are a mistake, not an LPRNet."""
+MAX_LENGTH = 1 << 20
+"""Characters; an architecture has about three thousand."""
+MAX_LAYERS = 200
+"""Convolutions, or contexts; LPRNet has 15 and 4."""
 
 Value = TypeVar("Value")
 
@@ -42,11 +46,16 @@ def from_json(text: str) -> Architecture:
 
     Raises `ValueError` with a sentence that names the first bad field.
     """
+    if len(text) > MAX_LENGTH:
+        raise ValueError(f"has over {MAX_LENGTH:,} characters")
     try:
         content = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"is no JSON ({error})") from error
-    architecture = _record(Architecture, content, "", LPRNET_CHINA)
+    try:
+        architecture = _record(Architecture, content, "", LPRNET_CHINA)
+    except RecursionError as error:  # a sentence quotes what is wrong, which takes a level more
+        raise ValueError("is nested too deeply") from error
     names = [conv.name for conv in architecture.backbone]
     norms = [conv.norm for conv in architecture.backbone if conv.norm is not None]
     contexts = [context.of for context in architecture.contexts]
@@ -103,9 +112,10 @@ def _field(name: str, value: Any, where: str) -> Any:
             return None if value is None else _record(MaxPool, value, f"{where}.")
         case "backbone" | "contexts":
             kind: type[Conv] | type[Context] = Conv if name == "backbone" else Context
+            if len(_list(value, where)) > MAX_LAYERS:
+                raise ValueError(f"has {len(value)} layers as {where}, more than {MAX_LAYERS}")
             return tuple(
-                _record(kind, one, f"{where}[{index}].")
-                for index, one in enumerate(_list(value, where))
+                _record(kind, one, f"{where}[{index}].") for index, one in enumerate(value)
             )
         case "height" | "width" | "channels" | "out_channels" | "channel_step":
             return _integer(value, where, 1)

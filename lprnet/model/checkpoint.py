@@ -9,7 +9,7 @@ from torch import Tensor
 
 from lprnet.model.alphabets import alphabet_for, find_alphabet
 from lprnet.model.architecture import Architecture
-from lprnet.model.architecture_json import from_json, states_alphabet, to_json
+from lprnet.model.architecture_json import MAX_LENGTH, from_json, states_alphabet, to_json
 from lprnet.model.checkpoint_content import MAX_BYTES, METADATA, read_content
 from lprnet.model.fold_preprocessing import fold_preprocessing
 from lprnet.model.infer_architecture import OPTIONAL, check_names, classes_of, infer_architecture
@@ -133,7 +133,8 @@ def described(
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        with path.open(encoding="utf-8") as file:
+            return file.read(MAX_LENGTH + 1)  # a longer one is refused for its length
     except OSError as error:
         raise UserError(f"cannot read the architecture {path}: {error.strerror}") from error
     except UnicodeDecodeError as error:

@@ -5,6 +5,7 @@ Pickles are read without running any code that they hold (`weights_only`).
 
 import pickle
 import warnings
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -16,6 +17,11 @@ from lprnet.support.errors import UserError
 
 MAX_BYTES = 100 * 2**20
 """Fifty times LPRNet's size: what is larger is another file, and is not read into memory."""
+MAX_HEADER = 2 * 2**20
+"""Bytes of what a `.safetensors` file says of its tensors, each of which becomes an object: some
+ten thousand, where LPRNet has 56."""
+ZIP = b"PK\x03\x04"
+"""How a `.pth` file starts that is an archive, as PyTorch decides it."""
 WRAPPERS = ("state_dict", "net_state_dict", "model", "lpr")
 """Keys that training scripts keep an LPRNet's state dict under."""
 METADATA = "architecture"
@@ -40,6 +46,7 @@ def read_content(path: Path) -> tuple[Content, str | None]:
     check_size(path)
     metadata = None
     try:
+        _check_inside(path)
         if path.suffix == ".safetensors":
             with safe_open(path, framework="pt") as file:
                 metadata = (file.metadata() or {}).get(METADATA)
@@ -48,6 +55,8 @@ def read_content(path: Path) -> tuple[Content, str | None]:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # torch comments on odd pickles
                 content = torch.load(path, map_location="cpu", weights_only=True)
+    except UserError:
+        raise
     except PermissionError as error:
         raise UserError(f"cannot read the checkpoint {path}: {error.strerror}") from error
     except Exception as error:  # a hostile file can fail in any way its parser knows
@@ -89,9 +98,30 @@ def check_size(path: Path) -> None:
         raise UserError(f"there is no checkpoint file {path}; check the path")
     if size == 0:
         raise UserError(f"{path} is empty, not a checkpoint; copy or download it again")
+    _check_bytes(path, "has", size)
+
+
+def _check_inside(path: Path) -> None:
+    """Raise `UserError` for a file that takes far more memory than it has bytes: compressed, or
+    with a header of very many tensors. Raises as `zipfile` for a damaged archive.
+    """
+    with path.open("rb") as file:
+        start = file.read(8)
+        if path.suffix == ".safetensors":
+            header = int.from_bytes(start, "little")
+            if MAX_HEADER < header < MAX_BYTES:  # a longer one is refused by its reader
+                raise UserError(
+                    f"{path} has more tensors than an LPRNet; give an LPRNet checkpoint"
+                )
+        elif start.startswith(ZIP):
+            with zipfile.ZipFile(file) as archive:
+                _check_bytes(path, "unpacks to", sum(one.file_size for one in archive.infolist()))
+
+
+def _check_bytes(path: Path, has: str, size: int) -> None:
     if size > MAX_BYTES:
         raise UserError(
-            f"{path} has {size / 2**20:.0f} MiB, and LPRNet checkpoints are below "
+            f"{path} {has} {size / 2**20:.0f} MiB, and LPRNet checkpoints are below "
             f"{MAX_BYTES / 2**20:.0f} MiB; give an LPRNet checkpoint"
         )
 

@@ -140,6 +140,7 @@ def read_graph(path: Path) -> OnnxGraph:
     try:
         model = onnx.load_model_from_string(path.read_bytes())
         _check(path, model.graph)
+        _without_functions(path, model)
         graph = ir.from_proto(_with_shapes(model)).graph
     except UserError:
         raise
@@ -189,6 +190,21 @@ def _check(path: Path, graph: onnx.GraphProto) -> None:
             f"{path}: nothing computes {graph.output[0].name!r}; give the complete ONNX file of an "
             "LPRNet"
         )
+
+
+def _without_functions(path: Path, model: onnx.ModelProto) -> None:
+    """Take out the operators that the file defines itself, which are not read: of a few that call
+    each other twice, ONNX's inference of shapes never ends. Raises `UserError` where the graph
+    calls one.
+    """
+    own = {(function.domain, function.name) for function in model.functions}
+    for node in model.graph.node:
+        if any((domain, node.op_type) in own for domain in DOMAINS):
+            raise UserError(
+                f"{path}: the {node.op_type} {node.name or node.output[0]} is defined by the file "
+                "itself; export the model without functions"
+            )
+    del model.functions[:]
 
 
 def _names(graph: onnx.GraphProto) -> Iterator[object]:

@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -181,6 +182,34 @@ def test_unreadable_paths(tmp_path: Path) -> None:
         file.truncate(200 * 2**20)
     with pytest.raises(UserError, match="has 200 MiB"):
         load_model(huge)
+
+
+def test_a_small_file_that_unpacks_to_a_large_one_is_not_unpacked(
+    state: dict[str, Tensor], tmp_path: Path
+) -> None:
+    """PyTorch unpacks what it did not pack: a thousand times the bytes of the file."""
+    with zipfile.ZipFile(save(tmp_path / "whole.pth", state)) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    longest = max(members, key=lambda name: len(members[name]))
+    packed = tmp_path / "packed.pth"
+    for more, message in ((0, None), (200 * 2**20, r"packed\.pth unpacks to 20\d MiB")):
+        with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name, content in members.items():
+                archive.writestr(name, content + bytes(more if name == longest else 0))
+        if message is None:
+            assert_loads(packed, state)
+            continue
+        assert packed.stat().st_size < 3 * 2**20
+        with pytest.raises(UserError, match=message):
+            load_model(packed)
+
+
+def test_a_header_of_very_many_tensors_is_not_read(tmp_path: Path) -> None:
+    """Each would become an object: ten seconds and a gigabyte for 40 MB."""
+    path = tmp_path / "many.safetensors"
+    save_file({f"t{number}": torch.zeros(()) for number in range(40_000)}, path)
+    with pytest.raises(UserError, match=r"many\.safetensors has more tensors than an LPRNet"):
+        load_model(path)
 
 
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])

@@ -326,6 +326,9 @@ def test_files_that_are_no_alphabet(content: bytes, problem: str, tmp_path: Path
         ('{"alphabet": {"name": "a", "symbols": ["0"], "blank": 0}}', "one beside the blank"),
         ('{"preprocessing": {"order": "grb"}}', "the order of channels is 'grb'"),
         ('{"preprocessing": {"offset": ["a"]}}', 'has "a" as preprocessing.offset, not a number'),
+        ('{"name": ' + 2_000_000 * "7", "has over 1,048,576 characters"),
+        ('{"contexts": [' + 5000 * "0," + "0]}", "has 5001 layers as contexts, more than 200"),
+        ('{"backbone": [' + 5000 * "0," + "0]}", "has 5001 layers as backbone, more than 200"),
     ],
 )
 def test_files_that_are_no_architecture(said: str, problem: str, tmp_path: Path) -> None:
@@ -335,6 +338,16 @@ def test_files_that_are_no_architecture(said: str, problem: str, tmp_path: Path)
     with pytest.raises(UserError, match=re.escape(problem)) as caught:
         load_model(path, Stated(architecture=file))
     assert str(caught.value).startswith(str(file))
+
+
+@pytest.mark.parametrize("begin", ["[", '{"a":'])
+def test_an_architecture_nested_up_to_what_the_parser_takes_and_beyond(begin: str) -> None:
+    """At some depth a value can still be parsed, and not be quoted in the sentence."""
+    end = "]" if begin == "[" else "}"
+    for depth in range(700, 1010):
+        said = f'{{"width": {begin * depth}1{end * depth}}}'
+        with pytest.raises(ValueError, match=r"as width, not a whole|is no JSON|nested too deeply"):
+            from_json(said)
 
 
 def test_the_pools_of_sizes_are_those_that_the_family_has() -> None:

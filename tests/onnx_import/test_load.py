@@ -1,6 +1,7 @@
 """ONNX files as checkpoints: what we export comes back bit for bit, what is damaged is refused."""
 
 import contextlib
+import itertools
 import subprocess
 import sys
 from collections.abc import Callable, MutableSequence
@@ -306,3 +307,47 @@ def test_any_damage_leaves_a_network_or_a_sentence(
     damaged.write_bytes(content)
     with contextlib.suppress(UserError):
         load_onnx(damaged)
+
+
+def functions(depth: int, domain: str, first: str) -> list[onnx.FunctionProto]:
+    """`depth` operators, each of which calls the next one twice; the last is a Relu."""
+    imports = [helper.make_opsetid("", 17), helper.make_opsetid(domain or "its.own", 1)]
+    names = [first, *(f"Twice{number}" for number in range(1, depth)), "Relu"]
+    return [
+        helper.make_function(
+            domain,
+            name,
+            ["x"],
+            ["z"],
+            [
+                helper.make_node(called, ["x"], ["y"], domain="" if called == "Relu" else domain),
+                helper.make_node(called, ["y"], ["z"], domain="" if called == "Relu" else domain),
+            ],
+            imports,
+        )
+        for name, called in itertools.pairwise(names)
+    ]
+
+
+@pytest.mark.parametrize("domain", ["com.microsoft", ""])
+def test_operators_that_the_file_defines_are_not_followed(
+    domain: str, file: Path, tmp_path: Path
+) -> None:
+    """Forty that call each other twice are a million million Relus."""
+    model = onnx.load(str(file))
+    path = tmp_path / "own.onnx"
+    model.functions.extend(functions(40, domain, "Relu"))
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(UserError, match=r"the Relu .* is defined by the file itself"):
+        load_onnx(path)
+    del model.functions[:]
+    model.functions.extend(functions(40, domain, "Twice"))
+    path.write_bytes(model.SerializeToString())
+    assert isinstance(load_onnx(path), QuantizedLPRNet)  # nothing calls them
+    node = helper.make_node("Twice", [model.graph.node[0].output[0]], ["unused"], domain=domain)
+    model.graph.node.insert(1, node)
+    if domain:
+        model.opset_import.append(helper.make_opsetid(domain, 1))
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(UserError, match=r"the Twice unused is defined by the file itself"):
+        load_onnx(path)
