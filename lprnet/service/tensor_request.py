@@ -11,7 +11,7 @@ import itertools
 import math
 import struct
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,15 +21,23 @@ from lprnet.service.refusal import Refusal
 
 HEADER = "Inference-Header-Content-Length"
 LENGTH = struct.Struct("<I")
+MAX_LISTS = 1 << 20
+"""Lists and objects in the JSON of a request, as many as pixels of a body of 16 MiB: empty ones
+would take thirty times its bytes."""
+MAX_ENTRIES = 16
+"""Dimensions, outputs and parameters; of each the protocol has fewer."""
+
+Parameters = Annotated[dict[str, bool | int | float | str], Field(max_length=MAX_ENTRIES)]
+"""As the protocol has them."""
 
 
 class RequestedTensor(BaseModel):
     """An input, or an output that is asked for."""
 
     name: str
-    shape: list[int] = []
+    shape: list[int] = Field([], max_length=MAX_ENTRIES)
     datatype: str = ""
-    parameters: dict[str, Any] = {}
+    parameters: Parameters = {}
     data: Any = None
 
 
@@ -37,9 +45,9 @@ class InferRequest(BaseModel):
     """The JSON of a request."""
 
     id: str | None = None
-    parameters: dict[str, Any] = {}
+    parameters: Parameters = {}
     inputs: list[RequestedTensor] = Field(min_length=1, max_length=1)
-    outputs: list[RequestedTensor] = []
+    outputs: list[RequestedTensor] = Field([], max_length=MAX_ENTRIES)
 
 
 @dataclass(frozen=True)
@@ -86,11 +94,15 @@ def parse(body: bytes, header: str | None) -> Input:
         if not (header.isascii() and header.isdecimal() and int(header[:12]) <= len(body)):
             raise Refusal(400, f"{HEADER} is {header[:20]!r} and the body has {len(body)} bytes")
         length = int(header[:12])
+    head = body[:length]
+    if head.count(b"[") + head.count(b"{") > MAX_LISTS:
+        raise Refusal(400, f"the JSON has over {MAX_LISTS:,} lists; send binary tensors")
     try:
-        request = InferRequest.model_validate_json(body[:length])
+        request = InferRequest.model_validate_json(head)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        raise Refusal(400, f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+        place = ".".join(map(str, first["loc"]))[:100]
+        raise Refusal(400, f"{place}: {first['msg']}") from error
     tensor = request.inputs[0]
     size = tensor.parameters.get("binary_data_size")
     rest = body[length:]

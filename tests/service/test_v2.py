@@ -9,6 +9,8 @@ import httpx
 import numpy as np
 import pytest
 
+from lprnet.service.refusal import Refusal
+from lprnet.service.tensor_request import parse
 from tests.runtime.tiny_artifact import IMAGE
 from tests.service.served import Served, picture
 
@@ -150,6 +152,39 @@ def test_wrong_tensors_are_refused_in_a_sentence(
     answer = infer(client, model, tensor, **more)
     assert answer.status_code == 400, answer.text
     assert answer.json()["error"]
+
+
+MANY = 1_100_000
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"parameters": {"a": [' + b"[]," * MANY + b'1]}, "inputs": [%s]}',
+        b'{"parameters": {"a": [1]}, "inputs": [%s]}',
+        b'{"parameters": {' + b",".join(b'"%d": 1' % n for n in range(99)) + b'}, "inputs": [%s]}',
+        b'{"outputs": [' + b'{"name": "text"},' * MANY + b'{"name": "text"}], "inputs": [%s]}',
+        b'{"outputs": [' + b'{"name": "text"},' * 99 + b'{"name": "text"}], "inputs": [%s]}',
+        b'{"inputs": [%s], "inputs": [{"name": "images", "shape": [' + b"1," * MANY + b"1]}]}",
+        b'{"inputs": [%s], "inputs": [{"name": "images", "data": [' + b"[]," * MANY + b"[1]]}]}",
+    ],
+    ids=range(7),
+)
+def test_a_request_is_no_larger_in_memory_than_its_bytes_allow(body: bytes) -> None:
+    """The lists of one are short, or all its lists are counted before any is made: those of one
+    body took 700 MB, as long as its images were waiting, and 5 seconds of all other requests.
+    """
+    tensor = json.dumps(images(BASE64)).encode()
+    with pytest.raises(Refusal) as refused:
+        parse(body % tensor, None)
+    assert (refused.value.status, len(str(refused.value)) < 300) == (400, True)
+
+
+def test_an_error_quotes_no_more_than_the_beginning_of_a_name() -> None:
+    name = b"n" * 1_000_000
+    with pytest.raises(Refusal) as refused:
+        parse(b'{"parameters": {"%s": []}, "inputs": []}' % name, None)
+    assert len(str(refused.value)) < 300
 
 
 @pytest.mark.parametrize(
