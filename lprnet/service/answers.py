@@ -1,6 +1,8 @@
 """What `POST /v1/read` takes as JSON and answers; the OpenAPI description is made of these."""
 
-from pydantic import BaseModel, ConfigDict, Field
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, FailFast, Field
 
 from lprnet.service.reader import Outcome
 from lprnet.support.errors import UserError
@@ -13,7 +15,7 @@ class ReadRequest(BaseModel):
     """Images as JSON."""
 
     model_config = ConfigDict(extra="forbid")
-    images: list[str] = Field(description="image files, each in base64")
+    images: Annotated[list[str], FailFast()] = Field(description="image files, each in base64")
 
 
 class Character(BaseModel):

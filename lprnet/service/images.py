@@ -11,7 +11,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import Request
 
 from lprnet.service.answers import ReadRequest
-from lprnet.service.limits import Limits
+from lprnet.service.limits import MAX_NAMES, Limits
 from lprnet.service.refusal import Refusal
 from lprnet.support.errors import UserError
 
@@ -63,11 +63,13 @@ async def _of_form(request: Request, limits: Limits) -> list[bytes]:
 
 
 def _of_json(body: bytes) -> list[str]:
+    if body.count(b":") > MAX_NAMES:
+        raise Refusal(400, f"the JSON has over {MAX_NAMES:,} names")
     try:
         return ReadRequest.model_validate_json(body).images
     except pydantic.ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(map(str, first["loc"])) or "the body"
+        place = ".".join(map(str, first["loc"]))[:100] or "the body"
         raise Refusal(400, f'{place}: {first["msg"]}; send {{"images": ["<base64>"]}}') from error
 
 

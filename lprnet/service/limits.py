@@ -4,6 +4,10 @@ from dataclasses import dataclass, replace
 
 from lprnet.runtime.image_io import MAX_PIXELS
 
+MAX_NAMES = 10_000
+"""Colons in a JSON, behind the names in it. For each name that is wrong an error is made, a hundred
+times its bytes, though only the first is answered."""
+
 
 @dataclass(frozen=True)
 class Limits:

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field, ValidationError
 
+from lprnet.service.limits import MAX_NAMES
 from lprnet.service.refusal import Refusal
 
 HEADER = "Inference-Header-Content-Length"
@@ -97,6 +98,8 @@ def parse(body: bytes, header: str | None) -> Input:
     head = body[:length]
     if head.count(b"[") + head.count(b"{") > MAX_LISTS:
         raise Refusal(400, f"the JSON has over {MAX_LISTS:,} lists; send binary tensors")
+    if head.count(b":") > MAX_NAMES:
+        raise Refusal(400, f"the JSON has over {MAX_NAMES:,} names")
     try:
         request = InferRequest.model_validate_json(head)
     except ValidationError as error:
