@@ -7,11 +7,10 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from lprnet.runtime.boxes import Box
+from lprnet.runtime.json_list import json_items
 from lprnet.support.errors import UserError, one_line
 
 COLUMNS = ("x1", "y1", "x2", "y2", "x3", "y3", "x4", "y4")
-MAX_JSON = 256 << 20
-"""Bytes of a JSON file, which is read whole; CSV and JSON lines are read row by row."""
 LONGEST_LINE = 1 << 20
 MAX_BOXES = 10_000
 """Of one picture in a row: their numbers are in memory together."""
@@ -51,13 +50,7 @@ def _rows(path: Path) -> Iterator[Mapping[str, object]]:
     """The rows as objects. A name may hold any bytes, as Python writes them in a file name."""
     with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
         if path.suffix.lower() == ".json":
-            text = file.read(MAX_JSON + 1)
-            if len(text) > MAX_JSON:
-                raise ValueError("is beyond what JSON may have; write .jsonl or .csv")
-            content = json.loads(text)
-            if not isinstance(content, list):
-                raise ValueError("is missing: the file is no list of objects")
-            yield from content
+            yield from json_items(file)
         elif path.suffix.lower() == ".jsonl":
             yield from map(json.loads, filter(str.strip, _lines(file)))
         else:

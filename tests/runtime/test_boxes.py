@@ -102,6 +102,7 @@ print(peak() - before)
     assert int(ran.stdout) < 20_000
 
 
+ROW = {"file": "a.jpg", "x1": 1, "y1": 2, "x2": 3.5, "y2": 4}
 ROWS = [
     {"file": "a,b.jpg", "x1": 1, "y1": 2, "x2": 3.5, "y2": 4},
     {"file": "a,b.jpg", "x1": 5, "y1": 6, "x2": 7, "y2": 8},
@@ -136,6 +137,7 @@ def test_csv_json_and_lines_say_the_same(tmp_path: Path) -> None:
         ("a.json", "{}", "no list of objects"),
         ("a.json", "[" * 100_000, "row 1"),
         ("a.json", '[["a.jpg", 1, 2, 3, 4]]', "is no object"),
+        ("a.json", f"[{json.dumps(ROW)}, {{", "row 2 is no JSON"),
         ("a.jsonl", '{"file": "a", "x1": true, "y1": 1, "x2": 2, "y2": 2}', "no number"),
         ("a.jsonl", "{", "row 1"),
     ],
