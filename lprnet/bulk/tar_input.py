@@ -14,8 +14,12 @@ from lprnet.support.errors import UserError, one_line
 SPLIT_BYTES = 64 << 20
 """A larger tar that is not compressed is read in ranges, of about as many bytes each."""
 BLOCK = tarfile.BLOCKSIZE
+ZEROS_AT_END = 1 << 20
+"""The most bytes; `tar` pads to 10,240."""
 PREFIXES = (tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK)
 """Types of headers that belong to the member behind them."""
+LONGEST_PREFIX = 1 << 20
+"""Bytes behind such a header, which `tarfile` reads at once: of a compressed tar any number."""
 
 
 class _Member(tarfile.TarInfo):
@@ -25,11 +29,14 @@ class _Member(tarfile.TarInfo):
 
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> "_Member":
-        """The member of a header."""
+        """The member of a header. Raises `ValueError` for one with too much in front of it."""
         size, end = buf[124:135], buf[135:136]
         plain = buf[156:157] == tarfile.REGTYPE and size.isdigit() and end in (b"\0", b" ")
         if not plain or not _is_whole(buf):
-            return super().frombuf(buf, encoding, errors)
+            found = super().frombuf(buf, encoding, errors)
+            if found.type in PREFIXES and found.size > LONGEST_PREFIX:
+                raise ValueError(f"a header has {found.size:,} bytes")
+            return found
         member = cls()
         member.size = int(size, 8)
         name, prefix = (
@@ -81,7 +88,7 @@ def tar_sources(piece: dict[str, Any], max_pixels: int) -> Iterator[Source]:
                 fileobj=file, mode="r:*" if end is None else "r:", tarinfo=_Member
             ) as tar:
                 yield from _images(name, tar, end, max_pixels)
-    except (OSError, EOFError, tarfile.TarError, ValueError) as error:
+    except Exception as error:  # a damaged file can fail in any way its decompressor knows
         yield Source(
             name, error=f"the tar file {name} is damaged ({one_line(error)}); copy it again"
         )
@@ -109,6 +116,8 @@ def _images(name: str, tar: tarfile.TarFile, end: int | None, max_pixels: int) -
         content.seek(tar.offset)
         if content.read(BLOCK).strip(b"\0"):
             raise tarfile.ReadError(f"no header at byte {tar.offset}")
+        # Some zeros follow, and behind them the checksum of all that was unpacked.
+        content.read(ZEROS_AT_END)
 
 
 def _members(file: IO[bytes]) -> Iterator[int]:

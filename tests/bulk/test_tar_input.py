@@ -1,10 +1,14 @@
 """Tar files against Python's own reader: whole, in ranges, and damaged."""
 
+import gzip
 import io
+import random
 import tarfile
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from lprnet.bulk import tar_input
 from lprnet.bulk.tar_input import tar_ranges, tar_sources
@@ -12,6 +16,7 @@ from lprnet.runtime.source_reader import Source
 from lprnet.support.errors import UserError
 
 PIXELS = 1000
+"""So that an image has at most 4000 bytes."""
 
 
 def write_tar(path: Path, form: int) -> list[Source]:
@@ -102,6 +107,37 @@ def test_members_of_too_many_bytes_are_not_read(tmp_path: Path) -> None:
     (one,) = read(tmp_path / "a.tar")
     assert one.content is None
     assert "too many bytes" in str(one.error)
+
+
+@pytest.mark.parametrize("kind", ["gz", "bz2", "xz"])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(damage=st.lists(st.tuples(st.integers(12, 3000), st.integers(0, 255)), max_size=5))
+def test_a_compressed_tar_with_any_damage_is_an_error_of_its_own(
+    kind: str, damage: list[tuple[int, int]], tmp_path: Path
+) -> None:
+    """Each decompressor has errors of its own kind."""
+    path = tmp_path / f"a.tar.{kind}"
+    content = random.Random(0).randbytes(3000)
+    with tarfile.open(path, f"w:{kind}") as tar:  # type: ignore[call-overload]
+        tar.addfile(member("a.jpg", size=3000), io.BytesIO(content))
+    whole = bytearray(path.read_bytes())
+    for place, value in damage:
+        whole[place] = value
+    path.write_bytes(whole)
+    found = read(path)
+    assert any(one.error for one in found) or found == [Source(f"{path}/a.jpg", content)]
+    if not damage:
+        assert not found[0].error
+
+
+@pytest.mark.parametrize("kind", [tarfile.XHDTYPE, tarfile.GNUTYPE_LONGNAME])
+def test_a_name_that_unpacks_to_gigabytes_is_not_unpacked(kind: bytes, tmp_path: Path) -> None:
+    """The header states its bytes, and there need not be any."""
+    path = tmp_path / "a.tar.gz"
+    header = member("name", kind, size=1 << 32).tobuf(tarfile.GNU_FORMAT)
+    path.write_bytes(gzip.compress(header + bytes(1 << 20)))
+    (one,) = read(path)
+    assert "is damaged (a header has 4,294,967,296 bytes)" in str(one.error)
 
 
 def test_a_missing_tar_is_a_user_error(tmp_path: Path) -> None:
