@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import torch
 from safetensors.torch import save
 from torch import Tensor
 
@@ -156,6 +157,9 @@ def _verified(state: Mapping[str, object], path: Path) -> dict[str, Tensor]:
         if not isinstance(value, Tensor) or not value.is_floating_point():
             kind = value.dtype if isinstance(value, Tensor) else type(value).__name__
             raise UserError(f"{path}: {name} is {kind}, not a floating-point tensor")
+        if value.layout is not torch.strided or value.is_meta or value.is_nested:
+            kind = "a shape without values" if value.is_meta else "a sparse or nested tensor"
+            raise UserError(f"{path}: {name} is {kind}; save it as a plain tensor")
         values += value.numel()
         if 4 * values > MAX_BYTES:  # one number can stand for a whole tensor
             raise UserError(f"{path} holds more numbers than an LPRNet; give an LPRNet checkpoint")

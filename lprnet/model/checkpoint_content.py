@@ -3,7 +3,7 @@
 Pickles are read without running any code that they hold (`weights_only`).
 """
 
-import pickle
+import re
 import warnings
 import zipfile
 from collections.abc import Mapping
@@ -32,7 +32,14 @@ ALIASES = {"container.weight": "container.0.weight", "container.bias": "containe
 """Of networks whose container is the convolution itself."""
 MAX_KEYS = 8
 """Of those that a message lists."""
-TRANSFORMER = ("localization.", "fc_loc.")
+MAX_NAME = 80
+"""Characters of a name in a message."""
+TRANSFORMER = frozenset({"localization", "fc_loc"})
+"""Parts of the names of a spatial transformer's tensors."""
+MAX_WRAPPERS = 4
+"""One in another; more are none that a training script adds, and a dictionary can hold itself."""
+CODE = re.compile(r"unsupported global: GLOBAL (\S+)", re.IGNORECASE)
+"""In torch's own message: the first function or class that a pickle needs."""
 
 Content = dict[str, object]
 
@@ -62,7 +69,7 @@ def read_content(path: Path) -> tuple[Content, str | None]:
     except Exception as error:  # a hostile file can fail in any way its parser knows
         raise UserError(f"{path} {_why_unreadable(path, error)}") from error
     state = _without_wrapper(content, path)
-    if any(name.startswith(TRANSFORMER) for name in state):
+    if any(_is_transformers(name) for name in state):
         raise UserError(
             f"{path} holds a spatial transformer (localization, fc_loc), which is not compiled; "
             "give the state dict of an LPRNet that was trained without one"
@@ -81,11 +88,15 @@ def transformer_beside(path: Path) -> bool:
         content = torch.load(path, map_location="cpu", weights_only=True)
     states = content.values() if isinstance(content, Mapping) else ()
     return any(
-        str(name).removeprefix("module.").startswith(TRANSFORMER)
+        _is_transformers(str(name))
         for state in states
         if isinstance(state, Mapping)
         for name in state
     )
+
+
+def _is_transformers(name: str) -> bool:
+    return not TRANSFORMER.isdisjoint(name.split("."))
 
 
 def check_size(path: Path) -> None:
@@ -134,10 +145,13 @@ def _why_unreadable(path: Path, error: Exception) -> str:
         return "is a web page, not a checkpoint; download the file itself"
     if start.startswith(b"version https://git-lfs"):
         return "is a pointer to a file in Git LFS, not a checkpoint; get the file with git lfs pull"
-    if isinstance(error, pickle.UnpicklingError) and "unsupported global" in str(error).lower():
+    code = CODE.search(str(error))
+    if code is not None or "TorchScript" in str(error):
+        what = "its own, as TorchScript" if code is None else code[1][:MAX_NAME]
         return (
-            "needs code to be read (a whole model, from torch.save(model, ...)), and code of a "
-            "checkpoint is never run; load it where its class is known and save model.state_dict()"
+            f"needs code to be read ({what}): it holds a whole model, or a script's objects beside "
+            "the weights, and code of a checkpoint is never run; load it where that code is known "
+            "and save model.state_dict() alone"
         )
     return (
         "is not a readable checkpoint: it is truncated, or not a state dict "
@@ -147,11 +161,10 @@ def _why_unreadable(path: Path, error: Exception) -> str:
 
 def _without_wrapper(content: object, path: Path) -> Content:
     """The state dict inside `content`, free of wrappers and of a prefix of all names."""
-    wrapper: str | None = ""
-    while wrapper is not None and isinstance(content, Mapping):
-        keys = (key for key in WRAPPERS if isinstance(content.get(key), Mapping))
-        wrapper = next(keys, None)
-        content = content if wrapper is None else content[wrapper]
+    for _ in range(MAX_WRAPPERS):
+        if isinstance(content, Mapping):
+            inside = (content.get(key) for key in WRAPPERS)
+            content = next((one for one in inside if isinstance(one, Mapping)), content)
     if not isinstance(content, Mapping) or not all(isinstance(name, str) for name in content):
         raise UserError(
             f"{path} holds a {type(content).__name__}, not a state dict of named tensors; "

@@ -6,6 +6,7 @@ sizes, wrappers, aliases and other normalisations.
 
 import json
 import re
+from argparse import Namespace
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -190,6 +191,12 @@ class Whole(nn.Module):
     """Pickled with its class."""
 
 
+def within_itself() -> object:
+    wrapper: dict[str, object] = {}
+    wrapper["model"] = wrapper
+    return wrapper
+
+
 REFUSED: dict[str, tuple[Callable[[Any], object], str]] = {
     "36 classes without a blank": (
         lambda state: state_of(seeded(ThirdPartyLPRNet(36))),
@@ -208,11 +215,35 @@ REFUSED: dict[str, tuple[Callable[[Any], object], str]] = {
     ),
     "a whole module": (
         lambda state: Whole(),
-        "needs code to be read (a whole model, from torch.save(model, ...)), and code of a "
-        "checkpoint is never run; load it where its class is known and save model.state_dict()",
+        "needs code to be read (tests.model.test_third_party_checkpoints.Whole): it holds a whole "
+        "model, or a script's objects beside the weights, and code of a checkpoint is never run; "
+        "load it where that code is known and save model.state_dict() alone",
+    ),
+    "options beside the network": (
+        lambda state: {"state_dict": state, "args": Namespace(lr=0.1)},
+        "needs code to be read (argparse.Namespace): it holds a whole model, or a script's",
+    ),
+    "a wrapper that holds itself": (
+        lambda state: within_itself(),
+        "holds under the keys 'model' and no tensor of its own, and none of them looks like",
+    ),
+    "a sparse tensor": (
+        lambda state: {**state, "backbone.0.weight": state["backbone.0.weight"].to_sparse()},
+        "backbone.0.weight is a sparse or nested tensor; save it as a plain tensor",
+    ),
+    "a tensor of the meta device": (
+        lambda state: {**state, "backbone.0.weight": state["backbone.0.weight"].to("meta")},
+        "backbone.0.weight is a shape without values; save it as a plain tensor",
     ),
     "a spatial transformer inside": (
         lambda state: {**state, "localization.0.weight": torch.zeros(32, 3, 3, 3)},
+        "holds a spatial transformer (localization, fc_loc), which is not compiled",
+    ),
+    "a spatial transformer as another part of one model": (
+        lambda state: {
+            **{f"lpr.{name}": value for name, value in state.items()},
+            "stn.fc_loc.0.weight": torch.zeros(32, 3),
+        },
         "holds a spatial transformer (localization, fc_loc), which is not compiled",
     ),
     "a spatial transformer alone": (
@@ -273,6 +304,13 @@ def test_other_files_with_the_name_of_a_checkpoint(
     path = tmp_path / "m.pth"
     path.write_bytes(content)
     with pytest.raises(UserError, match=sentence):
+        load_model(path)
+
+
+def test_a_program_of_torchscript_is_not_run(tmp_path: Path) -> None:
+    path = tmp_path / "m.pth"
+    torch.jit.trace(nn.Conv2d(3, 3, 1), torch.zeros(1, 3, 4, 4)).save(str(path))  # type: ignore[no-untyped-call]
+    with pytest.raises(UserError, match=r"needs code to be read \(its own, as TorchScript\)"):
         load_model(path)
 
 
