@@ -84,8 +84,12 @@ class Alphabet:
         """Whether the grammar allows `text`; without a grammar, every text."""
         if self.grammar is None:
             return True
-        classes = {character: index for index, character in enumerate(self.characters)}
-        labels = [classes.get(character, -1) for character in text]
+        try:
+            classes = self.encode(text)
+        except ValueError:
+            return False
+        # The automaton counts the characters without the blank.
+        labels = [one - (one > self.blank) for one in classes]
         automaton = late_import.grammar().compile_grammar(self.grammar, self.characters)
         return bool(automaton.accepts(labels))
 

@@ -40,8 +40,8 @@ def compile_grammar(pattern: str, characters: tuple[str, ...]) -> Automaton:
     """The automaton of all texts of `characters` that match `pattern`; class i is character i.
 
     Raises `ValueError`, a sentence that names the place, for what is no expression of the subset,
-    for one that no text of the characters matches, and for one of over `MAX_STATES` states,
-    `MAX_WORK` sets in them or `MAX_STEPS` steps.
+    for one that no text of the characters matches, or the empty one alone, and for one of over
+    `MAX_STATES` states, `MAX_WORK` sets in them or `MAX_STEPS` steps.
     """
     whole = parse(pattern)
     # Characters that stand in the same sets lead to the same states.
@@ -77,7 +77,7 @@ def compile_grammar(pattern: str, characters: tuple[str, ...]) -> Automaton:
                 f"the grammar {pattern!r} has over {MAX_STATES} states, or too large ones"
             )
     accepting = tuple(state.nullable for state in states)
-    if not any(accepting):
+    if not any(accepting[following] for behind in moves for following in behind.values()):
         raise ValueError(f"no text of the alphabet matches the grammar {pattern!r}")
     return Automaton(tuple(moves), accepting)
 

@@ -88,9 +88,11 @@ def test_what_is_no_grammar_is_named_with_its_place(pattern: str, place: str) ->
         compile_grammar(pattern, SMALL)
 
 
-def test_grammar_that_no_text_of_the_alphabet_matches() -> None:
+@pytest.mark.parametrize("pattern", ["xyz", "", "()", "x?"])
+def test_grammar_that_no_text_of_the_alphabet_matches(pattern: str) -> None:
+    """Or none but the empty one, as where the line of an alphabet's file says nothing."""
     with pytest.raises(ValueError, match="no text of the alphabet"):
-        compile_grammar("xyz", SMALL)
+        compile_grammar(pattern, SMALL)
 
 
 def test_grammar_of_too_many_states() -> None:
@@ -125,3 +127,13 @@ def test_a_grammar_of_many_sets_for_many_long_symbols(count: int) -> None:
     assert len({*many}) == count
     with pytest.raises(ValueError, match="too many sets for so many and so long symbols"):
         Alphabet("many", (*many, "-"), count, f"({'|'.join(letters)})*")
+
+
+@pytest.mark.parametrize("blank", [0, 1, 3])
+def test_symbols_of_several_characters(blank: int) -> None:
+    """A letter and its combining accent are one class, as two letters may be."""
+    symbols = ["A\u0301", "B", "CD"]
+    symbols.insert(blank, "-")
+    alphabet = Alphabet("accents", tuple(symbols), blank, "(A\u0301|CD)B+")
+    plates = ["A\u0301B", "CDBB", "B", "A\u0301", "AB", "CB", "-B", ""]
+    assert [alphabet.is_plate(plate) for plate in plates] == [True, True, *[False] * 6]
