@@ -4,6 +4,7 @@ A file is UTF-8, one symbol a line in the order of the classes. The line `<blank
 blank, and a line `<grammar> REGEX` says what a whole text looks like (`lprnet/runtime/grammar.py`).
 """
 
+import os
 from pathlib import Path
 
 from lprnet.runtime.alphabet import CHINA, Alphabet
@@ -46,14 +47,13 @@ def find_alphabet(name: str) -> Alphabet:
     for alphabet in ALPHABETS:
         if alphabet.name == name:
             return alphabet
-    path = Path(name)
-    if not path.is_file():
+    if not os.path.isfile(name):  # pathlib's raises for a name that is too long
         raise UserError(
             f"there is no alphabet and no file {name}; give one of "
             f"{', '.join(alphabet.name for alphabet in ALPHABETS)}, or a UTF-8 file with one "
             "symbol a line"
         )
-    return read_alphabet(path)
+    return read_alphabet(Path(name))
 
 
 def read_alphabet(path: Path) -> Alphabet:

@@ -1,5 +1,6 @@
 """Checkpoints in and out: `.pth` (weights only) and `.safetensors`, verified tensor by tensor."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -113,7 +114,7 @@ def described(
     source, text = path, metadata
     if stated.architecture is not None:
         source, text = stated.architecture, _text(stated.architecture)
-    elif metadata is None and beside.is_file():
+    elif metadata is None and os.path.isfile(beside):  # its name may be too long for any file
         source, text = beside, _text(beside)
     base, alphabet = LPRNET_CHINA, None
     try:

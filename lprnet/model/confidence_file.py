@@ -3,6 +3,7 @@
 It names the SHA-256 of the checkpoint, so that it says nothing of other weights.
 """
 
+import errno
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -40,9 +41,9 @@ def read_confidence(checkpoint: Path) -> ConfidenceCalibration | None:
     path = confidence_file(checkpoint)
     try:
         content = decode(_Content, json.loads(path.read_bytes()))
-    except FileNotFoundError:
-        return None
     except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENAMETOOLONG):  # then no file can lie there
+            return None
         raise UserError(f"{path}: cannot be read ({error.strerror}); remove it") from error
     except (ValueError, RecursionError) as error:
         raise UserError(

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from lprnet.model.architecture_json import from_json, to_json
 from lprnet.model.checkpoint import Stated, load_china, load_model, save_model
 from lprnet.model.checkpoint_content import transformer_beside
+from lprnet.model.confidence_file import read_confidence
 from lprnet.model.preprocessing import OFFSET, SCALE
 from lprnet.model.published_lprnet import lprnet
 from lprnet.runtime.alphabet import CHINA
@@ -329,6 +330,16 @@ def test_a_users_alphabet(tmp_path: Path) -> None:
     assert (alphabet.name, alphabet.blank) == ("mine", 0)
     assert alphabet.is_plate("挂11")
     assert not alphabet.is_plate("1挂")
+
+
+def test_names_of_files_as_long_as_they_can_be(tmp_path: Path) -> None:
+    """Nothing can lie beside such a checkpoint; what should be an alphabet is longer still."""
+    theirs = seeded(ThirdPartyLPRNet(37))
+    path = saved(tmp_path / f"{'m' * 251}.pth", state_of(theirs))
+    assert load_model(path).architecture.alphabet.name == "latin"
+    assert read_confidence(path) is None
+    with pytest.raises(UserError, match="there is no alphabet and no file a{300}; give one of"):
+        load_model(path, Stated(alphabet="a" * 300))
 
 
 @pytest.mark.parametrize(
