@@ -64,7 +64,11 @@ class OnnxGraph:
                     f"{self.path}: {value.name} lies in another file, which is not read; save the "
                     "model as one file, with onnx.save(model, file, save_as_external_data=False)"
                 )
-            values = np.asarray(tensor.numpy())
+            if isinstance(tensor, ir.serde.TensorProtoTensor):
+                # Its own `numpy` takes a tensor without values for zeros.
+                values = onnx.numpy_helper.to_array(tensor.raw)
+            else:
+                values = np.asarray(tensor.numpy())
         except UserError:
             raise
         except Exception as error:  # a hostile tensor can fail in any way its parser knows

@@ -202,6 +202,11 @@ def huge_and_empty(graph: onnx.GraphProto) -> None:
     tensor.dims[0], tensor.dims[1] = 2**40, 0
 
 
+def hollow(graph: onnx.GraphProto) -> None:
+    """A tensor with a shape and no values at all, which some libraries take for zeros."""
+    max(graph.initializer, key=lambda tensor: len(tensor.raw_data)).ClearField("raw_data")
+
+
 def set_ints(node: NodeProto, name: str, values: list[int]) -> None:
     (attribute,) = (entry for entry in node.attribute if entry.name == name)
     attribute.CopyFrom(helper.make_attribute(name, values))
@@ -245,6 +250,7 @@ def reroute(graph: onnx.GraphProto) -> None:
         (lambda g: g.node.remove(nodes(g, "Relu")[3]), "reads what no earlier node computes"),
         (lambda g: g.ClearField("node"), "nothing computes 'logits'"),
         (lambda g: g.ClearField("input"), "has 0 inputs and 1 outputs"),
+        (lambda g: g.output.append(g.output[0]), "has 1 inputs and 2 outputs"),
         (lambda g: set_ints(nodes(g, "MaxPool")[0], "kernel_shape", [2, 2]), "3x3 max pool"),
         (lambda g: set_ints(nodes(g, "MaxPool")[1], "strides", [1, 1]), "do not have one size"),
         (lambda g: set_ints(nodes(g, "Conv")[2], "pads", [0, 1, 1, 1]), "no convolution of LPRNet"),
@@ -259,6 +265,7 @@ def reroute(graph: onnx.GraphProto) -> None:
         (average_the_image, "after its ReLU"),
         (elsewhere, "lies in another file"),
         (huge, "does not hold what its shape says"),
+        (hollow, "does not hold what its shape says"),
         (huge_and_empty, "is no convolution of LPRNet|no scale for each"),
         (reroute, "reads what no earlier node computes"),
         (lambda g: g.node.extend(nodes(g, "Relu") * 200), "more than any LPRNet"),
