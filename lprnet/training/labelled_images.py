@@ -74,7 +74,7 @@ def _from_csv(path: Path) -> Iterator[tuple[Path, str]]:
         raise UserError(f"cannot read the labels {path}: {error.strerror}") from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{path} is no CSV file of labels ({error}); save it as UTF-8") from error
-    if not rows or [name.strip() for name in rows[0]] != HEADER or len(rows) == 1:
+    if not rows or [name.strip() for name in rows[0]] != HEADER or not any(rows[1:]):
         raise UserError(
             f"{path} lists no labels; give a CSV file whose first line is {','.join(HEADER)}, with "
             "a line for each image"

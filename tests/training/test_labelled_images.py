@@ -74,6 +74,7 @@ def _with(table: Path, text: str) -> Path:
     [
         (b"", "lists no labels"),
         (b"file,text\n", "lists no labels"),
+        (b"file,text\r\n\r\n\r\n", "lists no labels"),
         (b"1.png,AB1\n", "lists no labels"),
         (b"file,text\n1.png\n", "1 fields in line 2"),
         (b"file,text\n1.png,A,B\n", "3 fields in line 2"),
