@@ -17,8 +17,9 @@ channels of each convolution and of the image, and the kernels, are read from th
     }
 """
 
+import itertools
 import json
-from dataclasses import MISSING, asdict, fields
+from dataclasses import MISSING, asdict, fields, replace
 from typing import Any, TypeVar
 
 from lprnet.model.architecture import Architecture, Context, Conv, MaxPool
@@ -41,8 +42,9 @@ def to_json(architecture: Architecture) -> str:
     return json.dumps(asdict(architecture), ensure_ascii=False)
 
 
-def from_json(text: str) -> Architecture:
-    """The architecture of a JSON text, its fields checked one by one.
+def from_json(text: str, size: tuple[int, int] | None = None) -> Architecture:
+    """The architecture of a JSON text, its fields checked one by one, for images of `size` (width,
+    height; None: as the text says).
 
     Raises `ValueError` with a sentence that names the first bad field.
     """
@@ -56,6 +58,8 @@ def from_json(text: str) -> Architecture:
         architecture = _record(Architecture, content, "", LPRNET_CHINA)
     except RecursionError as error:  # a sentence quotes what is wrong, which takes a level more
         raise ValueError("is nested too deeply") from error
+    if size is not None:
+        architecture = replace(architecture, width=size[0], height=size[1])
     names = [conv.name for conv in architecture.backbone]
     norms = [conv.norm for conv in architecture.backbone if conv.norm is not None]
     contexts = [context.of for context in architecture.contexts]
@@ -63,9 +67,12 @@ def from_json(text: str) -> Architecture:
         if (names + norms).count(name) > 1 or contexts.count(name) > 1:
             raise ValueError(f"names {name!r} twice")
     unknown = [name for name in contexts if name not in names]
-    if unknown or not contexts or not names:
-        what = f"the context of {unknown[0]!r}, which is" if unknown else "an architecture of"
-        raise ValueError(f"has {what} no convolution of its backbone")
+    if unknown:
+        raise ValueError(
+            f"has the context of {unknown[0]!r}, which is no convolution of its backbone"
+        )
+    if not contexts:  # then its backbone may be empty too
+        raise ValueError("has no context; the container reads one at least")
     architecture.shapes()
     return architecture
 
@@ -80,7 +87,8 @@ def _record(kind: type[Value], content: Any, where: str, default: Value | None =
     dataclass itself has it.
     """
     if not isinstance(content, dict):
-        raise ValueError(f"has {_found(content)} as {where or 'its content'}, not an object")
+        what = where.rstrip(".") or "its content"
+        raise ValueError(f"has {_found(content)} as {what}, not an object")
     known = {field.name: field for field in fields(kind)}  # type: ignore[arg-type]
     unknown = [name for name in content if name not in known]
     if unknown:
@@ -130,8 +138,7 @@ def _field(name: str, value: Any, where: str) -> Any:
         case "norm" | "grammar":
             return None if value is None else _text(value, where)
         case "selection":
-            whole = None if value is None else _list(value, where)
-            return None if whole is None else tuple(_integer(one, where, 0) for one in whole)
+            return None if value is None else _rising(value, where)
         case _:  # names, orders, fits
             return _text(value, where)
 
@@ -146,6 +153,13 @@ def _pair(value: Any, where: str, least: int) -> tuple[int, int]:
     if len(_list(value, where)) != 2:
         raise ValueError(f"has {_found(value)} as {where}, not two numbers: rows and columns")
     return _integer(value[0], where, least), _integer(value[1], where, least)
+
+
+def _rising(value: Any, where: str) -> tuple[int, ...]:
+    numbers = tuple(_integer(one, where, 0) for one in _list(value, where))
+    if not numbers or any(one >= other for one, other in itertools.pairwise(numbers)):
+        raise ValueError(f"has {_found(value)} as {where}, not numbers of channels that rise")
+    return numbers
 
 
 def _integer(value: Any, where: str, least: int) -> int:

@@ -119,9 +119,9 @@ def described(
     base, alphabet = LPRNET_CHINA, None
     try:
         if text is not None:
-            base = from_json(text)
+            base = from_json(text, stated.size)
             alphabet = base.alphabet if states_alphabet(text) else None
-        if stated.size is not None:
+        elif stated.size is not None:
             base = replace(base, width=stated.size[0], height=stated.size[1])
             base.shapes()
         if stated.order is not None:
@@ -135,7 +135,7 @@ def described(
 
 def _text(path: Path) -> str:
     try:
-        with path.open(encoding="utf-8") as file:
+        with path.open(encoding="utf-8-sig") as file:
             return file.read(MAX_LENGTH + 1)  # a longer one is refused for its length
     except OSError as error:
         raise UserError(f"cannot read the architecture {path}: {error.strerror}") from error

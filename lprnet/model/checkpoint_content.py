@@ -38,7 +38,7 @@ TRANSFORMER = frozenset({"localization", "fc_loc"})
 """Parts of the names of a spatial transformer's tensors."""
 MAX_WRAPPERS = 4
 """One in another; more are none that a training script adds, and a dictionary can hold itself."""
-CODE = re.compile(r"unsupported global: GLOBAL (\S+)", re.IGNORECASE)
+CODE = re.compile(r"unsupported global(?:: global)? (\S+)", re.IGNORECASE)
 """In torch's own message: the first function or class that a pickle needs."""
 
 Content = dict[str, object]

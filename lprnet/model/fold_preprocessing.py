@@ -33,7 +33,7 @@ def fold_preprocessing(model: LPRNet) -> LPRNet:
     first = architecture.backbone[0]
     if any(first.padding):
         raise ValueError(
-            f"normalises pixels by {stated.offset} and {stated.scale}, and its {first.name} is "
+            f"it normalises pixels by {stated.offset} and {stated.scale}, and its {first.name} is "
             "padded, for which only (p - 127.5) / 128 is possible"
         )
     weight, bias = weight_and_bias(model, first.name)

@@ -4,7 +4,7 @@ Widths, kernels, classes and the image's channels are in the shapes. Image size,
 leave no trace in them: those are taken from an architecture that is given.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from lprnet.model.architecture import CONTAINER, Architecture, Conv, Pair
@@ -75,7 +75,9 @@ def infer_architecture(
             channels, pool = read, conv.pool
         else:
             pool = conv.pool
-            if pool is not None:
+            if pool is not None and pool.selection is not None:
+                _check_selection(pool.selection, conv, backbone[-1])
+            elif pool is not None:
                 step = _channel_step(backbone[-1].out_channels, read, pool.channel_step)
                 pool = replace(pool, channel_step=step)
         size = kernel[0], kernel[1]
@@ -97,6 +99,14 @@ def _convolution(found: Mapping[str, Shape], conv: Conv) -> Shape:
     if len(shape) != 4 or min(shape) < 1:
         raise ValueError(f"its {conv.name}.weight has shape {shape}, which is no 2-D convolution's")
     return shape
+
+
+def _check_selection(selection: Sequence[int], conv: Conv, before: Conv) -> None:
+    if max(selection) >= before.out_channels:
+        raise ValueError(
+            f"its {conv.name} reads channel {max(selection)} of {before.name}, which has "
+            f"{before.out_channels}, counted from 0"
+        )
 
 
 def _channel_step(produced: int, read: int, usual: int) -> int:

@@ -23,6 +23,8 @@ class LPRNet(nn.Module):
     The published network divides each context by the mean of its squares. `None` takes that mean
     over each image (so no image depends on its neighbours in the batch); one positive float a
     context, from `calibrate_context_means`, replaces it with a constant.
+
+    Raises `ValueError` for a layer whose name in `architecture` is none, or is taken.
     """
 
     def __init__(
@@ -45,9 +47,14 @@ class LPRNet(nn.Module):
         parent: nn.Module = self
         *path, last = name.split(".")
         for part in path:
-            if not hasattr(parent, part):
+            if part and not hasattr(parent, part):
                 parent.add_module(part, nn.Module())
-            parent = parent.get_submodule(part)
+            inner = getattr(parent, part, None)
+            if not isinstance(inner, nn.Module):  # a method, or nothing
+                raise ValueError(f"a layer cannot be called {name!r}; give it another name")
+            parent = inner
+        if not last or hasattr(parent, last):
+            raise ValueError(f"a layer cannot be called {name!r}; give it another name")
         parent.add_module(last, layer)
 
     def contexts(self, x: Tensor) -> list[Tensor]:

@@ -44,14 +44,17 @@ def load_onnx(path: Path, stated: Stated | None = None) -> LPRNet | QuantizedLPR
             f"{path} reads {image.width}x{image.height} images; leave out --size, or export the "
             "model for that size"
         )
-    model = LPRNet(found.architecture, found.context_means).eval()
+    try:
+        model = LPRNet(found.architecture, found.context_means).eval()
+    except ValueError as error:
+        raise UserError(f"{path} cannot be built: {error}") from error
     if not any(edge.steps for edge in found.edges.values()):
         for name, one in found.convolutions.items():
             _write(found, model, name, one)
         try:
             return fold_preprocessing(model)
         except ValueError as error:
-            raise UserError(f"{path}: the network {error}") from error
+            raise UserError(f"{path} cannot be built: {error}") from error
     if (base.preprocessing.order, base.preprocessing.offset) != (OWN.order, OWN.offset):
         raise UserError(
             f"{path} is quantized, and built as it is; quantize a network that reads BGR pixels by "

@@ -8,6 +8,7 @@ import json
 import re
 from argparse import Namespace
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +17,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from lprnet.model.architecture import MaxPool
 from lprnet.model.architecture_json import from_json, to_json
 from lprnet.model.checkpoint import Stated, load_china, load_model, save_model
 from lprnet.model.checkpoint_content import transformer_beside
 from lprnet.model.confidence_file import read_confidence
 from lprnet.model.preprocessing import OFFSET, SCALE
-from lprnet.model.published_lprnet import lprnet
+from lprnet.model.published_lprnet import LPRNET_CHINA, lprnet
 from lprnet.runtime.alphabet import CHINA
 from lprnet.support.errors import UserError
 from tests.third_party_lprnet import ThirdPartyLPRNet, seeded, state_of
@@ -105,6 +107,10 @@ def test_other_sizes_by_an_architecture_file(size: tuple[int, int], tmp_path: Pa
     file.write_text(json.dumps(said))
     model = load_model(path, Stated(architecture=file, alphabet="latin"))
     assert_alike(model(x), theirs(x))
+    # Pools in the file, the size by its flag; an editor may have put a mark of UTF-8 before them.
+    file.write_text(json.dumps({"contexts": said["contexts"]}), encoding="utf-8-sig")
+    stated = Stated(architecture=file, alphabet="latin", size=size)
+    assert load_model(path, stated).architecture == model.architecture
     # Beside the checkpoint, it need not be named; and a safetensors file carries it.
     (tmp_path / "m.pth.json").write_text(json.dumps(said))
     assert load_model(path).architecture == model.architecture
@@ -373,6 +379,8 @@ def test_files_that_are_no_alphabet(content: bytes, problem: str, tmp_path: Path
         ('{"contexts": [{"kernel": [1, 1]}]}', "lacks the field contexts[0].of"),
         ('{"contexts": [{"of": "head"}]}', "has the context of 'head', which is no convolution"),
         ('{"alphabet": {"name": "a", "symbols": ["0"], "blank": 0}}', "one beside the blank"),
+        ('{"contexts": []}', "has no context; the container reads one at least"),
+        ('{"alphabet": "latin"}', 'has "latin" as alphabet, not an object'),
         ('{"preprocessing": {"order": "grb"}}', "the order of channels is 'grb'"),
         ('{"preprocessing": {"offset": ["a"]}}', 'has "a" as preprocessing.offset, not a number'),
         ('{"name": ' + 2_000_000 * "7", "has over 1,048,576 characters"),
@@ -397,6 +405,48 @@ def test_an_architecture_nested_up_to_what_the_parser_takes_and_beyond(begin: st
         said = f'{{"width": {begin * depth}1{end * depth}}}'
         with pytest.raises(ValueError, match=r"as width, not a whole|is no JSON|nested too deeply"):
             from_json(said)
+
+
+SECOND = LPRNET_CHINA.backbone[1]
+
+
+@pytest.mark.parametrize(
+    "name", ["logits", "contexts.0", "", "a..b", "backbone", "backbone.0.bias"]
+)
+def test_names_that_a_layer_cannot_have(name: str, tmp_path: Path) -> None:
+    """Of the module's own attributes, of none, of two layers."""
+    state = state_of(seeded(ThirdPartyLPRNet()))
+    renamed = {key.replace(f"{SECOND.name}.", f"{name}."): value for key, value in state.items()}
+    path = saved(tmp_path / "m.pth", renamed)
+    backbone = list(LPRNET_CHINA.backbone)
+    backbone[1] = replace(SECOND, name=name)
+    file = tmp_path / "a.json"
+    file.write_text(to_json(replace(LPRNET_CHINA, backbone=tuple(backbone))))
+    with pytest.raises(UserError, match=f"a layer cannot be called '{name}'; give it another"):
+        load_model(path, Stated(architecture=file))
+
+
+@pytest.mark.parametrize(
+    ("selection", "problem"),
+    [
+        (
+            tuple(range(1, 65)),
+            "its backbone.4.block.0 reads channel 64 of backbone.0, which has 64",
+        ),
+        ((0,) * 64, "as backbone[1].pool.selection, not numbers of channels that rise"),
+        ((), "has [] as backbone[1].pool.selection, not numbers of channels that rise"),
+    ],
+)
+def test_channels_that_no_pool_can_read(
+    selection: tuple[int, ...], problem: str, tmp_path: Path
+) -> None:
+    path = saved(tmp_path / "m.pth", state_of(seeded(ThirdPartyLPRNet())))
+    backbone = list(LPRNET_CHINA.backbone)
+    backbone[1] = replace(SECOND, pool=MaxPool(selection=selection))
+    file = tmp_path / "a.json"
+    file.write_text(to_json(replace(LPRNET_CHINA, backbone=tuple(backbone))))
+    with pytest.raises(UserError, match=re.escape(problem)):
+        load_model(path, Stated(architecture=file))
 
 
 def test_the_pools_of_sizes_are_those_that_the_family_has() -> None:
