@@ -10,12 +10,9 @@ from lprnet.compiler.network import CompilerInput
 from lprnet.compiler.relax_to_onnx import onnx_model
 from lprnet.model.architecture_json import to_json
 from lprnet.model.checkpoint_content import METADATA
-from lprnet.model.preprocessing import OFFSET, SCALE
+from lprnet.model.preprocessing import NORMALISED, OFFSET, PIXELS, SCALE
 from lprnet.support.atomic_file import atomic_write
 from relay_passes.pipeline import quantize, reads_pixels
-
-PIXELS = "pixels as they are, 0 to 255"
-NORMALISED = "(pixel - 127.5) / 128"
 
 
 def network_to_onnx(network: CompilerInput, path: Path) -> None:

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from lprnet.measure.engines import Bind, open_onnxruntime, open_openvino
+from lprnet.measure.engines import open_onnxruntime, open_openvino
 from lprnet.model.preprocessing import normalise
-from lprnet.runtime.alphabet import CHINA, Alphabet
+from lprnet.runtime.alphabet import Alphabet
 from lprnet.runtime.artifact import read_manifest
 from lprnet.runtime.decode import Logits
-from lprnet.runtime.image_format import PUBLISHED, ImageFormat
+from lprnet.runtime.image_format import ImageFormat
 from lprnet.support.errors import UserError
 from lprnet.support.scratch_folder import scratch_folder
 
@@ -53,7 +53,10 @@ def reads_and_means(path: Path, stated: Stated | None = None) -> tuple[ImageForm
         manifest = read_manifest(path)
         return manifest.image, manifest.alphabet
     if path.suffix == ".onnx":
-        return PUBLISHED, CHINA
+        from lprnet.measure.onnx_input import read_input
+
+        onnx_input = read_input(path, stated)
+        return onnx_input.image_format, onnx_input.alphabet
     from lprnet.model.checkpoint import load_model
 
     architecture = load_model(path, stated).architecture
@@ -64,7 +67,8 @@ def open_backend(path: Path, backend: str, stated: Stated | None = None) -> Logi
     """Load `path` into `backend`, a key of `BACKENDS`. `stated` is what is known of a checkpoint's
     network beside its tensors.
 
-    A checkpoint runs with the context norm of each image. Raises `UserError` for a file that the
+    A checkpoint runs with the context norm of each image, an ONNX file as it is
+    (`lprnet/measure/onnx_input.py`). Raises `UserError` for a file that the
     backend does not run or that is missing or damaged, and for a backend that is not installed.
     """
     if path.suffix not in BACKENDS[backend]:
@@ -82,14 +86,19 @@ def open_backend(path: Path, backend: str, stated: Stated | None = None) -> Logi
         return _open_torch(path, stated)
     open_onnx = open_onnxruntime if backend == "onnxruntime" else open_openvino
     if path.suffix == ".onnx":
-        return _one_by_one(open_onnx(path))
+        from lprnet.measure.onnx_input import read_input
+
+        bind = open_onnx(path)
+        tensor = read_input(path, stated).tensor
+        return lambda images: bind(tensor(images))().copy()
     from lprnet.model.checkpoint import load_model
     from lprnet.model.onnx_export import to_onnx
 
     with scratch_folder() as directory:
         exported = directory / "lprnet.onnx"
         to_onnx(load_model(path, stated), exported)
-        return _one_by_one(open_onnx(exported))
+        bind = open_onnx(exported)
+        return lambda images: bind(normalise(images))().copy()
 
 
 def _open_torch(path: Path, stated: Stated | None) -> Logits:
@@ -106,8 +115,3 @@ def _open_torch(path: Path, stated: Stated | None) -> Logits:
         return result
 
     return logits
-
-
-def _one_by_one(bind: Bind) -> Logits:
-    """Bind, run and copy the result, for each call."""
-    return lambda images: bind(normalise(images))().copy()

@@ -21,15 +21,15 @@ OWN = Preprocessing()
 def fold_preprocessing(model: LPRNet) -> LPRNet:
     """`model`, changed in place: it reads BGR by `(p - 127.5) / 128`, and its architecture says so.
 
-    Raises `ValueError` where its first convolution is padded and the normalisation another one.
+    Raises `ValueError` where its first convolution is padded and the normalisation another one, and
+    as `Preprocessing.check_channels`.
     """
     architecture = model.architecture
     stated = architecture.preprocessing
     own = replace(stated, order=OWN.order, offset=OWN.offset, scale=OWN.scale)
     if stated == own:
         return model
-    if not {len(stated.offset), len(stated.scale)} <= {1, architecture.channels}:
-        raise ValueError("its offset and scale have one number, or one for each channel")
+    stated.check_channels(architecture.channels)
     first = architecture.backbone[0]
     if any(first.padding):
         raise ValueError(

@@ -30,3 +30,8 @@ class Preprocessing:
             raise ValueError(f"the border is {self.border}, no pixel from 0 to 255")
         if not {len(self.offset), len(self.scale)} <= {1, 3} or not all(self.scale):
             raise ValueError("offset and scale are one number, or three, and no scale is 0")
+
+    def check_channels(self, channels: int) -> None:
+        """Raise `ValueError` unless images of so many channels can be normalised so."""
+        if not {len(self.offset), len(self.scale)} <= {1, channels}:
+            raise ValueError("its offset and scale have one number, or one for each channel")

@@ -13,6 +13,7 @@ from lprnet.compiler.network import torch_logits
 from lprnet.compiler.onnx_file import network_to_onnx
 from lprnet.compression.compiler_inputs import imported_network
 from lprnet.compression.variants import prepare
+from lprnet.measure.onnx_input import read_input
 from lprnet.model.lprnet import LPRNet
 from lprnet.model.preprocessing import normalise
 from lprnet.model.quantized import QuantizedLPRNet
@@ -70,6 +71,7 @@ def test_a_build_writes_what_it_compiles(
         Request(checkpoint, "static", None, "native", "manual", None, tmp_path, onnx=file)
     )
     assert "images: pixels as they are, 0 to 255, BGR" in onnx.load(file).doc_string
+    assert np.array_equal(read_input(file, None).tensor(images), images.transpose(0, 3, 1, 2))
     assert [one.name for one in file.parent.iterdir()] == ["m.onnx"]
     imported = load_onnx(file)
     assert isinstance(imported, QuantizedLPRNet)
