@@ -39,6 +39,14 @@ ALPHABETS: tuple[Alphabet, ...] = (
 checkpoints with these classes."""
 
 
+class UnknownAlphabetError(UserError):
+    """A network has as many classes as no known alphabet, and nobody said what they are."""
+
+    def __init__(self, classes: int, sentence: str) -> None:
+        super().__init__(sentence)
+        self.classes = classes
+
+
 def find_alphabet(name: str) -> Alphabet:
     """The alphabet that a user names: one of `ALPHABETS`, or else a file.
 
@@ -84,7 +92,7 @@ def read_alphabet(path: Path) -> Alphabet:
 def alphabet_for(classes: int, named: Alphabet | None, checkpoint: Path) -> Alphabet:
     """The alphabet of a network with `classes` classes: `named`, or else the one known of its size.
 
-    Raises `UserError` where `named` has another size, and where none is known.
+    Raises `UserError` where `named` has another size, `UnknownAlphabetError` where none is known.
     """
     known = [alphabet for alphabet in ALPHABETS if alphabet.classes == classes]
     names = ", ".join(alphabet.name for alphabet in known)
@@ -98,10 +106,11 @@ def alphabet_for(classes: int, named: Alphabet | None, checkpoint: Path) -> Alph
             f"symbol a line and {BLANK} for the blank"
         )
     if len(known) != 1:
-        raise UserError(
+        raise UnknownAlphabetError(
+            classes,
             f"{checkpoint} has {classes} classes, the blank included, and no known alphabet has as "
             f"many ({_sizes()}); give --alphabet FILE with one symbol a line and {BLANK} for the "
-            "blank, which CTC needs as a class of its own"
+            "blank, which CTC needs as a class of its own",
         )
     return known[0]
 

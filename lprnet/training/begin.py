@@ -5,8 +5,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from lprnet.model.alphabets import find_alphabet
-from lprnet.model.checkpoint import load_model
+from lprnet.model.alphabets import UnknownAlphabetError, find_alphabet
+from lprnet.model.checkpoint import Stated, load_model
 from lprnet.model.conv_graph import weight_and_bias
 from lprnet.model.lprnet import LPRNet
 from lprnet.support.errors import UserError
@@ -23,16 +23,34 @@ def starting_network(
     """The network that a user names to start from; None: random weights.
 
     `alphabet`, a name or a file, and `size`, width and height, change what the network of
-    `checkpoint` reads, or that of the weights that ship. Raises `UserError`.
+    `checkpoint` reads, or that of the weights that ship. A checkpoint of an alphabet that is not
+    known reads `alphabet` already, if that has as many classes. Raises `UserError`.
     """
     if alphabet is None and size is None:
         return None if checkpoint is None else load_model(checkpoint)
-    model = load_model(checkpoint or DEFAULT_CHECKPOINT)
+    model = _network(checkpoint or DEFAULT_CHECKPOINT, alphabet)
     known = model.architecture.alphabet if alphabet is None else find_alphabet(alphabet)
     try:
         return with_alphabet(model, known, size)
     except ValueError as error:
         raise UserError(f"the network {error}; give another --size") from error
+
+
+def _network(checkpoint: Path, alphabet: str | None) -> LPRNet:
+    try:
+        return load_model(checkpoint)
+    except UnknownAlphabetError as error:
+        if alphabet is None:
+            raise
+        classes = find_alphabet(alphabet).classes
+        if classes != error.classes:
+            raise UserError(
+                f"{checkpoint} has {error.classes} classes, the blank included, of an alphabet "
+                f"that is not known, and {alphabet} has {classes}; say what they are in "
+                f"{checkpoint}.json, as "
+                '{"alphabet": {"name": "theirs", "symbols": ["0", "1", "-"], "blank": 2}}'
+            ) from error
+        return load_model(checkpoint, Stated(alphabet=alphabet))
 
 
 def initialise(model: LPRNet) -> None:

@@ -1,6 +1,7 @@
 """Another alphabet on trained weights: what is kept, what is new, and a run from labels to a file
 that a build reads without a flag."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -144,6 +145,29 @@ def test_a_checkpoint_of_another_alphabet_is_fine_tuned_as_it_is(tmp_path: Path)
     start = starting_network(tmp_path / "other.safetensors", None, None)
     assert start is not None
     assert start.architecture.alphabet == LATIN
+
+
+def test_a_checkpoint_of_an_unknown_alphabet_reads_the_one_that_is_given(tmp_path: Path) -> None:
+    """If that has as many classes; else its own is said beside it, so that what both have stays."""
+    theirs, path = Alphabet("theirs", (*"XYZ", "<blank>"), 3), tmp_path / "other.pth"
+    state = LPRNet(lprnet(theirs)).state_dict()
+    torch.save(state, path)
+    for name, symbols in (("same", "X\nY\nZ\n<blank>\n"), ("more", "W\nX\nY\nZ\n<blank>\n")):
+        (tmp_path / f"{name}.txt").write_text(symbols)
+    same, more = (str(tmp_path / f"{name}.txt") for name in ("same", "more"))
+    start = starting_network(path, same, None)
+    assert start is not None
+    assert all(torch.equal(value, state[name]) for name, value in start.state_dict().items())
+    with pytest.raises(UserError, match=r"4 classes, .* is not known, and .*more\.txt has 5; say"):
+        starting_network(path, more, None)
+    with pytest.raises(UserError, match="no known alphabet has as many.*give --alphabet FILE"):
+        starting_network(path, None, (128, 32))
+    said = {"alphabet": {"name": "theirs", "symbols": [*"XYZ", "<blank>"], "blank": 3}}
+    (tmp_path / "other.pth.json").write_text(json.dumps(said))
+    start = starting_network(path, more, None)
+    assert start is not None
+    bias = f"{CONTAINER}.bias"
+    assert torch.equal(start.state_dict()[bias][1:], state[bias])
 
 
 def test_a_diverged_run_stops_at_once(tmp_path: Path) -> None:
