@@ -164,7 +164,13 @@ def _verified(state: Mapping[str, object], path: Path) -> dict[str, Tensor]:
         values += value.numel()
         if 4 * values > MAX_BYTES:  # one number can stand for a whole tensor
             raise UserError(f"{path} holds more numbers than an LPRNet; give an LPRNet checkpoint")
-        verified[name] = value.float()
+        try:
+            verified[name] = value.float()
+        except NotImplementedError as error:
+            raise UserError(
+                f"{path}: {name} is {value.dtype}, which PyTorch does not convert; save it in "
+                "float32"
+            ) from error
         if not verified[name].isfinite().all():
             raise UserError(f"{path}: {name} holds NaN or infinity; train or copy it again")
         if name.endswith(".running_var") and (verified[name] < 0).any():

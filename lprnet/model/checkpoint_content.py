@@ -3,6 +3,7 @@
 Pickles are read without running any code that they hold (`weights_only`).
 """
 
+import io
 import re
 import warnings
 import zipfile
@@ -13,6 +14,7 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
+from lprnet.model.pickle_bounds import check_pickle
 from lprnet.support.errors import UserError
 
 MAX_BYTES = 100 * 2**20
@@ -22,6 +24,11 @@ MAX_HEADER = 2 * 2**20
 ten thousand, where LPRNet has 56."""
 ZIP = b"PK\x03\x04"
 """How a `.pth` file starts that is an archive, as PyTorch decides it."""
+PICKLE = "data.pkl"
+"""How the name of an archive's member ends that is a pickle."""
+OLDER_PICKLES = 5
+"""At the start of a `.pth` file that is no archive: a number, a version, the machine, the content,
+the names of storages."""
 WRAPPERS = ("state_dict", "net_state_dict", "model", "lpr")
 """Keys that training scripts keep an LPRNet's state dict under."""
 METADATA = "architecture"
@@ -114,7 +121,8 @@ def check_size(path: Path) -> None:
 
 def _check_inside(path: Path) -> None:
     """Raise `UserError` for a file that takes far more memory than it has bytes: compressed, or
-    with a header of very many tensors. Raises as `zipfile` for a damaged archive.
+    with a header of very many tensors. Raises as `zipfile` for a damaged archive and as
+    `check_pickle` for a pickle.
     """
     with path.open("rb") as file:
         start = file.read(8)
@@ -126,7 +134,16 @@ def _check_inside(path: Path) -> None:
                 )
         elif start.startswith(ZIP):
             with zipfile.ZipFile(file) as archive:
-                _check_bytes(path, "unpacks to", sum(one.file_size for one in archive.infolist()))
+                members = archive.infolist()
+                _check_bytes(path, "unpacks to", sum(one.file_size for one in members))
+                for one in members:
+                    if one.filename.lower().endswith(PICKLE):  # PyTorch takes either case
+                        check_pickle(io.BytesIO(archive.read(one)))
+        else:
+            file.seek(0)
+            for _ in range(OLDER_PICKLES):
+                if file.peek(1):  # a file that ends here is refused by its reader
+                    check_pickle(file)
 
 
 def _check_bytes(path: Path, has: str, size: int) -> None:

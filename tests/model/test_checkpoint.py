@@ -212,6 +212,69 @@ def test_a_header_of_very_many_tensors_is_not_read(tmp_path: Path) -> None:
         load_model(path)
 
 
+def doubled(times: int, end: bytes) -> bytes:
+    """A tuple that holds the one before it twice, as the key of a dictionary or otherwise."""
+    pickled = b"\x80\x02)q\x00"
+    for number in range(times):
+        pickled += b"h%ch%c\x86q%c" % (number, number, number + 1)
+    return pickled + end % times
+
+
+HOSTILE = {
+    "a hash that takes hours": doubled(45, b"}h%cK\x01s."),
+    "a list of such": doubled(45, b"](h%ce."),
+    "a gigabyte": b"\x80\x02cbuiltins\nbytearray\nJ\x00\x00\x00\x40\x85R.",
+    "half a million values": b"\x80\x02](" + b"N" * 500_000 + b"e.",
+    "a state dict in itself": b"\x80\x02}q\x00X\x05\x00\x00\x00modelh\x00s.",
+    "nothing on its stack": b"\x80\x02\x86.",
+    "nothing in its memo": b"\x80\x02h\x07.",
+    "no end": b"\x80\x02}",
+}
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+@pytest.mark.parametrize("what", HOSTILE)
+def test_a_pickle_of_some_bytes_takes_no_time_and_no_memory(
+    what: str, legacy: bool, tmp_path: Path
+) -> None:
+    """PyTorch loads each of them, for hours or into all memory, or its content has no end."""
+    path = save(tmp_path / "m.pth", {}, legacy=legacy)
+    if legacy:
+        content = path.read_bytes()
+        assert content.count(pickle.dumps({}, 2)) == 1
+        path.write_bytes(content.replace(pickle.dumps({}, 2), HOSTILE[what]))
+    else:
+        with zipfile.ZipFile(path) as archive:
+            members = {name: archive.read(name) for name in archive.namelist()}
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, content in members.items():
+                archive.writestr(name, HOSTILE[what] if name.endswith("data.pkl") else content)
+    with pytest.raises(UserError, match=r"m\.pth (is not a readable|holds under the keys 'model')"):
+        load_model(path)
+
+
+@pytest.mark.parametrize(
+    "tensor",
+    [
+        torch.ones(64).to_sparse(),
+        torch.ones(64, 1).to_sparse_csr(),
+        torch.ones(64, device="meta"),
+        torch.nested.nested_tensor([torch.ones(3), torch.ones(2)]),
+        torch.zeros(64, dtype=torch.uint8).view(torch.float4_e2m1fn_x2),
+        torch.ones(64, dtype=torch.complex64),
+        torch.ones(1).expand(1 << 40),
+    ],
+    ids=["sparse", "rows", "meta", "nested", "4 bits", "complex", "one number"],
+)
+def test_a_tensor_of_another_sort_is_one_sentence(
+    tensor: Tensor, state: dict[str, Tensor], tmp_path: Path
+) -> None:
+    path = save(tmp_path / "m.pth", {**state, "backbone.0.bias": tensor})
+    with pytest.raises(UserError, match=r"m\.pth(: backbone\.0\.bias is| holds more)") as caught:
+        load_model(path)
+    assert "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
 @pytest.mark.parametrize("legacy", [False, True])
 def test_truncated_anywhere(
