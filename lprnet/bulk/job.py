@@ -13,8 +13,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from lprnet.bulk import plan
+from lprnet.runtime.artifact import manifest_path
 from lprnet.support.atomic_file import atomic_write
 from lprnet.support.errors import UserError
+from lprnet.support.file_digest import file_digest
 
 FILE_NAME = "_job.json"
 LOCK = ".lock"
@@ -128,6 +130,20 @@ def begin(folder: Path, key: Key, extent: plan.Extent) -> None:
     content = {"key": _as_json(key), "extent": asdict(extent)}
     with atomic_write(folder / FILE_NAME) as path:
         path.write_text(json.dumps(content, indent=1) + "\n", encoding="ascii")
+
+
+def check_artifact(folder: Path, artifact: Path, loaded_sha256: str) -> None:
+    """Raise `UserError` where `artifact`, of which a worker has just loaded the code with this
+    SHA-256, or its manifest is not the one that the job in `folder` began with: it may have been
+    replaced since, or be another one on another machine.
+    """
+    key = json.loads((folder / FILE_NAME).read_bytes())["key"]
+    found = loaded_sha256, file_digest(manifest_path(artifact))
+    if found != (key["artifact_sha256"], key["manifest_sha256"]):
+        raise UserError(
+            f"{artifact}: is another artifact than the one that the job in {folder} began with; "
+            "put that one there and run the same command again"
+        )
 
 
 def _as_json(key: Key) -> dict[str, object]:

@@ -28,10 +28,12 @@ class ShardReader:
     """Reads shards of one job with one recognizer; for one thread."""
 
     def __init__(self, folder: Path, artifact: Path, options: job.Options) -> None:
-        """Raises `UserError` if the artifact does not load."""
+        """Raises `UserError` if the artifact does not load or is not the job's."""
         self._folder, self._options = folder, options
+        recognizer = Recognizer(artifact)
+        job.check_artifact(folder, artifact, recognizer.manifest.artifact_sha256)
         self._reader = SourceReader(
-            Recognizer(artifact),
+            recognizer,
             options.top,
             grammar=options.grammar,
             max_pixels=options.max_pixels,

@@ -8,6 +8,7 @@ import tarfile
 import tracemalloc
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pyarrow
 import pyarrow.parquet
@@ -19,6 +20,7 @@ from lprnet.commands.dispatch import execute
 from lprnet.runtime.artifact import read_artifact, write_artifact
 from lprnet.runtime.confidence import ConfidenceCalibration
 from lprnet.support.errors import UserError
+from tests.runtime.tiny_artifact import artifact
 
 
 @dataclass
@@ -158,6 +160,32 @@ def test_a_job_goes_on_with_what_it_began_with(bulk: Bulk, photos: Path, letter:
     said = bulk(*options, code=1)
     assert "2 of 3 shards were there before" in said
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before
+
+
+@pytest.mark.parametrize("what", ["the code", "the manifest"])
+def test_an_artifact_that_is_replaced_meanwhile_reads_nothing(
+    what: str, bulk: Bulk, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As by a build during a job of days whose worker starts anew, or on another machine of Ray."""
+    one = artifact("A", photos.parent / "a.so")
+    other = artifact("B", one.path)
+    if what == "the manifest":
+        other = one._replace(manifest=replace(one.manifest, checkpoint="another"))
+    write_artifact(one)
+
+    def begin(*arguments: Any) -> None:
+        original(*arguments)
+        write_artifact(other)
+
+    original = job.begin
+    monkeypatch.setattr(job, "begin", begin)
+    options = ("photos", "--output", "out", "--artifact", "a.so")
+    assert "a.so: is another artifact than the one that the job in out began" in bulk.refused(
+        *options
+    )
+    assert not list((photos.parent / "out").glob("shard-*"))
+    write_artifact(one)
+    assert "30 plates" in bulk(*options, code=1)
 
 
 def test_another_job_is_refused(bulk: Bulk, photos: Path, letter: Path, png: bytes) -> None:
