@@ -55,7 +55,8 @@ def load_onnx(path: Path, stated: Stated | None = None) -> LPRNet | QuantizedLPR
             return fold_preprocessing(model)
         except ValueError as error:
             raise UserError(f"{path} cannot be built: {error}") from error
-    if (base.preprocessing.order, base.preprocessing.offset) != (OWN.order, OWN.offset):
+    said = base.preprocessing
+    if (said.order, said.offset, said.scale) != (OWN.order, OWN.offset, OWN.scale):
         raise UserError(
             f"{path} is quantized, and built as it is; quantize a network that reads BGR pixels by "
             "(p - 127.5) / 128, or give the float network it was made from"

@@ -1,5 +1,6 @@
 """The forms of LPRNet in ONNX, quantized by ONNX Runtime: the same integers, or one sentence."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 
 from lprnet.build import Request, build
 from lprnet.compression.compiler_inputs import imported_network
+from lprnet.model.checkpoint import Stated
 from lprnet.model.quantized import QuantizedLPRNet
 from lprnet.onnx_import.load import load_onnx
 from lprnet.runtime.recognizer import Recognizer
@@ -66,6 +68,21 @@ def test_batch_norms_between_integers_are_refused(
         UserError, match=r"theirs\.onnx: the BatchNormalization .*before quantizing"
     ):
         load_onnx(theirs)
+
+
+@pytest.mark.parametrize(
+    "said", [{"order": "rgb"}, {"offset": [0]}, {"scale": [1 / 127.5]}], ids=lambda said: min(said)
+)
+def test_integers_of_other_pixels_are_refused(
+    said: dict[str, object], images: NDArray[np.uint8], tmp_path: Path
+) -> None:
+    """Nothing can be folded into them."""
+    path = export(exported("planes"), tmp_path / "float.onnx", 13)
+    theirs = quantize_static(path, images[:2])
+    (tmp_path / "a.json").write_text(json.dumps({"preprocessing": said}))
+    stated = Stated(architecture=tmp_path / "a.json")
+    with pytest.raises(UserError, match=r"theirs\.onnx is quantized, .* \(p - 127\.5\) / 128, or"):
+        load_onnx(theirs, stated)
 
 
 def test_a_file_of_nncf_is_refused_by_its_name(images: NDArray[np.uint8], tmp_path: Path) -> None:
