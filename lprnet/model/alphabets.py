@@ -92,7 +92,8 @@ def read_alphabet(path: Path) -> Alphabet:
 def alphabet_for(classes: int, named: Alphabet | None, checkpoint: Path) -> Alphabet:
     """The alphabet of a network with `classes` classes: `named`, or else the one known of its size.
 
-    Raises `UserError` where `named` has another size, `UnknownAlphabetError` where none is known.
+    Raises `UserError` where `named` has another size and where several are known,
+    `UnknownAlphabetError` where none is.
     """
     known = [alphabet for alphabet in ALPHABETS if alphabet.classes == classes]
     names = ", ".join(alphabet.name for alphabet in known)
@@ -105,7 +106,12 @@ def alphabet_for(classes: int, named: Alphabet | None, checkpoint: Path) -> Alph
             f"{named.name} has {named.classes}; {others}, or give --alphabet FILE with one "
             f"symbol a line and {BLANK} for the blank"
         )
-    if len(known) != 1:
+    if len(known) > 1:
+        raise UserError(
+            f"{checkpoint} has {classes} classes, the blank included, as the alphabets {names} "
+            "have; say by --alphabet which it is"
+        )
+    if not known:
         raise UnknownAlphabetError(
             classes,
             f"{checkpoint} has {classes} classes, the blank included, and no known alphabet has as "

@@ -17,6 +17,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from lprnet.model.alphabets import ALPHABETS
 from lprnet.model.architecture import MaxPool
 from lprnet.model.architecture_json import from_json, to_json
 from lprnet.model.checkpoint import Stated, load_china, load_model, save_model
@@ -24,7 +25,7 @@ from lprnet.model.checkpoint_content import transformer_beside
 from lprnet.model.confidence_file import read_confidence
 from lprnet.model.preprocessing import OFFSET, SCALE
 from lprnet.model.published_lprnet import LPRNET_CHINA, lprnet
-from lprnet.runtime.alphabet import CHINA
+from lprnet.runtime.alphabet import CHINA, Alphabet
 from lprnet.support.errors import UserError
 from tests.third_party_lprnet import ThirdPartyLPRNet, seeded, state_of
 
@@ -325,6 +326,17 @@ def test_an_alphabet_of_another_size_is_refused(tmp_path: Path) -> None:
     path = saved(tmp_path / "m.pth", state_of(seeded(ThirdPartyLPRNet(37))))
     with pytest.raises(UserError, match="has 37 classes.*china has 68; the known.*are latin"):
         load_model(path, Stated(alphabet="china"))
+
+
+def test_of_several_alphabets_of_one_size_none_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = saved(tmp_path / "m.pth", state_of(seeded(ThirdPartyLPRNet(11))))
+    letters = Alphabet("letters", tuple("ABCDEFGHIJ-"), 10)
+    monkeypatch.setattr("lprnet.model.alphabets.ALPHABETS", (*ALPHABETS, letters))
+    with pytest.raises(UserError, match="as the alphabets digits, letters have; say by --alphabet"):
+        load_model(path)
+    assert load_model(path, Stated(alphabet="letters")).architecture.alphabet == letters
 
 
 def test_a_users_alphabet(tmp_path: Path) -> None:
