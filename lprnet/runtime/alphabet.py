@@ -9,6 +9,7 @@ from functools import cached_property
 from lprnet.runtime import late_import
 from lprnet.runtime.plate_grammar import CHARACTERS, DIGITS, GRAMMAR, LETTERS, PROVINCES
 from lprnet.runtime.record import record
+from lprnet.support.file_names import printable
 
 MAX_SYMBOL = 16
 """Characters of a symbol."""
@@ -42,6 +43,10 @@ class Alphabet:
         long = [symbol for symbol in self.symbols if len(symbol) > MAX_SYMBOL]
         if long:
             raise ValueError(f"the symbol {long[0][:20]!r}... has over {MAX_SYMBOL} characters")
+        if not "".join(self.symbols).isprintable():
+            for symbol in self.symbols:
+                if printable(symbol) != symbol:
+                    raise ValueError(f"the symbol {symbol!r} is none that a line of text can hold")
         if len(self.index) < len(self.symbols):
             repeated = next(s for place, s in enumerate(self.symbols) if self.index[s] != place)
             raise ValueError(f"the symbol {repeated!r} stands for more than one class")
@@ -79,6 +84,22 @@ class Alphabet:
             classes.append(self.index[symbol])
             rest = rest[len(symbol) :]
         return tuple(classes)
+
+    def spelling(self, text: str) -> str:
+        """`text`, or where the symbols do not spell it, its composed or decomposed form (Unicode's
+        NFC and NFD), if they spell that: files from a Mac can be named in the other one.
+        """
+        import unicodedata  # only where labels are compared, not where plates are read
+
+        forms = (text, *(unicodedata.normalize(form, text) for form in ("NFC", "NFD")))
+        return next(filter(self._spells, forms), text)
+
+    def _spells(self, text: str) -> bool:
+        try:
+            self.encode(text)
+        except ValueError:
+            return False
+        return True
 
     def is_plate(self, text: str) -> bool:
         """Whether the grammar allows `text`; without a grammar, every text."""

@@ -60,6 +60,7 @@ def label_of(path: Path, alphabet: Alphabet = CHINA) -> str:
     its grammar (`025` of a name in another data set's form).
     """
     label = ccpd_plate(path.stem) or path.stem.replace("_", "-").partition("-")[0]
+    label = alphabet.spelling(label)
     reason = "" if label else "no label is there"
     try:
         alphabet.encode(label)

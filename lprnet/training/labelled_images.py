@@ -48,6 +48,7 @@ def read_labelled(source: Path, architecture: Architecture) -> LabelledImages:
     alphabet does not have, or that CTC cannot emit at the network's positions.
     """
     listed = list(_from_csv(source) if source.is_file() else _from_names(source, architecture))
+    listed = [(path, architecture.alphabet.spelling(text)) for path, text in listed]
     reasons = [(path, _why_unusable(text, architecture)) for path, text in listed]
     bad = [(path, reason) for path, reason in reasons if reason]
     if bad:

@@ -105,6 +105,18 @@ def test_symbols_are_short() -> None:
         Alphabet("long", ("-", "a", "x" * 5000), 0, "a+")
 
 
+@pytest.mark.parametrize("symbol", ["\x1b[31m", "a\tb", "\n", "\x00", "\u2028", "\ud800"])
+def test_symbols_can_stand_in_a_line(symbol: str) -> None:
+    """Texts are printed with tabs between them, a line each, in UTF-8."""
+    with pytest.raises(ValueError, match="is none that a line of text can hold"):
+        Alphabet("odd", ("a", symbol, "-"), 2)
+
+
+def test_symbols_of_any_script() -> None:
+    for symbol in ("\u3000", "\u0301", "\u200b", "\ue000", "\U0001f697", " "):
+        assert Alphabet("odd", ("a", symbol, "-"), 2).encode(symbol) == (1,)
+
+
 def test_an_alphabet_has_so_many_symbols() -> None:
     with pytest.raises(ValueError, match="at most 65,536 symbols"):
         Alphabet("many", tuple(map(str, range(70_000))), 0)

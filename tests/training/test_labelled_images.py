@@ -1,6 +1,8 @@
 """A user's labels: by file name or by CSV, and which ones are refused before training."""
 
+import unicodedata
 from pathlib import Path
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -11,6 +13,7 @@ from lprnet.model.published_lprnet import LPRNET_CHINA, lprnet
 from lprnet.support.errors import UserError
 from lprnet.training.labelled_images import read_labelled
 
+Form = Literal["NFC", "NFD"]
 LATIN = lprnet(find_alphabet("latin"))
 
 
@@ -41,6 +44,21 @@ def test_labels_are_in_a_csv_file(tmp_path: Path) -> None:
     read = read_labelled(table, LATIN)
     assert read.texts == ["AA", "A1B2C3D4E5F", "7"]
     assert [Path(name).name for name in read.names] == ["1.png", "3.png", "2.png"]
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+@pytest.mark.parametrize("of_alphabet", ["NFC", "NFD"])
+def test_labels_in_the_other_form_of_unicode(form: Form, of_alphabet: Form, tmp_path: Path) -> None:
+    """A letter and its accents are one character or several, as in names of files from a Mac."""
+    symbols = unicodedata.normalize(of_alphabet, "Ї\nЄ\n1\n<blank>\n")
+    (tmp_path / "mine.txt").write_text(symbols, encoding="utf-8")
+    architecture = lprnet(find_alphabet(str(tmp_path / "mine.txt")))
+    name = unicodedata.normalize(form, "ЇЄ1")
+    folder = images(tmp_path / "p", f"{name}.png")
+    (tmp_path / "labels.csv").write_text(f"file,text\np/{name}.png,{name}\n", encoding="utf-8")
+    for source in (folder, tmp_path / "labels.csv"):
+        (text,) = read_labelled(source, architecture).texts
+        assert text == unicodedata.normalize(of_alphabet, "ЇЄ1")
 
 
 def test_the_longest_label_is_one_that_ctc_can_emit(tmp_path: Path) -> None:
