@@ -53,3 +53,18 @@ def test_another_alphabet_names_its_flag(model: LPRNet, images: NDArray[np.uint8
     assert note.startswith("only 0% of the texts that theirs.pth reads")
     assert "alphabet turned" in note
     assert note.endswith("--alphabet")
+
+
+@pytest.mark.parametrize("grammar", [CHINA.grammar, None])
+def test_another_blank_names_the_class(
+    grammar: str | None, model: LPRNet, images: NDArray[np.uint8]
+) -> None:
+    """No confidence shows it, and without a grammar no text does."""
+    marked = replace(CHINA, name="marked", blank=0, grammar=None)
+    if grammar is not None:
+        marked = replace(marked, symbols=("-", *CHINA.symbols[:-1]), grammar=grammar)
+    model.architecture = replace(model.architecture, alphabet=marked)
+    (note,) = input_notes(model, images, FILE)
+    assert note.startswith("theirs.pth reads class 67, counted from 0, at ")
+    assert f"has {marked.symbols[67]!r} there and its blank at class 0" in note
+    assert note.endswith("--alphabet")
