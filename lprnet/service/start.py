@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from lprnet.runtime import late_import
+from lprnet.runtime.artifact import read_artifact
 from lprnet.runtime.recognizer import Recognizer
 from lprnet.service.app import application
 from lprnet.service.balance import Balance
@@ -37,9 +38,14 @@ def serve(settings: Settings, limits: Limits) -> None:
             f"--processes {settings.processes}: only {len(cores)} cores may be used; give at most "
             "as many"
         )
+    artifact = settings.artifact
+    if isinstance(artifact, Path):
+        # A process that takes another's place later reads with it too, whatever lies there then.
+        artifact = read_artifact(artifact)
+    settings = replace(settings, artifact=artifact)
     app = application_of(settings, limits)
     listener = listen(settings.host, settings.port)
-    print(f"artifact: {printable(str(settings.artifact))}", file=sys.stderr)
+    print(f"artifact: {printable(str(artifact.path))}", file=sys.stderr)
     if settings.token_file is None and not ip_address(listener.getsockname()[0]).is_loopback:
         note("whoever reaches this address can use the service; --token-file asks for a token")
     if settings.processes == 1:

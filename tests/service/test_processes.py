@@ -12,7 +12,9 @@ from pathlib import Path
 import httpx
 import pytest
 
+from lprnet.runtime.artifact import write_artifact
 from tests.processes import wait_until
+from tests.runtime.tiny_artifact import artifact
 from tests.service.served import SECONDS, Served, form, picture, served
 
 CORES = os.sched_getaffinity(0)
@@ -44,6 +46,13 @@ def ask(server: Served) -> int:
     return answer.status_code
 
 
+def text(server: Served) -> str:
+    """What is read on a connection of its own."""
+    answer = httpx.post(f"{server.url}/v1/read", files=form(picture()), timeout=SECONDS)
+    found: str = answer.json()["images"][0]["text"]
+    return found
+
+
 def test_each_has_a_core_and_metrics_count_all(pair: Served) -> None:
     first, second = workers(pair)
     cores = [os.sched_getaffinity(pid) for pid in (first, second)]
@@ -69,6 +78,26 @@ def test_one_that_dies_is_replaced(pair: Served) -> None:
     assert pair.metric('lprnet_images_total{outcome="read"}') >= 2
     pair.process.send_signal(signal.SIGTERM)
     assert pair.process.wait(SECONDS) == 0
+
+
+def test_one_that_takes_its_place_reads_with_the_same_artifact(tmp_path: Path) -> None:
+    """Whatever has been built there meanwhile: a new artifact is loaded by a restart of all."""
+    one = artifact("A", tmp_path / "a.so")
+    write_artifact(one)
+    with served(one.path, tmp_path / "log", "--processes", "2") as pair:
+        write_artifact(artifact("B", one.path))
+        before = workers(pair)
+        for pid in before:
+            os.kill(pid, signal.SIGKILL)
+        wait_until(
+            lambda: len(found := set(workers(pair))) == 2 and not found & {*before},
+            pair.process,
+            pair.log,
+        )
+        wait_until(lambda: ask(pair) == 200, pair.process, pair.log)
+        with ThreadPoolExecutor(8) as pool:
+            texts = set(pool.map(lambda _: text(pair), range(REQUESTS)))
+    assert texts == {"A"}
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -108,22 +137,21 @@ def test_more_processes_than_cores_are_refused(letter: Path, tmp_path: Path) -> 
 def test_one_that_cannot_start_ends_the_service(
     letter: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each child finds another artifact than the parent has checked: there is none any more."""
+    """Each child reads the token that the parent has checked: there is none any more."""
     (tmp_path / "sitecustomize.py").write_text(
         "import os, sys\n"
         "if any('multiprocessing.spawn' in one for one in sys.orig_argv):\n"
         "    with __import__('contextlib').suppress(OSError): os.unlink(os.environ['GONE'])\n"
     )
-    mine = tmp_path / "mine.so"
-    for suffix in (".so", ".json"):
-        mine.with_suffix(suffix).write_bytes(letter.with_suffix(suffix).read_bytes())
-    environment = {**os.environ, "GONE": str(mine)}
+    token = tmp_path / "token"
+    token.write_text("visible" * 5)
+    environment = {**os.environ, "GONE": str(token)}
     environment["PYTHONPATH"] = f"{tmp_path}:{os.environ.get('PYTHONPATH', Path.cwd())}"
-    command = [sys.executable, "-m", "lprnet.commands", "serve", "--artifact", str(mine)]
+    command = [sys.executable, "-m", "lprnet.commands", "serve", "--artifact", str(letter)]
     ran = subprocess.run(
-        [*command, "--port=0", "--processes=2"],
+        [*command, "--port=0", "--processes=2", f"--token-file={token}"],
         env=environment, capture_output=True, text=True, timeout=SECONDS,
     )  # fmt: skip
     assert ran.returncode == 2
-    assert "mine.so" in ran.stderr.splitlines()[-1]
+    assert f"{token}: cannot be read" in ran.stderr.splitlines()[-1]
     assert "Traceback" not in ran.stderr
