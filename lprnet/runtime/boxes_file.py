@@ -54,7 +54,24 @@ def _rows(path: Path) -> Iterator[Mapping[str, object]]:
         elif path.suffix.lower() == ".jsonl":
             yield from map(json.loads, filter(str.strip, _lines(file)))
         else:
-            yield from csv.DictReader(_lines(file))
+            yield from _csv_rows(file)
+
+
+def _csv_rows(file: Iterator[str]) -> Iterator[Mapping[str, object]]:
+    """The rows of a CSV; one of several lines, as quotes allow, is no longer than a line may be."""
+    length = 0
+
+    def lines() -> Iterator[str]:
+        nonlocal length
+        for line in _lines(file):
+            length += len(line)
+            if length > LONGEST_LINE:
+                raise ValueError("is too long")
+            yield line
+
+    for row in csv.DictReader(lines()):
+        yield row
+        length = 0
 
 
 def _lines(file: Iterator[str]) -> Iterator[str]:

@@ -126,6 +126,13 @@ def test_csv_json_and_lines_say_the_same(tmp_path: Path) -> None:
         assert list(read_boxes(tmp_path / name)) == FOUND, name
 
 
+def test_a_csv_may_be_longer_than_a_row(tmp_path: Path) -> None:
+    lines = ["file,note,x1,y1,x2,y2", *[f'a.jpg,"{"long" * 2000}\n",1,2,3,4'] * 300]
+    (tmp_path / "a.csv").write_text("\n".join(lines))
+    ((file, boxes),) = read_boxes(tmp_path / "a.csv")
+    assert (file, len(boxes)) == ("a.jpg", 300)
+
+
 @pytest.mark.parametrize(
     ("name", "content", "reason"),
     [
@@ -133,6 +140,7 @@ def test_csv_json_and_lines_say_the_same(tmp_path: Path) -> None:
         ("a.csv", "file,x1,y1,x2,y2\na.jpg,1,2,3,4\n,1,2,3,4\n", "row 2 has no file"),
         ("a.csv", "file,x1,y1,x2,y2\na.jpg,1,2,3,x\n", "a y2 that is no number"),
         ("a.csv", "x" * (1 << 20) + "\n", "is too long"),
+        ("a.csv", "file,x1,y1,x2,y2\n" + '"\n",' * 300_000, "is too long"),
         ("a.csv", "file,x1,y1,x2,y2\na.jpg,1,2,1,4\n", "holds a box that is empty"),
         ("a.json", "{}", "no list of objects"),
         ("a.json", "[" * 100_000, "row 1"),
