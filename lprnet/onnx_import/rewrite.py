@@ -7,21 +7,32 @@ import numpy as np
 import onnx_ir as ir
 
 from lprnet.onnx_import.graph import OnnxGraph
+from lprnet.support.errors import UserError
 
 Rewrite = Callable[[OnnxGraph, ir.Node], ir.Value | None]
 """What the only output of a node is replaced by; None where the rewrite does not apply. Nodes that
 it needs are inserted before that node, in front of which all that they read is computed.
 """
 
+MAX_STEPS = 20_000
+"""Nodes that are looked at, once in each round, and rewrites: a second. An LPRNet takes some
+hundred; a thousand views in front of a thousand operators are a million."""
+
 
 def apply(onnx: OnnxGraph, rewrites: Sequence[Rewrite]) -> None:
     """Apply `rewrites` in turn to each node, until none applies to any; what nothing reads any more
-    is removed.
+    is removed. Raises `UserError` where that has no end in sight.
     """
-    changed = True
+    changed, steps = True, 0
     while changed:
         changed = False
         for node in tuple(onnx.graph):
+            steps += 1
+            if steps > MAX_STEPS:
+                raise UserError(
+                    f"{onnx.path}: has more views and pools in a row than any LPRNet; give the "
+                    "ONNX file of an LPRNet"
+                )
             if node.op_type == "Constant":
                 continue
             for rewrite in rewrites:
@@ -35,6 +46,7 @@ def apply(onnx: OnnxGraph, rewrites: Sequence[Rewrite]) -> None:
                     )
                     _remove_unused(node)
                     changed = True
+                    steps += 1
 
 
 def insert(

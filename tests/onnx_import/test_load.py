@@ -358,3 +358,26 @@ def test_operators_that_the_file_defines_are_not_followed(
     path.write_bytes(model.SerializeToString())
     with pytest.raises(UserError, match=r"the Twice unused is defined by the file itself"):
         load_onnx(path)
+
+
+def test_views_that_each_sink_behind_each_operator(file: Path, tmp_path: Path) -> None:
+    """A thousand of either would be a million rewrites."""
+    model = onnx.load(str(file))
+    first = model.graph.node[0]
+    value = first.input[0]
+    nodes: list[NodeProto] = []
+    for number in range(1800):
+        inputs, outputs = [value], [f"v{number}"]
+        if number < 900:
+            nodes.append(helper.make_node("Transpose", inputs, outputs, perm=[0, 2, 3, 1]))
+        else:
+            nodes.append(helper.make_node("Relu", inputs, outputs))
+        (value,) = outputs
+    first.input[0] = value
+    rest = list(model.graph.node)
+    del model.graph.node[:]
+    model.graph.node.extend([*nodes, *rest])
+    path = tmp_path / "views.onnx"
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(UserError, match=r"views\.onnx: has more views and pools in a row"):
+        load_onnx(path)
