@@ -21,6 +21,7 @@ from lprnet.runtime.decode import read_texts
 from lprnet.runtime.image_format import PUBLISHED
 from lprnet.runtime.image_io import resize
 from lprnet.runtime.two_rows import one_row
+from lprnet.support.atomic_file import atomic_write
 from lprnet.support.errors import UserError
 from tests.conftest import PROJECT
 
@@ -226,6 +227,11 @@ def test_progress_leaves_nothing_between_results_on_a_terminal(
 def test_default_artifact(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"no artifact in .*lprnet build"):
         default_artifact(tmp_path)
+    with atomic_write(tmp_path / "half.so") as partial:  # as a killed build leaves it
+        partial.touch()
+        with pytest.raises(UserError, match="no artifact in"):
+            default_artifact(tmp_path)
+    (tmp_path / "half.so").unlink()
     for age, name in enumerate(("b.so", "a.so", "lprnet-int8-broadwell.so")):
         (tmp_path / name).touch()
         os.utime(tmp_path / name, (1000 - age, 1000 - age))
