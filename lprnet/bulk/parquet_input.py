@@ -9,6 +9,8 @@ import pyarrow.parquet
 from lprnet.runtime.source_reader import Source
 from lprnet.support.errors import UserError, one_line
 
+DAMAGED = (OSError, ValueError, pyarrow.ArrowException)
+"""What pyarrow raises for files that are none; a name that is not UTF-8 is a `ValueError`."""
 ROWS_AT_ONCE = 64
 READ_BYTES = 1 << 20
 """Of a column at once; without it a whole row group comes into memory."""
@@ -30,7 +32,7 @@ def row_groups(name: str, column: str | None) -> Iterator[dict[str, Any]]:
                     "parquet": name, "column": found, "group": group, "first": first, "rows": rows
                 }  # fmt: skip
                 first += rows
-    except (OSError, pyarrow.ArrowException) as error:
+    except DAMAGED as error:
         raise UserError(f"{name}: cannot be read ({one_line(error)}); check the file") from error
 
 
@@ -51,7 +53,7 @@ def parquet_sources(piece: dict[str, Any]) -> Iterator[Source]:
                         yield Source(image, content.as_py())
                     else:
                         yield Source(image, error=f"the image {image} is missing")
-    except (OSError, pyarrow.ArrowException) as error:
+    except DAMAGED as error:
         yield Source(
             name, error=f"the Parquet file {name} is damaged ({one_line(error)}); copy it again"
         )
