@@ -44,13 +44,15 @@ from lprnet.model.quantized import QuantizedLPRNet
 from lprnet.onnx_import.load import load_onnx
 from lprnet.support.errors import UserError
 from lprnet.support.freed_memory import freed_memory_kept
+from lprnet.support.model_file import ModelFile
 
 
 def variant_name(
     checkpoint: Path, stated: Stated | None, quantized: str | None, pruned: str | None
 ) -> str:
     """The variant that `prepare` makes of them, in seconds. Raises `UserError` for a bad file."""
-    if checkpoint.suffix == ".onnx" and isinstance(load_onnx(checkpoint, stated), QuantizedLPRNet):
+    is_onnx = ModelFile.of(checkpoint) is ModelFile.ONNX
+    if is_onnx and isinstance(load_onnx(checkpoint, stated), QuantizedLPRNet):
         return "int8"
     names = {None: "fp32", "static": "int8", "weights": "int8-weights", "bf16": "bf16"}
     arithmetic = names[quantized]
@@ -130,7 +132,7 @@ def prepare(
 
 
 def _load(checkpoint: Path, stated: Stated | None) -> LPRNet | QuantizedLPRNet:
-    if checkpoint.suffix == ".onnx":
+    if ModelFile.of(checkpoint) is ModelFile.ONNX:
         return load_onnx(checkpoint, stated)
     return load_model(checkpoint, stated)
 
@@ -139,7 +141,7 @@ def _input_notes(
     model: LPRNet, images: NDArray[np.uint8], checkpoint: Path, stated: Stated | None
 ) -> tuple[str, ...]:
     """What calibration images say of the network in `checkpoint`, of its pixels first."""
-    if checkpoint.suffix != ".onnx":  # an ONNX file has no batch norm any more
+    if ModelFile.of(checkpoint) is not ModelFile.ONNX:  # an ONNX file has no batch norm any more
         note = preprocessing_note(load_as_trained(checkpoint, stated), images, checkpoint)
         if note is not None:
             return (note,)
@@ -158,7 +160,8 @@ def _left_out(checkpoint: Path) -> tuple[str, ...]:
 
 def _frozen(checkpoint: Path, model: LPRNet) -> tuple[str, ...]:
     """What to say of an ONNX file with constants as context means."""
-    if checkpoint.suffix != ".onnx" or set(model.context_means or (1.0,)) == {1.0}:
+    is_onnx = ModelFile.of(checkpoint) is ModelFile.ONNX
+    if not is_onnx or set(model.context_means or (1.0,)) == {1.0}:
         return ()
     return (
         f"{checkpoint} divides its contexts by constants, which may be those of the one image that "

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from lprnet.model.pickle_bounds import check_pickle
 from lprnet.support.errors import UserError
+from lprnet.support.model_file import ModelFile
 
 MAX_BYTES = 100 * 2**20
 """Fifty times LPRNet's size: what is larger is another file, and is not read into memory."""
@@ -61,7 +62,7 @@ def read_content(path: Path) -> tuple[Content, str | None]:
     metadata = None
     try:
         _check_inside(path)
-        if path.suffix == ".safetensors":
+        if ModelFile.of(path) is ModelFile.SAFETENSORS:
             with safe_open(path, framework="pt") as file:
                 metadata = (file.metadata() or {}).get(METADATA)
                 content: object = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
@@ -88,7 +89,7 @@ def transformer_beside(path: Path) -> bool:
     """Whether the `.pth` file `path`, which `read_content` reads, keeps a spatial transformer under
     another key than the LPRNet, as scripts do that train both.
     """
-    if path.suffix in (".onnx", ".safetensors"):
+    if ModelFile.of(path) is not ModelFile.PICKLE:
         return False
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -126,7 +127,7 @@ def _check_inside(path: Path) -> None:
     """
     with path.open("rb") as file:
         start = file.read(8)
-        if path.suffix == ".safetensors":
+        if ModelFile.of(path) is ModelFile.SAFETENSORS:
             header = int.from_bytes(start, "little")
             if MAX_HEADER < header < MAX_BYTES:  # a longer one is refused by its reader
                 raise UserError(

@@ -21,6 +21,7 @@ from lprnet.runtime.recognizer import Recognizer
 from lprnet.runtime.source_reader import Source, SourceReader
 from lprnet.support.errors import UserError
 from lprnet.support.file_names import printable
+from lprnet.support.model_file import ModelFile
 
 BUILDS = Path("build")
 PREFERRED = "lprnet-int8-native.so"
@@ -119,7 +120,7 @@ def recognize(
         if not sources:
             raise UserError(f"{boxes} has no box; give a row for each plate")
     artifact = artifact or default_artifact()
-    if artifact.suffix != ".so":
+    if ModelFile.of(artifact) is not ModelFile.ARTIFACT:
         raise UserError(f"{artifact} is no artifact (.so); build one with lprnet build")
     reader = Recognizer(artifact)
     grammar = uses_grammar(reader.manifest.alphabet, grammar)

@@ -137,6 +137,18 @@ def test_wrong_content(case: str, state: dict[str, Tensor], tmp_path: Path) -> N
     assert str(path) in str(caught.value)
 
 
+@pytest.mark.parametrize("name", ["M.SAFETENSORS", "M.PTH", "m.Pt", "m.tar", "m"])
+def test_endings_in_capitals_and_endings_of_pickles(
+    name: str, state: dict[str, Tensor], tmp_path: Path
+) -> None:
+    path = tmp_path / name
+    if path.suffix == ".SAFETENSORS":
+        save_file(state, path)
+    else:
+        save(path, state)
+    assert_loads(path, state)
+
+
 def test_wrong_safetensors(state: dict[str, Tensor], tmp_path: Path) -> None:
     path = tmp_path / "m.safetensors"
     save_file({"x": torch.zeros(3)}, path)

@@ -265,9 +265,13 @@ def test_script_with_a_file_that_is_no_artifact(directory: Path) -> None:
     assert (result.returncode, result.stdout) == (2, "")
     assert result.stderr.count("\n") == 1
     assert "manifest" in result.stderr
+    artifact = directory / "build" / "lprnet-fp32-native.so"
+    artifact.rename(artifact.with_name("LPRNET-FP32-NATIVE.SO"))
     result = script(directory, "photos", "--artifact", "photos/bad.png")
     assert result.returncode == 2
     assert "photos/bad.png is no artifact" in result.stderr
+    result = script(directory, "photos", "--artifact", "build/LPRNET-FP32-NATIVE.SO")
+    assert "manifest" in result.stderr
 
 
 def test_deployment_needs_neither_torch_nor_tvm_nor_tqdm() -> None:

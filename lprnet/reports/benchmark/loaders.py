@@ -17,6 +17,7 @@ from lprnet.measure.engines import (
     open_onnxruntime,
     open_openvino,
 )
+from lprnet.support.model_file import ModelFile
 
 
 def pixels(images: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -31,7 +32,7 @@ def _torch(file: Path, flush: bool = True, compiled: bool = False) -> Bind:
     import torch
 
     torch.set_num_threads(1)
-    if file.suffix == ".onnx":
+    if ModelFile.of(file) is ModelFile.ONNX:
         from lprnet.reports.benchmark.onnx_in_torch import OnnxModule
 
         model: torch.nn.Module = OnnxModule(file)
