@@ -1,7 +1,8 @@
 """The runtimes that can run the network, behind one function: images in, logits out.
 
-`tvm` runs artifacts (`.so`), `torch` checkpoints (`.pth`, `.safetensors`), `onnxruntime` and
-`openvino` ONNX files, or checkpoints exported to ONNX on the way. All but `tvm` use one thread.
+`tvm` runs artifacts (`.so`), `torch` checkpoints (`.safetensors`, or pickles of any ending),
+`onnxruntime` and `openvino` ONNX files, or checkpoints exported to ONNX on the way. All but `tvm`
+use one thread.
 """
 
 from __future__ import annotations
@@ -19,40 +20,36 @@ from lprnet.runtime.artifact import read_manifest
 from lprnet.runtime.decode import Logits
 from lprnet.runtime.image_format import ImageFormat
 from lprnet.support.errors import UserError
+from lprnet.support.model_file import ModelFile
 from lprnet.support.scratch_folder import scratch_folder
 
 if TYPE_CHECKING:  # it loads torch, which artifacts do without
     from lprnet.model.checkpoint import Stated
 
-CHECKPOINTS = (".pth", ".safetensors")
+CHECKPOINTS = (ModelFile.PICKLE, ModelFile.SAFETENSORS)
 BACKENDS = {
-    "tvm": (".so",),
+    "tvm": (ModelFile.ARTIFACT,),
     "torch": CHECKPOINTS,
-    "onnxruntime": (".onnx", *CHECKPOINTS),
-    "openvino": (".onnx", *CHECKPOINTS),
+    "onnxruntime": (ModelFile.ONNX, *CHECKPOINTS),
+    "openvino": (ModelFile.ONNX, *CHECKPOINTS),
 }
-"""Backend to the file name endings that it runs; the first backend of an ending is its default."""
+"""Backend to the kinds of files that it runs; the first backend of a kind is its default."""
 
 
 def default_backend(path: Path) -> str:
-    """The backend that runs `path` unless another is asked for. Raises `UserError` for none."""
-    for backend, suffixes in BACKENDS.items():
-        if path.suffix in suffixes:
-            return backend
-    raise UserError(
-        f"{path} is neither an artifact (.so) nor a checkpoint (.pth, .safetensors) nor ONNX "
-        "(.onnx); give one of them"
-    )
+    """The backend that runs `path` unless another is asked for."""
+    kind = ModelFile.of(path)
+    return next(backend for backend, kinds in BACKENDS.items() if kind in kinds)
 
 
 def reads_and_means(path: Path, stated: Stated | None = None) -> tuple[ImageFormat, Alphabet]:
     """The images that the network in `path` reads and what its logits mean; `stated` as in
     `open_backend`. Raises as that does.
     """
-    if path.suffix == ".so":
+    if ModelFile.of(path) is ModelFile.ARTIFACT:
         manifest = read_manifest(path)
         return manifest.image, manifest.alphabet
-    if path.suffix == ".onnx":
+    if ModelFile.of(path) is ModelFile.ONNX:
         from lprnet.measure.onnx_input import read_input
 
         onnx_input = read_input(path, stated)
@@ -71,10 +68,12 @@ def open_backend(path: Path, backend: str, stated: Stated | None = None) -> Logi
     (`lprnet/measure/onnx_input.py`). Raises `UserError` for a file that the
     backend does not run or that is missing or damaged, and for a backend that is not installed.
     """
-    if path.suffix not in BACKENDS[backend]:
+    kinds = BACKENDS[backend]
+    if ModelFile.of(path) not in kinds:
+        endings = ", ".join(kind.value for kind in kinds)
         raise UserError(
-            f"{path} cannot run in {backend}, which takes {', '.join(BACKENDS[backend])}; "
-            "choose another file or another backend"
+            f"{path} cannot run in {backend}, which takes {endings}; choose another file or "
+            "another backend"
         )
     if not path.is_file():
         raise UserError(f"there is no file {path}; check the path")
@@ -85,7 +84,7 @@ def open_backend(path: Path, backend: str, stated: Stated | None = None) -> Logi
     if backend == "torch":
         return _open_torch(path, stated)
     open_onnx = open_onnxruntime if backend == "onnxruntime" else open_openvino
-    if path.suffix == ".onnx":
+    if ModelFile.of(path) is ModelFile.ONNX:
         from lprnet.measure.onnx_input import read_input
 
         bind = open_onnx(path)

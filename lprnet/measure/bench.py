@@ -15,6 +15,7 @@ from lprnet.runtime.artifact import read_artifact
 from lprnet.runtime.recognizer import Recognizer
 from lprnet.support.errors import UserError
 from lprnet.support.file_names import printable
+from lprnet.support.model_file import ModelFile
 
 ENGINES = tuple(name for name in BACKENDS if name != "torch")
 """Backends that this module times; a checkpoint is built or exported first."""
@@ -58,7 +59,7 @@ def bench(path: Path, engine: str | None, batch: int, threads: int, repeats: int
     core. Raises `UserError` for a file that the engine does not run, or not with this batch.
     """
     engine = engine or default_backend(path)
-    if path.suffix != (".so" if engine == "tvm" else ".onnx"):
+    if ModelFile.of(path) is not (ModelFile.ARTIFACT if engine == "tvm" else ModelFile.ONNX):
         raise UserError(
             f"{path} cannot be timed in {engine}; give an artifact (.so) of lprnet build, or the "
             "ONNX file that lprnet build --onnx writes"

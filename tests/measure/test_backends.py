@@ -7,7 +7,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from lprnet.measure.backends import BACKENDS, default_backend, open_backend
+from lprnet.measure.backends import BACKENDS, default_backend, open_backend, reads_and_means
 from lprnet.model.checkpoint import save_model
 from lprnet.model.lprnet import LPRNet
 from lprnet.model.onnx_export import to_onnx
@@ -70,15 +70,34 @@ def test_a_checkpoint_is_exported_for_onnxruntime(model: LPRNet, checkpoint: Pat
 
 @pytest.mark.parametrize(
     ("name", "backend"),
-    [("m.so", "tvm"), ("m.pth", "torch"), ("m.safetensors", "torch"), ("m.onnx", "onnxruntime")],
+    [
+        ("m.so", "tvm"),
+        ("m.pth", "torch"),
+        ("m.pt", "torch"),
+        ("m.SafeTensors", "torch"),
+        ("m.ONNX", "onnxruntime"),
+    ],
 )
 def test_default(name: str, backend: str) -> None:
     assert default_backend(Path(name)) == backend
 
 
-def test_unknown_ending() -> None:
-    with pytest.raises(UserError, match=r"m\.bin is neither an artifact"):
-        default_backend(Path("m.bin"))
+@pytest.mark.parametrize("name", ["m.pt", "m.bin", "m"])
+def test_a_pickle_of_any_ending_is_read_as_build_reads_it(
+    name: str, model: LPRNet, tmp_path: Path
+) -> None:
+    path = tmp_path / name
+    torch.save(model.state_dict(), path)
+    logits = open_backend(path, default_backend(path))(image())
+    np.testing.assert_allclose(logits, expected(model), rtol=1e-4, atol=1e-4)
+    assert reads_and_means(path) == (model.architecture.image_format, model.architecture.alphabet)
+
+
+def test_another_file_is_no_checkpoint(tmp_path: Path) -> None:
+    path = tmp_path / "m.png"
+    path.write_bytes(b"\x89PNG")
+    with pytest.raises(UserError, match=r"m\.png is not a readable checkpoint"):
+        open_backend(path, default_backend(path))
 
 
 @pytest.mark.parametrize(
@@ -93,7 +112,7 @@ def test_wrong_backend(name: str, backend: str) -> None:
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_absent_file(backend: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="there is no file"):
-        open_backend(tmp_path / f"m{BACKENDS[backend][0]}", backend)
+        open_backend(tmp_path / f"m{BACKENDS[backend][0].value}", backend)
 
 
 @pytest.mark.parametrize("backend", ["onnxruntime", "openvino"])
