@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure
 
 from lprnet.compiler.complexity import count_macs
 from lprnet.compression.prune.kept_widths import Keep, read_widths
@@ -18,7 +19,7 @@ from lprnet.compression.variants import prepare
 from lprnet.distillation.text_agreement import TextAgreement
 from lprnet.measure.timing import Accuracy, Record, record
 from lprnet.model.published_lprnet import LPRNET_CHINA
-from lprnet.reports.pruning_sweep.render import plot_sweep, table
+from lprnet.reports.pruning_sweep.render import draw, plot_sweep, table
 from lprnet.reports.pruning_sweep.results import (
     MeasuredPoint,
     SweepResult,
@@ -123,6 +124,18 @@ def test_steps_and_losses_out_of_range_are_refused(step: int, loss: float, plate
 def test_budgets_out_of_range_are_refused(budget: float, plates: Path) -> None:
     with pytest.raises(UserError, match="budget is a positive number"):
         run_sweep(SweepOptions(DEFAULT_CHECKPOINT, None, plates, (28.0, budget), 8, 0.5))
+
+
+def test_lines_run_from_left_to_right() -> None:
+    """Also where budgets are given from the smallest to the largest."""
+    small = replace(PRUNED, macs=8_000_000, latency=timed("fp32-structured", 0.1, 500))
+    result = SweepResult((UNPRUNED, small, PRUNED), PRUNED)
+    for is_latency, expected in ((True, [0.1, 0.4, 0.8]), (False, [8, 28, 60])):
+        axes = Figure().subplots()
+        draw(axes, result, is_latency)
+        refitted = axes.lines[0]
+        assert np.asarray(refitted.get_xdata()).tolist() == expected
+        assert np.asarray(refitted.get_ydata()).tolist() == [50.0, 89.7, 90.0]
 
 
 def test_json_table_and_picture(tmp_path: Path) -> None:

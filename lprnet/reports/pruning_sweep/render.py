@@ -45,7 +45,7 @@ def plot_sweep(result: SweepResult, picture: Path) -> None:
     left.set_xlabel("million multiply-accumulates")
     right.set_xlabel("ms a plate, one thread, minimum")
     for axes, is_latency in ((left, False), (right, True)):
-        _draw(axes, result, is_latency)
+        draw(axes, result, is_latency)
         axes.set_xlim(left=0)
         axes.grid(alpha=0.3)
     left.legend()
@@ -53,9 +53,10 @@ def plot_sweep(result: SweepResult, picture: Path) -> None:
         figure.savefig(unfinished, dpi=120, format=picture.suffix[1:])
 
 
-def _draw(axes: Axes, result: SweepResult, is_latency: bool) -> None:
+def draw(axes: Axes, result: SweepResult, is_latency: bool) -> None:
     """A line for the refitted networks, one for the distilled ones, and the chosen one; across it
-    the milliseconds or the multiply-accumulates. Both lines begin at the last unpruned network.
+    the milliseconds or the multiply-accumulates. Both lines hold the last unpruned network, and run
+    from left to right in whatever order the budgets were given.
     """
 
     def across(one: MeasuredPoint) -> float:
@@ -68,7 +69,7 @@ def _draw(axes: Axes, result: SweepResult, is_latency: bool) -> None:
     for name, distilled, colour in (("refitted", False, BLUE), ("distilled", True, GREEN)):
         pruned = [one for one in result.measured if one.widths and one.distilled == distilled]
         if pruned:
-            points = [whole[-1], *pruned]
+            points = sorted([whole[-1], *pruned], key=across)
             x, y = [across(one) for one in points], [percent(one) for one in points]
             axes.plot(x, y, color=colour, marker=".", label=name)
     best = result.chosen
