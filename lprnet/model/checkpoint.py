@@ -45,7 +45,7 @@ def load_model(path: Path, stated: Stated | None = None) -> LPRNet:
     try:
         return fold_preprocessing(load_as_trained(path, stated))
     except ValueError as error:
-        raise UserError(f"{path} is no LPRNet checkpoint: {error}") from error
+        raise UserError(f"{path} cannot be read: {error}") from error
 
 
 def load_as_trained(path: Path, stated: Stated | None = None) -> LPRNet:

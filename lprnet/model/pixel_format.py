@@ -35,3 +35,8 @@ class Preprocessing:
         """Raise `ValueError` unless images of so many channels can be normalised so."""
         if not {len(self.offset), len(self.scale)} <= {1, channels}:
             raise ValueError("its offset and scale have one number, or one for each channel")
+        if channels == 1 and self.order != "bgr":
+            raise ValueError(
+                "it reads grey images, which have no order of colours; leave out the order "
+                f"{self.order} (--channels or --architecture)"
+            )

@@ -45,6 +45,7 @@ def load_onnx(path: Path, stated: Stated | None = None) -> LPRNet | QuantizedLPR
             "model for that size"
         )
     try:
+        base.preprocessing.check_channels(image.channels)
         model = LPRNet(found.architecture, found.context_means).eval()
     except ValueError as error:
         raise UserError(f"{path} cannot be built: {error}") from error

@@ -190,6 +190,18 @@ def test_other_normalisations_become_ours(
         assert torch.equal(same(tensor_of(pixels)), model(tensor_of(pixels)))
 
 
+@pytest.mark.parametrize("said", [None, '{"preprocessing": {"order": "rgb"}}'])
+def test_grey_images_have_no_order_of_colours(said: str | None, tmp_path: Path) -> None:
+    path = saved(tmp_path / "m.pth", state_of(seeded(ThirdPartyLPRNet(37, channels=1))))
+    stated = Stated(order="rgb")
+    if said is not None:
+        (tmp_path / "a.json").write_text(said)
+        stated = Stated(architecture=tmp_path / "a.json")
+    with pytest.raises(UserError, match="grey images, which have no order of colours; leave out"):
+        load_model(path, stated)
+    assert load_model(path, Stated(order="bgr")).architecture.channels == 1
+
+
 def quantized(state: Any) -> object:
     weight = torch.quantize_per_tensor(state["backbone.0.weight"], 0.1, 0, torch.qint8)
     return {**state, "backbone.0.weight": weight}

@@ -16,14 +16,18 @@ from torch.nn import functional as F
 
 from lprnet.build import Request, build
 from lprnet.compression.variants import prepare
+from lprnet.measure.onnx_input import read_input
 from lprnet.model.checkpoint import Stated
 from lprnet.model.lprnet import LPRNet
+from lprnet.model.onnx_export import to_onnx
 from lprnet.model.preprocessing import normalise
+from lprnet.model.published_lprnet import lprnet
 from lprnet.onnx_import.load import load_onnx
+from lprnet.runtime.alphabet import CHINA
 from lprnet.runtime.recognizer import Recognizer
 from lprnet.support.errors import UserError
 from lprnet.synthetic.render import sample_plates
-from tests.onnx_import.exports import export, exported, logits_of, sample
+from tests.onnx_import.exports import WIDTHS, export, exported, logits_of, sample
 
 
 @pytest.fixture(scope="module")
@@ -154,6 +158,17 @@ def test_colours_in_the_other_order(tmp_path: Path) -> None:
     np.testing.assert_allclose(
         logits_of(found, sample(2)), expected, rtol=0, atol=1e-4 * abs(expected).max()
     )
+
+
+@pytest.mark.parametrize("read", [load_onnx, read_input])
+def test_grey_images_have_no_order_of_colours(
+    read: Callable[[Path, Stated], object], tmp_path: Path
+) -> None:
+    path = tmp_path / "grey.onnx"
+    to_onnx(LPRNet(lprnet(CHINA, 24, 94, 1, WIDTHS)).eval(), path)
+    with pytest.raises(UserError, match=r"grey\.onnx .*which have no order of colours; leave out"):
+        read(path, Stated(order="rgb"))
+    read(path, Stated(order="bgr"))
 
 
 @pytest.mark.parametrize("form", ["plain", "planes"])
