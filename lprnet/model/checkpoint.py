@@ -30,8 +30,8 @@ class Stated:
 
     architecture: Path | None = None
     """A JSON file (`architecture_json.py`)."""
-    alphabet: str | None = None
-    """A name of `alphabets.py`, or a file."""
+    alphabet: str | Alphabet | None = None
+    """A name of `alphabets.py`, a file, or the alphabet itself."""
     size: tuple[int, int] | None = None
     """Width and height of the image."""
     order: str | None = None
@@ -128,8 +128,10 @@ def described(
             base = replace(base, preprocessing=replace(base.preprocessing, order=stated.order))
     except ValueError as error:
         raise UserError(f"{source}: the architecture {error}") from error
-    if stated.alphabet is not None:
+    if isinstance(stated.alphabet, str):
         alphabet = find_alphabet(stated.alphabet)
+    elif stated.alphabet is not None:
+        alphabet = stated.alphabet
     return base, alphabet
 
 

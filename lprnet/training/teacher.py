@@ -5,8 +5,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from lprnet.model.alphabets import UnknownAlphabetError
 from lprnet.model.architecture import Architecture
-from lprnet.model.checkpoint import load_model
+from lprnet.model.checkpoint import Stated, load_model
 from lprnet.model.lprnet import LPRNet, calibrate_context_means
 from lprnet.support.errors import UserError
 from lprnet.training.device import Device
@@ -34,14 +35,25 @@ class Teacher:
 
 
 def load_teacher(path: Path, student: Architecture) -> LPRNet:
-    """The checkpoint `path`.
+    """The checkpoint `path`; of an alphabet that is not known, it reads that of `student`, if it
+    has as many classes.
 
     Raises `UserError` where it is none, and where its logits do not stand for the same as those of
     `student`: alphabet, image and positions must be the same.
     """
-    model = load_model(path)
+    ours = student.alphabet
+    try:
+        model = load_model(path)
+    except UnknownAlphabetError as error:
+        if error.classes != ours.classes:
+            raise _unfit(
+                path,
+                f"{error.classes} classes, the blank included, and the network in training has "
+                f"{ours.classes}",
+            ) from error
+        model = load_model(path, Stated(alphabet=ours))
     teacher = model.architecture
-    ours, theirs = student.alphabet, teacher.alphabet
+    theirs = teacher.alphabet
     if (ours.symbols, ours.blank) != (theirs.symbols, theirs.blank):
         what = f"the alphabet {theirs.name}, and the network in training reads {ours.name}"
     elif teacher.image_format != student.image_format:
@@ -50,7 +62,11 @@ def load_teacher(path: Path, student: Architecture) -> LPRNet:
         what = f"{teacher.positions} positions, and the network in training has {student.positions}"
     else:
         return model
-    raise UserError(f"{path} cannot teach here: it has {what}; give a teacher that has the same")
+    raise _unfit(path, what)
+
+
+def _unfit(path: Path, what: str) -> UserError:
+    return UserError(f"{path} cannot teach here: it has {what}; give a teacher that has the same")
 
 
 def _image(architecture: Architecture) -> str:

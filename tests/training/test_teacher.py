@@ -1,5 +1,6 @@
 """Teachers: which ones fit, what they add to the loss, and what a student learns from one."""
 
+import json
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,7 +16,7 @@ from lprnet.model.alphabets import find_alphabet
 from lprnet.model.checkpoint import load_model, save_model
 from lprnet.model.lprnet import LPRNet, calibrate_context_means
 from lprnet.model.published_lprnet import LPRNET_CHINA, lprnet
-from lprnet.runtime.alphabet import BLANK, CHINA
+from lprnet.runtime.alphabet import BLANK, CHINA, Alphabet
 from lprnet.support.errors import UserError
 from lprnet.synthetic.render import render
 from lprnet.training import device as device_module
@@ -70,6 +71,19 @@ def test_a_teacher_that_does_not_fit_is_refused(tmp_path: Path) -> None:
         with pytest.raises(UserError, match=f"{path.name} cannot teach here: it has {what}"):
             load_teacher(path, LPRNET_CHINA)
     assert load_teacher(DEFAULT_CHECKPOINT, LPRNET_CHINA).architecture.positions == 18
+
+
+def test_a_teacher_of_an_unknown_alphabet_reads_the_students(tmp_path: Path) -> None:
+    """If it has as many classes, and nobody said that they are others."""
+    path, ours = tmp_path / "other.pth", Alphabet("ours", (*"XYZ", "<blank>"), 3)
+    torch.save(LPRNet(lprnet(ours)).state_dict(), path)
+    assert load_teacher(path, lprnet(ours)).architecture.alphabet == ours
+    with pytest.raises(UserError, match=r"teach here: it has 4 classes, .* in training has 68; gi"):
+        load_teacher(path, LPRNET_CHINA)
+    said = {"alphabet": {"name": "theirs", "symbols": [*"ZYX", "<blank>"], "blank": 3}}
+    (tmp_path / "other.pth.json").write_text(json.dumps(said))
+    with pytest.raises(UserError, match="it has the alphabet theirs"):
+        load_teacher(path, lprnet(ours))
 
 
 def test_the_loss_is_ctc_and_the_divergence_where_the_teacher_counts() -> None:
