@@ -96,15 +96,12 @@ def transformer_beside(path: Path) -> bool:
         content = torch.load(path, map_location="cpu", weights_only=True)
     states = content.values() if isinstance(content, Mapping) else ()
     return any(
-        _is_transformers(str(name))
-        for state in states
-        if isinstance(state, Mapping)
-        for name in state
+        _is_transformers(name) for state in states if isinstance(state, Mapping) for name in state
     )
 
 
-def _is_transformers(name: str) -> bool:
-    return not TRANSFORMER.isdisjoint(name.split("."))
+def _is_transformers(name: object) -> bool:
+    return not TRANSFORMER.isdisjoint(str(name).split("."))
 
 
 def check_size(path: Path) -> None:
@@ -199,12 +196,18 @@ def _keys(content: Mapping[str, object]) -> str:
     """The keys of a wrapper that is not known, and what to save instead."""
     listed = ", ".join(repr(key) for key in list(content)[:MAX_KEYS])
     more = f" and {len(content) - MAX_KEYS} more" if len(content) > MAX_KEYS else ""
-    networks = [
-        key
+    states = {
+        key: value
         for key, value in content.items()
         if isinstance(value, Mapping) and any(isinstance(one, Tensor) for one in value.values())
-    ]
+    }
+    networks = [key for key, state in states.items() if not all(map(_is_transformers, state))]
     found = f"under the keys {listed}{more} and no tensor of its own"
+    if states and not networks:
+        return (
+            f"{found}; {', '.join(map(repr, states))} is a spatial transformer, which is not "
+            "compiled: give the state dict of an LPRNet"
+        )
     if not networks:
         return f"{found}, and none of them looks like a network; save model.state_dict()"
     looks = ", ".join(repr(key) for key in networks)

@@ -270,6 +270,16 @@ REFUSED: dict[str, tuple[Callable[[Any], object], str]] = {
         lambda state: {"fc_loc.0.weight": torch.zeros(32, 3)},
         "holds a spatial transformer (localization, fc_loc), which is not compiled",
     ),
+    "a spatial transformer alone, in a wrapper": (
+        lambda state: {"epoch": 3, "st": {"fc_loc.0.weight": torch.zeros(32, 3)}},
+        "holds under the keys 'epoch', 'st' and no tensor of its own; 'st' is a spatial "
+        "transformer, which is not compiled: give the state dict of an LPRNet",
+    ),
+    "a spatial transformer beside an unknown wrapper": (
+        lambda state: {"ema": state, "st": {"module.fc_loc.0.weight": torch.zeros(32, 3)}},
+        "no tensor of its own; 'ema' looks like a network: save it alone, "
+        "torch.save(checkpoint['ema'], FILE)",
+    ),
     "qint8": (quantized, "backbone.0.weight is torch.qint8, quantized by torch; give the float"),
     "attention": (
         lambda state: {**state, "attention.weight": torch.zeros(3)},
