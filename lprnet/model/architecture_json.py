@@ -172,7 +172,7 @@ def _integer(value: Any, where: str, least: int) -> int:
 
 def _number(value: Any, where: str) -> float:
     if type(value) not in (int, float) or not abs(value) < 1e6:
-        raise ValueError(f"has {_found(value)} as {where}, not a number")
+        raise ValueError(f"has {_found(value)} as {where}, not a number from -1e6 to 1e6")
     return float(value)
 
 

@@ -2,6 +2,11 @@
 
 from dataclasses import dataclass
 
+MAX_OFFSET = 1e4
+"""Far beyond any pixel; still larger ones leave nothing of the pixels in float32."""
+MIN_SCALE, MAX_SCALE = 1e-6, 1e3
+"""Of magnitudes; usual are 1/255 to 1. Others make weights zero or infinite in float32."""
+
 
 @dataclass(frozen=True)
 class Preprocessing:
@@ -28,8 +33,20 @@ class Preprocessing:
             raise ValueError(f"the fit is {self.fit!r}, neither stretch nor letterbox")
         if not 0 <= self.border <= 255:
             raise ValueError(f"the border is {self.border}, no pixel from 0 to 255")
-        if not {len(self.offset), len(self.scale)} <= {1, 3} or not all(self.scale):
-            raise ValueError("offset and scale are one number, or three, and no scale is 0")
+        if not {len(self.offset), len(self.scale)} <= {1, 3}:
+            raise ValueError("offset and scale are one number, or three")
+        for offset in self.offset:
+            if not abs(offset) <= MAX_OFFSET:  # nor NaN
+                raise ValueError(
+                    f"the offset {offset:g} is out of range; give {-MAX_OFFSET:g} to "
+                    f"{MAX_OFFSET:g}, for pixels from 0 to 255"
+                )
+        for scale in self.scale:
+            if not MIN_SCALE <= abs(scale) <= MAX_SCALE:
+                raise ValueError(
+                    f"the scale {scale:g} is out of range; give {MIN_SCALE:g} to {MAX_SCALE:g}, or "
+                    "the negative of that, for pixels from 0 to 255"
+                )
 
     def check_channels(self, channels: int) -> None:
         """Raise `ValueError` unless images of so many channels can be normalised so."""
