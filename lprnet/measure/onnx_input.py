@@ -56,8 +56,8 @@ def read_input(path: Path, stated: Stated | None) -> OnnxInput:
         ) from error
     stated = stated or Stated()
     metadata = {entry.key: entry.value for entry in model.metadata_props}
-    base, alphabet = described(path, replace(stated, size=None), metadata.get(METADATA))
-    size = stated.size or (base.width, base.height)
+    base, alphabet = described(path, stated, metadata.get(METADATA), has_pools=True)
+    size = base.width, base.height
     _, channels, height, width = image if len(image) == 4 else [None] * 4
     if stated.size is not None and (width or size[0], height or size[1]) != size:
         raise UserError(f"{path} reads {width}x{height} images; leave out --size")

@@ -19,7 +19,7 @@ channels of each convolution and of the image, and the kernels, are read from th
 
 import itertools
 import json
-from dataclasses import MISSING, asdict, fields, replace
+from dataclasses import MISSING, asdict, fields
 from typing import Any, TypeVar
 
 from lprnet.model.architecture import Architecture, Context, Conv, MaxPool
@@ -42,9 +42,9 @@ def to_json(architecture: Architecture) -> str:
     return json.dumps(asdict(architecture), ensure_ascii=False)
 
 
-def from_json(text: str, size: tuple[int, int] | None = None) -> Architecture:
-    """The architecture of a JSON text, its fields checked one by one, for images of `size` (width,
-    height; None: as the text says).
+def from_json(text: str) -> Architecture:
+    """The architecture of a JSON text, its fields checked one by one; whether its pools fit its
+    images is what `Architecture.shapes` says.
 
     Raises `ValueError` with a sentence that names the first bad field.
     """
@@ -58,8 +58,6 @@ def from_json(text: str, size: tuple[int, int] | None = None) -> Architecture:
         architecture = _record(Architecture, content, "", LPRNET_CHINA)
     except RecursionError as error:  # a sentence quotes what is wrong, which takes a level more
         raise ValueError("is nested too deeply") from error
-    if size is not None:
-        architecture = replace(architecture, width=size[0], height=size[1])
     names = [conv.name for conv in architecture.backbone]
     norms = [conv.norm for conv in architecture.backbone if conv.norm is not None]
     contexts = [context.of for context in architecture.contexts]
@@ -73,7 +71,6 @@ def from_json(text: str, size: tuple[int, int] | None = None) -> Architecture:
         )
     if not contexts:  # then its backbone may be empty too
         raise ValueError("has no context; the container reads one at least")
-    architecture.shapes()
     return architecture
 
 

@@ -105,10 +105,12 @@ def save_model(model: LPRNet, path: Path) -> None:
 
 
 def described(
-    path: Path, stated: Stated, metadata: str | None
+    path: Path, stated: Stated, metadata: str | None, has_pools: bool = False
 ) -> tuple[Architecture, Alphabet | None]:
-    """What is said of the network in `path`, and its alphabet where that is said. Raises
-    `UserError` for an architecture or an alphabet that cannot be read.
+    """What is said of the network in `path`, and its alphabet where that is said.
+
+    Raises `UserError` for an architecture or an alphabet that cannot be read, and for pools that do
+    not fit the images, unless the file has pools of its own, as a graph does.
     """
     beside = Path(f"{path}.json")
     source, text = path, metadata
@@ -119,10 +121,11 @@ def described(
     base, alphabet = LPRNET_CHINA, None
     try:
         if text is not None:
-            base = from_json(text, stated.size)
+            base = from_json(text)
             alphabet = base.alphabet if states_alphabet(text) else None
-        elif stated.size is not None:
+        if stated.size is not None:
             base = replace(base, width=stated.size[0], height=stated.size[1])
+        if not has_pools:
             base.shapes()
         if stated.order is not None:
             base = replace(base, preprocessing=replace(base.preprocessing, order=stated.order))

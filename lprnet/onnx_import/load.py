@@ -1,6 +1,5 @@
 """An ONNX LPRNet as our own: float32 as a model, static int8 (QDQ) as a `QuantizedLPRNet`."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -34,9 +33,7 @@ def load_onnx(path: Path, stated: Stated | None = None) -> LPRNet | QuantizedLPR
     check_quantizer(graph)
     normalise(graph)
     stated = stated or Stated()
-    base, alphabet = described(path, replace(stated, size=None), graph.metadata)
-    size = stated.size or (base.width, base.height)
-    base = replace(base, width=size[0], height=size[1])
+    base, alphabet = described(path, stated, graph.metadata, has_pools=True)
     found = find_lprnet(graph, base, alphabet)
     image = found.architecture.image_format
     if stated.size not in (None, (image.width, image.height)):

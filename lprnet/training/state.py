@@ -113,6 +113,7 @@ def load(path: Path, recipe: Recipe, device: torch.device) -> TrainState:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
         architecture, live = from_json(content["architecture"]), content["live"]
+        architecture.shapes()
         model = narrow(restore(content["model"], live, architecture), live)
         model.load_state_dict(content["model"])
         state = _assemble(architecture, live, model, recipe, content["numbers"], device)

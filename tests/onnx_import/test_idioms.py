@@ -2,7 +2,9 @@
 refused in one sentence.
 """
 
+import json
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -147,6 +149,22 @@ def test_other_sizes_and_pools(form: str, tmp_path: Path) -> None:
     found = assert_same_network(path, model, sample(2, 160))
     assert found.architecture.image_shape == (3, 24, 160)
     assert found.architecture.alphabet.name == "latin"
+
+
+@pytest.mark.parametrize("size", [None, (128, 32)])
+def test_pools_may_be_said_without_the_size_that_they_are_for(
+    size: tuple[int, int] | None, tmp_path: Path
+) -> None:
+    """The file says both; those of a checkpoint are said by such a file and `--size`."""
+    architecture = lprnet(CHINA, 32, 128, 3, WIDTHS)
+    path, said = tmp_path / "own.onnx", tmp_path / "a.json"
+    to_onnx(LPRNet(architecture).eval(), path)
+    said.write_text(json.dumps({"contexts": [asdict(one) for one in architecture.contexts]}))
+    stated = Stated(architecture=said, size=size)
+    found = load_onnx(path, stated)
+    assert isinstance(found, LPRNet)
+    assert found.architecture.contexts == architecture.contexts
+    assert read_input(path, stated).image_format == architecture.image_format
 
 
 def test_colours_in_the_other_order(tmp_path: Path) -> None:
