@@ -23,5 +23,5 @@ def test_the_public_checkpoint_is_not_trained_again(real_data: RealData) -> None
     paths = images_in(real_data.images)
     plates = greedy(compact_logits(network, read_images(paths)))
     right = sum(plate.text == label_of(path) for plate, path in zip(plates, paths, strict=True))
-    assert right >= 872
+    assert right >= 884
     assert shipped(network_key(content + b"0", model.architecture, widths)) is None
