@@ -158,8 +158,8 @@ class Architecture:
     def shapes(self) -> dict[str, tuple[int, int, int]]:
         """Channels, height and width of every convolution's output, by name.
 
-        Raises `ValueError` where nothing is left of the image, and where the contexts do not all
-        have the same height and width.
+        Raises `ValueError` where nothing is left of the image, where the contexts do not all have
+        the same height and width, and for a context of single values that are not all there.
         """
         shapes = self._backbone_shapes()
         grids = self._context_grids(shapes)
@@ -187,6 +187,12 @@ class Architecture:
         grids = [_windows(shapes[c.of][1:], c.kernel, c.stride) for c in self.contexts]
         for context, grid in zip(self.contexts, grids, strict=True):
             self._check_size(f"the context of {context.of}", grid)
+            if context.window == 1 and context.stride != (1, 1):
+                rows, columns = context.stride
+                raise ValueError(
+                    f"has a context of {context.of} that takes one value of each {rows}x{columns}, "
+                    "which is not compiled; its stride must be 1, or its pool larger"
+                )
         return grids
 
     def _check_size(self, what: str, size: Pair) -> None:

@@ -414,6 +414,11 @@ def test_files_that_are_no_alphabet(content: bytes, problem: str, tmp_path: Path
         ('{"contexts": [{"of": "head"}]}', "has the context of 'head', which is no convolution"),
         ('{"alphabet": {"name": "a", "symbols": ["0"], "blank": 0}}', "one beside the blank"),
         ('{"contexts": []}', "has no context; the container reads one at least"),
+        (
+            '{"contexts": [{"of": "backbone.0", "kernel": [5, 5], "stride": [5, 5]},'
+            ' {"of": "backbone.4.block.6", "stride": [5, 5]}]}',
+            "has a context of backbone.4.block.6 that takes one value of each 5x5",
+        ),
         ('{"alphabet": "latin"}', 'has "latin" as alphabet, not an object'),
         ('{"preprocessing": {"order": "grb"}}', "the order of channels is 'grb'"),
         ('{"preprocessing": {"offset": ["a"]}}', 'has "a" as preprocessing.offset, not a number'),
