@@ -18,7 +18,7 @@ from lprnet.runtime.decode import read_texts
 from lprnet.runtime.reading_columns import ReadingColumns
 from lprnet.runtime.reading_output import Reading, as_csv, as_json, csv_header
 
-LETTERS = Alphabet("letters", ("a", "-", "bb", '"', "\n", "京"), 1, "[a京]+")
+LETTERS = Alphabet("letters", ("a", "-", "bb", '"', ",", "京"), 1, "[a京]+")
 """One symbol has two letters, others need quotes."""
 NAMES = st.text(st.sampled_from('ab,"\n\r京\udcff\x1b'), max_size=5)
 

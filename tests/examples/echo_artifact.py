@@ -15,7 +15,7 @@ from lprnet.runtime.manifest import Manifest, TargetVersion, contract
 
 POSITIONS, PADDED, FLOATS = 6, 8, 16
 IMAGE = ImageFormat(POSITIONS, PADDED, 1)
-ALPHABET = Alphabet("mixed", ("京", "-", "A", "\\n", '"', "😀\x7f", "é"), 1)
+ALPHABET = Alphabet("mixed", ("京", "-", "A", "\\n", '"', "😀ñ", "é"), 1)
 """The blank is not last, symbols have one to four bytes, and JSON has to escape some."""
 
 

@@ -37,7 +37,7 @@ GRAMMARS = (
     "[abcd]{1,3}",
     "a(?:bb?a|d)*",
     "aa",
-    "",
+    "(?:ba)?",
 )
 CHARACTERS = ("a", "b", "c", "d")
 BEAM = 256
