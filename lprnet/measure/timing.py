@@ -64,8 +64,8 @@ class Record:
     p95_ms: float
     accuracy: Accuracy | None
     calls_before: int = 0
-    """Uncounted calls of the same candidate right before each counted one; in records of 2026-11-29
-    and before there were none."""
+    """Uncounted calls of the same candidate right before each counted one; there were none in
+    records that do not say it."""
 
     def as_json(self) -> dict[str, Any]:
         """The record as plain JSON values."""
