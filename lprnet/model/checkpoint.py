@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from lprnet.model.alphabets import alphabet_for, find_alphabet
+from lprnet.model.alphabets import UnknownAlphabetError, alphabet_for, find_alphabet
 from lprnet.model.architecture import Architecture
 from lprnet.model.architecture_json import MAX_LENGTH, from_json, states_alphabet, to_json
 from lprnet.model.checkpoint_content import MAX_BYTES, METADATA, read_content
@@ -46,6 +46,18 @@ def load_model(path: Path, stated: Stated | None = None) -> LPRNet:
         return fold_preprocessing(load_as_trained(path, stated))
     except ValueError as error:
         raise UserError(f"{path} cannot be read: {error}") from error
+
+
+def load_model_reading(path: Path, alphabet: Alphabet) -> LPRNet:
+    """As `load_model`, but a network of an alphabet that is not known reads `alphabet`. Raises
+    `UnknownAlphabetError` where that has another number of classes.
+    """
+    try:
+        return load_model(path)
+    except UnknownAlphabetError as error:
+        if error.classes != alphabet.classes:
+            raise
+        return load_model(path, Stated(alphabet=alphabet))
 
 
 def load_as_trained(path: Path, stated: Stated | None = None) -> LPRNet:

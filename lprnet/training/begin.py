@@ -6,9 +6,10 @@ import torch
 from torch import nn
 
 from lprnet.model.alphabets import UnknownAlphabetError, find_alphabet
-from lprnet.model.checkpoint import Stated, load_model
+from lprnet.model.checkpoint import load_model, load_model_reading
 from lprnet.model.conv_graph import weight_and_bias
 from lprnet.model.lprnet import LPRNet
+from lprnet.runtime.alphabet import Alphabet
 from lprnet.support.errors import UserError
 from lprnet.training.network_slimming import prune_at_init
 from lprnet.training.new_alphabet import with_alphabet
@@ -28,29 +29,30 @@ def starting_network(
     """
     if alphabet is None and size is None:
         return None if checkpoint is None else load_model(checkpoint)
-    model = _network(checkpoint or DEFAULT_CHECKPOINT, alphabet)
-    known = model.architecture.alphabet if alphabet is None else find_alphabet(alphabet)
+    checkpoint = checkpoint or DEFAULT_CHECKPOINT
+    if alphabet is None:
+        model = load_model(checkpoint)
+        known = model.architecture.alphabet
+    else:
+        known = find_alphabet(alphabet)
+        model = _network(checkpoint, known, alphabet)
     try:
         return with_alphabet(model, known, size)
     except ValueError as error:
         raise UserError(f"the network {error}; give another --size") from error
 
 
-def _network(checkpoint: Path, alphabet: str | None) -> LPRNet:
+def _network(checkpoint: Path, known: Alphabet, alphabet: str) -> LPRNet:
+    """The network of `checkpoint`; of no known alphabet, it reads `known`, named `alphabet`."""
     try:
-        return load_model(checkpoint)
+        return load_model_reading(checkpoint, known)
     except UnknownAlphabetError as error:
-        if alphabet is None:
-            raise
-        classes = find_alphabet(alphabet).classes
-        if classes != error.classes:
-            raise UserError(
-                f"{checkpoint} has {error.classes} classes, the blank included, of an alphabet "
-                f"that is not known, and {alphabet} has {classes}; say what they are in "
-                f"{checkpoint}.json, as "
-                '{"alphabet": {"name": "theirs", "symbols": ["0", "1", "-"], "blank": 2}}'
-            ) from error
-        return load_model(checkpoint, Stated(alphabet=alphabet))
+        raise UserError(
+            f"{checkpoint} has {error.classes} classes, the blank included, of an alphabet "
+            f"that is not known, and {alphabet} has {known.classes}; say what they are in "
+            f"{checkpoint}.json, as "
+            '{"alphabet": {"name": "theirs", "symbols": ["0", "1", "-"], "blank": 2}}'
+        ) from error
 
 
 def initialise(model: LPRNet) -> None:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from lprnet.model.alphabets import UnknownAlphabetError
 from lprnet.model.architecture import Architecture
-from lprnet.model.checkpoint import Stated, load_model
+from lprnet.model.checkpoint import load_model_reading
 from lprnet.model.lprnet import LPRNet, calibrate_context_means
 from lprnet.support.errors import UserError
 from lprnet.training.device import Device
@@ -43,15 +43,13 @@ def load_teacher(path: Path, student: Architecture) -> LPRNet:
     """
     ours = student.alphabet
     try:
-        model = load_model(path)
+        model = load_model_reading(path, ours)
     except UnknownAlphabetError as error:
-        if error.classes != ours.classes:
-            raise _unfit(
-                path,
-                f"{error.classes} classes, the blank included, and the network in training has "
-                f"{ours.classes}",
-            ) from error
-        model = load_model(path, Stated(alphabet=ours))
+        raise _unfit(
+            path,
+            f"{error.classes} classes, the blank included, and the network in training has "
+            f"{ours.classes}",
+        ) from error
     teacher = model.architecture
     theirs = teacher.alphabet
     if (ours.symbols, ours.blank) != (theirs.symbols, theirs.blank):
