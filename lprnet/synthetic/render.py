@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from lprnet.runtime.plate_grammar import DIGITS, LETTERS, PROVINCES
 from lprnet.synthetic.augment import photograph
-from lprnet.synthetic.glyphs import PROVINCE_FONTS, SERIAL_FONTS, glyph
+from lprnet.synthetic.lettering import lettering
 
 PIXELS_PER_MM = 0.5
 HEIGHT_MM = 140
@@ -70,25 +70,17 @@ def serial(rng: np.random.Generator, kind: Kind) -> str:
 
 
 def _ink(rng: np.random.Generator, kind: Kind, text: str) -> NDArray[np.float32]:
-    """Coverage 0..1 of the characters and the dot on the flat plate.
-
-    A third of the plates mix fonts: none of them is GA 36's, and what they share matters.
-    """
+    """Coverage 0..1 of the characters and the dot on the flat plate."""
     scale = PIXELS_PER_MM
     height, width = round(HEIGHT_MM * scale), round(kind.width * scale)
     mask = np.zeros((height, width), np.uint8)
-    fonts = rng.integers(SERIAL_FONTS * PROVINCE_FONTS, size=len(text))
-    mixed = rng.random() < 1 / 3
-    if not mixed:
-        fonts[:] = fonts[0]
+    letters = lettering(rng, text)
     tall = rng.uniform(86, 96)
     top = (HEIGHT_MM - tall) / 2 + rng.normal(0, 1.5)
-    narrower = rng.uniform(-2, 4, len(text)) if mixed else rng.uniform(-2, 4) * np.ones(len(text))
-    for position, (character, left, wide) in enumerate(
-        zip(text, kind.lefts, kind.widths, strict=True)
+    narrower = rng.uniform(-2, 4, len(text) if letters.mixed else 1)
+    for cell, margin, left, wide in zip(
+        letters.cells, np.broadcast_to(narrower, len(text)), kind.lefts, kind.widths, strict=True
     ):
-        cell = glyph(character, int(fonts[position]))
-        margin = float(narrower[position])
         size = (round((wide - margin) * scale), round(tall * scale))
         x, y = round((left + margin / 2) * scale), round(top * scale)
         mask[y : y + size[1], x : x + size[0]] = cv2.resize(

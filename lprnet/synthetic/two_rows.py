@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lprnet.synthetic.augment import photograph_two_rows
-from lprnet.synthetic.glyphs import PROVINCE_FONTS, SERIAL_FONTS, glyph
+from lprnet.synthetic.lettering import lettering
 from lprnet.synthetic.render import PIXELS_PER_MM, YELLOW, painted, serial, thickened
 
 HEIGHT_MM = 220
@@ -24,15 +24,14 @@ def draw_two_rows(rng: np.random.Generator, text: str) -> NDArray[np.uint8]:
     """The flat, clean plate of seven characters: `(110, 220, 3)` uint8 BGR."""
     scale = PIXELS_PER_MM
     mask = np.zeros((round(HEIGHT_MM * scale), round(YELLOW.width * scale)), np.uint8)
-    fonts = rng.integers(SERIAL_FONTS * PROVINCE_FONTS, size=len(text))
-    if rng.random() < 2 / 3:
-        fonts[:] = fonts[0]
     shift = rng.normal(0, 1.5)
-    for character, font, (left, top, wide, tall) in zip(text, fonts, BOXES, strict=True):
+    cells = lettering(rng, text).cells
+    for cell, (left, top, wide, tall) in zip(cells, BOXES, strict=True):
         size = round(wide * scale), round(tall * scale)
         x, y = round(left * scale), round((top + shift) * scale)
-        cell = cv2.resize(glyph(character, int(font)), size, interpolation=cv2.INTER_AREA)
-        mask[y : y + size[1], x : x + size[0]] = cell
+        mask[y : y + size[1], x : x + size[0]] = cv2.resize(
+            cell, size, interpolation=cv2.INTER_AREA
+        )
     centre = (round(DOT[0] * scale), round(DOT[1] * scale))
     cv2.circle(mask, centre, round(rng.uniform(4, 6.5) * scale), 255, -1, cv2.LINE_AA)
     return painted(rng, YELLOW, thickened(rng, mask))

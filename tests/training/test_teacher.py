@@ -87,15 +87,17 @@ def test_a_teacher_of_an_unknown_alphabet_reads_the_students(tmp_path: Path) -> 
 
 
 def test_the_loss_is_ctc_and_the_divergence_where_the_teacher_counts() -> None:
-    """The last two of eight images have no label: there the teacher counts at every position."""
+    """The last two of eight images have no label: there the teacher counts at every position. The
+    first has another plate's label, so there it counts nowhere."""
     images, texts = plates(8)
-    batch = collate(images, texts[:6], CHINA)
+    batch = collate(images, [texts[1], *texts[1:6]], CHINA)
     normalised, teacher = views(batch.images, 1, 1, CPU), shipped()
     logits = torch.randn(8, 68, 18, generator=torch.Generator().manual_seed(1))
     loss = loss_of(logits, batch, RECIPE, BLANK, teacher, normalised)
     answer = teacher.logits(normalised)
     labels = (batch.targets, batch.lengths, BLANK)
     where = torch.cat([agreement(answer[:6], *labels), torch.ones(2, 18, dtype=torch.bool)])
+    assert not where[0].any()
     assert 36 < int(where.sum()) < 8 * 18
     expected = divergence(logits, answer, where) + 1.5 * ctc_loss(logits[:6], *labels)
     assert float(loss) == pytest.approx(float(expected), rel=1e-5)
