@@ -52,7 +52,8 @@ def start_worker(
     ours, theirs = context.Pipe()
     arguments = (theirs, core, os.getpid(), folder, artifact, options)
     process = context.Process(target=_work, args=arguments, daemon=True)
-    with interrupts_later():  # until `_work` ignores them
+    # Half a start would be a traceback of the worker. `_work` takes SIGTERM and ignores SIGINT.
+    with interrupts_later(signal.SIGTERM):
         process.start()
     theirs.close()
     return ours, Worker(process, core)
@@ -99,6 +100,7 @@ def _work(
     """A worker: shards come in, and what they came to goes out, until the connection is closed."""
     # Ctrl-C goes to every process of a terminal; the parent ends this one.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
     if core is not None:
         if not end_with_parent(signal.SIGKILL, parent):
             return

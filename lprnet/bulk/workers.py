@@ -66,3 +66,4 @@ def read_shards(
         for worker in workers.values():
             worker.process.kill()
             worker.process.join()
+            remove_partial(folder, worker.process.pid)

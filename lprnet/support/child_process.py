@@ -21,12 +21,12 @@ def end_with_parent(number: signal.Signals, parent: int | None = None) -> bool:
 
 
 @contextmanager
-def interrupts_later() -> Iterator[None]:
-    """Processes that start in here block SIGINT from the beginning, even while they import; this
-    thread takes what came to it meanwhile at the end.
+def interrupts_later(*others: signal.Signals) -> Iterator[None]:
+    """Processes that start in here block SIGINT and `others` from the beginning, even while they
+    import; this thread takes what came to it meanwhile at the end.
     """
     resource_tracker.ensure_running()  # it unblocks SIGINT where it starts
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, *others})
     try:
         yield
     finally:

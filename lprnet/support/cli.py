@@ -63,7 +63,8 @@ def run(main: Callable[[], int | None]) -> NoReturn:
     """
     received: list[int] = []
     """Signals: code that they interrupt, such as TVM's, may turn their exceptions into others."""
-    before = _handle_signals(received)
+    before, hook = _handle_signals(received), sys.unraisablehook
+    sys.unraisablehook = _raised_again(received, hook)
     try:
         _prepare_streams()
         try:
@@ -78,9 +79,15 @@ def run(main: Callable[[], int | None]) -> NoReturn:
         if expected is None:
             raise
         status = expected
+    if before:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+    sys.unraisablehook = hook
     for number, handler in before.items():
         # No traceback out of Python's own exit; a notebook goes on and gets its handlers back.
         _set_handler(number, handler if hasattr(sys, "ps1") else signal.SIG_DFL)
+    # Where a signal has interrupted the code of a string, as dataclasses have it, Python would end
+    # by SIGINT whatever is done about the exception. The next such code makes it forget that.
+    exec("")
     sys.exit(status)
 
 
@@ -88,16 +95,33 @@ def _handle_signals(received: list[int]) -> dict[int, object]:
     """Let Ctrl-C and `kill` raise, noted in `received`. Returns the handlers that this replaces."""
 
     def interrupt(number: int, _: FrameType | None) -> None:
-        received.append(number)
+        if number != signal.SIGALRM:
+            received.append(number)
         raise KeyboardInterrupt
 
     before: dict[int, object] = {}
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGALRM):
         old = signal.getsignal(number)
         # A shell's background job ignores SIGINT; outside the main thread nothing can be set.
         if old not in (signal.SIG_IGN, None) and _set_handler(number, interrupt):
             before[number] = old
     return before
+
+
+def _raised_again(
+    received: list[int], hook: "Callable[[sys.UnraisableHookArgs], object]"
+) -> "Callable[[sys.UnraisableHookArgs], object]":
+    """A hook for exceptions that a `__del__` cannot raise: a signal's comes again a moment later,
+    in code that can; others go to `hook`.
+    """
+
+    def swallowed(error: "sys.UnraisableHookArgs") -> None:
+        if received and error.exc_type is KeyboardInterrupt:
+            signal.setitimer(signal.ITIMER_REAL, 0.01)
+        else:
+            hook(error)
+
+    return swallowed
 
 
 def _set_handler(number: int, handler: object) -> bool:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import PROJECT
 from tests.processes import SECONDS
 
 PRELUDE = """import sys
@@ -256,6 +257,49 @@ def test_an_interrupt_stays_one_when_code_between_makes_it_another_error(swallow
     )
     result = listening(*lines)
     assert (result.returncode, result.stderr) == (130, b"interrupted\n")
+
+
+def test_a_signal_in_the_code_of_a_string_is_no_interrupt_of_python(tmp_path: Path) -> None:
+    """Python remembers that such code was interrupted; `python -m` then ended by SIGINT."""
+    body = 'exec("import signal; signal.raise_signal(signal.SIGTERM)")'
+    (tmp_path / "module_that_ends.py").write_text(PRELUDE.format(body=body))
+    path = os.pathsep.join((str(tmp_path), str(PROJECT)))
+    result = subprocess.run(
+        [sys.executable, "-m", "module_that_ends"],
+        capture_output=True,
+        env={**os.environ, "PYTHONPATH": path},
+        check=False,
+        timeout=60,
+    )
+    assert (result.returncode, result.stderr) == (143, b"")
+
+
+def test_a_signal_that_a_finalizer_swallows_comes_again() -> None:
+    """As in that of PyTorch's loader, which printed a traceback and went on."""
+    lines = (
+        "import signal, time",
+        "class Swallows:",
+        "    def __del__(self):",
+        "        signal.raise_signal(signal.SIGTERM)",
+        "one = Swallows()",
+        "del one",
+        "time.sleep(30)",
+    )
+    result = listening(*lines)
+    assert (result.returncode, result.stderr) == (143, b"")
+
+
+def test_what_else_a_finalizer_raises_is_printed() -> None:
+    lines = (
+        "class Raises:",
+        "    def __del__(self):",
+        "        raise RuntimeError('bug')",
+        "one = Raises()",
+        "del one",
+    )
+    result = listening(*lines)
+    assert result.returncode == 0
+    assert b"RuntimeError: bug" in result.stderr
 
 
 def listening(*lines: str) -> subprocess.CompletedProcess[bytes]:
