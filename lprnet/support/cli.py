@@ -92,7 +92,9 @@ def run(main: Callable[[], int | None]) -> NoReturn:
 
 
 def _handle_signals(received: list[int]) -> dict[int, object]:
-    """Let Ctrl-C and `kill` raise, noted in `received`. Returns the handlers that this replaces."""
+    """Let Ctrl-C and `kill` raise, noted in `received`, and SIGALRM, by which one of them comes
+    again (`_raised_again`). Returns the handlers that this replaces.
+    """
 
     def interrupt(number: int, _: FrameType | None) -> None:
         if number != signal.SIGALRM:

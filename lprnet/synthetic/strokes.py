@@ -12,9 +12,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from lprnet.synthetic.glyphs import CELL_HEIGHT, CELL_WIDTH
+
 VARIANTS = 16
 WIDTH, HEIGHT = 45.0, 90.0
-CELL_WIDTH, CELL_HEIGHT = 32, 64
 
 Line = list[tuple[float, float]]
 """The centre line of a stroke."""

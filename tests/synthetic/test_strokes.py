@@ -22,14 +22,16 @@ PLATES = 400
 
 def test_every_character_fills_its_cell_and_is_its_own() -> None:
     cells = {
-        (c, number): stroke_glyph(c, number) for c in (*DIGITS, *LETTERS) for number in range(16)
+        (c, number): stroke_glyph(c, number)
+        for c in (*DIGITS, *LETTERS)
+        for number in range(VARIANTS)
     }
     assert all(cell.shape == (64, 32) and cell.dtype == np.uint8 for cell in cells.values())
     for (character, _), cell in cells.items():
         assert cell[[0, -1]].any(axis=1).all(), character
         assert character == "1" or np.ptp(np.flatnonzero(cell.any(axis=0))) > 25, character
     # Two characters of one variant differ in 3 % of the cell's pixels at least.
-    for number in range(16):
+    for number in range(VARIANTS):
         ink = {c: cells[c, number] > 127 for c in (*DIGITS, *LETTERS)}
         for one in ink:
             for other in ink:
