@@ -14,7 +14,7 @@ from pathlib import Path
 from lprnet.bulk.fatal_images import FATAL
 from lprnet.bulk.job import Options
 from lprnet.bulk.shard import Done
-from lprnet.support.child_process import end_with_parent, how_it_ended, interrupts_later
+from lprnet.support.child_process import end_with_parent, how_it_ended, signals_later, take_sigterm
 from lprnet.support.errors import UserError
 
 Work = tuple[int, int]
@@ -52,8 +52,7 @@ def start_worker(
     ours, theirs = context.Pipe()
     arguments = (theirs, core, os.getpid(), folder, artifact, options)
     process = context.Process(target=_work, args=arguments, daemon=True)
-    # Half a start would be a traceback of the worker. `_work` takes SIGTERM and ignores SIGINT.
-    with interrupts_later(signal.SIGTERM):
+    with signals_later():
         process.start()
     theirs.close()
     return ours, Worker(process, core)
@@ -100,7 +99,7 @@ def _work(
     """A worker: shards come in, and what they came to goes out, until the connection is closed."""
     # Ctrl-C goes to every process of a terminal; the parent ends this one.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+    take_sigterm()
     if core is not None:
         if not end_with_parent(signal.SIGKILL, parent):
             return

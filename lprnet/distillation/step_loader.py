@@ -7,7 +7,7 @@ import cv2
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from lprnet.support.child_process import interrupts_later
+from lprnet.support.child_process import signals_later, take_sigterm
 
 AHEAD = 8
 """Steps that each process is ahead at most."""
@@ -27,10 +27,10 @@ def items_of_steps(items: Dataset[Item], first: int, last: int, workers: int) ->
         collate_fn=_as_it_is,
         num_workers=workers,
         prefetch_factor=AHEAD if workers else None,
-        worker_init_fn=_single_threaded,
+        worker_init_fn=_begin,
         multiprocessing_context="spawn" if workers else None,
     )
-    with interrupts_later():
+    with signals_later():
         return iter(loader)
 
 
@@ -38,6 +38,7 @@ def _as_it_is(item: Any) -> Any:
     return item
 
 
-def _single_threaded(_: int) -> None:
+def _begin(_: int) -> None:
+    take_sigterm()
     cv2.setNumThreads(1)
     torch.set_num_threads(1)

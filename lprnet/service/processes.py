@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lprnet.service.balance import Balance, create
-from lprnet.support.child_process import end_with_parent, how_it_ended, interrupts_later
+from lprnet.support.child_process import end_with_parent, how_it_ended, signals_later, take_sigterm
 from lprnet.support.errors import UserError
 from lprnet.support.scratch_folder import scratch_folder
 
@@ -153,8 +153,8 @@ def _start(
     ours, theirs = context.Pipe()
     process = context.Process(target=_work, args=(theirs, number, core, os.getpid(), listener))
     # Ctrl-C goes to every process of a terminal; the parent passes it on as SIGTERM. A child blocks
-    # it until its first line, and ignores it from there on.
-    with interrupts_later():
+    # both until its first lines, and ignores Ctrl-C from there on.
+    with signals_later():
         process.start()
     theirs.close()
     ours.send((settings, limits))
@@ -166,6 +166,7 @@ def _work(
 ) -> None:
     """A child: it is pinned before anything counts cores, then answers."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    take_sigterm()
     if not end_with_parent(signal.SIGTERM, parent):
         return
     os.sched_setaffinity(0, {core})

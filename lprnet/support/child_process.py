@@ -21,16 +21,22 @@ def end_with_parent(number: signal.Signals, parent: int | None = None) -> bool:
 
 
 @contextmanager
-def interrupts_later(*others: signal.Signals) -> Iterator[None]:
-    """Processes that start in here block SIGINT and `others` from the beginning, even while they
-    import; this thread takes what came to it meanwhile at the end.
+def signals_later() -> Iterator[None]:
+    """Processes that start in here block SIGINT and SIGTERM from the beginning, even while they
+    import; this thread takes what came to it meanwhile at the end. So no process is started by
+    half, which would be a traceback of its own. What it runs first is `take_sigterm`.
     """
     resource_tracker.ensure_running()  # it unblocks SIGINT where it starts
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, *others})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def take_sigterm() -> None:
+    """Let SIGTERM end this process, which was started within `signals_later`."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
 
 
 def how_it_ended(code: int) -> str:

@@ -1,4 +1,4 @@
-"""Items come in order; Ctrl-C does not reach the processes that make them."""
+"""Items come in order; Ctrl-C does not reach the processes that make them, SIGTERM does."""
 
 import signal
 from collections.abc import Iterator
@@ -21,23 +21,28 @@ class Masks(Dataset[tuple[int, str]]):
 def test_the_processes_block_interrupts_and_this_one_does_not() -> None:
     items = list(items_of_steps(Masks(), 3, 7, 1))
     assert [step for step, _ in items] == [3, 4, 5, 6]
-    assert all(int(mask, 16) >> (signal.SIGINT - 1) & 1 for _, mask in items)
-    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, set())
+    masks = [int(mask, 16) for _, mask in items]
+    assert all(mask >> (signal.SIGINT - 1) & 1 for mask in masks)
+    assert not any(mask >> (signal.SIGTERM - 1) & 1 for mask in masks)
+    assert not {signal.SIGINT, signal.SIGTERM} & signal.pthread_sigmask(signal.SIG_BLOCK, set())
 
 
-def test_an_interrupt_meanwhile_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_meanwhile_is_not_lost(
+    monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
     """It is taken when the processes have started, unless another thread took it before."""
     seen: list[str] = []
 
     def start(_: object) -> Iterator[object]:
-        signal.raise_signal(signal.SIGINT)  # to this thread: libraries' threads block nothing
+        signal.raise_signal(number)  # to this thread: libraries' threads block nothing
         seen.append("started")
         return iter(())
 
     monkeypatch.setattr("lprnet.distillation.step_loader.DataLoader.__iter__", start)
-    before = signal.signal(signal.SIGINT, lambda *_: seen.append("interrupted"))
+    before = signal.signal(number, lambda *_: seen.append("interrupted"))
     try:
         assert list(items_of_steps(Masks(), 0, 2, 0)) == []
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.signal(number, before)
     assert seen == ["started", "interrupted"]

@@ -4,8 +4,18 @@ import os
 import signal
 import subprocess
 import sys
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from multiprocessing.context import ForkServerContext, SpawnContext
 
-from lprnet.support.child_process import end_with_parent, how_it_ended
+import pytest
+
+from lprnet.support.child_process import (
+    end_with_parent,
+    how_it_ended,
+    signals_later,
+    take_sigterm,
+)
 
 PARENT = """
 import os, signal, sys, time
@@ -43,3 +53,23 @@ def test_a_process_whose_parent_is_gone_is_told() -> None:
 def test_how_it_ended() -> None:
     assert how_it_ended(-signal.SIGSEGV) == "by SIGSEGV"
     assert how_it_ended(3) == "exit code 3"
+
+
+def _blocked(told: Connection) -> None:
+    told.send(signal.pthread_sigmask(signal.SIG_BLOCK, set()))
+    take_sigterm()
+    told.send(signal.pthread_sigmask(signal.SIG_BLOCK, set()))
+
+
+@pytest.mark.parametrize("context", [get_context("spawn"), get_context("forkserver")])
+def test_a_process_takes_sigterm_when_it_has_started(
+    context: SpawnContext | ForkServerContext,
+) -> None:
+    reading, writing = context.Pipe()
+    process = context.Process(target=_blocked, args=(writing,))
+    with signals_later():
+        process.start()
+    assert reading.poll(60)
+    assert reading.recv() >= {signal.SIGINT, signal.SIGTERM}
+    assert signal.SIGTERM not in reading.recv()
+    process.join()

@@ -17,7 +17,7 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerProcess
 from typing import Any
 
-from lprnet.support.child_process import end_with_parent, interrupts_later
+from lprnet.support.child_process import end_with_parent, signals_later, take_sigterm
 from lprnet.support.errors import UserError
 from lprnet.support.scratch_folder import scratch_folder
 
@@ -167,7 +167,7 @@ class _Worker:
     def _start(self) -> None:
         self._connection, theirs = _context.Pipe()
         self._process = _context.Process(target=_serve, args=(theirs, self._cores), daemon=True)
-        with interrupts_later():  # of a terminal, while the server of processes imports
+        with signals_later():  # also while the server of processes imports
             self._process.start()
         theirs.close()
         self._calls = 0
@@ -182,6 +182,7 @@ class _Worker:
 def _serve(connection: Connection, cores: frozenset[int] | None) -> None:
     """Run calls until the parent closes the connection. The output of compilers is discarded."""
     end_with_parent(signal.SIGKILL)  # even in an endless loop
+    take_sigterm()
     if cores is not None:
         os.sched_setaffinity(0, cores)
     null = os.open(os.devnull, os.O_WRONLY)
