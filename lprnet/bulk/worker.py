@@ -14,7 +14,12 @@ from pathlib import Path
 from lprnet.bulk.fatal_images import FATAL
 from lprnet.bulk.job import Options
 from lprnet.bulk.shard import Done
-from lprnet.support.child_process import end_with_parent, how_it_ended, signals_later, take_sigterm
+from lprnet.support.child_process import (
+    end_with_parent,
+    how_it_ended,
+    starting_process,
+    take_sigterm,
+)
 from lprnet.support.errors import UserError
 
 Work = tuple[int, int]
@@ -52,7 +57,7 @@ def start_worker(
     ours, theirs = context.Pipe()
     arguments = (theirs, core, os.getpid(), folder, artifact, options)
     process = context.Process(target=_work, args=arguments, daemon=True)
-    with signals_later():
+    with starting_process():
         process.start()
     theirs.close()
     return ours, Worker(process, core)

@@ -7,7 +7,11 @@ import cv2
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from lprnet.support.child_process import signals_later, take_sigterm
+from lprnet.support.child_process import (
+    keep_sockets_in_scratch,
+    starting_process,
+    take_sigterm,
+)
 
 AHEAD = 8
 """Steps that each process is ahead at most."""
@@ -19,6 +23,7 @@ def items_of_steps(items: Dataset[Item], first: int, last: int, workers: int) ->
     """Items `first` to `last - 1`, as they are, made by `workers` processes; 0: by this one.
 
     Ctrl-C in a terminal reaches all processes; the others leave it to this one, which ends them.
+    Raises `UserError` where the path of the folder of temporary files is too long for sockets.
     """
     loader = DataLoader(
         items,
@@ -30,7 +35,9 @@ def items_of_steps(items: Dataset[Item], first: int, last: int, workers: int) ->
         worker_init_fn=_begin,
         multiprocessing_context="spawn" if workers else None,
     )
-    with signals_later():
+    if workers:
+        keep_sockets_in_scratch()
+    with starting_process():
         return iter(loader)
 
 

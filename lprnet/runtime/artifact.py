@@ -64,16 +64,23 @@ def _manifest_name(artifact: str | os.PathLike[str]) -> str:
 
 
 def write_artifact(artifact: Artifact) -> None:
-    """Write both files, all or nothing. Raises `UserError` if that is not possible."""
-    from lprnet.support.atomic_file import atomic_write  # readers need none of it
+    """Write both files, all or nothing: only KILL between the two renames leaves one of them old,
+    which is refused when it is loaded. Raises `UserError` if that is not possible.
+    """
+    from contextlib import ExitStack  # readers need none of these
+
+    from lprnet.support.atomic_file import atomic_write
+    from lprnet.support.child_process import signals_later
 
     text = to_json(artifact.manifest)
     with (
+        ExitStack() as renames,
         atomic_write(manifest_path(artifact.path)) as manifest,
         atomic_write(artifact.path) as shared_object,
     ):
         manifest.write_text(text, encoding="utf-8")
         shared_object.write_bytes(artifact.content)
+        renames.enter_context(signals_later())
 
 
 def read_manifest(artifact: str | os.PathLike[str]) -> Manifest:

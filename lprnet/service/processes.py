@@ -9,7 +9,7 @@ import signal
 import socket
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
@@ -18,7 +18,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lprnet.service.balance import Balance, create
-from lprnet.support.child_process import end_with_parent, how_it_ended, signals_later, take_sigterm
+from lprnet.support.child_process import (
+    end_with_parent,
+    how_it_ended,
+    starting_process,
+    take_sigterm,
+)
 from lprnet.support.errors import UserError
 from lprnet.support.scratch_folder import scratch_folder
 
@@ -154,10 +159,11 @@ def _start(
     process = context.Process(target=_work, args=(theirs, number, core, os.getpid(), listener))
     # Ctrl-C goes to every process of a terminal; the parent passes it on as SIGTERM. A child blocks
     # both until its first lines, and ignores Ctrl-C from there on.
-    with signals_later():
+    with starting_process():
         process.start()
     theirs.close()
-    ours.send((settings, limits))
+    with suppress(OSError):  # it has ended; `_watch` says so
+        ours.send((settings, limits))
     return _Child(process, number, core, ours)
 
 

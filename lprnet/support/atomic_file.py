@@ -18,6 +18,8 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
     Makes the folder. Raises `UserError` for errors of the operating system.
     """
+    if path.is_dir():
+        raise UserError(f"{path}: cannot be written (it is a folder); choose another place.")
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     with made_folder(path.parent):
         _remove_leftovers(path)

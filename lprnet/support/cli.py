@@ -79,7 +79,7 @@ def run(main: Callable[[], int | None]) -> NoReturn:
         if expected is None:
             raise
         status = expected
-    if before:
+    if signal.SIGALRM in received:  # another's timer goes on
         signal.setitimer(signal.ITIMER_REAL, 0)
     sys.unraisablehook = hook
     for number, handler in before.items():
@@ -119,6 +119,7 @@ def _raised_again(
 
     def swallowed(error: "sys.UnraisableHookArgs") -> None:
         if received and error.exc_type is KeyboardInterrupt:
+            received.append(signal.SIGALRM)
             signal.setitimer(signal.ITIMER_REAL, 0.01)
         else:
             hook(error)

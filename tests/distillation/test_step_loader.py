@@ -1,13 +1,16 @@
 """Items come in order; Ctrl-C does not reach the processes that make them, SIGTERM does."""
 
+import multiprocessing
 import signal
 from collections.abc import Iterator
+from multiprocessing.util import get_temp_dir
 from pathlib import Path
 
 import pytest
 from torch.utils.data import Dataset
 
 from lprnet.distillation.step_loader import items_of_steps
+from lprnet.support.scratch_folder import PREFIX
 
 
 class Masks(Dataset[tuple[int, str]]):
@@ -16,6 +19,20 @@ class Masks(Dataset[tuple[int, str]]):
     def __getitem__(self, step: int) -> tuple[int, str]:
         lines = Path("/proc/self/status").read_text().splitlines()
         return step, next(line.split()[1] for line in lines if line.startswith("SigBlk"))
+
+
+class Folders(Dataset[str]):
+    """Where the process that makes a step keeps its sockets."""
+
+    def __getitem__(self, step: int) -> str:
+        return get_temp_dir()
+
+
+def test_sockets_lie_in_a_folder_that_no_kill_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = multiprocessing.current_process()._config  # type: ignore[attr-defined]
+    monkeypatch.setitem(config, "tempdir", None)
+    (folder,) = items_of_steps(Folders(), 0, 1, 1)
+    assert Path(folder).name.startswith(PREFIX)
 
 
 def test_the_processes_block_interrupts_and_this_one_does_not() -> None:

@@ -53,6 +53,8 @@ def killed_run(verb: Verb, folder: Path, rng: random.Random, longest: float, *mo
     `Fault` for what is left.
     """
     number, before = rng.choice(SIGNALS), _leftovers(folder)
+    # A terminal tells the whole group; so do timeout(1) and systemd, `kill` and most others do not.
+    to_all = number == signal.SIGINT or rng.random() < 0.5
     process = _start([*verb.arguments(folder), *more], folder)
     try:
         _wait(process, rng.uniform(0, longest))
@@ -60,7 +62,7 @@ def killed_run(verb: Verb, folder: Path, rng: random.Random, longest: float, *mo
             if code:
                 raise Fault(f"exit code {code} before it was killed: {_said(folder)}")
             return ENDED
-        if number == signal.SIGINT:  # of a terminal, which tells the whole group
+        if to_all:
             os.killpg(process.pid, number)
         else:
             process.send_signal(number)
@@ -75,7 +77,7 @@ def killed_run(verb: Verb, folder: Path, rng: random.Random, longest: float, *mo
         if code not in (0, 128 + number, -number):
             raise Fault(f"exit code {code} after {number.name}: {_said(folder)}")
         _refuse_leftovers(folder, number.name, before)
-    return f"killed by {number.name}"
+    return f"killed by {number.name}{', all' if to_all and number != signal.SIGINT else ''}"
 
 
 def refused_run(verb: Verb, folder: Path, mount_options: str) -> str:

@@ -1,6 +1,7 @@
-"""Artifacts that the CPU or another artifact stands in the way of."""
+"""Artifacts that the CPU, another artifact or a signal stands in the way of."""
 
 import dataclasses
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 
 from lprnet.compiler.targets import find_target
-from lprnet.runtime.artifact import write_artifact
+from lprnet.runtime.artifact import read_artifact, write_artifact
 from lprnet.runtime.cpu import cpu_flags
 from lprnet.runtime.recognizer import Recognizer
 from lprnet.support.errors import UserError
@@ -88,3 +89,39 @@ def test_what_are_no_images(tmp_path: Path) -> None:
         assert [plate.text for plate in reader.read_many(several)] == ["A", "A"]
     with pytest.raises(UserError, match="images have no common shape"):
         reader.logits([[1], [2, 3]])
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_between_the_two_files_comes_after_both(
+    number: signal.Signals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.so"
+    write_artifact(artifact("A", path))
+    new, renamed = artifact("B", path), list[Path]()
+
+    def interrupted(_: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    def replace(partial: Path, target: Path, whole: Any = Path.replace) -> None:
+        whole(partial, target)
+        renamed.append(target)
+        signal.raise_signal(number)
+
+    monkeypatch.setattr(Path, "replace", replace)
+    before = signal.signal(number, interrupted)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            write_artifact(new)
+    finally:
+        signal.signal(number, before)
+    assert len(renamed) == 2
+    assert read_artifact(path).content == new.content
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["a.json", "a.so"]
+
+
+@pytest.mark.parametrize("name", ["a.so", "a.json"])
+def test_a_folder_of_that_name_leaves_neither_file(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).mkdir()
+    with pytest.raises(UserError, match=rf"{name}: cannot be written \(it is a folder\)"):
+        write_artifact(artifact("A", tmp_path / "a.so"))
+    assert [one.name for one in tmp_path.iterdir()] == [name]

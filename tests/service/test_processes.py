@@ -1,18 +1,24 @@
 """`lprnet serve --processes`: one port, one core each, one sum of metrics, and a common end."""
 
+import multiprocessing
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import httpx
 import pytest
 
 from lprnet.runtime.artifact import write_artifact
+from lprnet.service import processes
+from lprnet.service.limits import Limits
+from lprnet.service.settings import Settings
 from tests.processes import wait_until
 from tests.runtime.tiny_artifact import artifact
 from tests.service.served import SECONDS, Served, form, picture, served
@@ -155,3 +161,22 @@ def test_one_that_cannot_start_ends_the_service(
     assert ran.returncode == 2
     assert f"{token}: cannot be read" in ran.stderr.splitlines()[-1]
     assert "Traceback" not in ran.stderr
+
+
+def test_a_process_that_ends_before_it_is_told_anything(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As by SIGTERM to all: who watches the processes says so."""
+
+    class Gone:
+        """A context whose processes never hold their end of a pipe."""
+
+        Pipe = staticmethod(multiprocessing.Pipe)
+
+        def Process(self, **_: object) -> SimpleNamespace:  # noqa: N802
+            return SimpleNamespace(start=lambda: None)
+
+    monkeypatch.setattr(processes, "get_context", lambda _: Gone())
+    settings = Settings(Path("a.so"), "127.0.0.1", 0, None, 0.0, None, "1", 2)
+    with socket.socket() as listener:
+        child = processes._start(0, 0, settings, Limits(), listener)
+    assert not child.ready
+    assert child.said.poll()

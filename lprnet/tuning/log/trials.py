@@ -86,7 +86,7 @@ class TrialLog:
 def read_trials(path: Path) -> list[Trial]:
     """The trials in `path`. Raises `UserError` if a line is not one."""
     trials = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(path.read_bytes().splitlines(), 1):
         try:
             trials.append(decode(Trial, json.loads(line)))
         except (ValueError, RecursionError) as error:

@@ -5,7 +5,6 @@ within milliseconds from a server that has imported everything (`worker_preload.
 replaced after `CALLS_PER_PROCESS` calls, which bounds TVM's memory leaks.
 """
 
-import atexit
 import contextlib
 import multiprocessing
 import os
@@ -17,14 +16,14 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerProcess
 from typing import Any
 
-from lprnet.support.child_process import end_with_parent, signals_later, take_sigterm
-from lprnet.support.errors import UserError
-from lprnet.support.scratch_folder import scratch_folder
+from lprnet.support.child_process import (
+    end_with_parent,
+    keep_sockets_in_scratch,
+    starting_process,
+    take_sigterm,
+)
 
 CALLS_PER_PROCESS = 100
-LONGEST_SOCKET_PATH = 107
-"""Bytes, unix(7)."""
-SOCKET_NAME = len("/listener-12345678")
 STARTING = 120.0
 """Seconds that a process may take to start; the first waits for the server's imports."""
 
@@ -57,7 +56,7 @@ class WorkerPool:
 
     def __init__(self, count: int, cores: frozenset[int] | None = None) -> None:
         _context.set_forkserver_preload(["lprnet.tuning.measurement.worker_preload"])
-        _keep_sockets_in_scratch()
+        keep_sockets_in_scratch()
         self._workers = [_Worker(cores) for _ in range(count)]
 
     def __enter__(self) -> "WorkerPool":
@@ -97,26 +96,6 @@ class WorkerPool:
                     del busy[connection]
                     idle.append(worker)
         return results
-
-
-def _keep_sockets_in_scratch() -> None:
-    """Let multiprocessing's sockets of this process lie in a scratch folder: its own folder of them
-    would stay for good where this process is killed. It has no public name for the folder.
-
-    Raises `UserError` where the path of the system's folder of temporary files is too long.
-    """
-    config = multiprocessing.current_process()._config  # type: ignore[attr-defined]
-    if config.get("tempdir") is not None:
-        return
-    with contextlib.ExitStack() as stack:
-        folder = stack.enter_context(scratch_folder())
-        if len(os.fsencode(folder)) + SOCKET_NAME > LONGEST_SOCKET_PATH:
-            raise UserError(
-                f"{folder.parent}: the path is too long for the sockets of measuring processes; "
-                "set TMPDIR to a shorter one"
-            )
-        config["tempdir"] = str(folder)
-        atexit.register(stack.pop_all().close)
 
 
 class _Worker:
@@ -167,7 +146,7 @@ class _Worker:
     def _start(self) -> None:
         self._connection, theirs = _context.Pipe()
         self._process = _context.Process(target=_serve, args=(theirs, self._cores), daemon=True)
-        with signals_later():  # also while the server of processes imports
+        with starting_process():  # also while the server of processes imports
             self._process.start()
         theirs.close()
         self._calls = 0

@@ -51,6 +51,17 @@ def test_a_disk_that_takes_no_more_is_one_sentence_that_names_the_file(tmp_path:
     assert there == TRIALS[: len(there)]
 
 
+def test_a_byte_that_is_no_text_is_named_by_its_line(tmp_path: Path) -> None:
+    path = tmp_path / "trials.jsonl"
+    trial_log = TrialLog(path)
+    trial_log.append(TRIALS)
+    trial_log.close()
+    first, second, third = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(first + second.replace(b"died", b"di\xffd") + third)
+    with pytest.raises(UserError, match=r"trials\.jsonl: line 2 is no trial"):
+        read_trials(path)
+
+
 def test_one_run_at_a_time(tmp_path: Path) -> None:
     trial_log = TrialLog(tmp_path / "trials.jsonl")
     with pytest.raises(UserError, match="another run is tuning there"):
