@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from hashlib import sha256
 from pathlib import Path
 
 from lprnet.support.errors import UserError
@@ -20,7 +21,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
     """
     if path.is_dir():
         raise UserError(f"{path}: cannot be written (it is a folder); choose another place.")
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    partial = path.with_name(f".{path.name}.{_place()}-{os.getpid()}.partial")
     with made_folder(path.parent):
         _remove_leftovers(path)
         try:
@@ -35,10 +36,19 @@ def atomic_write(path: Path) -> Iterator[Path]:
                 partial.unlink()
 
 
+def _place() -> str:
+    """Names, in eight hexadecimal digits, the machine and the container whose process numbers this
+    process knows: others may share the folder.
+    """
+    namespace = os.stat("/proc/self/ns/pid").st_ino
+    return sha256(f"{os.uname().nodename} {namespace}".encode()).hexdigest()[:8]
+
+
 def _remove_leftovers(path: Path) -> None:
     """Remove temporary names of `path` whose process has ended without doing so itself."""
-    for partial in path.parent.glob(f".{glob.escape(path.name)}.*.partial"):
-        number = partial.name.removeprefix(f".{path.name}.").removesuffix(".partial")
+    beginning = f".{path.name}.{_place()}-"
+    for partial in path.parent.glob(f"{glob.escape(beginning)}*.partial"):
+        number = partial.name.removeprefix(beginning).removesuffix(".partial")
         if number.isdecimal() and not Path("/proc", number).exists():
             with suppress(OSError):
                 partial.unlink()

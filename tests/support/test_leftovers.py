@@ -22,9 +22,11 @@ with atomic_write(Path(sys.argv[1])) as partial:
     command: list[str | Path] = [sys.executable, "-c", code, path]
     assert subprocess.run(command, cwd=PROJECT, timeout=60, check=False).returncode == -9
     (left,) = tmp_path.iterdir()
+    place, _ = left.name.removeprefix(".a[1].so.").split("-")
     others = [
-        tmp_path / f".a[1].so.{os.getppid()}.partial",
-        tmp_path / ".a[1].so.mine.partial",
+        tmp_path / f".a[1].so.{place}-{os.getppid()}.partial",
+        tmp_path / f".a[1].so.{place}-mine.partial",
+        tmp_path / left.name.replace(place, "01234567"),  # of another container
         tmp_path / left.name.replace("a[1]", "a1"),
     ]
     for other in others:
