@@ -16,7 +16,7 @@ import ray
 import ray.data
 
 from lprnet.bulk import job
-from lprnet.bulk.job import Options
+from lprnet.bulk.job_file import Options
 from lprnet.bulk.shard import Done, remove_partial
 from lprnet.bulk.worker import Fatal, Work, received, start_worker
 from lprnet.support.errors import UserError, one_line

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from lprnet.bulk.csv_output import csv_rows
-from lprnet.bulk.job import Options
+from lprnet.bulk.job_file import Options
 from lprnet.bulk.json_output import json_lines
 from lprnet.runtime.reading_columns import ReadingColumns
 from lprnet.runtime.reading_output import Reading, csv_header

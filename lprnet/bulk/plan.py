@@ -5,6 +5,7 @@ added meanwhile, and needs neither to list folders nor to be given stdin again.
 """
 
 import json
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,7 +28,7 @@ class Extent:
 
 def write_plan(pieces: Iterable[Piece], shard_size: int, path: Path) -> Extent:
     """Write the lines of a plan: consecutive pieces with `shard_size` plates, more where one piece
-    has more; a range of a tar is a shard of its own.
+    has more; a range of a tar is a shard of its own. They are on the disk when this returns.
     """
     shards, images, counted = 0, 0, True
     held: list[Piece] = []
@@ -53,6 +54,9 @@ def write_plan(pieces: Iterable[Piece], shard_size: int, path: Path) -> Extent:
             if count is None or size >= shard_size:
                 end_shard()
         end_shard()
+        # The job that names it must not outlive it when the machine stops.
+        file.flush()
+        os.fsync(file.fileno())
     return Extent(shards, images if counted else None)
 
 

@@ -12,6 +12,7 @@ from typing import IO
 
 from lprnet.bulk import job, plan
 from lprnet.bulk.inputs import STDIN, pieces
+from lprnet.bulk.job_file import Key, Options
 from lprnet.bulk.progress import Progress
 from lprnet.bulk.shard import Done
 from lprnet.bulk.worker import Work
@@ -41,7 +42,7 @@ class Request:
     output: Path
     artifact: Path
     shard_size: int
-    options: job.Options
+    options: Options
     ray: str | None
     """The address of a Ray cluster that does the work instead of this machine."""
 
@@ -50,7 +51,7 @@ def run(request: Request) -> int:
     """Read everything into `request.output`, or what a run before has left. Returns an exit code.
 
     The shards' names and, on stderr, a summary are all it says. Raises `UserError` for inputs, an
-    artifact or a folder that cannot be used, and for a folder that holds another job.
+    artifact or a folder that cannot be used, and for a folder that holds another or a damaged job.
     """
     alphabet = Recognizer(request.artifact).manifest.alphabet
     grammar = uses_grammar(alphabet, request.options.grammar)
@@ -72,10 +73,10 @@ def _stdin_copy() -> IO[bytes]:
     return file
 
 
-def _key(request: Request, names: IO[bytes] | None) -> job.Key:
+def _key(request: Request, names: IO[bytes] | None) -> Key:
     if names is not None:
         names.seek(0)
-    return job.Key(
+    return Key(
         inputs=request.inputs,
         working_folder=os.getcwd(),
         stdin_sha256=None if names is None else rest_digest(names),

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from lprnet.bulk import job, output, plan
 from lprnet.bulk.fatal_images import without_fatal
+from lprnet.bulk.job_file import Options, check_artifact
 from lprnet.runtime.reading_columns import ReadingColumns
 from lprnet.runtime.reading_output import Reading
 from lprnet.runtime.recognizer import Recognizer
@@ -27,11 +28,11 @@ class Done(NamedTuple):
 class ShardReader:
     """Reads shards of one job with one recognizer; for one thread."""
 
-    def __init__(self, folder: Path, artifact: Path, options: job.Options) -> None:
+    def __init__(self, folder: Path, artifact: Path, options: Options) -> None:
         """Raises `UserError` if the artifact does not load or is not the job's."""
         self._folder, self._options = folder, options
         recognizer = Recognizer(artifact)
-        job.check_artifact(folder, artifact, recognizer.manifest.artifact_sha256)
+        check_artifact(folder, artifact, recognizer.manifest.artifact_sha256)
         self._reader = SourceReader(
             recognizer,
             options.top,

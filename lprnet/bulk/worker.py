@@ -12,7 +12,7 @@ from multiprocessing.context import SpawnProcess
 from pathlib import Path
 
 from lprnet.bulk.fatal_images import FATAL
-from lprnet.bulk.job import Options
+from lprnet.bulk.job_file import Options
 from lprnet.bulk.shard import Done
 from lprnet.support.child_process import (
     end_with_parent,

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
-from lprnet.bulk.job import Options
+from lprnet.bulk.job_file import Options
 from lprnet.bulk.shard import Done, remove_partial
 from lprnet.bulk.worker import Fatal, Work, Worker, received, start_worker
 

@@ -51,7 +51,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> int:
     """Read what is not there yet."""
-    from lprnet.bulk.job import Options
+    from lprnet.bulk.job_file import Options
     from lprnet.bulk.run import Request, run
     from lprnet.runtime.batch_reader import default_artifact
 

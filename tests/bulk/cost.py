@@ -25,7 +25,7 @@ import cv2
 import numpy as np
 
 from lprnet.bulk import output
-from lprnet.bulk.job import Options
+from lprnet.bulk.job_file import Options
 from lprnet.bulk.worker_memory import keep_memory
 from lprnet.commands.bulk import SHARD_SIZE
 from lprnet.runtime.image_io import MAX_PIXELS, read_image

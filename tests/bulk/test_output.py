@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lprnet.bulk import output, parquet_output
-from lprnet.bulk.job import Options
+from lprnet.bulk.job_file import Options
 from lprnet.runtime.alphabet import Alphabet
 from lprnet.runtime.decode import read_texts
 from lprnet.runtime.reading_columns import ReadingColumns
