@@ -88,7 +88,7 @@ def sources(line: str, max_pixels: int) -> Iterator[Source]:
         elif "parquet" in piece:
             from lprnet.bulk.parquet_input import parquet_sources
 
-            yield from parquet_sources(piece)
+            yield from parquet_sources(piece, max_pixels)
         else:
             boxes = tuple(Box(tuple(numbers)) for numbers in piece["numbers"])
             yield Source(piece["boxes"], boxes=boxes)

@@ -6,6 +6,7 @@ import zlib
 from collections.abc import Iterator
 from typing import IO, Any
 
+from lprnet.bulk.unpacking import unpacking
 from lprnet.runtime.image_file import BYTES_A_PIXEL
 from lprnet.runtime.image_paths import SUFFIXES
 from lprnet.runtime.source_reader import Source
@@ -84,14 +85,12 @@ def tar_sources(piece: dict[str, Any], max_pixels: int) -> Iterator[Source]:
     try:
         with open(name, "rb") as file:
             file.seek(piece["begin"])
-            with tarfile.open(
-                fileobj=file, mode="r:*" if end is None else "r:", tarinfo=_Member
-            ) as tar:
+            content, mode = unpacking(file) if piece["begin"] == 0 else (file, "r:")
+            with tarfile.open(fileobj=content, mode=mode, tarinfo=_Member) as tar:  # type: ignore[call-overload]
                 yield from _images(name, tar, end, max_pixels)
     except Exception as error:  # a damaged file can fail in any way its decompressor knows
-        yield Source(
-            name, error=f"the tar file {name} is damaged ({one_line(error)}); copy it again"
-        )
+        remedy = "copy it again or pack it anew"
+        yield Source(name, error=f"the tar file {name} is damaged ({one_line(error)}); {remedy}")
 
 
 def _images(name: str, tar: tarfile.TarFile, end: int | None, max_pixels: int) -> Iterator[Source]:

@@ -26,7 +26,7 @@ def outcome(path: Path) -> str:
         pieces = list(row_groups(str(path), None))
     except UserError as error:
         return "refused" if "\n" not in str(error) else "two lines"
-    found = [one for piece in pieces for one in parquet_sources(piece)]
+    found = [one for piece in pieces for one in parquet_sources(piece, 1 << 24)]
     return "an error" if any(one.error for one in found) else "read"
 
 

@@ -4,7 +4,7 @@ import random
 from importlib import import_module
 from typing import Any, Protocol
 
-NAMES = ("images", "manifests", "checkpoints", "onnx_files", "boxes")
+NAMES = ("images", "manifests", "checkpoints", "onnx_files", "boxes", "bulk_files")
 """Modules of this package."""
 
 

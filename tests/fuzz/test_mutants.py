@@ -27,6 +27,7 @@ def test_no_mutant_ends_the_process_or_takes_much_memory() -> None:
     [
         ("manifests", 2_000, 100, 500),
         ("boxes", 2_000, 300, 500),
+        ("bulk_files", 500, 10, 100),
         ("checkpoints", 300, 10, 100),
         ("onnx_files", 100, 10, 10),
     ],
