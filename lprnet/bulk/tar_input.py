@@ -97,6 +97,9 @@ def _images(name: str, tar: tarfile.TarFile, end: int | None, max_pixels: int) -
     content: IO[bytes] = tar.fileobj  # type: ignore[assignment]
     while (member := tar.next()) is not None and (end is None or member.offset < end):
         tar.members = []  # type: ignore[attr-defined]  # it would keep them all
+        # These it keeps too, since they are for all members behind them.
+        if sum(len(key) + len(value) for key, value in tar.pax_headers.items()) > LONGEST_PREFIX:
+            raise tarfile.ReadError(f"its global headers have over {LONGEST_PREFIX:,} characters")
         if not member.isfile() or os.path.splitext(member.name)[1].lower() not in SUFFIXES:
             continue
         image = f"{name}/{member.name}"

@@ -140,6 +140,21 @@ def test_a_name_that_unpacks_to_gigabytes_is_not_unpacked(kind: bytes, tmp_path:
     assert "is damaged (a header has 4,294,967,296 bytes)" in str(one.error)
 
 
+def test_global_headers_are_not_kept_without_end(tmp_path: Path) -> None:
+    """Each is small enough; those behind an image that is read would be gigabytes."""
+    path = tmp_path / "a.tar.gz"
+    with gzip.open(path, "wb") as file:
+        for number in range(10):
+            value = f"\n999999 k{number}=".encode().ljust(1_000_000, b"x")[1:] + b"\n"
+            value = b"%d" % len(value) + value[6:]
+            header = member("global", tarfile.XGLTYPE, size=len(value)).tobuf(tarfile.GNU_FORMAT)
+            file.write(header + value + bytes(-len(value) % 512))
+            file.write(member(f"{number}.jpg").tobuf(tarfile.GNU_FORMAT))
+    *images, last = read(path)
+    assert [one.name for one in images] == [f"{path}/0.jpg"]
+    assert "its global headers have over 1,048,576 characters" in str(last.error)
+
+
 def test_a_missing_tar_is_a_user_error(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="cannot be read"):
         list(tar_ranges(str(tmp_path / "gone.tar")))
