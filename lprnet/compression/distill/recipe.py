@@ -16,13 +16,13 @@ PLATES = TrainingPlates(seed=91_000_001)
 
 @dataclass(frozen=True)
 class Recipe:
-    """Adam's steps towards the unpruned network's answers."""
+    """Steps towards the unpruned network's answers."""
 
     steps: int
     batch: int = 64
     own: int = 6
     """Of each batch, cut and joined from the user's images; the others are rendered."""
-    learning_rate: float = 1e-2
+    learning_rate: float = 2e-2
     """Relative to the root mean square of each tensor."""
     warm_up: int = 200
     """Steps over which the rate rises."""

@@ -25,7 +25,7 @@ from lprnet.support.atomic_file import atomic_write
 from lprnet.support.errors import UserError
 from lprnet.weights import DISTILLED
 
-VERSION = 3
+VERSION = 4
 """Incremented where the same recipe trains otherwise than before."""
 
 

@@ -18,6 +18,7 @@ from tqdm import tqdm
 from lprnet.compression.compact import CompactNetwork
 from lprnet.compression.distill.batches import Pixels, step_images
 from lprnet.compression.distill.recipe import Recipe
+from lprnet.compression.distill.soap import Soap
 from lprnet.compression.distill.teacher import Answers
 from lprnet.distillation.augment import normalised
 from lprnet.distillation.losses import divergence
@@ -40,7 +41,7 @@ class Training:
     network: CompactNetwork
     average: CompactNetwork
     """The moving average of `network`: what comes of the training."""
-    optimizer: torch.optim.AdamW
+    optimizer: Soap
     step: int = 0
 
     @staticmethod
@@ -53,8 +54,7 @@ class Training:
             groups.append({"params": [weight], "scale": _magnitude(weight)})
             scale = max(_magnitude(weight), _magnitude(bias))
             groups.append({"params": [bias], "scale": scale})
-        optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.99), weight_decay=0.0)
-        return Training(network, _mapped(network, _copied), optimizer)
+        return Training(network, _mapped(network, _copied), Soap(groups))
 
     def content(self) -> dict[str, Any]:
         """Everything that `restore` needs."""
@@ -165,5 +165,5 @@ def _channels_last(tensor: Tensor) -> Tensor:
 
 
 def _magnitude(tensor: Tensor) -> float:
-    """Root mean square; Adam's steps are as large as its rate, whatever the weights are."""
+    """Root mean square; steps are as large as their rate, whatever the weights are."""
     return max(float(tensor.detach().square().mean().sqrt()), 1e-6)
