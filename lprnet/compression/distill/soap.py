@@ -1,8 +1,8 @@
 """Adam in the axes along which the gradients of a weight are independent.
 
 Vyas et al., "SOAP: Improving and Stabilizing Shampoo using Adam", arXiv:2409.11321, algorithm 3. A
-pruned network has no batch norm left, so what its channels learn depends on each other far more
-than in training: Adam, which scales each weight alone, takes a third more steps to come as close.
+pruned network has no batch norm left, so what its channels learn depends on each other more than
+where one trains from scratch. `docs/checkpoints.md` compares it with Adam and with Muon.
 """
 
 from collections.abc import Iterable
