@@ -122,6 +122,23 @@ def wait_until(condition: Callable[[], bool], process: Running, output: Path) ->
         time.sleep(0.01)
 
 
+def wait_until_gone(process: int) -> None:
+    """Return once there is no process of this number, or one that only waits to be collected.
+
+    Fails the test after `SECONDS`.
+    """
+    end = time.monotonic() + SECONDS
+    while time.monotonic() < end:
+        try:
+            state = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+        except (FileNotFoundError, ProcessLookupError):
+            return
+        if state in "ZX":
+            return
+        time.sleep(0.01)
+    raise AssertionError(f"process {process} is left")
+
+
 def blocks_interrupts(process: int) -> bool:
     """Whether the main thread of this process blocks SIGINT."""
     lines = Path(f"/proc/{process}/status").read_text().splitlines()

@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from lprnet.support.child_command import run_command
 from lprnet.support.errors import UserError
 from lprnet.support.scratch_folder import scratch_folder
 
@@ -51,15 +52,10 @@ def run_compiler(arguments: Sequence[str | Path], folder: Path) -> None:
     command = c_compiler()
     shown = shlex.join(command)
     try:
-        subprocess.run(
+        run_command(
             [*command, *arguments],
-            cwd=folder,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            check=True,
-            env={**os.environ, "LC_ALL": "C"},  # its errors are searched for English words
+            folder=folder,
+            environment={**os.environ, "LC_ALL": "C"},  # its errors are searched for English words
         )
     except OSError as error:
         raise UserError(

@@ -2,15 +2,17 @@
 
 import os
 import resource
+import select
 import subprocess
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from tempfile import TemporaryFile
-from threading import Barrier, BrokenBarrierError, Lock, Timer
+from threading import Barrier, BrokenBarrierError, Lock
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +21,7 @@ from tqdm import tqdm
 
 from lprnet.measure.timing import WARM_UP, interleaved_timings, on_one_core
 from lprnet.reports.benchmark.engines import Entry
+from lprnet.support.child_command import end_all_commands, ended_commands
 
 BATCHES = (1, 8, 64)
 THROUGHPUT_SECONDS = 0.5
@@ -45,14 +48,22 @@ def logits_and_throughput(
     cores = len(os.sched_getaffinity(0))
     barrier, one_by_one = Barrier(cores), Lock()
 
+    def go_on() -> None:
+        if barrier.broken:
+            raise BrokenBarrierError
+
     def core(number: int) -> tuple[list[NDArray[np.float32]], dict[int, float]]:
         with one_by_one:  # torch.compile hangs when two threads compile
+            go_on()
             engine = entry.open()
             ready = {b: engine(np.resize(images, (b, *images.shape[1:]))) for b in BATCHES}
             for infer in ready.values():
                 infer()
         mine = images[number::cores]
-        found = [engine(image[None])()[0].copy() for image in mine]
+        found = []
+        for image in mine:
+            go_on()
+            found.append(engine(image[None])()[0].copy())
         rates = {}
         for batch, infer in ready.items():
             barrier.wait()
@@ -71,7 +82,13 @@ def logits_and_throughput(
             raise
 
     with ThreadPoolExecutor(cores) as pool:
-        done = [pool.submit(guarded, number) for number in range(cores)]
+        try:
+            done = [pool.submit(guarded, number) for number in range(cores)]
+            wait(done)
+        except BaseException:  # of a signal; the threads are waited for nevertheless
+            barrier.abort()
+            end_all_commands()
+            raise
     errors = [error for one in done if (error := one.exception()) is not None]
     if errors:
         raise min(errors, key=lambda error: isinstance(error, BrokenBarrierError))
@@ -143,22 +160,21 @@ def cold_start(entry: Entry, image: Path) -> ColdStart:
 def _start(entry: Entry, image: Path) -> ColdStart:
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     begin = time.perf_counter()
-    with (
-        TemporaryFile() as errors,  # a full pipe without a reader would block the process
-        subprocess.Popen(
+    with TemporaryFile() as errors:  # a full pipe without a reader would block the process
+        process = subprocess.Popen(  # asks for its end with this one itself, which takes no time
             entry.start_command(image),
             stdout=subprocess.PIPE,
             stderr=errors,
             env=entry.start_environment(),
-        ) as process,
-    ):
-        assert process.stdout is not None
-        limit = Timer(START_SECONDS, process.kill)
-        limit.start()
-        line = process.stdout.readline()
-        seconds = time.perf_counter() - begin
-        process.wait()
-        limit.cancel()
+        )
+        with ended_commands([process]):
+            assert process.stdout is not None
+            ready, _, _ = select.select([process.stdout], [], [], START_SECONDS)
+            line = os.read(process.stdout.fileno(), 1 << 16) if ready else b""
+            seconds = time.perf_counter() - begin
+            if ready:
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(START_SECONDS)
         errors.seek(0)
         printed = errors.read().decode(errors="replace").strip()[-2000:]
     if process.returncode != 0:

@@ -76,11 +76,13 @@ class Entry:
         return lambda images: RemoteCall(remote, normalise(images))
 
     def start_command(self, image: Path) -> list[str]:
-        """The command that reads one image file in a new process; `start_environment` is its."""
+        """The command that reads one image file in a new process of this one, with which it ends;
+        `start_environment` is its.
+        """
         # Without `site`: what an environment's .pth files load is no part of an engine.
         python = sys.executable if self.python is None else str(self.python)
         files = str(self.file.resolve()), str(image.resolve())
-        return [python, "-S", str(FIRST_TEXT), self.engine, *files]
+        return [python, "-S", str(FIRST_TEXT), str(os.getpid()), self.engine, *files]
 
     def start_environment(self) -> dict[str, str]:
         """The environment variables of `start_command`."""

@@ -20,7 +20,8 @@ from lprnet.reports.benchmark.costs import installed_bytes, repeatability
 from lprnet.reports.benchmark.engines import Entry
 from lprnet.reports.benchmark.kernels import time_kernels
 from lprnet.reports.benchmark.measure_entries import measure_entries, proportion
-from lprnet.reports.benchmark.results import SAMPLES, Line, Report, best
+from lprnet.reports.benchmark.results import SAMPLES, Line, Report, best, write_bytes
+from lprnet.reports.benchmark.row_builds import build_rows
 from lprnet.reports.benchmark.variants import (
     BASE,
     EXPORTED,
@@ -28,7 +29,6 @@ from lprnet.reports.benchmark.variants import (
     STRUCTURED,
     STRUCTURED_INT8,
     Missing,
-    build_rows,
 )
 from lprnet.reports.peers.entries import peer_entries
 from lprnet.reports.peers.environments import installed_bytes as environment_bytes
@@ -179,9 +179,8 @@ def _without_paths(missing: Missing) -> Missing:
 
 def _rendered(folder: Path) -> Path:
     """Rendered plates as image files, so that they are read like photos."""
-    folder.mkdir(parents=True, exist_ok=True)
     for image, text in sample_plates(RENDERED):
-        (folder / f"{text}.png").write_bytes(cv2.imencode(".png", image)[1].tobytes())
+        write_bytes(folder / f"{text}.png", cv2.imencode(".png", image)[1].tobytes())
     return folder
 
 

@@ -8,6 +8,8 @@ import sys
 from hashlib import sha256
 from pathlib import Path
 
+from lprnet.support.atomic_file import atomic_write
+from lprnet.support.child_command import run_command
 from lprnet.support.errors import UserError
 
 REQUIREMENTS = Path(__file__).with_name("requirements")
@@ -29,13 +31,14 @@ def environment(engine: str, folder: Path) -> Path:
     install = [str(python), "-m", "pip", "install", "--no-deps", "--no-input", "-q", "-r"]
     try:
         for command in ([sys.executable, "-m", "venv", str(place)], [*install, str(listed)]):
-            subprocess.run(
-                command, check=True, capture_output=True, text=True, timeout=INSTALL_SECONDS
-            )
-    except (OSError, subprocess.SubprocessError) as error:
+            run_command(command, seconds=INSTALL_SECONDS)
+        with atomic_write(stamp) as partial:
+            partial.write_text(made_from)
+    except BaseException as error:
         shutil.rmtree(place, ignore_errors=True)
-        raise UserError(f"{listed.name} cannot be installed ({_reason(error)})") from error
-    stamp.write_text(made_from)
+        if isinstance(error, OSError | subprocess.SubprocessError):
+            raise UserError(f"{listed.name} cannot be installed ({_reason(error)})") from error
+        raise
     return python
 
 

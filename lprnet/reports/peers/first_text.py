@@ -1,20 +1,26 @@
 """Reads one image file with one engine, in a new process, to time a cold start.
 
-    python -S first_text.py ENGINE FILE IMAGE
+    python -S first_text.py PARENT ENGINE FILE IMAGE
 
 Every engine has this program, and the same lines decode the image and the logits of all but ours,
 which reads as its users do and has more to do: it checks its file and the image's header, and
 computes confidences. ENGINE is `lprnet`, a module of `engines/`, or a key of `LOADERS` of
 `lprnet/reports/benchmark/loaders.py`. Printed are the memory in bytes that the process has taken,
-and the text, as classes unless it is ours.
+and the text, as classes unless it is ours. It ends with PARENT, the number of the process that
+started it: a start that hangs would outlive a killed report. It asks for that itself, since another
+program that does it first (`run_with_parent.py`) would count as part of the start.
 
-Nothing is imported that the engine or the image does not need.
+Nothing is imported that the engine or the image does not need; NumPy itself imports ctypes.
 """
 
+import ctypes
 import os
+import signal
 import sys
 
 BLANK = 67
+PR_SET_PDEATHSIG = 1
+"""Of prctl(2)."""
 
 
 def ours(file: str, image: str) -> str:
@@ -64,7 +70,10 @@ def resident_bytes() -> int:
 
 
 if __name__ == "__main__":
-    engine, path, photo = sys.argv[1:]
+    parent, engine, path, photo = sys.argv[1:]
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != int(parent):
+        sys.exit("error: the process that started this one has ended")
     # Engines print to stdout when they are imported; the answer has it for itself.
     answer = os.dup(1)
     os.dup2(2, 1)

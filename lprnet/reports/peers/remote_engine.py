@@ -3,6 +3,7 @@
 import json
 import subprocess
 import weakref
+from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lprnet.measure.timing import OwnClock
+from lprnet.support.child_command import end_commands, ended_commands, start_command
 
 WORKER = Path(__file__).with_name("worker.py")
 CONVERT_SECONDS = 600.0
@@ -23,12 +25,11 @@ def convert(python: Path, engine: str, source: Path, target: Path) -> None:
     """
     command = [str(python), str(WORKER), "convert", engine, str(source), str(target)]
     with TemporaryFile() as printed:
-        try:
-            subprocess.run(
-                command, stdout=printed, stderr=printed, check=True, timeout=CONVERT_SECONDS
-            )
-        except subprocess.SubprocessError as error:
-            raise RuntimeError(f"{engine} converts no {source.name}: {_end(printed)}") from error
+        process = start_command(command, stdout=printed, stderr=printed)
+        with ended_commands([process]), suppress(subprocess.TimeoutExpired):
+            process.wait(CONVERT_SECONDS)
+        if process.returncode != 0:
+            raise RuntimeError(f"{engine} converts no {source.name}: {_end(printed)}")
     if not target.is_file():
         raise RuntimeError(f"{engine} made nothing of {source.name}")
 
@@ -39,13 +40,10 @@ class RemoteEngine:
     def __init__(self, python: Path, engine: str, file: Path) -> None:
         """Start the process; it inherits the cores that the calling thread may use."""
         self._printed = TemporaryFile()  # noqa: SIM115, a full pipe would block the process
-        self._process = subprocess.Popen(
-            [str(python), str(WORKER), "serve", engine, str(file)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._printed,
+        self._process = start_command(
+            [python, WORKER, "serve", engine, file], stdin=subprocess.PIPE, stderr=self._printed
         )
-        weakref.finalize(self, _end_process, self._process)
+        weakref.finalize(self, end_commands, [self._process])
 
     def ask(self, request: dict[str, Any], content: bytes = b"") -> dict[str, Any]:
         """The answer to a request. Raises `RuntimeError` with the last line that the process
@@ -92,8 +90,3 @@ def _end(printed: Any) -> str:
     printed.seek(0)
     text: str = printed.read().decode(errors="replace").strip()
     return text.splitlines()[-1] if text else "no message"
-
-
-def _end_process(process: subprocess.Popen[bytes]) -> None:
-    process.kill()
-    process.communicate()

@@ -9,6 +9,8 @@ from tvm.ir.utils import derived_object
 from tvm.s_tir import meta_schedule as ms
 
 from lprnet.compiler.codegen import generate
+from lprnet.support.child_command import run_command
+from lprnet.support.child_process import how_it_ended
 from lprnet.support.scratch_folder import scratch_folder
 from lprnet.tuning.measurement.worker_pool import Failure, WorkerPool
 
@@ -29,15 +31,11 @@ def build_kernel(module: str, target: str, artifact: str) -> str:
     code.mod.write_to_file(str(compiled), "o")
     if b"TVMBackendParallelLaunch" in compiled.read_bytes():
         raise ValueError("starts threads through TVM's runtime")
-    linked = subprocess.run(
-        ["ld", "-shared", "-o", path, compiled],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if linked.returncode != 0:
-        raise RuntimeError(linked.stderr.strip() or f"ld ends with exit code {linked.returncode}")
+    try:
+        run_command(["ld", "-shared", "-o", path, compiled])
+    except subprocess.CalledProcessError as error:
+        ended = how_it_ended(error.returncode)
+        raise RuntimeError(error.stderr.strip() or f"ld ended: {ended}") from error
     compiled.unlink()
     return artifact
 

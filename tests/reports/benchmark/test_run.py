@@ -35,3 +35,23 @@ def test_an_installed_package_has_no_readme(
     with pytest.raises(UserError, match="--readme changes a checkout"):
         execute(["report", "--readme", f"--work={tmp_path / 'work'}"])
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_picture_that_is_not_whole_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A report that was killed while it wrote would have left the next one half a plate."""
+
+    def half(path: Path, content: bytes) -> None:
+        with path.open("wb") as file:
+            file.write(content[: len(content) // 2])
+        seen.append(sorted(one.suffix for one in path.parent.iterdir()))
+        raise KeyboardInterrupt
+
+    seen = list[list[str]]()
+    monkeypatch.setattr(Path, "write_bytes", half)
+    options = ReportOptions(DEFAULT_CHECKPOINT, None, None, 1, tmp_path / "work")
+    with pytest.raises(KeyboardInterrupt):
+        run_benchmark(options)
+    assert seen == [[".partial"]]
+    assert list(tmp_path.iterdir()) == []

@@ -34,10 +34,25 @@ def test_one_that_takes_too_long_is_one_short_sentence(
 
     (tmp_path / "it.txt").write_text("a==1\n")
     monkeypatch.setattr(environments, "REQUIREMENTS", tmp_path)
-    monkeypatch.setattr("subprocess.run", too_long)
+    monkeypatch.setattr(environments, "run_command", too_long)
     with pytest.raises(UserError) as raised:
         environment("it", tmp_path / "made")
     assert str(raised.value) == "it.txt cannot be installed (it took more than 900 seconds)"
+
+
+def test_a_signal_leaves_nothing_of_one_that_is_being_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(command: list[str], **_: object) -> None:
+        (tmp_path / "made" / "it" / "bin").mkdir(parents=True)
+        raise KeyboardInterrupt
+
+    (tmp_path / "it.txt").write_text("a==1\n")
+    monkeypatch.setattr(environments, "REQUIREMENTS", tmp_path)
+    monkeypatch.setattr(environments, "run_command", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        environment("it", tmp_path / "made")
+    assert not (tmp_path / "made" / "it").exists()
 
 
 def test_one_of_the_same_requirements_is_kept(
@@ -45,7 +60,7 @@ def test_one_of_the_same_requirements_is_kept(
 ) -> None:
     (tmp_path / "it.txt").write_text("a==1\n")
     monkeypatch.setattr(environments, "REQUIREMENTS", tmp_path)
-    monkeypatch.setattr("subprocess.run", lambda *_, **__: pytest.fail("made again"))
+    monkeypatch.setattr(environments, "run_command", lambda *_, **__: pytest.fail("made again"))
     place = tmp_path / "made" / "it"
     place.mkdir(parents=True)
     (place / STAMP).write_text(sha256(b"a==1\n" + sys.version.encode()).hexdigest())

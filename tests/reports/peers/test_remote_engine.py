@@ -1,8 +1,11 @@
 """An engine in another process: what it computes, its own clock, and how it ends."""
 
+import re
 import shutil
+import signal
 import sys
 import time
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +17,8 @@ from lprnet.reports.peers import remote_engine
 from lprnet.reports.peers.entries import PEERS
 from lprnet.reports.peers.environments import REQUIREMENTS
 from lprnet.reports.peers.remote_engine import WORKER, RemoteCall, RemoteEngine, convert
+from lprnet.support import child_command
+from tests.processes import process_group, wait_until, wait_until_gone
 
 PYTHON = Path(sys.executable)
 ENGINE = """
@@ -88,6 +93,71 @@ def test_its_process_ends_with_it(file: Path) -> None:
     assert not process.is_running()
 
 
+HANGS = """
+import os, sys, time
+from engines.tools import run_tool
+
+def started():
+    with open(os.environ["STARTED"], "w") as file:
+        file.write(f"{os.getpid()}\\n")
+
+def load(file):
+    started()
+    time.sleep(600)
+
+def convert(source, target):
+    run_tool(["sh", "-c", 'echo $$ > "$STARTED"; exec sleep 600'])
+"""
+REPORT = """
+import sys
+from pathlib import Path
+from lprnet.reports.peers import remote_engine
+from lprnet.support import cli
+worker, python, what, source = sys.argv[1:]
+remote_engine.WORKER = Path(worker)
+
+def converts():
+    remote_engine.convert(Path(python), "hangs", Path(source), Path(source))
+
+def opens():
+    remote_engine.RemoteEngine(Path(python), "hangs", Path(source)).ask({"bind": [0]})
+
+cli.run({"converts": converts, "opens": opens}[what])
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("what", ["converts", "opens"])
+def test_its_process_ends_with_the_report(
+    tmp_path: Path, file: Path, number: signal.Signals, what: str
+) -> None:
+    """And with that process the tool that it converts with."""
+    worker = remote_engine.WORKER
+    (worker.parent / "engines" / "hangs.py").write_text(HANGS)
+    tools = (WORKER.parent / "engines" / "tools.py").read_text()
+    wrapper = f"WRAPPER = {str(child_command.WRAPPER)!r}"
+    (worker.parent / "engines" / "tools.py").write_text(
+        re.sub("^WRAPPER = .*$", wrapper, tools, flags=re.MULTILINE)
+    )
+    started, said = tmp_path / "started", tmp_path / "said"
+    command: list[str | Path] = [sys.executable, "-c", REPORT, worker, PYTHON, what, file]
+    with process_group(command, said, {"STARTED": str(started)}) as report:
+        wait_until(lambda: started.exists() and "\n" in started.read_text(), report, said)
+        report.send_signal(number)
+        assert report.wait(60) in (-number, 128 + number)
+        wait_until_gone(int(started.read_text()))
+    assert "Traceback" not in said.read_text()
+
+
+def test_the_tools_of_engines_end_as_our_commands_do() -> None:
+    spec = spec_from_file_location("tools", WORKER.parent / "engines" / "tools.py")
+    assert spec is not None
+    assert spec.loader is not None
+    tools = module_from_spec(spec)
+    spec.loader.exec_module(tools)
+    assert tools.WRAPPER == child_command.WRAPPER
+
+
 def test_what_cannot_be_converted(tmp_path: Path, file: Path) -> None:
     with pytest.raises(RuntimeError, match=r"converts no gone\.onnx: .*No such file"):
         convert(PYTHON, "times", tmp_path / "gone.onnx", tmp_path / "gone.times")
@@ -95,7 +165,7 @@ def test_what_cannot_be_converted(tmp_path: Path, file: Path) -> None:
 
 def test_every_engine_has_its_module_and_exact_versions() -> None:
     modules = {path.stem for path in (WORKER.parent / "engines").glob("*.py")}
-    assert modules - {"__init__", "interface"} == {peer.name for peer in PEERS}
+    assert modules - {"__init__", "interface", "tools"} == {peer.name for peer in PEERS}
     for peer in PEERS:
         packages = exact_versions(peer.name)
         assert {"numpy", "opencv-python-headless"} <= packages

@@ -1,6 +1,5 @@
 """IREE: float32, compiled for this CPU, run on the calling thread."""
 
-import subprocess
 import sys
 from typing import TYPE_CHECKING
 
@@ -14,9 +13,11 @@ def convert(source: "Path", target: "Path") -> None:
     """Compile the ONNX file `source` to `target`."""
     from pathlib import Path
 
+    from engines.tools import run_tool
+
     mlir = target.with_suffix(".mlir")
     importer = [sys.executable, "-m", "iree.compiler.tools.import_onnx", str(source)]
-    subprocess.run([*importer, "-o", str(mlir), "--opset-version=17"], check=True)
+    run_tool([*importer, "-o", str(mlir), "--opset-version=17"])
     compiler = str(Path(sys.executable).with_name("iree-compile"))
     options = [
         "--iree-hal-target-device=local",
@@ -24,7 +25,7 @@ def convert(source: "Path", target: "Path") -> None:
         "--iree-llvmcpu-target-cpu=host",
         "--iree-opt-level=O3",
     ]
-    subprocess.run([compiler, str(mlir), "-o", str(target), *options], check=True)
+    run_tool([compiler, str(mlir), "-o", str(target), *options])
 
 
 def load(file: str) -> Bind:

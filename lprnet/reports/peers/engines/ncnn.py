@@ -1,8 +1,6 @@
 """ncnn: float32, converted by pnnx; the wheel has no tools for int8. It takes one image a call."""
 
 import importlib.util
-import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +14,8 @@ def convert(source: "Path", target: "Path") -> None:
     """Write the ONNX file `source` as `target` and a `.bin` beside it."""
     from pathlib import Path
 
+    from engines.tools import run_tool
+
     found = importlib.util.find_spec("pnnx")
     assert found is not None
     assert found.origin is not None
@@ -26,7 +26,7 @@ def convert(source: "Path", target: "Path") -> None:
     written["ncnnpy"] = target.with_suffix(".ncnn.py")
     outputs = [f"{name}={file}" for name, file in written.items()]
     command = [str(pnnx), str(source), "inputshape=[1,3,24,94]f32", "fp16=0", *outputs]
-    subprocess.run(command, check=True, stdout=sys.stderr)
+    run_tool(command)
 
 
 def load(file: str) -> Bind:
