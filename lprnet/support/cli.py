@@ -8,6 +8,7 @@ import io
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from types import FrameType
@@ -23,6 +24,11 @@ TERMINATED = 128 + 15
 """What a shell reports for a process that ended with SIGTERM."""
 PIPE_CLOSED = 128 + 13
 """What a shell reports for a process that ended with SIGPIPE."""
+
+SAME = 1.0
+"""Seconds in which another signal says the same, so that it does not end what the first has begun
+to remove: a terminal tells a whole group of processes, and a parent in there its children too.
+"""
 
 NO_PLACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
 """Errors of a file system that takes no file, met where nobody looked for them first."""
@@ -95,10 +101,15 @@ def _handle_signals(received: list[int]) -> dict[int, object]:
     """Let Ctrl-C and `kill` raise, noted in `received`, and SIGALRM, by which one of them comes
     again (`_raised_again`). Returns the handlers that this replaces.
     """
+    first = -SAME  # of the clock of the machine, which began at 0
 
     def interrupt(number: int, _: FrameType | None) -> None:
+        nonlocal first
         if number != signal.SIGALRM:
             received.append(number)
+            if time.monotonic() - first < SAME:
+                return
+            first = time.monotonic()
         raise KeyboardInterrupt
 
     before: dict[int, object] = {}

@@ -289,6 +289,23 @@ def test_a_signal_that_a_finalizer_swallows_comes_again() -> None:
     assert (result.returncode, result.stderr) == (143, b"")
 
 
+def test_a_signal_right_after_another_does_not_cut_the_clean_up_short() -> None:
+    """A build in a terminal gets one of Ctrl-C and one of the report that it belongs to."""
+    lines = (
+        "import signal, time",
+        "try:",
+        "    signal.raise_signal(signal.SIGINT)",
+        "finally:",
+        "    signal.raise_signal(signal.SIGTERM)",
+        "    print('removed', flush=True)",
+        "    time.sleep(1.1)",
+        "    signal.raise_signal(signal.SIGINT)",
+        "    print('hangs')",
+    )
+    result = listening(*lines)
+    assert (result.returncode, result.stdout, result.stderr) == (143, b"removed\n", b"")
+
+
 def test_what_else_a_finalizer_raises_is_printed() -> None:
     lines = (
         "class Raises:",
