@@ -34,7 +34,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         "or all: engines too that get environments of their own in --work (default: our rows)",
     )
     parser.add_argument(
-        "--repeats", type=integer(1), default=200, metavar="N", help="rounds of latency"
+        "--repeats", type=integer(2), default=200, metavar="N", help="rounds of latency"
     )
     parser.add_argument(
         "--work",

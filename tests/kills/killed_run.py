@@ -35,7 +35,7 @@ def whole_run(verb: Verb, folder: Path, *more: str) -> float:
     Raises `Fault` where it fails, or where anything but its output is left afterwards; as do all
     here. `AssertionError` is the verb's own check.
     """
-    process = _start([*verb.arguments(folder), *more], folder)
+    process = _start(verb, folder, *more)
     try:
         took = _wait(process, math.inf)
         code = process.wait(SECONDS)
@@ -55,7 +55,7 @@ def killed_run(verb: Verb, folder: Path, rng: random.Random, longest: float, *mo
     number, before = rng.choice(SIGNALS), _leftovers(folder)
     # A terminal tells the whole group; so do timeout(1) and systemd, `kill` and most others do not.
     to_all = number == signal.SIGINT or rng.random() < 0.5
-    process = _start([*verb.arguments(folder), *more], folder)
+    process = _start(verb, folder, *more)
     try:
         _wait(process, rng.uniform(0, longest))
         if (code := process.poll()) is not None:
@@ -86,7 +86,7 @@ def refused_run(verb: Verb, folder: Path, mount_options: str) -> str:
     out.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", mount_options, "tmpfs", out], check=True)
     try:
-        process = _start(verb.arguments(folder), folder)
+        process = _start(verb, folder)
         code = process.wait(SECONDS)
         said = _said(folder)
         sentences = [line for line in said.splitlines() if line.startswith("error: ")]
@@ -101,13 +101,13 @@ def refused_run(verb: Verb, folder: Path, mount_options: str) -> str:
     return sentences[0]
 
 
-def _start(arguments: list[str], folder: Path) -> subprocess.Popen[bytes]:
+def _start(verb: Verb, folder: Path, *more: str) -> subprocess.Popen[bytes]:
     """The verb in a process group of its own; what it prints goes to the file `said`."""
     temporary = folder / TEMPORARY
     temporary.mkdir(exist_ok=True)
     with (folder / "said").open("wb") as file:
         return subprocess.Popen(
-            [sys.executable, "-m", "lprnet.commands", *arguments],
+            [sys.executable, "-m", verb.program, *verb.arguments(folder), *more],
             cwd=folder,
             stdin=subprocess.DEVNULL,
             stdout=file,

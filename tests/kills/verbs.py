@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -29,6 +29,8 @@ class Verb:
     """What the run that follows a killed one is given besides."""
     goes_on: bool = False
     """It takes a whole output for a job that is done."""
+    program: str = "lprnet.commands"
+    """The module that is run."""
 
 
 def _build(folder: Path) -> list[str]:
@@ -89,6 +91,10 @@ def _check_report(out: Path) -> None:
     assert set(names(out)) <= {"page.html", "plot.png"}, names(out)
     for path in out.glob("*.html"):
         assert path.read_text().rstrip().endswith("</html>"), f"{path} is cut short"
+    _check_pictures(out)
+
+
+def _check_pictures(out: Path) -> None:
     for path in out.glob("*.png"):
         assert cv2.imread(str(path)) is not None, f"{path} is cut short"
 
@@ -123,6 +129,37 @@ def _prepare_sweep(folder: Path) -> None:
         (folder / "photos" / f"{number}.png").write_bytes(content)
 
 
+def _two_rows(folder: Path) -> list[str]:
+    return ["report", f"--checkpoint={folder}/n.safetensors", f"--data={folder}/photos",
+            "--repeats=2", f"--work={folder}/work", f"--output={folder}/out"]  # fmt: skip
+
+
+def _prepare_two_rows(folder: Path) -> None:
+    """A narrow network of the alphabet that reports are of, and plates."""
+    import torch
+
+    from lprnet.model.checkpoint import load_model, save_model
+    from lprnet.model.lprnet import LPRNet
+    from lprnet.model.published_lprnet import LPRNET_CHINA
+
+    _prepare_sweep(folder)
+    narrow = load_model(CORPUS / "narrow.safetensors").architecture
+    torch.manual_seed(0)
+    network = LPRNet(replace(narrow, alphabet=LPRNET_CHINA.alphabet))
+    save_model(network, folder / "n.safetensors")
+
+
+def _check_measured(out: Path) -> None:
+    """Also every row that was built: it is used again."""
+    files = names(out)
+    assert all(path.endswith((".json", ".png", ".md")) for path in files), files
+    for path in out.glob("*.json"):
+        json.loads(path.read_bytes())
+    _check_pictures(out)
+    for path in (out.parent / "work").glob("*/*/*.so"):
+        read_artifact(path)
+
+
 def names(out: Path) -> list[str]:
     """The files of the folder that are not hidden."""
     return sorted(path.name for path in out.glob("*") if path.name[0] != ".")
@@ -135,4 +172,5 @@ VERBS = {
     "bulk": Verb(_bulk, _check_shards, _prepare_bulk, goes_on=True),
     "sweep": Verb(_sweep, _check_report, _prepare_sweep),
     "report": Verb(_report, _check_report),
+    "two-rows": Verb(_two_rows, _check_measured, _prepare_two_rows, program="tests.kills.two_rows"),
 }
