@@ -124,9 +124,9 @@ def _prepare_sweep(folder: Path) -> None:
     from lprnet.synthetic.render import sample_plates
 
     (folder / "photos").mkdir()
-    for number, (image, _text) in enumerate(sample_plates(4)):
+    for image, text in sample_plates(4):
         content = cv2.imencode(".png", image)[1].tobytes()
-        (folder / "photos" / f"{number}.png").write_bytes(content)
+        (folder / "photos" / f"{text}.png").write_bytes(content)
 
 
 def _two_rows(folder: Path) -> list[str]:
