@@ -15,6 +15,8 @@ from lprnet.compression.calibration import calibration_files, read_images
 from lprnet.compression.variants import prepare
 from lprnet.distillation.text_agreement import TextAgreement, compare_texts
 from lprnet.measure.timing import Accuracy, record
+from lprnet.model.checkpoint import load_model
+from lprnet.model.published_lprnet import reads_as_published
 from lprnet.reports.benchmark.baselines import OURS, PrunedFiles, baselines
 from lprnet.reports.benchmark.costs import installed_bytes, repeatability
 from lprnet.reports.benchmark.engines import Entry
@@ -77,6 +79,12 @@ def run_benchmark(request: ReportOptions) -> Report:
     reason = why_not_writable(request.work)
     if reason:
         raise UserError(f"{request.work} cannot be written ({reason}); choose another --work")
+    architecture = load_model(request.checkpoint).architecture
+    if not reads_as_published(architecture.image_format, architecture.alphabet):
+        raise UserError(
+            f"{request.checkpoint} does not read China's plates as 94x24 BGR images, which a "
+            "report renders and compares; measure it with lprnet bench and lprnet evaluate"
+        )
     target = find_target("native")
     data = request.data or _rendered(request.work / "plates")
     plates = _plates(data)

@@ -10,6 +10,7 @@ from lprnet.reports.benchmark.run import ReportOptions, run_benchmark
 from lprnet.reports.benchmark.variants import Missing
 from lprnet.support.errors import UserError
 from lprnet.weights import DEFAULT_CHECKPOINT
+from tests.fuzz.checkpoints import CORPUS
 
 
 def test_no_row_of_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -26,6 +27,14 @@ def test_a_work_folder_that_cannot_be_written(tmp_path: Path) -> None:
     options = ReportOptions(DEFAULT_CHECKPOINT, None, None, 1, tmp_path / "file" / "work")
     with pytest.raises(UserError, match="cannot be written"):
         run_benchmark(options)
+
+
+def test_a_network_of_another_alphabet(tmp_path: Path) -> None:
+    """It was a sentence about logits, after everything had been measured."""
+    options = ReportOptions(CORPUS / "narrow.safetensors", None, None, 2, tmp_path / "work")
+    with pytest.raises(UserError, match=r"narrow\.safetensors does not read China's plates"):
+        run_benchmark(options)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_installed_package_has_no_readme(
