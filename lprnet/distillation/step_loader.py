@@ -1,6 +1,9 @@
 """What each training step sees, made ahead by other processes."""
 
+import os
+import signal
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, TypeVar
 
 import cv2
@@ -8,6 +11,7 @@ import torch
 from torch.utils.data import DataLoader, Dataset
 
 from lprnet.support.child_process import (
+    end_with_parent,
     keep_sockets_in_scratch,
     starting_process,
     take_sigterm,
@@ -32,7 +36,7 @@ def items_of_steps(items: Dataset[Item], first: int, last: int, workers: int) ->
         collate_fn=_as_it_is,
         num_workers=workers,
         prefetch_factor=AHEAD if workers else None,
-        worker_init_fn=_begin,
+        worker_init_fn=partial(_begin, os.getpid()),
         multiprocessing_context="spawn" if workers else None,
     )
     if workers:
@@ -45,7 +49,10 @@ def _as_it_is(item: Any) -> Any:
     return item
 
 
-def _begin(_: int) -> None:
+def _begin(parent: int, _number: int) -> None:
     take_sigterm()
+    # PyTorch asks who the parent is after this: one that was killed before is never missed.
+    if not end_with_parent(signal.SIGKILL, parent):
+        os._exit(1)
     cv2.setNumThreads(1)
     torch.set_num_threads(1)

@@ -125,15 +125,16 @@ def _raised_again(
     received: list[int], hook: "Callable[[sys.UnraisableHookArgs], object]"
 ) -> "Callable[[sys.UnraisableHookArgs], object]":
     """A hook for exceptions that a `__del__` cannot raise: a signal's comes again a moment later,
-    in code that can; others go to `hook`.
+    in code that can. After a signal others are its consequences, such as PyTorch's error for a
+    process that got it too; before, they go to `hook`.
     """
 
     def swallowed(error: "sys.UnraisableHookArgs") -> None:
-        if received and error.exc_type is KeyboardInterrupt:
+        if not received:
+            hook(error)
+        elif error.exc_type is KeyboardInterrupt:
             received.append(signal.SIGALRM)
             signal.setitimer(signal.ITIMER_REAL, 0.01)
-        else:
-            hook(error)
 
     return swallowed
 

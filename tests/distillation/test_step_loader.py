@@ -1,6 +1,7 @@
 """Items come in order; Ctrl-C does not reach the processes that make them, SIGTERM does."""
 
 import multiprocessing
+import os
 import signal
 from collections.abc import Iterator
 from multiprocessing.util import get_temp_dir
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 from torch.utils.data import Dataset
 
-from lprnet.distillation.step_loader import items_of_steps
+from lprnet.distillation.step_loader import _begin, items_of_steps
 from lprnet.support.scratch_folder import PREFIX
 
 
@@ -63,3 +64,13 @@ def test_a_signal_meanwhile_is_not_lost(
     finally:
         signal.signal(number, before)
     assert seen == ["started", "interrupted"]
+
+
+@pytest.mark.parametrize(("away", "code"), [(0, 0), (1, 1)])
+def test_a_process_whose_parent_was_killed_before_it_began_ends(away: int, code: int) -> None:
+    """PyTorch would take the process that it was handed to for its parent, and wait for good."""
+    context = multiprocessing.get_context("spawn")
+    process = context.Process(target=_begin, args=(os.getpid() + away, 0))
+    process.start()
+    process.join(60)
+    assert process.exitcode == code

@@ -289,6 +289,23 @@ def test_a_signal_that_a_finalizer_swallows_comes_again() -> None:
     assert (result.returncode, result.stderr) == (143, b"")
 
 
+def test_after_a_signal_finalizers_say_nothing() -> None:
+    """As PyTorch's do of a process that got the same one."""
+    lines = (
+        "import signal",
+        "class Fails:",
+        "    def __del__(self):",
+        "        raise RuntimeError('a process was killed')",
+        "one = Fails()",
+        "try:",
+        "    signal.raise_signal(signal.SIGTERM)",
+        "finally:",
+        "    del one",
+    )
+    result = listening(*lines)
+    assert (result.returncode, result.stderr) == (143, b"")
+
+
 def test_a_signal_right_after_another_does_not_cut_the_clean_up_short() -> None:
     """A build in a terminal gets one of Ctrl-C and one of the report that it belongs to."""
     lines = (
