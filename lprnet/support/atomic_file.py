@@ -6,10 +6,10 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from hashlib import sha256
 from pathlib import Path
 
 from lprnet.support.errors import UserError
+from lprnet.support.sha256 import sha256
 
 
 @contextmanager

@@ -1,12 +1,13 @@
 """Kill a verb at random moments: `python -m tests.kills RESULTS.jsonl --verb build --kills 100`.
 
-Each run is killed by KILL, TERM or INT. Afterwards every file in the output folder is the old one
-or the whole new one; no process is left; after TERM and INT nothing else is in the output folder,
-and nothing in the folder of temporary files. Every fifth kill is followed by a whole run, which
-succeeds and removes what KILL has left. One JSON line a kill is appended to RESULTS; a kill that
-has passed there does not happen again. `--seed` is the number of the first kill, so that another
-run takes others. `--disk full` and `--disk read-only` put the output on such a disk instead, which
-needs root. Prints what happened how often; exits with 1 for any fault.
+Each run is killed by KILL, TERM or INT; INT and half of the others go to its whole process group.
+Afterwards every file in the output folder is the old one or the whole new one; no process is left;
+after TERM and INT nothing else is in the output folder, and nothing in the folder of temporary
+files. Every fifth kill is followed by a whole run, which succeeds and removes what KILL has left.
+One JSON line a kill is appended to RESULTS; a kill that has passed there does not happen again.
+`--seed` is the number of the first kill, so that another run takes others. `--disk full` and
+`--disk read-only` put the output on such a disk instead, which needs root. Prints what happened how
+often; exits with 1 for any fault.
 """
 
 import argparse
