@@ -15,6 +15,7 @@ from lprnet.compression.calibration import (
     check_rendered,
     read_images,
     rendered_images,
+    with_rendered,
 )
 from lprnet.compression.compiler_inputs import (
     bf16_network,
@@ -110,20 +111,21 @@ def prepare(
         network = float_network(model)
     elif pruned == "structured":
         reduced, inputs = reduce(model), torch.from_numpy(normalise(images))
+        calibrated_on = images
         if distill is not None:
             check_teachable(model.architecture, checkpoint)  # before a search
             if distill.steps is not None:
                 check_cache()
             widths = widths_to_train(reduced, inputs, keep or Keep())
             trained, pruning = distilled(reduced, checkpoint, images, widths, distill.steps)
-            narrow = reduced.bind(trained)
+            narrow, calibrated_on = reduced.bind(trained), with_rendered(images, files)
         elif keep is None and (ready := trained_before(reduced, checkpoint)) is not None:
             trained, pruning = ready
             narrow = reduced.bind(trained)
         else:
             arithmetic = {"static": "int8", "bf16": "bf16"}.get(quantized or "", "float32")
             narrow, pruning = pruned_to_widths(reduced, inputs, keep or Keep(), arithmetic)
-        network = _compressed(narrow, images, quantized)
+        network = _compressed(narrow, calibrated_on, quantized)
     else:
         network = _compressed(reduce(model), images, quantized)
     variant = _with_pruning(network.variant, pruned)

@@ -19,6 +19,7 @@ from lprnet.compression.calibration import (
     check_rendered,
     read_images,
     rendered_images,
+    with_rendered,
 )
 from lprnet.compression.compiler_inputs import pruned_network, static_network
 from lprnet.compression.distill.distilled import check_cache, check_teachable, distilled
@@ -104,8 +105,12 @@ def run_sweep(request: SweepOptions) -> SweepResult:
         sizes: list[int] = []
         read: list[int] = []
 
-        def evaluate(network: ReducedNetwork, quantized: bool = request.quantized) -> float:
-            given = static_network(network, images) if quantized else pruned_network(network)
+        def evaluate(
+            network: ReducedNetwork,
+            quantized: bool = request.quantized,
+            calibrated_on: NDArray[np.uint8] = images,
+        ) -> float:
+            given = static_network(network, calibrated_on) if quantized else pruned_network(network)
             if network is not reduced:
                 given = replace(given, variant=f"{given.variant}-structured")
             artifact = folder / f"{len(readers)}.so"
@@ -127,7 +132,8 @@ def run_sweep(request: SweepOptions) -> SweepResult:
             for point in refitted:
                 what = (reduced, request.checkpoint, images, point.widths, request.distill)
                 network = reduced.bind(distilled(*what)[0])
-                macs, accuracy = count_macs(network.module), evaluate(network)
+                macs = count_macs(network.module)
+                accuracy = evaluate(network, calibrated_on=with_rendered(images, files))
                 trained.append(Point(point.widths, macs, accuracy, network))
         points += refitted + trained
         accuracies = [Accuracy(correct, len(paths)) for correct in read]
