@@ -108,10 +108,13 @@ def _bias(graph: Dataflow, convolution: relax.Var) -> relax.Var:
 
 
 def _selection(graph: Dataflow, convolution: relax.Var) -> relax.Var | None:
-    """The selection of channels that `convolution` reads, perhaps through a max pool."""
+    """The selection of channels that `convolution` reads, perhaps through repeated rows and a max
+    pool.
+    """
     source = graph.values[convolution].args[0]
-    pool = graph.match(source, "nn.max_pool2d")
-    source = source if pool is None else pool.args[0]
+    for operator in ("nn.max_pool2d", "repeat"):
+        between = graph.match(source, operator)
+        source = source if between is None else between.args[0]
     value = graph.values.get(source)
     return source if is_call(value, "strided_slice") or is_call(value, "take") else None
 

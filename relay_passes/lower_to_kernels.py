@@ -13,6 +13,7 @@ import tvm
 from numpy.typing import NDArray
 from tvm import relax
 
+from relay_passes.channels.op_kind import is_of_rows
 from relay_passes.dataflow import Dataflow, array, is_call, shape
 from relay_passes.lowering.convolution import lower_conv2d
 from relay_passes.lowering.kernel_builder import KernelBuilder
@@ -34,6 +35,7 @@ class LowerToKernels:
 
         relu(conv2d(x, W) + b)        =>  call_tir(conv2d, pad(x), pack(W), b)
         max_pool2d(slice(x, 0:k))     =>  call_tir(max_pool, view(x, 0:k))
+        max_pool2d(repeat(x, n, 2))   =>  call_tir(max_pool of repeated rows, view(x))
         concat(a, b), squeeze(x)      =>  the same, on HWC
         main(x: float32 NCHW image)   =>  main(pixels: uint8 HWC image), normalised by a kernel
 
@@ -181,6 +183,15 @@ class _Lowering:
     def _max_pool(self, var: relax.Var, value: relax.Call) -> tuple[relax.Var, PackedTensor]:
         return var, lower_max_pool(self.builder, self.tensors[value.args[0]], var, value)
 
+    def _repeat(self, var: relax.Var, value: relax.Call) -> tuple[relax.Var, PackedTensor]:
+        """Rows are repeated by the max pool that reads them."""
+        pool = self.builder.fuse(var, "nn.max_pool2d")
+        if pool is None or not is_of_rows(value):
+            raise ValueError(f"no kernel covers {value}")
+        source, times = self.tensors[value.args[0]], int(value.attrs.repeats)
+        lowered = lower_max_pool(self.builder, source, pool, self.graph.values[pool], times)
+        return pool, lowered
+
     def _average_pool(self, var: relax.Var, value: relax.Call) -> tuple[relax.Var, PackedTensor]:
         source, scale = self.tensors[value.args[0]], self.scales.get(value.args[0])
         if self.contexts is not None and var in self.contexts.pools:
@@ -244,6 +255,7 @@ class _Lowering:
         "astype": _astype,
         "nn.conv2d": _conv2d,
         "nn.max_pool2d": _max_pool,
+        "repeat": _repeat,
         "nn.avg_pool2d": _average_pool,
         "strided_slice": _leading_channels,
         "concat": _concat,

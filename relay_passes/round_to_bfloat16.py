@@ -17,10 +17,10 @@ class RoundToBfloat16:
             =>  y = astype(relu(conv2d(x, astype(W)) + b), "bfloat16")    # sums and b in float32
         avg_pool2d(y)  =>  avg_pool2d(astype(y, "float32"))
 
-    The image is rounded before its first convolution. Max pools and slices stay between. Others,
-    the classes' convolution for one, compute in float32. Precondition: the form that `reduce_graph`
-    leaves, contexts normalised by constants; weights that bfloat16 does not hold, and another
-    reader of `y`, raise `ValueError`.
+    The image is rounded before its first convolution. Max pools, slices and repeated rows stay
+    between. Others, the classes' convolution for one, compute in float32. Precondition: the form
+    that `reduce_graph` leaves, contexts normalised by constants; weights that bfloat16 does not
+    hold, and another reader of `y`, raise `ValueError`.
     """
 
     def transform_function(
@@ -45,7 +45,7 @@ class RoundToBfloat16:
             if is_call(value, "nn.avg_pool2d"):
                 widened = relax.op.astype(new(value.args[0]), "float32")
                 return relax.Call(value.op, [widened], value.attrs)
-            if is_call(value, "nn.max_pool2d") or is_call(value, "strided_slice"):
+            if any(is_call(value, name) for name in ("nn.max_pool2d", "strided_slice", "repeat")):
                 return None
             raise ValueError(f"{value} reads bfloat16")
 

@@ -1,4 +1,4 @@
-"""`SinkDequantize`: max pools and channel slices work on integers."""
+"""`SinkDequantize`: max pools, slices and repeated rows are of integers."""
 
 import tvm
 from tvm import relax
@@ -12,6 +12,7 @@ class SinkDequantize:
 
         max_pool2d(dequantize(q, s, z))     =>  dequantize(max_pool2d(q), s, z)
         strided_slice(dequantize(q, s, z))  =>  dequantize(strided_slice(q), s, z)
+        repeat(dequantize(q, s, z))         =>  dequantize(repeat(q), s, z)
 
     Precondition: one positive scale for the whole tensor. A padded pool is left alone, because its
     padding is minus infinity.
@@ -20,14 +21,14 @@ class SinkDequantize:
     def transform_function(
         self, function: relax.Function, _module: tvm.IRModule, _context: tvm.transform.PassContext
     ) -> relax.Function:
-        """The function with its dequantizations moved after pools and slices."""
+        """The function with its dequantizations moved after them."""
         graph = Dataflow(function)
         sunk: dict[relax.Var, relax.Call] = {}
         integers: dict[relax.Var, relax.Expr] = {}
 
         def rewrite(var: relax.Var, value: relax.Expr, new: New) -> relax.Expr | None:
             pool = is_call(value, "nn.max_pool2d") and not any(value.attrs.padding)
-            if not (pool or is_call(value, "strided_slice")):
+            if not (pool or is_call(value, "strided_slice") or is_call(value, "repeat")):
                 return None
             source = value.args[0]
             origin = sunk.get(source, graph.match(source, "dequantize"))

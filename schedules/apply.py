@@ -123,7 +123,9 @@ def schedule(workload: Workload, isa: Isa) -> tuple[tirx.PrimFunc, str]:
         return average_pool(workload, strips), str(strips)
     if isinstance(workload, MaxPool):
         strip = max_pool_tile(workload, isa)
-        return max_pool(workload, strip).with_attr(IN_PLACE, True), str(strip)
+        function = max_pool(workload, strip)
+        in_place = function.with_attr(IN_PLACE, True) if workload.row_repeat == 1 else function
+        return in_place, str(strip)
     if isinstance(workload, SumConv):
         said = f"1x{positions_at_once(workload.width, isa)} pixels x 1 vector"
         return sum_conv(workload, isa), said

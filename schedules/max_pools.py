@@ -1,27 +1,30 @@
-"""Max pools of 3x3 windows that lie one row apart.
+"""Max pools of 3x3 windows.
 
 Loads limit these kernels, then the maxima. So:
 
 1. The columns go by once: the maxima of the last columns stay in registers, and each column is
    loaded once for a row of outputs. With windows one column apart, two outputs share the maximum of
    two columns.
-2. With windows further apart, two rows of outputs at a time share rows of the input: of a column's
-   four values, the maximum of the middle two serves both. That is four loads and three maxima for
-   two outputs, where one row at a time takes six and four: 0.66 to 0.9 of the time (Zen 5). Where
-   vectors fill whole cache lines the caches are the limit, and with windows one column apart the
-   stores: there it is slower.
+2. With windows one row and several columns apart, two rows of outputs at a time share rows of the
+   input: of a column's four values, the maximum of the middle two serves both. That is four loads
+   and three maxima for two outputs, where one row at a time takes six and four: 0.66 to 0.9 of the
+   time (Zen 5). Where vectors fill whole cache lines the caches are the limit, and with windows one
+   column apart the stores: there it is slower.
 3. A vector that fills whole cache lines goes over the whole image before the next one does: the
    rows of it that windows share stay in L1. Other vectors of a pixel are taken together.
-4. Where the channels are not whole vectors, the last vector starts early enough to end with the
+4. Where rows are read twice (`MaxPool.row_repeat`), two rows of outputs are equal, the maxima of
+   two rows: they are computed once and stored twice.
+5. Where the channels are not whole vectors, the last vector starts early enough to end with the
    last channel; what it computes twice is equal.
 
 Each column is read before an output is written at its index, and no later step reads at the index
-of an output. So the result may overwrite the input, whose lines are in L1, instead of using other
-memory.
+of an output, if no row is repeated. So the result may then overwrite the input, whose lines are in
+L1, instead of using other memory.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from tvm import tirx
@@ -45,6 +48,7 @@ class MaxPoolTile:
     """What of a max pool is computed together."""
 
     rows: int
+    """Of outputs that differ."""
     vectors: int
     """Of channels, beside each other."""
     lanes: int
@@ -67,7 +71,7 @@ def max_pool_tile(workload: MaxPool, isa: Isa) -> MaxPoolTile:
     if fills_lines and workload.channels % lanes == 0:
         vectors = 1
     fits = 2 * vectors * _columns_kept(workload) + TEMPORARIES <= isa.registers
-    several = fits and workload.stride > 1 and not fills_lines
+    several = fits and workload.row_stride == 1 < workload.stride and not fills_lines
     return MaxPoolTile(2 if several else 1, vectors, lanes)
 
 
@@ -78,13 +82,14 @@ def max_pool(workload: MaxPool, tile: MaxPoolTile) -> tirx.PrimFunc:
         T.func_name("main")
         data, out = declare_parameters(function)
         width = tile.vectors * tile.lanes
-        pairs, single = divmod(workload.height, tile.rows)
+        different = workload.height // workload.row_repeat
+        pairs, single = divmod(different, tile.rows)
         with T.serial(0, -(-workload.channels // width)) as group:
             channel = T.bind(group * width)
             with T.serial(0, pairs) as pair:
                 _Strip(workload, tile, tile.rows, data, out, channel).emit(pair * tile.rows)
             if single:
-                row = tirx.const(workload.height - 1, "int32")
+                row = tirx.const(different - 1, "int32")
                 _Strip(workload, tile, 1, data, out, channel).emit(row)
     return builder.get().with_attrs(dict((function.attrs or {}).items()))
 
@@ -95,7 +100,7 @@ def _columns_kept(workload: MaxPool) -> int:
 
 
 class _Strip:
-    """Emits some rows of outputs."""
+    """Emits some rows of outputs that differ, each as often as rows are repeated."""
 
     def __init__(
         self,
@@ -153,14 +158,23 @@ class _Strip:
             lanes = tirx.Ramp(first, 1, self.tile.lanes)
             for n, rows in enumerate(outputs):
                 for r, value in enumerate(rows):
-                    T.buffer_store(self.out, value, (row + r, column + n, lanes))
+                    for copy in range(self.workload.row_repeat):
+                        at = (row + r) * self.workload.row_repeat + copy
+                        T.buffer_store(self.out, value, (at, column + n, lanes))
 
     def _column(self, v: int, row: tirx.Expr, column: tirx.Expr | int) -> list[tirx.Expr]:
-        """Of each row of outputs, the maximum of its three values in `column`."""
-        a, b, c, *d = (
-            T.bind(self.data.vload((row + r, column, self.first[v]), self.dtype))
-            for r in range(self.rows + _WINDOW - 1)
-        )
+        """Of each row of outputs, the maximum of its values in `column`: three, or two that differ.
+        Two rows of outputs are one row apart.
+        """
+        first = row * self.workload.row_stride
+        read = self.rows + (_WINDOW if self.workload.row_repeat == 1 else 2) - 1
+        values = [
+            T.bind(self.data.vload((first + r, column, self.first[v]), self.dtype))
+            for r in range(read)
+        ]
+        if self.workload.row_repeat > 1:
+            return [T.bind(tirx.max(a, b)) for a, b in pairwise(values)]
+        a, b, c, *d = values
         middle = T.bind(tirx.max(b, c))
         return [T.bind(tirx.max(outer, middle)) for outer in (a, *d)]
 

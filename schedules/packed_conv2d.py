@@ -87,7 +87,7 @@ class _Kernel:
             T.serial(0, workload.channels // GROUP) as group,
         ):
             for place in self.places:
-                inputs = self._inputs(place, row + kh, column + kw, group * GROUP)
+                inputs = self._inputs(place, (row, column), (kh, kw), group * GROUP)
                 at = (block, kh, kw, group, place[-1] * self.lanes, 0)
                 weights = self.weight.vload(at, f"int8x{GROUP * self.lanes}")
                 self._store_sums(place, dot4_of(self.isa, self._sums(place), inputs, weights))
@@ -95,13 +95,17 @@ class _Kernel:
             self._store(block, row, column, self.places[first : first + JOINED])
 
     def _inputs(
-        self, place: _Place, row: tirx.Expr, column: tirx.Expr, channel: tirx.Expr
+        self,
+        place: _Place,
+        start: tuple[tirx.Expr, tirx.Expr],
+        tap: tuple[tirx.Var, tirx.Var],
+        channel: tirx.Expr,
     ) -> tirx.Expr:
-        """Four channels of a pixel in every lane; the tile's first pixel is at `row` and
-        `column`.
-        """
+        """Four channels of a pixel in every lane; the tile's first pixel is at `start`."""
         r, c, _ = place
-        four = self.data.vload((row + r, column + c, channel), f"uint8x{GROUP}")
+        (row, column), (kh, kw) = start, tap
+        at = ((row + r) * self.workload.row_stride + kh, column + c + kw, channel)
+        four = self.data.vload(at, f"uint8x{GROUP}")
         broadcast = tirx.Broadcast(tirx.reinterpret("int32", four), self.lanes)
         return tirx.reinterpret(f"int8x{GROUP * self.lanes}", broadcast)
 

@@ -156,8 +156,9 @@ class _Kernel:
         groups: int,
     ) -> tirx.Expr:
         """`groups` groups of inputs of a pixel, again and again."""
-        row, column = (s + p + k for s, p, k in zip(start, self.pixels[pixel], tap, strict=True))
-        loaded = self.data.vload((row, column, group * GROUP), f"uint8x{GROUP * groups}")
+        (row, column), (r, c), (kh, kw) = start, self.pixels[pixel], tap
+        at = ((row + r) * self.workload.row_stride + kh, column + c + kw, group * GROUP)
+        loaded = self.data.vload(at, f"uint8x{GROUP * groups}")
         if groups == 1:
             every = tirx.Broadcast(tirx.reinterpret("int32", loaded), self.lanes)
         elif groups == 2:

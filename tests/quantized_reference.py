@@ -63,10 +63,10 @@ def _dequantize(call: Any, operands: list[Array]) -> Array:
 
 def _conv2d(call: Any, operands: list[Array]) -> Array:
     x, weight = (o.astype("int64" if o.dtype.kind in "iu" else "float64") for o in operands)
-    assert [int(n) for n in call.attrs.strides] == [1, 1]
+    rows, columns = (int(n) for n in call.attrs.strides)
     top, left, bottom, right = (int(n) for n in call.attrs.padding)
     x = np.pad(x, ((0, 0), (0, 0), (top, bottom), (left, right)))
-    windows = sliding_window_view(x, weight.shape[2:], (2, 3))
+    windows = sliding_window_view(x, weight.shape[2:], (2, 3))[:, :, ::rows, ::columns]
     out: Array = np.einsum("nchwij,ocij->nohw", windows, weight)
     return out
 
@@ -97,6 +97,7 @@ OPERATORS: dict[str, Callable[[Any, list[Array]], Array]] = {
     "relax.quantize": _quantize,
     "relax.dequantize": _dequantize,
     "relax.nn.conv2d": _conv2d,
+    "relax.repeat": lambda call, v: v[0].repeat(int(call.attrs.repeats), int(call.attrs.axis)),
     "relax.nn.relu": lambda _, v: v[0].clip(0),
     "relax.nn.max_pool2d": lambda c, v: _windows(c, v[0]).max((4, 5)),
     "relax.nn.avg_pool2d": lambda c, v: _windows(c, v[0]).mean((4, 5)),

@@ -92,6 +92,7 @@ OPERATORS: dict[str, Callable[[Any, list[Any]], Any]] = {
     "relax.nn.relu": lambda _, v: v[0].relu(),
     "relax.nn.max_pool2d": _max_pool2d,
     "relax.nn.avg_pool2d": _avg_pool2d,
+    "relax.repeat": lambda c, v: v[0].repeat_interleave(int(c.attrs.repeats), int(c.attrs.axis)),
     "relax.add": lambda _, v: v[0] + v[1],
     "relax.multiply": lambda _, v: v[0] * v[1],
     "relax.divide": lambda _, v: v[0] / v[1],

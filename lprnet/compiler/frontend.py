@@ -26,9 +26,19 @@ def to_relax(model: LPRNet) -> tvm.IRModule:
         return from_exported_program(
             exported,
             unwrap_unit_return_tuple=True,
-            custom_convert_map={"batch_norm.default": _batch_norm},
+            custom_convert_map={
+                "batch_norm.default": _batch_norm,
+                "repeat_interleave.self_int": _repeat,
+            },
             run_ep_decomposition=False,
         )
+
+
+def _repeat(node: fx.Node, importer: BaseFXGraphImporter) -> relax.Var:
+    """Each row several times, which TVM's own conversion has not, in version 0.27."""
+    x, times = importer.env[node.args[0]], node.args[1]
+    axis = node.args[2] if len(node.args) > 2 else node.kwargs["dim"]
+    return importer.block_builder.emit(relax.op.repeat(x, times, axis))
 
 
 def _batch_norm(node: fx.Node, importer: BaseFXGraphImporter) -> relax.Var:

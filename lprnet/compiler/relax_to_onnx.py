@@ -155,6 +155,11 @@ class _Writer:
         bounds = [self._integers(entries) for entries in (begin, ends, axes, step)]
         self._node("Slice", var, [self._name(data), *bounds])
 
+    def _repeat(self, var: relax.Var, value: relax.Call) -> None:
+        data, axis = value.args[0], int(value.attrs.axis)
+        rows = np.arange(shape(data)[axis]).repeat(int(value.attrs.repeats))
+        self._node("Gather", var, [self._name(data), self._integers(rows.tolist())], axis=axis)
+
     def _concat(self, var: relax.Var, value: relax.Call) -> None:
         fields = value.args[0].fields
         axis = int(value.attrs.axis)
@@ -177,6 +182,7 @@ class _Writer:
         "square": _square,
         "mean": _mean,
         "strided_slice": _slice,
+        "repeat": _repeat,
         "concat": _concat,
         "squeeze": _squeeze,
     }

@@ -35,7 +35,7 @@ class CompactNetwork:
 
     def conv(self, conv: Conv, x: Tensor) -> Tensor:
         """The float convolution with its bias."""
-        return F.conv2d(x, self.weights[conv.name], self.biases[conv.name], padding=conv.padding)
+        return convolve(conv, x, self.weights[conv.name], self.biases[conv.name])
 
     def conv_relu(self, conv: Conv, x: Tensor) -> Tensor:
         """The float convolution and its ReLU."""
@@ -122,12 +122,19 @@ class CompactNetwork:
         return columns
 
 
+def convolve(conv: Conv, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """`x` by OIHW `weight` as `conv` has it, which has its own stride and padding."""
+    return F.conv2d(x, weight, bias, (conv.row_stride, 1), conv.padding)
+
+
 def _max_pool2d(x: Tensor, pool: MaxPool) -> Tensor:
     """`F.max_pool2d`, without gradients by the maximum of shifted maps: torch's own compares the
     values of an NCHW map one by one, which took a sixth of the time of a static quantization. The
     gradients of the shifted maps cost more than all convolutions together; training, on maps with
     channels last, takes torch's own, which is fast there: 0.21 s a step of 64 instead of 0.83.
     """
+    if pool.row_repeat > 1:
+        x = x.repeat_interleave(pool.row_repeat, dim=2)
     if torch.is_grad_enabled():
         return F.max_pool2d(x, pool.kernel, pool.stride)
     for axis, size, stride in zip((2, 3), pool.kernel, pool.stride, strict=True):

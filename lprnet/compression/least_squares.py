@@ -34,9 +34,9 @@ class NormalEquations:
 
 @torch.no_grad()
 def normal_equations(
-    x: Tensor, y: Tensor, kernel: Pair = (1, 1), padding: Pair = (0, 0)
+    x: Tensor, y: Tensor, kernel: Pair = (1, 1), padding: Pair = (0, 0), row_stride: int = 1
 ) -> NormalEquations:
-    """Those of the convolution with `kernel` and `padding` between `x` and `y`.
+    """Those of the convolution with `kernel`, `padding` and `row_stride` between `x` and `y`.
 
     `x (N, I, H, W)` is what it reads now, `y (N, O, H', W')` its target outputs before ReLU.
     """
@@ -45,7 +45,7 @@ def normal_equations(
     xty = torch.zeros(inner, y.shape[1], dtype=torch.float64)
     yty = torch.zeros(y.shape[1], dtype=torch.float64)
     for some, target in zip(torch.split(x, 10), torch.split(y, 10), strict=True):
-        rows = _rows(some, kernel, padding)
+        rows = _rows(some, kernel, padding, row_stride)
         outputs = target.transpose(0, 1).flatten(1).double()
         xtx += rows @ rows.T
         xty += rows @ outputs.T
@@ -54,10 +54,11 @@ def normal_equations(
     return NormalEquations(xtx / count, xty / count, yty / count)
 
 
-def _rows(x: Tensor, kernel: Pair, padding: Pair) -> Tensor:
+def _rows(x: Tensor, kernel: Pair, padding: Pair, row_stride: int) -> Tensor:
     """The transpose of `X`, `(K + 1, N * H' * W')` float64, for `x (N, I, H, W)`."""
     padded = F.pad(x, (padding[1], padding[1], padding[0], padding[0])).transpose(0, 1)
-    height, width = (size - taps + 1 for size, taps in zip(padded.shape[2:], kernel, strict=True))
+    last_row, width = (size - taps + 1 for size, taps in zip(padded.shape[2:], kernel, strict=True))
+    height = (last_row - 1) // row_stride + 1
     channels, images = padded.shape[:2]
     rows = torch.ones(
         channels * kernel[0] * kernel[1] + 1, images * height * width, dtype=torch.float64
@@ -65,7 +66,8 @@ def _rows(x: Tensor, kernel: Pair, padding: Pair) -> Tensor:
     patches = rows[:-1].view(channels, *kernel, images, height, width)
     for down in range(kernel[0]):
         for right in range(kernel[1]):
-            patches[:, down, right] = padded[..., down : down + height, right : right + width]
+            seen = padded[..., down : down + last_row : row_stride, right : right + width]
+            patches[:, down, right] = seen
     return rows
 
 

@@ -52,7 +52,8 @@ def preprocessing_note(model: LPRNet, images: NDArray[np.uint8], checkpoint: Pat
         return None
     stated, channels = model.architecture.preprocessing, images.shape[-1]
     pixels = torch.from_numpy(images[:MAX_IMAGES].transpose(0, 3, 1, 2).copy()).float()
-    windows = F.unfold(pixels, first.kernel).transpose(0, 1).flatten(1).double()
+    windows = F.unfold(pixels, first.kernel, stride=(first.row_stride, 1))
+    windows = windows.transpose(0, 1).flatten(1).double()
     moments = windows.mean(dim=1), torch.cov(windows, correction=0)
     candidates = (stated, *_others(stated, channels))
     found = {one: _divergence(model, *moments, one) for one in candidates}

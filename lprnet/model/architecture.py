@@ -14,6 +14,8 @@ from lprnet.runtime.image_format import ImageFormat
 Pair = tuple[int, int]
 """Of rows and of columns."""
 
+LARGEST_MAP = 1 << 14
+"""Rows or columns: beyond is a mistake, as a pool after the other that repeats rows."""
 CONTAINER = "container.0"
 """The last convolution, 1x1: it reads all contexts and computes the classes."""
 
@@ -28,6 +30,8 @@ class MaxPool:
     stride: Pair = (1, 1)
     selection: tuple[int, ...] | None = None
     """The channels that are read, where they are not every `channel_step`-th."""
+    row_repeat: int = 1
+    """How often each row is read, one after another, for a map of every second row."""
 
     def selected(self, count: int) -> Sequence[int]:
         """Which of `count` channels are read, in order."""
@@ -36,7 +40,7 @@ class MaxPool:
 
 @dataclass(frozen=True)
 class Conv:
-    """A convolution of stride 1 in the backbone; a ReLU follows each one."""
+    """A convolution of the backbone, of column stride 1; a ReLU follows each one."""
 
     name: str
     """State-dict prefix, as `backbone.4.block.0`."""
@@ -47,6 +51,7 @@ class Conv:
     """State-dict prefix of the batch norm between the convolution and its ReLU."""
     pool: MaxPool | None = None
     """Between its producer and itself."""
+    row_stride: int = 1
 
     @property
     def channel_step(self) -> int:
@@ -176,9 +181,10 @@ class Architecture:
         size = (self.height, self.width)
         for conv in self.backbone:
             if conv.pool is not None:
-                size = _windows(size, conv.pool.kernel, conv.pool.stride)
+                rows = size[0] * conv.pool.row_repeat
+                size = _windows((rows, size[1]), conv.pool.kernel, conv.pool.stride)
             padded = (size[0] + 2 * conv.padding[0], size[1] + 2 * conv.padding[1])
-            size = _windows(padded, conv.kernel, (1, 1))
+            size = _windows(padded, conv.kernel, (conv.row_stride, 1))
             self._check_size(conv.name, size)
             shapes[conv.name] = (conv.out_channels, *size)
         return shapes
@@ -200,6 +206,8 @@ class Architecture:
             raise ValueError(
                 f"does not fit {self._size}: they are too small, nothing is left for {what}"
             )
+        if max(size) > LARGEST_MAP:
+            raise ValueError(f"makes a map of {max(size):,} rows or columns for {what}")
 
     @property
     def _size(self) -> str:

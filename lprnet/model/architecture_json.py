@@ -10,9 +10,10 @@ channels of each convolution and of the image, and the kernels, are read from th
       "preprocessing": {"order": "bgr", "offset": [127.5], "scale": [0.0078125],
                         "fit": "stretch", "border": 0},
       "backbone": [{"name": "backbone.0", "out_channels": 64, "kernel": [3, 3], "padding": [0, 0],
-                    "norm": "backbone.1", "pool": null},
+                    "norm": "backbone.1", "pool": null, "row_stride": 1},
                    {"name": "backbone.4.block.0", "out_channels": 32, "kernel": [1, 1],
-                    "pool": {"channel_step": 1, "kernel": [3, 3], "stride": [1, 1]}}],
+                    "pool": {"channel_step": 1, "kernel": [3, 3], "stride": [1, 1],
+                             "row_repeat": 1}}],
       "contexts": [{"of": "backbone.0", "kernel": [5, 5], "stride": [5, 5]}]
     }
 """
@@ -29,6 +30,8 @@ from lprnet.runtime.alphabet import Alphabet
 
 MAX_EXTENT = 4096
 """Rows, columns, channels and steps beyond this are a mistake, not an LPRNet."""
+MAX_REPEAT = 2
+"""Of a row that a pool reads."""
 MAX_LENGTH = 1 << 20
 """Characters; an architecture has about three thousand."""
 MAX_LAYERS = 200
@@ -122,8 +125,10 @@ def _field(name: str, value: Any, where: str) -> Any:
             return tuple(
                 _record(kind, one, f"{where}[{index}].") for index, one in enumerate(value)
             )
-        case "height" | "width" | "channels" | "out_channels" | "channel_step":
+        case "height" | "width" | "channels" | "out_channels" | "channel_step" | "row_stride":
             return _integer(value, where, 1)
+        case "row_repeat":
+            return _integer(value, where, 1, MAX_REPEAT)
         case "blank" | "border":
             return _integer(value, where, 0)
         case "kernel" | "stride" | "padding":
@@ -159,10 +164,10 @@ def _rising(value: Any, where: str) -> tuple[int, ...]:
     return numbers
 
 
-def _integer(value: Any, where: str, least: int) -> int:
-    if type(value) is not int or not least <= value <= MAX_EXTENT:
+def _integer(value: Any, where: str, least: int, most: int = MAX_EXTENT) -> int:
+    if type(value) is not int or not least <= value <= most:
         raise ValueError(
-            f"has {_found(value)} as {where}, not a whole number from {least} to {MAX_EXTENT}"
+            f"has {_found(value)} as {where}, not a whole number from {least} to {most}"
         )
     return value
 

@@ -37,7 +37,8 @@ class LPRNet(nn.Module):
         self.context_means = None if context_means is None else tuple(context_means)
         for conv in architecture.backbone:
             channels = architecture.in_channels(conv), conv.out_channels
-            self._add(conv.name, nn.Conv2d(*channels, conv.kernel, padding=conv.padding))
+            stride = (conv.row_stride, 1)
+            self._add(conv.name, nn.Conv2d(*channels, conv.kernel, stride, conv.padding))
             if conv.norm is not None:
                 self._add(conv.norm, nn.BatchNorm2d(conv.out_channels))
         self._add(CONTAINER, nn.Conv2d(architecture.container_inputs, architecture.classes, 1))
@@ -99,6 +100,8 @@ def max_pool(x: Tensor, pool: MaxPool) -> Tensor:
         x = x[:, :: pool.channel_step]
     elif len(pool.selection) < x.shape[1]:
         x = x[:, list(pool.selection)]
+    if pool.row_repeat > 1:
+        x = x.repeat_interleave(pool.row_repeat, dim=2)
     return F.max_pool2d(x, pool.kernel, pool.stride)
 
 

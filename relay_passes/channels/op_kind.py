@@ -31,6 +31,8 @@ def kind_of(value: relax.Expr) -> OpKind:
         return OpKind.CHANNELWISE if value.attrs.layout == "NCHW" else OpKind.OPAQUE
     if is_call(value, "nn.relu") or is_call(value, "square"):
         return OpKind.CHANNELWISE
+    if is_call(value, "repeat"):
+        return OpKind.CHANNELWISE if is_of_rows(value) else OpKind.OPAQUE
     if is_call(value, "add"):
         bias = array(value.args[1])
         return OpKind.CHANNELWISE if bias is not None and _is_per_channel(bias) else OpKind.OPAQUE
@@ -47,6 +49,11 @@ def kind_of(value: relax.Expr) -> OpKind:
     if is_call(value, "concat") and value.attrs.axis == 1:
         return OpKind.CONCAT
     return OpKind.OPAQUE if selected_channels(value) is None else OpKind.GATHER
+
+
+def is_of_rows(repeat: relax.Call) -> bool:
+    """Whether `repeat` repeats the rows of a map."""
+    return repeat.attrs.axis is not None and int(repeat.attrs.axis) == 2
 
 
 def selected_channels(value: relax.Expr) -> Indices | None:

@@ -1,17 +1,18 @@
 """Lowers a convolution with its bias and ReLU or requantization to one kernel call."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from tvm import relax
 
-from relay_passes.dataflow import array
+from relay_passes.dataflow import array, pair
 from relay_passes.lowering.check_int16_results import fit_int16
 from relay_passes.lowering.check_pair_sums import check_pair_sums
 from relay_passes.lowering.kernel_builder import KernelBuilder
 from relay_passes.lowering.layout import (
     Array,
     PackedTensor,
+    conv_outputs,
     is_bfloat16,
     is_integer,
     pack_weight,
@@ -44,7 +45,8 @@ def lower_conv2d(
         weight = stack_filter(weight)
     out_channels = len(weight)
     attrs = value.attrs
-    plain = all(int(n) == 1 for n in (*attrs.strides, *attrs.dilation, attrs.groups))
+    row_stride, column_stride = pair(attrs.strides)
+    plain = all(int(n) == 1 for n in (column_stride, *attrs.dilation, attrs.groups))
     padding = [int(n) for n in attrs.padding]
     if not plain or padding[:2] != padding[2:]:
         raise ValueError(f"no kernel covers {value}")
@@ -64,18 +66,21 @@ def lower_conv2d(
         tensor = builder.block_builder.emit(relax.op.nn.pad(tensor, widths, pad_value=0))
         rows, columns = rows + 2 * top, columns + 2 * left
     padded = PackedTensor(tensor, rows, columns, source.segments)
+    height, _ = conv_outputs(padded, weight, row_stride)
+    row_stride = row_stride if height > 1 else 1
+    padded = replace(padded, height=(height - 1) * row_stride + weight.shape[2])
     if contexts is not None and scale is not None:
         return last, lower_sum_conv(builder, contexts, padded, weight, scale, bias)
     if integer:
         largest = int(np.iinfo(str(value.args[0].ty.dtype)).max)
-        return _integer_conv2d(builder, last, padded, weight, bias, largest)
+        return _integer_conv2d(builder, last, padded, weight, bias, largest, row_stride)
     if is_bfloat16(weight):
         relu = builder.fuse(last, "nn.relu")
         rounded = None if relu is None else builder.fuse(relu, "astype")
         if rounded is None:
             raise ValueError("a convolution in bfloat16 must end in a ReLU and its rounding")
-        return rounded, lower_bfloat16(builder, padded, weight, bias)
-    return _float_conv2d(builder, last, padded, weight, scale, bias)
+        return rounded, lower_bfloat16(builder, padded, weight, bias, row_stride)
+    return _float_conv2d(builder, last, padded, weight, scale, bias, row_stride)
 
 
 def _weight(builder: KernelBuilder, expression: relax.Expr) -> tuple[Array, Array | None]:
@@ -94,10 +99,11 @@ def _float_conv2d(
     weight: Array,
     scale: Array | None,
     bias: Array,
+    row_stride: int,
 ) -> tuple[relax.Var, PackedTensor]:
     relu = builder.fuse(last, "nn.relu")
     out_channels, _, kernel_height, kernel_width = weight.shape
-    height, width = source.height - kernel_height + 1, source.width - kernel_width + 1
+    height, width = conv_outputs(source, weight, row_stride)
     channels = source.logical if len(source.segments) == 1 else source.physical
     steps = kernel_height * kernel_width * channels
     tile = choose_tile(height, width, steps, out_channels, float_step(builder.isa), builder.isa)
@@ -105,10 +111,10 @@ def _float_conv2d(
     window = (height, width, channels, kernel_height, kernel_width)
     segments = ((out_channels, -(-out_channels // block) * block),)
     if scale is not None and relu is None and height * width <= MAX_TILES * tile.pixels:
-        weight_only = WeightOnlyConv2d(*window, out_channels, block)
+        weight_only = WeightOnlyConv2d(*window, out_channels, block, row_stride=row_stride)
         out = _weight_only_conv2d(builder, weight_only, source, weight, scale, bias)
         return last, PackedTensor(out, height, width, segments)
-    workload = Conv2d(*window, out_channels, block, relu=relu is not None)
+    workload = Conv2d(*window, out_channels, block, relu is not None, row_stride=row_stride)
     padded_channels = workload.blocks * block
     packed = relax.const(pack_weight(source.scatter_channels(weight, channels), block))
     if scale is not None:
@@ -176,23 +182,26 @@ def _integer_conv2d(
     weight: Array,
     bias: Array,
     max_input: int,
+    row_stride: int,
 ) -> tuple[relax.Var, PackedTensor]:
     requantization = _fuse_requantization(builder, last)
     out_channels, _, kernel_height, kernel_width = weight.shape
     multiplier = np.broadcast_to(requantization.multiplier, out_channels).astype("float32")
     if builder.isa.tiles:
         operands = (weight, bias, multiplier, max_input)
-        tiled = lower_to_tiles(builder, source, *operands, requantization.qmax)
+        tiled = lower_to_tiles(builder, source, *operands, requantization.qmax, row_stride)
         if tiled is not None:
             return requantization.last, tiled
-    height, width = source.height - kernel_height + 1, source.width - kernel_width + 1
+    height, width = conv_outputs(source, weight, row_stride)
     channels = -(-source.logical // GROUP) * GROUP
     steps = kernel_height * kernel_width * channels // GROUP
     tile = choose_tile(height, width, steps, out_channels, integer_step(builder.isa), builder.isa)
     block = tile.vectors * builder.isa.float_lanes
     window = (height, width, channels, kernel_height, kernel_width)
     fits = fit_int16(weight, bias, multiplier, max_input)
-    workload = QuantizedConv2d(*window, out_channels, block, requantization.qmax, fits)
+    workload = QuantizedConv2d(
+        *window, out_channels, block, requantization.qmax, fits, row_stride=row_stride
+    )
     padded_channels = workload.blocks * block
     packed = pack_weight(source.scatter_channels(weight, channels), block)
     grouped = packed.reshape(*packed.shape[:3], channels // GROUP, GROUP, block)

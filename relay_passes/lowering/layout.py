@@ -51,6 +51,13 @@ class PackedTensor:
         )
 
 
+def conv_outputs(source: PackedTensor, weight: Array, row_stride: int) -> tuple[int, int]:
+    """Height and width of what OIHW `weight` makes of `source`, which is padded already."""
+    _, _, kernel_height, kernel_width = weight.shape
+    height = (source.height - kernel_height) // row_stride + 1
+    return height, source.width - kernel_width + 1
+
+
 def is_integer(weight: Array) -> bool:
     return weight.dtype == np.int8
 

@@ -8,7 +8,7 @@ from relay_passes.lowering.kernel_builder import KernelBuilder
 from relay_passes.lowering.layout import PackedTensor
 from schedules.isa import Isa
 from schedules.pools import CACHE_LINE
-from schedules.workloads.float import AveragePool, MaxPool
+from schedules.workloads.float import MAX_REPEAT, AveragePool, MaxPool
 from schedules.workloads.integer import DequantizedAveragePool
 from schedules.workloads.pool_windows import Pair, read_extents
 from schedules.workloads.workload import Workload
@@ -20,28 +20,40 @@ class PoolError(ValueError):
 
 
 def lower_max_pool(
-    builder: KernelBuilder, source: PackedTensor, var: relax.Var, value: relax.Call
+    builder: KernelBuilder,
+    source: PackedTensor,
+    var: relax.Var,
+    value: relax.Call,
+    row_repeat: int = 1,
 ) -> PackedTensor:
-    """Emit the kernel of the max pool `value` of `source`, defined by `var`; returns its output.
+    """Emit the kernel of the max pool `value` of `source`, each of whose rows counts `row_repeat`
+    times, defined by `var`; returns its output.
 
-    Raises `PoolError` for a window other than 3x3 and for more than one row from one window to the
-    next, and `ValueError` for another pool that no kernel covers.
+    Raises `PoolError` for a window other than 3x3, and `ValueError` for another pool that no kernel
+    covers.
     """
     attrs = value.attrs
     if any(attrs.padding) or len(source.segments) != 1:
         raise ValueError(f"no kernel covers {value}")
     (rows, columns), (row_stride, column_stride) = pair(attrs.pool_size), pair(attrs.strides)
-    if (rows, columns, row_stride) != (3, 3, 1):
+    if (rows, columns) != (3, 3):
         raise PoolError(
-            f"its max pool of {rows}x{columns} windows, {row_stride} rows and {column_stride} "
-            "columns apart, cannot be compiled; those of LPRNets are 3x3, 1 row apart."
+            f"its max pool of {rows}x{columns} windows cannot be compiled; those of LPRNets are "
+            "3x3."
         )
     _, _, height, width = shape(var)
+    if height == 1:
+        row_stride = 1  # any is the same, and a kernel's shapes tell none
+    if row_repeat > 1 and (row_repeat, row_stride) != (MAX_REPEAT, 1):
+        raise PoolError(
+            f"its max pool reads each row {row_repeat} times, by a row stride of {row_stride}, and "
+            f"cannot be compiled; rows may be read {MAX_REPEAT} times, by a row stride of 1."
+        )
     if width == 1:
-        column_stride = 1  # any is the same, and a kernel's shapes tell none
+        column_stride = 1
     channels, dtype = _max_pool_channels(source, builder.isa), str(source.tensor.ty.dtype)
-    workload = MaxPool(height, width, column_stride, channels, dtype)
-    view = builder.view(source, height + 2, (width - 1) * column_stride + 3, channels)
+    workload = MaxPool(height, width, column_stride, channels, dtype, row_stride, row_repeat)
+    view = builder.view(source, *workload.read_shape)
     return PackedTensor(
         builder.call(workload, [view]), height, width, ((source.logical, channels),)
     )

@@ -7,7 +7,7 @@ from tvm import relax
 
 from relay_passes.lowering.check_int16_results import fit_int16
 from relay_passes.lowering.kernel_builder import KernelBuilder
-from relay_passes.lowering.layout import Array, PackedTensor, pack_weight
+from relay_passes.lowering.layout import Array, PackedTensor, conv_outputs, pack_weight
 from schedules.amx.conv_tiles import min_width
 from schedules.dot4_intrinsics import GROUP
 from schedules.workloads.bfloat16 import PAIR, Bf16TileConv2d
@@ -27,6 +27,7 @@ def lower_to_tiles(
     multiplier: Array,
     max_input: int,
     qmax: int,
+    row_stride: int,
 ) -> PackedTensor | None:
     """Emit the kernel of OIHW int8 `weight` on `source`, which is padded already, and return its
     output; None where tiles do not fit: the output is too narrow, a result might not fit int16, or
@@ -34,8 +35,8 @@ def lower_to_tiles(
 
     The kernel reads all channels of `source`, so that its pixels lie one after another.
     """
-    window = _window(source, weight)
-    workload = TileConv2d(*window, len(weight), COLUMNS, qmax)
+    window = _window(source, weight, row_stride)
+    workload = TileConv2d(*window, len(weight), COLUMNS, qmax, row_stride=row_stride)
     if workload.width < min_width(workload.itemsize) or len(source.segments) > 1:
         return None
     if not fit_int16(weight, bias, multiplier, max_input):
@@ -46,7 +47,7 @@ def lower_to_tiles(
 
 
 def lower_bfloat16(
-    builder: KernelBuilder, source: PackedTensor, weight: Array, bias: Array
+    builder: KernelBuilder, source: PackedTensor, weight: Array, bias: Array, row_stride: int
 ) -> PackedTensor:
     """Emit the kernel of OIHW bfloat16 `weight` on `source`, bfloat16 and padded already, ReLU
     included, and return its output.
@@ -54,7 +55,8 @@ def lower_bfloat16(
     Raises `TileError` where the output is too narrow, and `ValueError` for a target without
     bfloat16 and a source that is a concatenation.
     """
-    workload = Bf16TileConv2d(*_window(source, weight), len(weight), COLUMNS)
+    window = _window(source, weight, row_stride)
+    workload = Bf16TileConv2d(*window, len(weight), COLUMNS, row_stride=row_stride)
     least = min_width(workload.itemsize)
     if workload.width < least:
         raise TileError(
@@ -69,10 +71,10 @@ def lower_bfloat16(
     return _call(builder, workload, source, _packed(workload, order, source, bits), [biases])
 
 
-def _window(source: PackedTensor, weight: Array) -> tuple[int, int, int, int, int]:
-    """Height, width and channels of the output and of the input, and the filter's."""
+def _window(source: PackedTensor, weight: Array, row_stride: int) -> tuple[int, int, int, int, int]:
+    """Height and width of the output, channels of the input, and the filter's height and width."""
     _, _, kernel_height, kernel_width = weight.shape
-    height, width = source.height - kernel_height + 1, source.width - kernel_width + 1
+    height, width = conv_outputs(source, weight, row_stride)
     return height, width, source.physical, kernel_height, kernel_width
 
 
@@ -103,6 +105,6 @@ def _call(
 ) -> PackedTensor:
     tiles = (workload.blocks, COLUMNS)
     constants = (relax.const(weight), *(relax.const(one.reshape(tiles)) for one in columns))
-    out = builder.call(workload, [source.tensor, *constants])
+    out = builder.call(workload, [builder.view(source, *workload.data_shape), *constants])
     segments = ((workload.out_channels, workload.stored_channels),)
     return PackedTensor(out, workload.height, workload.width, segments)

@@ -45,7 +45,8 @@ def _of_convolution(graph: Dataflow, conv: relax.Var, value: relax.Call) -> Summ
     followers = [] if add is None else graph.users[add]
     activated = any(is_call(graph.values[user], "nn.relu") for user in followers)
     integers = np.asarray(array(weights.args[0])).astype("int64")
-    if integers.shape[2:] != (1, 1) or any(value.attrs.padding) or activated:
+    plain = not any(value.attrs.padding) and pair(value.attrs.strides) == (1, 1)
+    if integers.shape[2:] != (1, 1) or not plain or activated:
         return None
     steps, first = [], 0
     for pool in concat.args[0].fields:

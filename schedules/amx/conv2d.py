@@ -200,7 +200,8 @@ class _Pass:
 
     def _inputs(self, piece: _Piece, row: tirx.Expr, column: tirx.Expr) -> tirx.Expr:
         kh, kw, byte = self._place(piece)
-        return T.address_of(self.data[row + kh, column + kw, byte // self.workload.itemsize])
+        first = row * self.workload.row_stride + kh
+        return T.address_of(self.data[first, column + kw, byte // self.workload.itemsize])
 
     def _weights(self, piece: _Piece, n: int) -> tirx.Expr:
         kh, kw, byte = self._place(piece)

@@ -74,10 +74,10 @@ def legal_winograd_tiles(
     workload: Conv2d, direct: Tile, outputs: int, isa: Isa
 ) -> list[WinogradTile]:
     """Every tile of F(`outputs`, 3) that divides the output of `workload` and fits the registers.
-    There is none if the kernel is not 3x1 or 1x3, or has fewer channels than a vector.
+    There is none if the kernel is not 3x1 or 1x3, skips rows, or has fewer channels than a vector.
     """
     along = axis(workload)
-    if along is None or workload.channels < isa.float_lanes:
+    if along is None or workload.row_stride > 1 or workload.channels < isa.float_lanes:
         return []
     if (workload.height, workload.width)[along] % outputs:
         return []

@@ -75,12 +75,12 @@ def legal_integer_winograd_tiles(
     workload: QuantizedConv2d, outputs: int, isa: Isa
 ) -> Iterator[IntegerWinogradTile]:
     """Every tile of F(`outputs`, 3) that fits the registers. There is none if the kernel is
-    not 3x1 or 1x3, if `outputs` does not divide its axis, or if a sum can overflow int32 before the
-    division.
+    not 3x1 or 1x3, or skips rows, if `outputs` does not divide its axis, or if a sum can overflow
+    int32 before the division.
     """
     kernel = (workload.kernel_height, workload.kernel_width)
     extent = {(TAPS, 1): workload.height, (1, TAPS): workload.width}.get(kernel)
-    if isa.dot4 not in PORTS or extent is None or extent % outputs:
+    if isa.dot4 not in PORTS or extent is None or workload.row_stride > 1 or extent % outputs:
         return
     algorithm = integer_filter(outputs)
     if workload.window * MAX_PRODUCT << algorithm.shift >= 2**31:

@@ -10,6 +10,7 @@ from typing import ClassVar
 
 from tvm import te, tirx
 
+from schedules.workloads.direct_conv import rows_apart
 from schedules.workloads.normalisation import ImageNormalisation
 from schedules.workloads.signature import Signature
 from schedules.workloads.tile_conv import COLUMNS, TiledConv, stored
@@ -38,7 +39,7 @@ def rounded(value: tirx.Expr) -> tirx.Expr:
 class Bf16TileConv2d(TiledConv):
     """Convolution, bias and ReLU on tile registers, float32 sums; `block` is `COLUMNS`.
 
-    `data (height + kernel_height - 1, width + kernel_width - 1, channels)` bfloat16,
+    `data` of `data_shape` bfloat16,
     `weight (blocks, kernel_height, kernel_width, channels / 2, 16, 2)` bfloat16,
     `bias (blocks, 16)` float32 to `out (height, width, stored_channels)` bfloat16. `channels` is a
     multiple of 2. The order of the sums is the kernel's own (`schedules/amx/instructions.py`).
@@ -53,10 +54,11 @@ class Bf16TileConv2d(TiledConv):
         """Every workload of this class that a function of this signature may compute."""
         if not function.fits([3, 6, 2, 3], "out_channels"):
             return
-        (_, _, channels), packed, _, (height, width, _) = function.shapes
+        (rows, _, channels), packed, _, (height, width, _) = function.shapes
         _, kernel_height, kernel_width, _, block, _ = packed
         window = (height, width, channels, kernel_height, kernel_width)
-        yield cls(*window, int(function.attributes["out_channels"]), block)
+        stride = rows_apart(rows, height, kernel_height)
+        yield cls(*window, int(function.attributes["out_channels"]), block, row_stride=stride)
 
     def prim_func(self) -> tirx.PrimFunc:
         steps = self.channels // PAIR
@@ -71,7 +73,8 @@ class Bf16TileConv2d(TiledConv):
         acc = te.compute(
             (self.height, self.width, self.blocks, COLUMNS),
             lambda h, w, n, j: te.sum(
-                widened(data[h + kh, w + kw, c * PAIR + k]) * widened(weight[n, kh, kw, c, j, k]),
+                widened(data[h * self.row_stride + kh, w + kw, c * PAIR + k])
+                * widened(weight[n, kh, kw, c, j, k]),
                 axis=[kh, kw, c, k],
             ),
             name="acc",

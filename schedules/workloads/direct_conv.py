@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, TypeVar
 
 from schedules.workloads.signature import Signature
@@ -12,10 +12,11 @@ _Conv = TypeVar("_Conv", bound="RequantizedConv")
 
 @dataclass(frozen=True)
 class DirectConv:
-    """The shape of a stride-1 convolution on HWC data whose spatial padding is already done.
+    """The shape of a convolution on HWC data whose spatial padding is already done.
 
-    Output channels are packed in `blocks` of `block`; those beyond `out_channels` are zeros that
-    pad the last block.
+    `data` has `(height - 1) * row_stride + kernel_height` rows and `width + kernel_width - 1`
+    columns. Output channels are packed in `blocks` of `block`; those beyond `out_channels` are
+    zeros that pad the last block.
     """
 
     prefix: ClassVar[str]
@@ -29,6 +30,8 @@ class DirectConv:
     out_channels: int
     block: int
     """Output channels packed together: the vectors of one register tile, in 32-bit lanes."""
+    row_stride: int = field(default=1, kw_only=True)
+    """Rows of the input from one row of the output to the next; of one row it is 1."""
 
     @property
     def blocks(self) -> int:
@@ -53,17 +56,23 @@ class DirectConv:
     def data_shape(self) -> tuple[int, int, int]:
         """(rows, columns, channels) of the input."""
         return (
-            self.height + self.kernel_height - 1,
+            (self.height - 1) * self.row_stride + self.kernel_height,
             self.width + self.kernel_width - 1,
             self.channels,
         )
 
     @property
     def name(self) -> str:
+        stride = f"_s{self.row_stride}" if self.row_stride > 1 else ""
         return (
             f"{self.prefix}{self.kernel_height}x{self.kernel_width}_{self.height}x{self.width}"
-            f"_{self.channels}to{self.out_channels}"
+            f"_{self.channels}to{self.out_channels}{stride}"
         )
+
+
+def rows_apart(rows: int, height: int, kernel_height: int) -> int:
+    """The row stride of a convolution that makes `height` rows of `rows`, if there is one."""
+    return max(1, (rows - kernel_height) // (height - 1)) if height > 1 else 1
 
 
 @dataclass(frozen=True)
@@ -82,8 +91,9 @@ class RequantizedConv(DirectConv):
         """Every workload of this class that a function of this signature may compute."""
         if not function.fits(cls.ranks, "out_channels", "levels"):
             return
-        (_, _, channels), packed, _, _, (height, width, _) = function.shapes
+        (rows, _, channels), packed, _, _, (height, width, _) = function.shapes
         _, kernel_height, kernel_width, _, block, _ = packed
         out_channels, qmax = (int(function.attributes[n]) for n in ("out_channels", "levels"))
         extents = (height, width, channels, kernel_height, kernel_width)
-        yield cls(*extents, out_channels, block, qmax)
+        stride = rows_apart(rows, height, kernel_height)
+        yield cls(*extents, out_channels, block, qmax, row_stride=stride)

@@ -14,19 +14,21 @@ from typing import ClassVar
 from tvm import te, tirx
 
 from schedules.workloads.bfloat16 import BITS, widened
-from schedules.workloads.direct_conv import DirectConv
+from schedules.workloads.direct_conv import DirectConv, rows_apart
 from schedules.workloads.pool_windows import read_extents
 from schedules.workloads.signature import Signature, average_windows
 
+MAX_REPEAT = 2
+"""Of rows, in a map of every second row."""
 KINDS = {"float32": "", "uint8": "q", BITS: "b"}
 """How the names of kernels on values of a type begin."""
 
 
 @dataclass(frozen=True)
 class Conv2d(DirectConv):
-    """Stride-1 convolution, bias and optional ReLU.
+    """Convolution, bias and optional ReLU.
 
-    `data (height + kernel_height - 1, width + kernel_width - 1, channels)`,
+    `data` of `data_shape`,
     `weight (blocks, kernel_height, kernel_width, channels, block)`, `bias (blocks * block,)` to
     `out (height, width, blocks * block)`.
     """
@@ -40,14 +42,15 @@ class Conv2d(DirectConv):
         """Every workload of this class that a function of this signature may compute."""
         if not function.fits([3, 5, 1, 3], "out_channels"):
             return
-        _, (_, kernel_height, kernel_width, channels, block), _, (height, width, _) = (
-            function.shapes
-        )
+        (rows, *_), packed, _, (height, width, _) = function.shapes
+        _, kernel_height, kernel_width, channels, block = packed
+        stride = rows_apart(rows, height, kernel_height)
         out_channels = int(function.attributes["out_channels"])
         for relu in (True, False):
             yield cls(
                 *(height, width, channels, kernel_height, kernel_width),
                 *(out_channels, block, relu),
+                row_stride=stride,
             )
 
     def prim_func(self) -> tirx.PrimFunc:
@@ -64,7 +67,8 @@ class Conv2d(DirectConv):
         acc = te.compute(
             (self.blocks, self.height, self.width, block),
             lambda o, h, w, v: te.sum(
-                data[h + kh, w + kw, c] * weight[o, kh, kw, c, v], axis=[kh, kw, c]
+                data[h * self.row_stride + kh, w + kw, c] * weight[o, kh, kw, c, v],
+                axis=[kh, kw, c],
             ),
             name="acc",
         )
@@ -80,9 +84,10 @@ class Conv2d(DirectConv):
 
 @dataclass(frozen=True)
 class MaxPool:
-    """3x3 max pool, stride `(1, stride)`: `data (height + 2, columns, channels)` to
-    `out (height, width, channels)` with `columns = (width - 1) * stride + 3`. Of one column the
-    stride is 1.
+    """3x3 max pool, stride `(row_stride, stride)`: `data (rows, columns, channels)`, of which each
+    row is read `row_repeat` times, to `out (height, width, channels)`. Of one column the stride is
+    1, and so is that of rows of one row. `data` has no rows and columns that no window covers.
+    Where rows are repeated, `height` is even and `row_stride` 1.
 
     Two steps, so that a column's vertical maximum is shared by the windows that overlap it.
     """
@@ -94,14 +99,24 @@ class MaxPool:
     channels: int
     dtype: str = "float32"
     """`float32`, `uint8`, or `uint16` for the bits of bfloat16 that is not negative."""
+    row_stride: int = 1
+    row_repeat: int = 1
 
     macs: ClassVar[int] = 0
 
     @property
     def name(self) -> str:
-        return (
-            f"{KINDS[self.dtype]}maxpool_{self.height}x{self.width}x{self.channels}_s{self.stride}"
-        )
+        shape = f"{self.height}x{self.width}x{self.channels}"
+        strides = f"{self.row_stride}x{self.stride}" if self.row_stride > 1 else f"{self.stride}"
+        repeated = f"_r{self.row_repeat}" if self.row_repeat > 1 else ""
+        return f"{KINDS[self.dtype]}maxpool_{shape}_s{strides}{repeated}"
+
+    @property
+    def read_shape(self) -> tuple[int, int, int]:
+        """Of `data`."""
+        strides = (self.row_stride, self.stride)
+        rows, columns = read_extents((self.height, self.width), (3, 3), strides)
+        return -(-rows // self.row_repeat), columns, self.channels
 
     @classmethod
     def candidates(cls, function: Signature) -> Iterator["MaxPool"]:
@@ -110,24 +125,33 @@ class MaxPool:
             return
         (rows, columns, _), (height, width, channels) = function.shapes
         stride, left = divmod(columns - 3, width - 1) if width > 1 else (1, columns - 3)
-        if rows == height + 2 and left == 0:
-            yield cls(height, width, stride, channels, function.dtypes[0])
+        if stride == 0 or left:
+            return
+        for repeat in range(1, MAX_REPEAT + 1):
+            row_stride = max(1, (rows * repeat - 3) // (height - 1)) if height > 1 else 1
+            found = cls(height, width, stride, channels, function.dtypes[0], row_stride, repeat)
+            if found.read_shape[0] == rows:
+                yield found
 
     def prim_func(self) -> tirx.PrimFunc:
-        stride, columns = self.stride, (self.width - 1) * self.stride + 3
-        data = te.placeholder((self.height + 2, columns, self.channels), self.dtype, "data")
+        data = te.placeholder(self.read_shape, self.dtype, "data")
         i, j = te.reduce_axis((0, 3), "i"), te.reduce_axis((0, 3), "j")
         column_max = te.compute(
-            (self.height, columns, self.channels),
-            lambda h, x, c: te.max(data[h + i, x, c], axis=i),
+            (self.height, *self.read_shape[1:]),
+            lambda h, x, c: te.max(data[self._row(h, i), x, c], axis=i),
             name="column_max",
         )
         out = te.compute(
             (self.height, self.width, self.channels),
-            lambda h, w, c: te.max(column_max[h, w * stride + j, c], axis=j),
+            lambda h, w, c: te.max(column_max[h, w * self.stride + j, c], axis=j),
             name="out",
         )
         return te.create_prim_func([data, out])
+
+    def _row(self, height: tirx.Var, tap: tirx.Var) -> tirx.Expr:
+        """Of `data`, under a window's row `tap`."""
+        row = height * self.row_stride + tap
+        return row // self.row_repeat if self.row_repeat > 1 else row
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ _INT16_RESULTS = "int16_results"
 class QuantizedConv2d(RequantizedConv):
     """Integer convolution, bias and requantization, ReLU included.
 
-    `data (height + kernel_height - 1, width + kernel_width - 1, channels)` uint8,
+    `data` of `data_shape` uint8,
     `weight (blocks, kernel_height, kernel_width, channels / 4, block, 4)` int8,
     `bias (blocks * block,)` int32, `multiplier (blocks * block,)` float32 to
     `out (height, width, blocks * block)` uint8:
@@ -68,7 +68,7 @@ class QuantizedConv2d(RequantizedConv):
         acc = te.compute(
             (self.blocks, self.height, self.width, block),
             lambda o, h, w, v: te.sum(
-                data[h + kh, w + kw, c * GROUP + k].astype("int32")
+                data[h * self.row_stride + kh, w + kw, c * GROUP + k].astype("int32")
                 * weight[o, kh, kw, c, v, k].astype("int32"),
                 axis=[kh, kw, c, k],
             ),

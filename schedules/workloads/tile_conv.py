@@ -55,7 +55,7 @@ class TiledConv(DirectConv):
 class TileConv2d(TiledConv, RequantizedConv):
     """Integer convolution, bias and requantization, ReLU included; `block` is `COLUMNS`.
 
-    `data (height + kernel_height - 1, width + kernel_width - 1, channels)` uint8,
+    `data` of `data_shape` uint8,
     `weight (blocks, kernel_height, kernel_width, channels / 4, 16, 4)` int8,
     `bias (blocks, 16)` int32, `multiplier (blocks, 16)` float32 to
     `out (height, width, stored_channels)` uint8:
@@ -88,7 +88,7 @@ class TileConv2d(TiledConv, RequantizedConv):
         acc = te.compute(
             (self.height, self.width, *tiles),
             lambda h, w, n, j: te.sum(
-                data[h + kh, w + kw, c * GROUP + k].astype("int32")
+                data[h * self.row_stride + kh, w + kw, c * GROUP + k].astype("int32")
                 * weight[n, kh, kw, c, j, k].astype("int32"),
                 axis=[kh, kw, c, k],
             ),

@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from tvm import te, tirx
 
-from schedules.workloads.direct_conv import DirectConv
+from schedules.workloads.direct_conv import DirectConv, rows_apart
 from schedules.workloads.signature import Signature
 
 MAX_TILES = 9
@@ -22,9 +22,9 @@ one tile (AVX-512) a call of the artifact is 1 % faster than with `DequantizeWei
 
 @dataclass(frozen=True)
 class WeightOnlyConv2d(DirectConv):
-    """Stride-1 convolution by int8 weights, scale and bias, without ReLU.
+    """Convolution by int8 weights, scale and bias, without ReLU.
 
-    `data (height + kernel_height - 1, width + kernel_width - 1, channels)`, `weight (elements,)`
+    `data` of `data_shape`, `weight (elements,)`
     int8, `scale (blocks * block,)`, `bias (blocks * block,)` to `out (height, width,
     blocks * block)`:
 
@@ -47,8 +47,10 @@ class WeightOnlyConv2d(DirectConv):
     def candidates(cls, function: Signature) -> Iterator["WeightOnlyConv2d"]:
         """Every workload of this class that a function of this signature may compute."""
         if function.fits([3, 1, 1, 1, 3], "window"):
-            (_, _, channels), _, _, _, (height, width, _) = function.shapes
-            yield cls(height, width, channels, *map(int, function.attributes["window"]))
+            (rows, _, channels), _, _, _, (height, width, _) = function.shapes
+            window = [int(extent) for extent in function.attributes["window"]]
+            stride = rows_apart(rows, height, window[0])
+            yield cls(height, width, channels, *window, row_stride=stride)
 
     def prim_func(self) -> tirx.PrimFunc:
         block, padded = self.block, self.padded_channels
@@ -62,7 +64,7 @@ class WeightOnlyConv2d(DirectConv):
         def product(o: tirx.Var, h: tirx.Var, w: tirx.Var, v: tirx.Var) -> tirx.Expr:
             row = (kh * self.kernel_width + kw) * self.channels + c
             factor = weight[row * self.out_channels + o * block + v].astype("float32")
-            return te.sum(data[h + kh, w + kw, c] * factor, axis=[kh, kw, c])
+            return te.sum(data[h * self.row_stride + kh, w + kw, c] * factor, axis=[kh, kw, c])
 
         acc = te.compute((self.blocks, self.height, self.width, block), product, name="acc")
         out = te.compute(

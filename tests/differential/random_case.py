@@ -107,7 +107,7 @@ def _block(rng: random.Random, name: str, out: int, producer: Conv) -> list[Conv
 
 
 def _pool(rng: random.Random, channels: int) -> MaxPool:
-    """Of 3x3 windows, 1 row apart: others are refused."""
+    """Of 3x3 windows, as all must be, 1 row apart."""
     pool = MaxPool(rng.choice([1, 1, 2, 4]), stride=(1, rng.choice([1, 2, 2, 3])))
     if rng.random() < 0.2:
         picked = sorted(rng.sample(range(channels), rng.randint(1, channels)))

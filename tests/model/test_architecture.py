@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from torch import nn
 from torch.nn import functional as F
 
-from lprnet.model.architecture import Architecture, Context
+from lprnet.model.architecture import Architecture, Context, Conv, MaxPool
 from lprnet.model.lprnet import LPRNet
 from lprnet.model.published_lprnet import LPRNET_CHINA, lprnet
 from lprnet.runtime.alphabet import CHINA, Alphabet
@@ -97,6 +97,14 @@ def test_contexts_that_do_not_meet_are_refused() -> None:
 def test_an_image_of_which_nothing_is_left_is_refused() -> None:
     with pytest.raises(ValueError, match=r"images of 94x16 .*: they are too small.*backbone\.20"):
         lprnet(CHINA, height=16)
+
+
+def test_rows_that_are_read_twice_again_and_again_are_refused() -> None:
+    pool = MaxPool(row_repeat=2)
+    doubling = tuple(Conv(f"layer{n}", 4, (1, 1), pool=pool) for n in range(20))
+    huge = replace(LPRNET_CHINA, backbone=doubling, contexts=(Context("layer19"),))
+    with pytest.raises(ValueError, match=r"makes a map of [\d,]+ rows or columns for layer"):
+        huge.shapes()
 
 
 def test_narrowed_keeps_the_places_that_the_pool_selects() -> None:

@@ -409,6 +409,11 @@ def test_files_that_are_no_alphabet(content: bytes, problem: str, tmp_path: Path
         ("[]", "has [] as its content, not an object"),
         ('{"heigth": 24}', "has the field 'heigth', which is none of alphabet, height"),
         ('{"height": 2.5}', "has 2.5 as height, not a whole number from 1 to 4096"),
+        (
+            '{"backbone": [{"name": "a", "out_channels": 4, "kernel": [3, 3],'
+            ' "pool": {"row_repeat": 3}}]}',
+            "has 3 as backbone[0].pool.row_repeat, not a whole number from 1 to 2",
+        ),
         ('{"height": 10}', "does not fit images of 94x10 (width x height): they are too small"),
         ('{"contexts": [{"kernel": [1, 1]}]}', "lacks the field contexts[0].of"),
         ('{"contexts": [{"of": "head"}]}', "has the context of 'head', which is no convolution"),

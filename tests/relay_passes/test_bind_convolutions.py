@@ -3,7 +3,7 @@ import pytest
 import torch
 import tvm
 from tvm import relax
-from tvm.relax.op import add, concat, divide, mean, nn, square, strided_slice, take
+from tvm.relax.op import add, concat, divide, mean, nn, repeat, square, strided_slice, take
 
 from relay_passes.bind_convolutions import BindConvolutions, Convolution, read_convolutions
 from relay_passes.channels.numbers import channel_numbers
@@ -29,10 +29,15 @@ def some(out: int, into: int, *kernel: int) -> Convolution:
     return Convolution(random_weight(RNG, out, into, *kernel), RNG.normal(size=out).astype("f4"))
 
 
-def network(first: Convolution, second: Convolution, last: Convolution) -> tvm.IRModule:
-    """The second convolution reads some channels of the first through a max pool; the last reads
-    both.
+def network(
+    first: Convolution, second: Convolution, last: Convolution, repeats: int = 1
+) -> tvm.IRModule:
+    """The second convolution reads some channels of the first through a max pool, each row
+    `repeats` times; the last reads both.
     """
+
+    def pool(x: relax.Expr) -> relax.Expr:
+        return nn.max_pool2d(x if repeats == 1 else repeat(x, repeats, 2), (3, 3))
 
     def biased(x: relax.Expr, one: Convolution) -> relax.Expr:
         return add(nn.conv2d(x, const(one.weight)), per_channel(*one.bias))
@@ -41,8 +46,8 @@ def network(first: Convolution, second: Convolution, last: Convolution) -> tvm.I
         y = emit(nn.relu(biased(x, first)))
         count = len(second.weight[0])
         read = y if count == len(first.bias) else strided_slice(y, [1], [0], [count], [1])
-        z = nn.relu(biased(nn.max_pool2d(read, (3, 3)), second))
-        pooled = nn.max_pool2d(y, (3, 3))
+        z = nn.relu(biased(pool(read), second))
+        pooled = pool(y)
         return biased(concat([pooled, z], 1), last)
 
     return shared_module(body, SHAPE)
@@ -52,10 +57,11 @@ FIRST, SECOND, LAST = some(6, 3, 1, 1), some(5, 4, 1, 1), some(2, 11, 1, 1)
 
 
 @pytest.mark.parametrize(("channels", "read"), [(6, 4), (4, 2), (3, 3)])
-def test_weights_biases_and_slices_follow(channels: int, read: int) -> None:
-    new = [some(channels, 3, 1, 1), some(5, read, 1, 1), some(2, channels + 5, 1, 1)]
-    after = apply(BindConvolutions(new), network(FIRST, SECOND, LAST))
-    main = network(*new)["main"].with_attr(
+@pytest.mark.parametrize("repeats", [1, 2])
+def test_weights_biases_and_slices_follow(channels: int, read: int, repeats: int) -> None:
+    new = (some(channels, 3, 1, 1), some(5, read, 1, 1), some(2, channels + 5, 1, 1))
+    after = apply(BindConvolutions(new), network(FIRST, SECOND, LAST, repeats))
+    main = network(*new, repeats)["main"].with_attr(
         "channels", [list(range(count)) for count in (channels, 5, 2)]
     )
     expected = tvm.IRModule({"main": main})

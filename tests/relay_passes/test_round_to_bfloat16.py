@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tvm
 from tvm import relax
-from tvm.relax.op import add, astype, concat, nn, strided_slice
+from tvm.relax.op import add, astype, concat, nn, repeat, strided_slice
 
 from relay_passes.round_to_bfloat16 import RoundToBfloat16
 from tests.relax_networks import Emit, apply, const, shared_module
@@ -22,26 +22,38 @@ def rounded(x: relax.Expr) -> relax.Expr:
     return astype(x, "bfloat16")
 
 
+def pooled_rows(x: relax.Expr) -> relax.Expr:
+    """Of two channels, each row twice."""
+    some = strided_slice(x, [1], [0], [2], [1])
+    return nn.max_pool2d(repeat(some, 2, 2), (3, 3), (1, 2))
+
+
 def test_layers_and_what_is_between_them_are_rounded() -> None:
     """Max pools and slices choose among bfloat16, average pools and the last layer read float32."""
 
     def before(x: relax.Var, emit: Emit) -> relax.Expr:
         first = emit(nn.relu(add(nn.conv2d(x, const(FIRST)), const(BIAS))))
-        pooled = nn.max_pool2d(strided_slice(first, [1], [0], [2], [1]), (3, 3), (1, 2))
+        pooled = nn.max_pool2d(
+            repeat(strided_slice(first, [1], [0], [2], [1]), 2, 2), (3, 3), (1, 2)
+        )
         second = emit(nn.relu(add(nn.conv2d(pooled, const(SECOND)), const(BIAS[:, :2]))))
-        means = concat([emit(nn.avg_pool2d(first, (6, 8))), emit(nn.avg_pool2d(second, (4, 1)))], 1)
+        means = concat(
+            [emit(nn.avg_pool2d(first, (6, 8))), emit(nn.avg_pool2d(second, (10, 1)))], 1
+        )
         return add(nn.conv2d(means, const(CLASSES)), const(BIAS))
 
     def after(x: relax.Var, emit: Emit) -> relax.Expr:
         sums = nn.conv2d(rounded(x), bfloat16(FIRST), out_dtype="float32")
         first = emit(rounded(nn.relu(add(sums, const(BIAS)))))
-        pooled = nn.max_pool2d(strided_slice(first, [1], [0], [2], [1]), (3, 3), (1, 2))
+        pooled = nn.max_pool2d(
+            repeat(strided_slice(first, [1], [0], [2], [1]), 2, 2), (3, 3), (1, 2)
+        )
         sums = nn.conv2d(pooled, bfloat16(SECOND), out_dtype="float32")
         second = emit(rounded(nn.relu(add(sums, const(BIAS[:, :2])))))
         means = concat(
             [
                 emit(nn.avg_pool2d(astype(first, "float32"), (6, 8))),
-                emit(nn.avg_pool2d(astype(second, "float32"), (4, 1))),
+                emit(nn.avg_pool2d(astype(second, "float32"), (10, 1))),
             ],
             1,
         )

@@ -1,7 +1,7 @@
 import numpy as np
 import tvm
 from tvm import relax
-from tvm.relax.op import add, dequantize, nn, quantize, strided_slice
+from tvm.relax.op import add, dequantize, nn, quantize, repeat, strided_slice
 
 from relay_passes.sink_dequantize import SinkDequantize
 from tests.quantized_reference import evaluate
@@ -28,12 +28,12 @@ def pool(x: relax.Expr, padding: int = 0) -> relax.Expr:
     return nn.max_pool2d(x, (3, 3), (1, 2), padding)
 
 
-def test_pools_and_slices_choose_among_integers() -> None:
+def test_pools_slices_and_repeats_choose_among_integers() -> None:
     def before(x: relax.Var, emit: Emit) -> relax.Expr:
-        return nn.relu(pool(first_two(real(integers(x)))))
+        return nn.relu(pool(repeat(first_two(real(integers(x))), 2, 2)))
 
     def after(x: relax.Var, emit: Emit) -> relax.Expr:
-        return nn.relu(real(pool(first_two(integers(x)))))
+        return nn.relu(real(pool(repeat(first_two(integers(x)), 2, 2))))
 
     got = apply(SinkDequantize(), shared_module(before, SHAPE))
     tvm.ir.assert_structural_equal(got, shared_module(after, SHAPE))

@@ -28,6 +28,8 @@ def workloads(isa: Isa) -> list[Workload]:
         MaxPool(4, 12, 2, lanes),
         MaxPool(4, 12, 1, lanes, "uint8"),
         MaxPool(4, 1, 1, lanes),
+        MaxPool(3, 12, 2, lanes, "uint8", row_stride=2),
+        MaxPool(6, 12, 2, lanes, "uint8", row_repeat=2),
         AveragePool(2, 4, lanes, (5, 5), (5, 5)),
         DequantizedAveragePool(2, 4, lanes, (4, 10), (4, 2), 0.1),
         Normalise(4, 12, 3, 127.5, 1 / 128),

@@ -34,9 +34,9 @@ def check_conv2d(workload: Conv2d, target: Target, seed: int) -> None:
     """Any order of n + 1 terms errs by at most (n + 1) roundings of the sum of magnitudes
     (Higham, "Accuracy and Stability of Numerical Algorithms", section 3.1).
     """
-    height, width, channels = workload.height, workload.width, workload.channels
+    channels = workload.channels
     kernel = (workload.kernel_height, workload.kernel_width)
-    data = random(seed, height + kernel[0] - 1, width + kernel[1] - 1, channels)
+    data = random(seed, *workload.data_shape)
     weight = random(seed + 1, workload.out_channels, channels, *kernel)
     bias = random(seed + 2, workload.out_channels)
     packed = packed_for(workload, target.isa)
@@ -52,7 +52,7 @@ def check_conv2d(workload: Conv2d, target: Target, seed: int) -> None:
     biases[: workload.out_channels] = bias
     got = run(packed, target, data, np.ascontiguousarray(np.stack(blocks)), biases)
 
-    x = windows(data.astype("float64"), kernel)
+    x = windows(data.astype("float64"), kernel, (workload.row_stride, 1))
     exact = np.einsum("hwcij,ocij->hwo", x, weight.astype("float64")) + bias
     magnitude = np.einsum("hwcij,ocij->hwo", abs(x), abs(weight.astype("float64"))) + abs(bias)
     if workload.relu:
@@ -89,6 +89,7 @@ def test_convolutions_of_lprnet(workload: Conv2d, target: Target) -> None:
     kernel=st.tuples(st.integers(1, 3), st.integers(1, 4)),
     out_channels=st.integers(1, 70),
     relu=st.booleans(),
+    row_stride=st.integers(1, 3),
 )
 def test_any_convolution(
     target: Target,
@@ -98,8 +99,11 @@ def test_any_convolution(
     kernel: tuple[int, int],
     out_channels: int,
     relu: bool,
+    row_stride: int,
 ) -> None:
-    workload = Conv2d(height, width, channels, *kernel, out_channels, 8, relu)
+    row_stride = row_stride if height > 1 else 1
+    shape = (height, width, channels, *kernel, out_channels)
+    workload = Conv2d(*shape, 8, relu, row_stride=row_stride)
     check_conv2d(workload, target, seed=1)
 
 
@@ -108,16 +112,38 @@ def test_any_convolution(
 @given(
     height=st.integers(1, 4),
     width=st.integers(2, 46),
-    stride=st.integers(1, 3),
+    stride=st.tuples(st.integers(1, 3), st.integers(1, 3)),
     channels=st.integers(2, 40),
 )
-@example(height=2, width=1, stride=1, channels=5)
+@example(height=2, width=1, stride=(1, 1), channels=5)
+@example(height=5, width=9, stride=(2, 1), channels=20)
 def test_max_pool_is_exact(
-    target: Target, height: int, width: int, stride: int, channels: int
+    target: Target, height: int, width: int, stride: tuple[int, int], channels: int
 ) -> None:
-    data = random(2, height + 2, (width - 1) * stride + 3, channels)
-    got = run(MaxPool(height, width, stride, channels), target, data)
-    exact = windows(data.astype("float64"), (3, 3), (1, stride)).max((3, 4))
+    row_stride = stride[0] if height > 1 else 1
+    data = random(2, (height - 1) * row_stride + 3, (width - 1) * stride[1] + 3, channels)
+    workload = MaxPool(height, width, stride[1], channels, row_stride=row_stride)
+    got = run(workload, target, data)
+    exact = windows(data.astype("float64"), (3, 3), stride).max((3, 4))
+    np.testing.assert_array_equal(got, exact)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("dtype", ["float32", "uint8"])
+@few
+@given(
+    rows=st.integers(2, 6),
+    width=st.integers(2, 46),
+    stride=st.integers(1, 3),
+    channels=st.integers(2, 80),
+)
+def test_a_max_pool_of_repeated_rows(
+    target: Target, dtype: str, rows: int, width: int, stride: int, channels: int
+) -> None:
+    workload = MaxPool(2 * rows - 2, width, stride, channels, dtype, row_repeat=2)
+    data = (random(3, *workload.read_shape) * 40 + 128).clip(0, 255).astype(dtype)
+    got = run(workload, target, data)
+    exact = windows(data.repeat(2, axis=0), (3, 3), (1, stride)).max((3, 4))
     np.testing.assert_array_equal(got, exact)
 
 

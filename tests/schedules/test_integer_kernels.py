@@ -52,14 +52,18 @@ def run_conv2d(
     bias: Integers,
     multiplier: NDArray[np.float32],
     levels: int,
+    row_stride: int = 1,
 ) -> NDArray[np.uint8]:
     """The kernel's output channels; the lanes that pad the last vector must be zero. The schedule
     for results that fit int16 must give the same where they do.
     """
     out_channels, channels, kernel_height, kernel_width = weight.shape
-    height, width = data.shape[0] - kernel_height + 1, data.shape[1] - kernel_width + 1
+    height, width = (
+        (data.shape[0] - kernel_height) // row_stride + 1,
+        data.shape[1] - kernel_width + 1,
+    )
     shape = (height, width, channels, kernel_height, kernel_width, out_channels)
-    workload = packed_for(QuantizedConv2d(*shape, 8, levels), target.isa)
+    workload = packed_for(QuantizedConv2d(*shape, 8, levels, row_stride=row_stride), target.isa)
     assert isinstance(workload, QuantizedConv2d)
     block, padded = workload.block, workload.blocks * workload.block
     packed = np.zeros(
@@ -88,6 +92,7 @@ def run_conv2d(
     out_channels=st.integers(1, 70),
     levels=st.sampled_from([127, 255]),
     seed=st.integers(0, 1000),
+    row_stride=st.integers(1, 3),
 )
 def test_any_convolution(
     target: Target,
@@ -98,37 +103,43 @@ def test_any_convolution(
     out_channels: int,
     levels: int,
     seed: int,
+    row_stride: int,
 ) -> None:
     rng = np.random.default_rng(seed)
+    row_stride = row_stride if height > 1 else 1
     largest = {127: 127, 255: 63}[levels]
-    data = rng.integers(0, levels + 1, (height + kernel[0] - 1, width + kernel[1] - 1, 4 * groups))
+    shape = ((height - 1) * row_stride + kernel[0], width + kernel[1] - 1, 4 * groups)
+    data = rng.integers(0, levels + 1, shape)
     weight = rng.integers(-largest, largest + 1, (out_channels, 4 * groups, *kernel))
     bias = rng.integers(-20_000, 20_000, out_channels)
-    total = sums(data, weight) + bias
+    total = sums(data, weight)[::row_stride] + bias
     multiplier = (rng.uniform(0.3, 2, out_channels) * levels / abs(total).max()).astype("float32")
-    got = run_conv2d(target, data, weight, bias, multiplier, levels)
+    got = run_conv2d(target, data, weight, bias, multiplier, levels, row_stride)
     np.testing.assert_array_equal(got, requantized(total, multiplier, levels))
 
 
 @pytest.mark.parametrize("target", TARGETS[2:])
 @pytest.mark.parametrize("out_channels", [3, 8, 20, 24, 33, 39])
 @pytest.mark.parametrize("groups", [2, 4, 7])
-def test_channels_that_share_lanes(target: Target, out_channels: int, groups: int) -> None:
+@pytest.mark.parametrize("row_stride", [1, 2])
+def test_channels_that_share_lanes(
+    target: Target, out_channels: int, groups: int, row_stride: int
+) -> None:
     """A half and a quarter of a vector, alone and beside whole ones, with groups of inputs left
     over and channels that only pad.
     """
     rng = np.random.default_rng(out_channels + groups)
-    data = rng.integers(0, 256, (4, 8, 4 * groups))
+    data = rng.integers(0, 256, (3 * row_stride + 1, 8, 4 * groups))
     weight = rng.integers(-127, 128, (out_channels, 4 * groups, 1, 3))
     bias = rng.integers(-20_000, 20_000, out_channels)
-    total = sums(data, weight) + bias
+    total = sums(data, weight)[::row_stride] + bias
     multiplier = (rng.uniform(0.3, 2, out_channels) * 255 / abs(total).max()).astype("float32")
-    workload = QuantizedConv2d(4, 6, 4 * groups, 1, 3, out_channels, 8, 255)
-    packed = packed_for(workload, target.isa)
+    shape = (4, 6, 4 * groups, 1, 3, out_channels)
+    packed = packed_for(QuantizedConv2d(*shape, 8, 255, row_stride=row_stride), target.isa)
     assert isinstance(packed, QuantizedConv2d)
     split = choose_split(packed, target.isa)
     assert split is not None or (groups < 4 and out_channels in (3, 20, 33))
-    got = run_conv2d(target, data, weight, bias, multiplier, 255)
+    got = run_conv2d(target, data, weight, bias, multiplier, 255, row_stride)
     np.testing.assert_array_equal(got, requantized(total, multiplier, 255))
 
 
@@ -263,15 +274,20 @@ def test_the_largest_accumulators_stay_exact(target: Target) -> None:
 @given(
     height=st.integers(1, 4),
     width=st.integers(2, 46),
-    stride=st.integers(1, 3),
+    stride=st.tuples(st.integers(1, 3), st.integers(1, 3)),
     channels=st.integers(2, 80),
 )
-@example(height=2, width=1, stride=1, channels=5)
-def test_max_pool(target: Target, height: int, width: int, stride: int, channels: int) -> None:
-    shape = (height + 2, (width - 1) * stride + 3, channels)
+@example(height=2, width=1, stride=(1, 1), channels=5)
+@example(height=5, width=9, stride=(2, 1), channels=70)
+def test_max_pool(
+    target: Target, height: int, width: int, stride: tuple[int, int], channels: int
+) -> None:
+    row_stride = stride[0] if height > 1 else 1
+    shape = ((height - 1) * row_stride + 3, (width - 1) * stride[1] + 3, channels)
     data = np.random.default_rng(0).integers(0, 256, shape, dtype="uint8")
-    got = run(MaxPool(height, width, stride, channels, "uint8"), target, data)
-    expected = sliding_window_view(data, (3, 3), (0, 1))[:, ::stride].max((3, 4))
+    workload = MaxPool(height, width, stride[1], channels, "uint8", row_stride)
+    got = run(workload, target, data)
+    expected = sliding_window_view(data, (3, 3), (0, 1))[:: stride[0], :: stride[1]].max((3, 4))
     np.testing.assert_array_equal(got, expected)
 
 

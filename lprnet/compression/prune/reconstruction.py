@@ -168,7 +168,9 @@ class _State:
 
     def _conv_equations(self, conv: Conv) -> NormalEquations:
         target = self.targets[conv.name]
-        return normal_equations(self._input(conv), target, conv.kernel, conv.padding)
+        return normal_equations(
+            self._input(conv), target, conv.kernel, conv.padding, conv.row_stride
+        )
 
     def _container_equations(self) -> NormalEquations:
         contexts = self.network.context_means(self.outputs)[:, :, None]

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from lprnet.compression.compact import CompactNetwork
+from lprnet.compression.compact import CompactNetwork, convolve
 from lprnet.compression.quantize.quantized_network import QuantizedNetwork
 from lprnet.model.architecture import CONTAINER, Conv
 from schedules.requantize_table import requantization
@@ -53,7 +53,7 @@ class IntegerReference:
         if conv.name in self.tables:
             x = self.tables[conv.name][x.long()]
         exact = torch.float32 if largest < 2**24 else torch.float64
-        products = F.conv2d(x.to(exact), weight.to(exact), padding=conv.padding)
+        products = convolve(conv, x.to(exact), weight.to(exact))
         acc = products.double().add_(bias[:, None, None])
         scaled = acc.float().double().mul_(self.multipliers[conv.name][:, None, None])
         return scaled.round_().clamp_(0, self.quantized.qmax).float()

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lprnet.compression.compact import CompactNetwork
+from lprnet.compression.compact import CompactNetwork, convolve
 from lprnet.compression.least_squares import (
     NormalEquations,
     as_solution,
@@ -107,9 +107,9 @@ def _quantize_layers(
             else (rounded[producer.name][0].output_scale, 0.0)
         )
         target = targets[conv.name]
-        equations = normal_equations(x, target, conv.kernel, conv.padding)
+        equations = normal_equations(x, target, conv.kernel, conv.padding, conv.row_stride)
         weight = _round_in_pairs(network, conv.name, equations, scale)
-        y = F.conv2d(x, *weight.tensors(), padding=conv.padding).relu()
+        y = convolve(conv, x, *weight.tensors()).relu()
         step = activation_scale(y, ACTIVATION_QMAX)
         y = (y / step).round().clamp(0, ACTIVATION_QMAX) * step
         weight = _with_constants(weight, step / scale)
@@ -137,9 +137,11 @@ def quantize_weights(network: CompactNetwork, images: Tensor) -> dict[str, Quant
     rounded: dict[str, QuantizedWeight] = {}
 
     def conv_relu(conv: Conv, x: Tensor) -> Tensor:
-        equations = normal_equations(x, targets[conv.name], conv.kernel, conv.padding)
+        equations = normal_equations(
+            x, targets[conv.name], conv.kernel, conv.padding, conv.row_stride
+        )
         rounded[conv.name] = _round_to_nearest(network, conv.name, equations)
-        return F.conv2d(x, *rounded[conv.name].tensors(), padding=conv.padding).relu()
+        return convolve(conv, x, *rounded[conv.name].tensors()).relu()
 
     outputs = network.activations(images, conv_relu)
     rounded[CONTAINER] = _round_container(network, outputs, logits)

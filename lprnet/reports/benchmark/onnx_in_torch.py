@@ -63,6 +63,8 @@ class OnnxModule(nn.Module):
                 return F.avg_pool2d(x[0], attributes["kernel_shape"], attributes["strides"])
             case "Concat":
                 return torch.cat(x, attributes["axis"])
+            case "Gather":
+                return x[0].index_select(attributes["axis"], x[1])
             case "Squeeze":
                 return x[0].squeeze(self.integers[names[1]])
             case "Slice":

@@ -121,7 +121,8 @@ def _compared(workload: MaxPool) -> float:
     """Microseconds of a max pool, by the cache lines of its input and of its output."""
     pixel = workload.channels * np.dtype(workload.dtype).itemsize
     lines = pixel / CACHE_LINE
-    read = (workload.height + 2) * ((workload.width - 1) * workload.stride + 3) * lines
+    rows, columns, _ = workload.read_shape
+    read = rows * columns * lines
     written = workload.height * workload.width * lines
     time = read * LINE_READ + written * LINE_WRITTEN
     return time if pixel % CACHE_LINE == 0 else time * PART_OF_A_LINE

@@ -52,6 +52,7 @@ def operands(
     bias = rng.normal(size=workload.out_channels).astype(np.float32)
     shape = (workload.height, workload.width)
     windows = np.lib.stride_tricks.sliding_window_view(real(data), kernel, (0, 1))
+    windows = windows[:: workload.row_stride]
     assert windows.shape[:2] == shape
     pair = (windows.astype(np.float64), real(weight).astype(np.float64))
     exact, magnitude = (
@@ -109,6 +110,7 @@ LAYERS = [
     Bf16TileConv2d(22, 92, 4, 3, 3, 64, COLUMNS),
     Bf16TileConv2d(20, 90, 32, 1, 1, 77, COLUMNS),
     Bf16TileConv2d(18, 44, 64, 3, 1, 64, COLUMNS),
+    Bf16TileConv2d(10, 90, 32, 3, 1, 48, COLUMNS, row_stride=2),
     Bf16TileConv2d(16, 18, 32, 1, 4, 39, COLUMNS),
     Bf16TileConv2d(4, 18, 64, 13, 1, 16, COLUMNS),
 ]
@@ -169,11 +171,13 @@ def test_the_image() -> None:
 
 
 @pytest.mark.parametrize("stride", [1, 2])
-def test_max_pool(stride: int) -> None:
-    data = to_bfloat16(np.random.default_rng(0).normal(size=(6, 4 * stride + 3, 32)).clip(0))
-    got = run(MaxPool(4, 5, stride, 32, BITS), HOST, data)
+@pytest.mark.parametrize("row_stride", [1, 2])
+def test_max_pool(stride: int, row_stride: int) -> None:
+    workload = MaxPool(4, 5, stride, 32, BITS, row_stride)
+    data = to_bfloat16(np.random.default_rng(0).normal(size=workload.read_shape).clip(0))
+    got = run(workload, HOST, data)
     windows = np.lib.stride_tricks.sliding_window_view(real(data), (3, 3), (0, 1))
-    np.testing.assert_array_equal(real(got), windows[:, ::stride].max((-2, -1)))
+    np.testing.assert_array_equal(real(got), windows[::row_stride, ::stride].max((-2, -1)))
 
 
 def test_average_pool() -> None:

@@ -45,7 +45,7 @@ def check(workload: TileConv2d, seed: int, extreme: bool = False) -> None:
         data[:] = 255
         weight[:] = np.where(rng.random(shape[:1] + (1, 1, 1)) < 0.5, -128, 127)
     bias = rng.integers(-20000, 20000, workload.out_channels)
-    total = sums(data, weight) + bias
+    total = sums(data, weight)[:: workload.row_stride] + bias
     largest = WIDEST - 1 if extreme else rng.uniform(100, 500)
     multiplier = (largest / abs(total).max((0, 1)).clip(1)).astype("float32")
     packed = in_columns(workload, weight.astype("int8")).transpose(0, 3, 4, 2, 1)
@@ -99,6 +99,7 @@ LAYERS = [
     TileConv2d(22, 92, 4, 3, 3, 32, COLUMNS, 255),
     TileConv2d(20, 90, 32, 1, 1, 77, COLUMNS, 255),
     TileConv2d(20, 90, 32, 3, 1, 31, COLUMNS, 255),
+    TileConv2d(10, 90, 32, 3, 1, 48, COLUMNS, 255, row_stride=2),
     TileConv2d(18, 44, 16, 1, 3, 32, COLUMNS, 127),
     TileConv2d(16, 18, 32, 1, 4, 39, COLUMNS, 255),
     TileConv2d(4, 18, 64, 13, 1, 48, COLUMNS, 255),

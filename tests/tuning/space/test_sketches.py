@@ -61,7 +61,8 @@ def reference(algorithm: Tunable, inputs: tuple[NDArray[np.float32], ...]) -> ND
                 return np.clip(np.rint(scaled), 0, workload.qmax)
             return hwc(F.relu(out) if workload.relu else out)
         case MaxPool():
-            return hwc(F.max_pool2d(image(inputs[0]), 3, (1, workload.stride)))
+            x = image(inputs[0]).repeat_interleave(workload.row_repeat, 2)
+            return hwc(F.max_pool2d(x, 3, (workload.row_stride, workload.stride)))
         case AveragePool():
             return hwc(F.avg_pool2d(image(inputs[0]), workload.kernel, workload.stride))
         case DequantizedAveragePool():

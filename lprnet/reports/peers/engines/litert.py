@@ -103,7 +103,7 @@ def _module(source: "Path") -> "nn.Module":
 
 def _operators() -> dict[str, Callable[..., "Tensor"]]:
     """Each ONNX operator that an LPRNet has: its attributes and inputs to its output."""
-    from torch import cat
+    from torch import cat, tensor
     from torch.nn import functional as F
 
     def conv(given: Attributes, x: "Tensor", weight: "Tensor", bias: "Tensor") -> "Tensor":
@@ -133,6 +133,7 @@ def _operators() -> dict[str, Callable[..., "Tensor"]]:
         "AveragePool": lambda given, x: F.avg_pool2d(x, given["kernel_shape"], given["strides"]),
         "Slice": cut,
         "Concat": lambda given, *parts: cat(parts, given["axis"]),
+        "Gather": lambda given, x, rows: x.index_select(given["axis"], tensor(rows)),
         "Squeeze": lambda _, x, axes: x.squeeze(axes[0]),
         "Pow": lambda _, x, exponent: x**exponent,
         "Div": lambda _, x, y: x / y,
