@@ -26,6 +26,8 @@ from lprnet.support.scratch_folder import scratch_folder
 from lprnet.tuning import LOGS, USER_LOGS
 
 SOURCE_FOLDERS = ("lprnet", "relay_passes", "schedules")
+SOURCES = (".py", ".json", ".safetensors")
+"""Code, widths, and networks that were trained before."""
 BUILD = (sys.executable, "-m", "lprnet.commands", "build")
 LOOK_SECONDS = 0.05
 """From one look at the builds that run to the next."""
@@ -125,8 +127,8 @@ def _digest(checkpoint: Path, calibration: Path | None) -> str:
     sources = [
         file
         for folder in SOURCE_FOLDERS
-        for file in sorted((PROJECT / folder).rglob("*.py"))
-        if Path(__file__).parent not in file.parents
+        for file in sorted((PROJECT / folder).rglob("*"))
+        if file.suffix in SOURCES and Path(__file__).parent not in file.parents
     ]
     logs = sorted(file for folder in (LOGS, USER_LOGS) for file in folder.rglob("*.json"))
     images = [] if calibration is None else calibration_files(calibration)
