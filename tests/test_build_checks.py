@@ -120,7 +120,7 @@ def test_a_cache_that_cannot_be_written_is_said_before_the_search(
 ) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
-    monkeypatch.delattr("lprnet.compression.variants.widths_to_train")
+    monkeypatch.delattr("lprnet.compression.variants.kept_to_train")
     with pytest.raises(UserError, match=r"file/lprnet/distilled: cannot be written"):
         execute([*DISTILLED, f"--output={tmp_path}/out"])
 

@@ -63,8 +63,9 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--distill",
         type=integer(1, MAX_DISTILL_STEPS),
         metavar="STEPS",
-        help="at each budget also train the channels that stay towards the whole network, as "
-        "`build --distill STEPS` does (default: refit them alone)",
+        help="at each budget also train what stays towards the whole network, as `build --distill "
+        "STEPS` does, with half of the first block's rows where the budget asks for that (default: "
+        "refit the channels alone)",
     )
     parser.add_argument(
         "--plot",

@@ -34,7 +34,12 @@ from lprnet.compression.distill.distilled import (
 )
 from lprnet.compression.input_check import input_notes
 from lprnet.compression.preprocessing_check import preprocessing_note
-from lprnet.compression.prune.kept_widths import Keep, pruned_to_widths, widths_to_train
+from lprnet.compression.prune.kept_widths import (
+    Keep,
+    fewer_rows,
+    kept_to_train,
+    pruned_to_widths,
+)
 from lprnet.compression.prune.measured_share import without_single_weights
 from lprnet.compression.reduced import ReducedNetwork, reduce
 from lprnet.model.checkpoint import Stated, load_as_trained, load_model
@@ -116,12 +121,16 @@ def prepare(
             check_teachable(model.architecture, checkpoint)  # before a search
             if distill.steps is not None:
                 check_cache()
-            widths = widths_to_train(reduced, inputs, keep or Keep())
-            trained, pruning = distilled(reduced, checkpoint, images, widths, distill.steps)
-            narrow, calibrated_on = reduced.bind(trained), with_rendered(images, files)
+            student, widths = kept_to_train(model, reduced, inputs, keep or Keep())
+            asked = (reduced, student, checkpoint, images, widths, distill.steps)
+            trained, pruning = distilled(*asked)
+            narrow, calibrated_on = student.bind(trained), with_rendered(images, files)
         elif keep is None and (ready := trained_before(reduced, checkpoint)) is not None:
             trained, pruning = ready
-            narrow = reduced.bind(trained)
+            all_rows = trained.architecture == reduced.architecture
+            same_rows = reduced if all_rows else fewer_rows(model)
+            assert same_rows is not None, "half of the rows, or it would not have been found"
+            narrow = same_rows.bind(trained)
         else:
             arithmetic = {"static": "int8", "bf16": "bf16"}.get(quantized or "", "float32")
             narrow, pruning = pruned_to_widths(reduced, inputs, keep or Keep(), arithmetic)

@@ -46,16 +46,19 @@ def timed(variant: str, ms: float, correct: int) -> Record:
     return record(np.array([ms, 2 * ms]), accuracy=Accuracy(correct, 1000), **facts)
 
 
-UNPRUNED = MeasuredPoint({}, False, 60_000_000, 500_000, timed("fp32", 0.8, 900), None)
+UNPRUNED = MeasuredPoint({}, False, False, 60_000_000, 500_000, timed("fp32", 0.8, 900), None)
 PRUNED = MeasuredPoint(
     {"backbone.0": 32},
+    False,
     False,
     28_000_000,
     300_000,
     timed("fp32-structured", 0.4, 897),
     TextAgreement(1000, 801, 950, 870),
 )
-DISTILLED = replace(PRUNED, distilled=True, agreement=TextAgreement(1000, 903, 950, 930))
+DISTILLED = replace(
+    PRUNED, half_rows=True, distilled=True, agreement=TextAgreement(1000, 903, 950, 930)
+)
 RESULT = SweepResult((UNPRUNED, PRUNED, DISTILLED), PRUNED)
 
 
@@ -114,6 +117,30 @@ def test_integers_and_training_are_points_of_their_own(
     assert all(one.agreement is not None for one in result.measured[1:])
 
 
+def test_rows_go_too_where_the_budget_is_small(
+    plates: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From what is trained alone; and such a network is not chosen, for a file of widths cannot say
+    it.
+    """
+    small = seeded(ThirdPartyLPRNet(68, widths=(8, 32, 32, 32, 16)))
+    checkpoint = tmp_path_factory.mktemp("network") / "small.pth"
+    torch.save(state_of(small), checkpoint)
+    layers = [f"backbone.{block}.block.{n}" for block in (4, 8, 11) for n in (0, 2, 4, 6)]
+    candidates = [Candidate(name, 4, 1.0) for name in layers]
+    monkeypatch.setattr(f"{RUN}.layer_sensitivity", lambda *_: candidates)
+    monkeypatch.setattr(f"{RUN}.LATENCY_ROUNDS", 1)
+    monkeypatch.setattr(f"{RUN}.AGREEMENT_PLATES", 4)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+    monkeypatch.setattr(f"{RUN}.BUDGETS", (0.7,))
+    result = run_sweep(SweepOptions(checkpoint, plates, plates, None, 8, 100.0, distill=1))
+    whole, refitted, trained = result.measured
+    assert [one.half_rows for one in result.measured] == [False, False, True]
+    assert trained.pruned
+    assert max(refitted.macs, trained.macs) <= 0.7 * whole.macs
+    assert result.chosen is refitted
+
+
 @pytest.mark.parametrize(("step", "loss"), [(0, 0.5), (8, -1.0), (8, math.nan)])
 def test_steps_and_losses_out_of_range_are_refused(step: int, loss: float, plates: Path) -> None:
     with pytest.raises(UserError, match="step"):
@@ -149,7 +176,7 @@ def test_json_table_and_picture(tmp_path: Path) -> None:
         903,
     ]
     cells = list(table(RESULT).columns[-1].cells)
-    assert cells == ["fp32", "refitted", "distilled"]
+    assert cells == ["fp32", "refitted", "distilled, half rows"]
     plot_sweep(RESULT, tmp_path / "sweep.png")
     assert cv2.imread(str(tmp_path / "sweep.png")) is not None
 
@@ -158,7 +185,9 @@ def test_the_chosen_widths_are_a_file_for_build(tmp_path: Path) -> None:
     write_chosen(RESULT, tmp_path / "widths.json")
     assert read_widths(tmp_path / "widths.json", LPRNET_CHINA) == PRUNED.widths
     whole = SweepResult((UNPRUNED,), UNPRUNED)
-    with pytest.raises(UserError, match="none.json was not written, for no pruned network loses"):
+    with pytest.raises(
+        UserError, match="none.json was not written, for no pruned network with all rows"
+    ):
         write_chosen(whole, tmp_path / "none.json")
     assert not (tmp_path / "none.json").exists()
 

@@ -24,6 +24,7 @@ from lprnet.compression.distill.result import (
 )
 from lprnet.compression.distill.teacher import compiled_answers, torch_answers
 from lprnet.compression.distill.train import on_device, train
+from lprnet.compression.half_rows import halved
 from lprnet.compression.prune.prune import structured
 from lprnet.compression.reduced import ReducedNetwork
 from lprnet.distillation.plate_cache import PlateCache
@@ -50,58 +51,70 @@ class Distill:
 
 
 def distilled(
-    reduced: ReducedNetwork,
+    teacher: ReducedNetwork,
+    student: ReducedNetwork,
     checkpoint: Path,
     images: NDArray[np.uint8],
     widths: Mapping[str, int],
     steps: int | None,
 ) -> tuple[CompactNetwork, str]:
-    """`reduced`, which was read from `checkpoint`, cut to `widths` and trained; and a sentence that
-    says how.
+    """`student` cut to `widths` and trained towards `teacher`, which was read from `checkpoint`;
+    and a sentence that says how. `student` is `teacher`, or has fewer rows of it (`half_rows.py`).
 
     `images` `(N, 24, 94, 3)` uint8 BGR are the user's. `steps` None: the file that ships for this
     checkpoint and these widths, or `DEFAULT_STEPS`. Raises `UserError` for a network that rendered
     plates cannot teach, and for a damaged or unwritable file of the cache.
     """
-    architecture = reduced.architecture
+    architecture = student.architecture
     check_teachable(architecture, checkpoint)
     network = network_key(checkpoint.read_bytes(), architecture, widths)
     file = shipped(network) if steps is None else None
     if file is not None:
-        return read_result(file, architecture), _named_before(file)
+        return read_result(file, architecture), _named_before(file, architecture)
     check_cache()
     recipe = Recipe(DEFAULT_STEPS if steps is None else steps)
     version = PLATES.version()
     file = (
         cache_folder() / "distilled" / f"{recipe_key(network, recipe, version, images.tobytes())}"
     )
-    how = f"whole channels; {recipe.steps:,} steps towards the unpruned network, plates {version}"
+    how = f"{_left_out(architecture)}; {recipe.steps:,} steps towards the unpruned network, plates "
+    how += version
     result = file.with_suffix(".safetensors")
     if not result.exists():
         state = file.with_suffix(".training")
-        trained = _trained(reduced, checkpoint, images, widths, recipe, state)
+        trained = _trained(teacher, student, checkpoint, images, widths, recipe, state)
         write_result(result, trained, {"network": network, "how": how})
     return read_result(result, architecture), how
 
 
 def trained_before(reduced: ReducedNetwork, checkpoint: Path) -> tuple[CompactNetwork, str] | None:
     """What ships as the structured pruning of `reduced`, read from `checkpoint` and trained, and a
-    sentence that says so; None where none ships.
+    sentence that says so; None where none ships. Of the first block it may have half of the rows.
 
     It stands for a refit in every arithmetic: a network without dead channels, such as the default
     one, loses too much when it is cut and refitted alone.
     """
-    architecture = reduced.architecture
-    file = shipped_instead_of_refit(network_key(checkpoint.read_bytes(), architecture, {}))
-    return None if file is None else (read_result(file, architecture), _named_before(file))
+    content = checkpoint.read_bytes()
+    for architecture in (reduced.architecture, halved(reduced.architecture)):
+        if architecture is not None:
+            file = shipped_instead_of_refit(network_key(content, architecture, {}))
+            if file is not None:
+                return read_result(file, architecture), _named_before(file, architecture)
+    return None
 
 
-def _named_before(file: Path) -> str:
-    return f"whole channels; trained before: {file.name}"
+def _named_before(file: Path, architecture: Architecture) -> str:
+    return f"{_left_out(architecture)}; trained before: {file.name}"
+
+
+def _left_out(architecture: Architecture) -> str:
+    rows = any(conv.row_stride > 1 for conv in architecture.backbone)
+    return "whole channels and half of the first block's rows" if rows else "whole channels"
 
 
 def _trained(
-    reduced: ReducedNetwork,
+    whole: ReducedNetwork,
+    uncut: ReducedNetwork,
     checkpoint: Path,
     images: NDArray[np.uint8],
     widths: Mapping[str, int],
@@ -114,15 +127,15 @@ def _trained(
     own, refitted_on = (
         torch.from_numpy(normalise(one)) for one in (images, np.concatenate([images, rendered]))
     )
-    student = structured(reduced.compact, refitted_on, widths)
+    student = structured(uncut.compact, refitted_on, widths)
     workers = max(1, len(os.sched_getaffinity(0)) - 1)
     plates = partial(step_plates, cache, recipe, workers=workers)
     run = partial(train, student, own=own, recipe=recipe, plates=plates, state=state)
     if torch.cuda.is_available():
         device = torch.device("cuda")
-        teacher = partial(torch_answers, on_device(reduced.compact, device))
+        teacher = partial(torch_answers, on_device(whole.compact, device))
         return run(teacher=teacher, device=device)
-    with compiled_answers(reduced, checkpoint, rendered) as answers:
+    with compiled_answers(whole, checkpoint, rendered) as answers:
         return run(teacher=answers, device=torch.device("cpu"))
 
 

@@ -9,16 +9,20 @@ from pathlib import Path
 
 from torch import Tensor
 
+from lprnet.compression.half_rows import half_rows
 from lprnet.compression.prune.prune import structured
 from lprnet.compression.prune.quick_search import quick_search
 from lprnet.compression.prune.recorded_widths import recorded_widths, recorded_widths_to_train
-from lprnet.compression.reduced import ReducedNetwork
+from lprnet.compression.reduced import ReducedNetwork, reduce
 from lprnet.model.architecture import Architecture
+from lprnet.model.lprnet import LPRNet
 from lprnet.support.atomic_file import atomic_write
 from lprnet.support.errors import UserError
 
 MMAC_TO_TRAIN = 20.0
 MAX_BYTES = 100_000
+COMPARED = 32
+"""Images on which logits are compared."""
 
 
 @dataclass(frozen=True)
@@ -53,15 +57,47 @@ def pruned_to_widths(
     return quick_search(reduced, images, arithmetic, macs)[1], "whole channels, widths searched"
 
 
-def widths_to_train(reduced: ReducedNetwork, images: Tensor, keep: Keep) -> Mapping[str, int]:
-    """The channels that stay where the rest is trained. Raises as `pruned_to_widths`."""
+def kept_to_train(
+    model: LPRNet, reduced: ReducedNetwork, images: Tensor, keep: Keep
+) -> tuple[ReducedNetwork, Mapping[str, int]]:
+    """What stays where the rest is trained: `reduced`, or the same with half of the rows in its
+    first block, and the channels of it. `reduced` is of `model`. Raises as `pruned_to_widths`.
+    """
     if keep.widths is not None:
-        return read_widths(keep.widths, reduced.architecture)
+        return reduced, read_widths(keep.widths, reduced.architecture)
     mmac = MMAC_TO_TRAIN if keep.mmac is None else keep.mmac
     recorded = recorded_widths_to_train(reduced.architecture, mmac)
     if recorded is not None:
-        return recorded
-    return quick_search(reduced, images, "int8", int(1e6 * mmac))[0]
+        network = fewer_rows(model) if recorded.half_rows else reduced
+        assert network is not None, "half of the rows of the published network"
+        return network, recorded.widths
+    found: list[tuple[float, ReducedNetwork, Mapping[str, int]]] = []
+    refused = None
+    for network in (reduced, fewer_rows(model)):
+        if network is not None:
+            try:
+                widths, cut = quick_search(network, images, "int8", int(1e6 * mmac))
+                found.append((logits_error(cut, reduced, images), network, widths))
+            except UserError as error:
+                refused = error
+    if not found and refused is not None:
+        raise refused
+    _, nearest, kept = min(found, key=lambda one: one[0])
+    return nearest, kept
+
+
+def fewer_rows(model: LPRNet) -> ReducedNetwork | None:
+    """`model`, reduced, with half of the rows in its first block; None as in `half_rows`."""
+    rows = half_rows(model)
+    return None if rows is None else reduce(rows)
+
+
+def logits_error(network: ReducedNetwork, whole: ReducedNetwork, images: Tensor) -> float:
+    """The mean square by which the logits of `network`, cut and not trained, differ from those of
+    `whole`. Of two, what was nearer was nearer after training at every budget that was tried.
+    """
+    some = images[:COMPARED]
+    return float((network.compact.logits(some) - whole.compact.logits(some)).square().mean())
 
 
 def read_widths(path: Path, architecture: Architecture) -> dict[str, int]:

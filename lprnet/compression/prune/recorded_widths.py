@@ -2,8 +2,9 @@
 
 `lprnet/weights/structured_widths.json` lists, for `float32`, `int8` and `bf16` arithmetic, how many
 channels of a convolution stay, and under `distilled`, by millions of multiply-accumulates, how many
-stay where they are trained afterwards (`--distill`). They hold for that network alone, of whatever
-weights; widths of others come from a search (`kept_widths.py`).
+stay where they are trained afterwards (`--distill`), and whether half of the rows of the first
+block do too (`half_rows.py`). They hold for that network alone, of whatever weights; widths of
+others come from a search (`kept_widths.py`).
 
 They are what `width_search.py` picks for the public checkpoint at a budget of 28 million
 multiply-accumulates, without labels: the cheapest cuts to multiples of 8, by the squared change of
@@ -18,16 +19,14 @@ cycles of the model, and read 902 of the 1,000 photographs, where those for floa
 next step, 64 channels of the last layer of block 1, reads 890. Static int8 has the same integers on
 every target, so its widths cannot follow tiles.
 
-Those for training change the logits least of all that take little time, as `register_tiles.py`
-predicts it for AVX-512 VNNI: of all widths of 19.95 MMAC or less that were enumerated, a squared
-error of 2.25 (the least is 2.11) at 0.75 of the cycles of the 27.6 MMAC of `int8`. Block 1, which
-resists most, gives up a quarter of two of its layers; half of them would cost 5.4. Channels are
-whole vectors of AVX2, and whole groups of the four that VNNI multiplies.
+Those for training at 20 million keep all channels that live in the first block, which resists most,
+on half of its rows, and 16 where the second and the third have room (`docs/checkpoints.md` has what
+others gave). Channels are whole vectors of AVX2, and whole groups of the four that VNNI multiplies.
 """
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from lprnet.model.architecture import Architecture, Conv
@@ -46,9 +45,18 @@ def recorded_widths(architecture: Architecture, arithmetic: str) -> Mapping[str,
     return widths
 
 
-def recorded_widths_to_train(architecture: Architecture, mmac: float) -> Mapping[str, int] | None:
-    """The channels that stay where the rest is trained: the most that need at most `mmac` million
-    multiply-accumulates. None as in `recorded_widths`.
+@dataclass(frozen=True)
+class WidthsToTrain:
+    """What stays where the rest is trained."""
+
+    widths: Mapping[str, int]
+    half_rows: bool
+    """Of the first block, beside its channels."""
+
+
+def recorded_widths_to_train(architecture: Architecture, mmac: float) -> WidthsToTrain | None:
+    """The most that needs at most `mmac` million multiply-accumulates. None as in
+    `recorded_widths`.
 
     Raises `UserError` where all need more.
     """
@@ -59,8 +67,7 @@ def recorded_widths_to_train(architecture: Architecture, mmac: float) -> Mapping
     if not fitting:
         least = min(int(budget) for budget in recorded)
         raise UserError(f"no widths are known for {mmac:g} MMAC; give at least {least}")
-    widths: dict[str, int] = recorded[str(max(fitting))]
-    return widths
+    return WidthsToTrain(**recorded[str(max(fitting))])
 
 
 def _is_published(architecture: Architecture) -> bool:

@@ -31,9 +31,10 @@ def table(result: SweepResult) -> Table:
 
 
 def _weights(one: MeasuredPoint) -> str:
-    if not one.widths:
+    if not one.pruned:
         return one.latency.variant
-    return "distilled" if one.distilled else "refitted"
+    rows = ", half rows" if one.half_rows else ""
+    return f"distilled{rows}" if one.distilled else "refitted"
 
 
 def plot_sweep(result: SweepResult, picture: Path) -> None:
@@ -65,9 +66,9 @@ def draw(axes: Axes, result: SweepResult, is_latency: bool) -> None:
     def percent(one: MeasuredPoint) -> float:
         return 100 * one.accuracy.correct / one.accuracy.total
 
-    whole = [one for one in result.measured if not one.widths]
+    whole = [one for one in result.measured if not one.pruned]
     for name, distilled, colour in (("refitted", False, BLUE), ("distilled", True, GREEN)):
-        pruned = [one for one in result.measured if one.widths and one.distilled == distilled]
+        pruned = [one for one in result.measured if one.pruned and one.distilled == distilled]
         if pruned:
             points = sorted([whole[-1], *pruned], key=across)
             x, y = [across(one) for one in points], [percent(one) for one in points]

@@ -15,7 +15,9 @@ class MeasuredPoint:
     """One artifact of the sweep."""
 
     widths: Mapping[str, int]
-    """Channels that stay in each narrowed convolution; empty for an unpruned network."""
+    """Channels that stay in each narrowed convolution."""
+    half_rows: bool
+    """Whether half of the rows stay in the first block."""
     distilled: bool
     """Whether what stays was trained towards the whole network; else it was refitted alone."""
     macs: int
@@ -24,6 +26,10 @@ class MeasuredPoint:
     """On one thread at batch 1, interleaved with the others; with the accuracy."""
     agreement: TextAgreement | None
     """With the whole network in float32; None where no plates are rendered for what it reads."""
+
+    @property
+    def pruned(self) -> bool:
+        return self.half_rows or bool(self.widths)
 
     @property
     def accuracy(self) -> Accuracy:
@@ -39,7 +45,9 @@ class SweepResult:
 
     measured: tuple[MeasuredPoint, ...]
     chosen: MeasuredPoint
-    """The one with the fewest multiply-accumulates within the allowed loss."""
+    """Of those that `build --widths` can make again, with all rows, the one with the fewest
+    multiply-accumulates within the allowed loss.
+    """
 
 
 def as_json(result: SweepResult) -> dict[str, object]:
@@ -67,7 +75,7 @@ def write_chosen(result: SweepResult, path: Path) -> None:
     """
     if not result.chosen.widths:
         raise UserError(
-            f"{path} was not written, for no pruned network loses as little as asked; allow more "
-            "with --loss, or give larger --budgets"
+            f"{path} was not written, for no pruned network with all rows loses as little as "
+            "asked; allow more with --loss, or give larger --budgets"
         )
     write_widths(result.chosen.widths, path)

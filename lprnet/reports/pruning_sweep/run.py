@@ -23,11 +23,15 @@ from lprnet.compression.calibration import (
 )
 from lprnet.compression.compiler_inputs import pruned_network, static_network
 from lprnet.compression.distill.distilled import check_cache, check_teachable, distilled
+from lprnet.compression.prune.kept_widths import fewer_rows, logits_error
 from lprnet.compression.prune.width_search import (
+    LANES,
     Point,
     layer_sensitivity,
+    planned_macs,
     smallest_within,
     sweep,
+    within,
 )
 from lprnet.compression.reduced import ReducedNetwork, reduce
 from lprnet.distillation.text_agreement import TextAgreement, compare_texts
@@ -127,14 +131,27 @@ def run_sweep(request: SweepOptions) -> SweepResult:
             points.append(Point({}, whole, evaluate(reduced), reduced))
         candidates = layer_sensitivity(reduced.compact, pixels, request.step)
         refitted = sweep(reduced, pixels, candidates, budgets, evaluate)
-        trained = []
+        trained: list[Point] = []
+        halved: list[Point] = []
         if request.distill is not None:
-            for point in refitted:
-                what = (reduced, request.checkpoint, images, point.widths, request.distill)
-                network = reduced.bind(distilled(*what)[0])
+            fewer = fewer_rows(model)
+            if fewer is not None:
+                found = layer_sensitivity(fewer.compact, pixels, request.step)
+                cost = partial(planned_macs, fewer.compact, lanes=LANES)
+            for point, budget in zip(refitted, budgets, strict=True):
+                student, widths = reduced, point.widths
+                if fewer is not None:
+                    other, cut = within(fewer, pixels, found, budget, cost)
+                    errors = [logits_error(one, reduced, pixels) for one in (cut, point.network)]
+                    if errors[0] < errors[1]:
+                        student, widths = fewer, other
+                what = (reduced, student, request.checkpoint, images, widths, request.distill)
+                network = student.bind(distilled(*what)[0])
                 macs = count_macs(network.module)
                 accuracy = evaluate(network, calibrated_on=with_rendered(images, files))
-                trained.append(Point(point.widths, macs, accuracy, network))
+                trained.append(Point(widths, macs, accuracy, network))
+                if student is fewer:
+                    halved.append(trained[-1])
         points += refitted + trained
         accuracies = [Accuracy(correct, len(paths)) for correct in read]
         latencies = time_readers(readers, accuracies, images[:1])
@@ -143,6 +160,7 @@ def run_sweep(request: SweepOptions) -> SweepResult:
         measured = tuple(
             MeasuredPoint(
                 dict(point.widths),
+                any(point is one for one in halved),
                 any(point is one for one in trained),
                 reader.manifest.macs,
                 size,
@@ -153,7 +171,8 @@ def run_sweep(request: SweepOptions) -> SweepResult:
                 points, readers, sizes, latencies, agreements, strict=True
             )
         )
-    best = smallest_within(points, points[0].accuracy - request.loss / 100)
+    whole_rows = [point for point in points if not any(point is one for one in halved)]
+    best = smallest_within(whole_rows, points[0].accuracy - request.loss / 100)
     chosen = next(one for one, point in zip(measured, points, strict=True) if point is best)
     return SweepResult(measured, chosen)
 

@@ -69,7 +69,7 @@ def test_the_same_is_trained_once(
     monkeypatch.setattr(module, "compiled_answers", uncompiled)
     checkpoint = tmp_path / "it.pth"
     checkpoint.write_bytes(b"weights")
-    first, how = distilled(reduced, checkpoint, IMAGES, WIDTHS, 1)
+    first, how = distilled(reduced, reduced, checkpoint, IMAGES, WIDTHS, 1)
     assert "1 steps" in how
     assert len(first.biases["backbone.0"]) == 4
     (kept,) = (tmp_path / "cache" / "lprnet" / "distilled").iterdir()
@@ -82,16 +82,16 @@ def test_the_same_is_trained_once(
         return first
 
     monkeypatch.setattr(module, "train", count)
-    again, same = distilled(reduced, checkpoint, IMAGES, WIDTHS, 1)
+    again, same = distilled(reduced, reduced, checkpoint, IMAGES, WIDTHS, 1)
     assert same == how
     assert not trained
     for name, tensor in tensors(first).items():
         torch.testing.assert_close(tensors(again)[name], tensor, rtol=0, atol=0)
-    distilled(reduced, checkpoint, IMAGES[1:], WIDTHS, 1)
-    distilled(reduced, checkpoint, IMAGES, {**WIDTHS, "backbone.0": 5}, 1)
-    distilled(reduced, checkpoint, IMAGES, WIDTHS, 2)
+    distilled(reduced, reduced, checkpoint, IMAGES[1:], WIDTHS, 1)
+    distilled(reduced, reduced, checkpoint, IMAGES, {**WIDTHS, "backbone.0": 5}, 1)
+    distilled(reduced, reduced, checkpoint, IMAGES, WIDTHS, 2)
     checkpoint.write_bytes(b"others")
-    distilled(reduced, checkpoint, IMAGES, WIDTHS, 1)
+    distilled(reduced, reduced, checkpoint, IMAGES, WIDTHS, 1)
     assert len(trained) == 4
 
 
@@ -103,7 +103,7 @@ def test_what_ships_is_found_by_the_checkpoint(
     checkpoint.write_bytes(b"weights")
     key = network_key(b"weights", reduced.architecture, WIDTHS)
     write_result(tmp_path / "public.safetensors", reduced.compact, {"network": key})
-    _, how = distilled(reduced, checkpoint, IMAGES, WIDTHS, None)
+    _, how = distilled(reduced, reduced, checkpoint, IMAGES, WIDTHS, None)
     assert how == "whole channels; trained before: public.safetensors"
 
 
@@ -134,7 +134,8 @@ def test_the_default_weights_are_pruned_to_what_ships_trained() -> None:
         quantized: prepare(DEFAULT_CHECKPOINT, None, quantized, "structured")[0].pruning
         for quantized in (None, "weights")
     }
-    trained = "whole channels; trained before: default-structured-28.safetensors"
+    left_out = "whole channels and half of the first block's rows"
+    trained = f"{left_out}; trained before: default-structured.safetensors"
     assert pruned == {None: trained, "weights": trained}
 
 
@@ -142,7 +143,7 @@ def test_a_network_that_no_rendered_plate_teaches_is_refused() -> None:
     hexadecimal = Alphabet("hex", (*"0123456789ABCDEF", "-"), 16)
     model = LPRNet(lprnet(hexadecimal), context_means=(1.0,) * 4).eval()
     with pytest.raises(UserError, match=r"it\.pth does not read China's plates .* --distill"):
-        distilled(reduce(model), Path("it.pth"), IMAGES, WIDTHS, 1)
+        distilled(reduce(model), reduce(model), Path("it.pth"), IMAGES, WIDTHS, 1)
 
 
 def test_it_needs_structured_pruning() -> None:

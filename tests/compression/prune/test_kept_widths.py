@@ -10,15 +10,16 @@ from torch import Tensor
 from lprnet.compiler.complexity import count_macs
 from lprnet.compression.prune.kept_widths import (
     Keep,
+    kept_to_train,
     pruned_to_widths,
     read_widths,
-    widths_to_train,
     write_widths,
 )
 from lprnet.compression.prune.prune import structured
 from lprnet.compression.prune.quick_search import SHARE, quick_search, quick_sensitivity
 from lprnet.compression.reduced import ReducedNetwork, reduce
 from lprnet.model.checkpoint import load_model
+from lprnet.model.lprnet import LPRNet
 from lprnet.model.published_lprnet import LPRNET_CHINA
 from lprnet.support.errors import UserError
 from tests.third_party_lprnet import ThirdPartyLPRNet, seeded, state_of
@@ -30,13 +31,18 @@ def images() -> Tensor:
 
 
 @pytest.fixture(scope="module")
-def reduced(tmp_path_factory: pytest.TempPathFactory) -> ReducedNetwork:
+def model(tmp_path_factory: pytest.TempPathFactory) -> LPRNet:
     """A narrow grey network of 11 classes."""
     path = tmp_path_factory.mktemp("network") / "narrow.pth"
     theirs = seeded(ThirdPartyLPRNet(11, widths=(16, 64, 64, 64, 32), channels=1))
     torch.save(state_of(theirs), path)
     model = load_model(path)
     model.context_means = (1.0,) * 4
+    return model
+
+
+@pytest.fixture(scope="module")
+def reduced(model: LPRNet) -> ReducedNetwork:
     return reduce(model)
 
 
@@ -84,14 +90,39 @@ def test_the_search_ranks_as_a_whole_refit_does(reduced: ReducedNetwork, images:
     assert float(torch.corrcoef(torch.stack(ranks))[0, 1]) > 0.8
 
 
-def test_a_file_says_the_widths(reduced: ReducedNetwork, images: Tensor, tmp_path: Path) -> None:
+def test_a_file_says_the_widths(
+    model: LPRNet, reduced: ReducedNetwork, images: Tensor, tmp_path: Path
+) -> None:
     file = tmp_path / "widths.json"
     write_widths({"backbone.4.block.2": 8, "backbone.16": 16}, file)
     narrow, how = pruned_to_widths(reduced, images, Keep(file), "int8")
     assert how == "whole channels, widths of widths.json"
     found = widths_of(narrow)
     assert (found["backbone.4.block.2"], found["backbone.16"]) == (8, 16)
-    assert widths_to_train(reduced, images, Keep(file)) == read_widths(file, reduced.architecture)
+    network, kept = kept_to_train(model, reduced, images, Keep(file))
+    assert network is reduced
+    assert kept == read_widths(file, reduced.architecture)
+
+
+def test_rows_go_where_channels_alone_change_more(
+    model: LPRNet, reduced: ReducedNetwork, images: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a random network they change less; where they are not enough, rows go too."""
+    whole = count_macs(reduced.module)
+    much, _ = kept_to_train(model, reduced, images, Keep(mmac=0.45 * whole / 1e6))
+    assert much is reduced
+    little, widths = kept_to_train(model, reduced, images, Keep(mmac=0.2 * whole / 1e6))
+    assert little.architecture.conv("backbone.4.block.2").row_stride == 2
+    cut = little.bind(structured(little.compact, images, widths))
+    assert count_macs(cut.module) <= 0.2 * whole
+    with pytest.raises(UserError, match="no narrower layers lead to"):
+        kept_to_train(model, reduced, images, Keep(mmac=0.01))
+    errors = iter([2.0, 1.0])
+    monkeypatch.setattr(
+        "lprnet.compression.prune.kept_widths.logits_error", lambda *_: next(errors)
+    )
+    other, _ = kept_to_train(model, reduced, images, Keep(mmac=0.45 * whole / 1e6))
+    assert other.architecture.conv("backbone.4.block.2").row_stride == 2
 
 
 @pytest.mark.parametrize(

@@ -52,6 +52,14 @@ def test_another_network_has_none(architecture) -> None:  # type: ignore[no-unty
     assert recorded_widths_to_train(architecture, 20) is None
 
 
+def test_half_of_the_rows_go_at_20_million_and_none_at_28() -> None:
+    for mmac, half in ((20, True), (27.9, True), (28, False), (60, False)):
+        kept = recorded_widths_to_train(LPRNET_CHINA, mmac)
+        assert kept is not None
+        assert kept.half_rows == half
+        assert all(kept.widths[n] < LPRNET_CHINA.conv(n).out_channels for n in kept.widths)
+
+
 def test_a_budget_below_all_is_refused() -> None:
     with pytest.raises(UserError, match="no widths are known for 5 MMAC; give at least 20"):
         recorded_widths_to_train(LPRNET_CHINA, 5)
