@@ -117,7 +117,7 @@ def test_integers_and_training_are_points_of_their_own(
     assert all(one.agreement is not None for one in result.measured[1:])
 
 
-def test_rows_go_too_where_the_budget_is_small(
+def test_rows_go_too_where_that_is_nearer(
     plates: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """From what is trained alone; and such a network is not chosen, for a file of widths cannot say
@@ -133,6 +133,8 @@ def test_rows_go_too_where_the_budget_is_small(
     monkeypatch.setattr(f"{RUN}.AGREEMENT_PLATES", 4)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
     monkeypatch.setattr(f"{RUN}.BUDGETS", (0.7,))
+    distances = iter([1.0, 2.0])  # of half of the rows, of channels alone
+    monkeypatch.setattr(f"{RUN}.distance", lambda *_: next(distances))
     result = run_sweep(SweepOptions(checkpoint, plates, plates, None, 8, 100.0, distill=1))
     whole, refitted, trained = result.measured
     assert [one.half_rows for one in result.measured] == [False, False, True]

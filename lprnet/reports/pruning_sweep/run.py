@@ -23,7 +23,7 @@ from lprnet.compression.calibration import (
 )
 from lprnet.compression.compiler_inputs import pruned_network, static_network
 from lprnet.compression.distill.distilled import check_cache, check_teachable, distilled
-from lprnet.compression.prune.kept_widths import fewer_rows, logits_error
+from lprnet.compression.prune.kept_widths import distance, fewer_rows
 from lprnet.compression.prune.width_search import (
     LANES,
     Point,
@@ -135,6 +135,7 @@ def run_sweep(request: SweepOptions) -> SweepResult:
         halved: list[Point] = []
         if request.distill is not None:
             fewer = fewer_rows(model)
+            plates = torch.from_numpy(normalise(rendered_images()))
             if fewer is not None:
                 found = layer_sensitivity(fewer.compact, pixels, request.step)
                 cost = partial(planned_macs, fewer.compact, lanes=LANES)
@@ -142,8 +143,8 @@ def run_sweep(request: SweepOptions) -> SweepResult:
                 student, widths = reduced, point.widths
                 if fewer is not None:
                     other, cut = within(fewer, pixels, found, budget, cost)
-                    errors = [logits_error(one, reduced, pixels) for one in (cut, point.network)]
-                    if errors[0] < errors[1]:
+                    far = [distance(one, reduced, plates) for one in (cut, point.network)]
+                    if far[0] < far[1]:
                         student, widths = fewer, other
                 what = (reduced, student, request.checkpoint, images, widths, request.distill)
                 network = student.bind(distilled(*what)[0])
