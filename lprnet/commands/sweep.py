@@ -64,7 +64,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         type=integer(1, MAX_DISTILL_STEPS),
         metavar="STEPS",
         help="at each budget also train what stays towards the whole network, as `build --distill "
-        "STEPS` does, with half of the first block's rows where the budget asks for that (default: "
+        "STEPS` does, with half of the first block's rows where that is nearer to it (default: "
         "refit the channels alone)",
     )
     parser.add_argument(

@@ -17,7 +17,7 @@ from dataclasses import replace
 
 from lprnet.model.architecture import Architecture, Context
 from lprnet.model.lprnet import LPRNet
-from lprnet.model.published_lprnet import LPRNET_CHINA
+from lprnet.model.published_lprnet import has_published_layers
 
 FIRST_ROWS_LEFT_OUT = "backbone.4.block.2"
 """The 3x1 convolution of the first block; its rows are read by what follows in the block."""
@@ -39,7 +39,7 @@ def half_rows(model: LPRNet) -> LPRNet | None:
 
 def halved(architecture: Architecture) -> Architecture | None:
     """`architecture` so; None for one with other layers or another size than the published one."""
-    if not _has_published_layers(architecture):
+    if not has_published_layers(architecture):
         return None
     backbone = []
     for conv in architecture.backbone:
@@ -62,15 +62,3 @@ def _one_row(context: Context, rows: int) -> Context:
     if context.of == BLOCK_END:
         height //= 2
     return replace(context, kernel=(height, width), stride=(height, column_step))
-
-
-def _has_published_layers(architecture: Architecture) -> bool:
-    """Whether only its widths, its alphabet and the values of its pixels differ from the published
-    one's, and its norms, which may be folded.
-    """
-
-    def layers(one: Architecture) -> tuple[object, ...]:
-        convs = [replace(conv, out_channels=0, norm=None) for conv in one.backbone]
-        return convs, one.contexts, one.height, one.width
-
-    return layers(architecture) == layers(LPRNET_CHINA)

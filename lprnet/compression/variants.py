@@ -121,8 +121,7 @@ def prepare(
             check_teachable(model.architecture, checkpoint)  # before a search
             if distill.steps is not None:
                 check_cache()
-            plates = torch.from_numpy(normalise(rendered_images()))
-            student, widths = kept_to_train(model, reduced, inputs, plates, keep or Keep())
+            student, widths = kept_to_train(model, reduced, inputs, keep or Keep())
             asked = (reduced, student, checkpoint, images, widths, distill.steps)
             trained, pruning = distilled(*asked)
             narrow, calibrated_on = student.bind(trained), with_rendered(images, files)

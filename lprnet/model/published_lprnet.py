@@ -86,6 +86,18 @@ BACKBONE_NAMES: tuple[str, ...] = tuple(conv.name for conv in LPRNET_CHINA.backb
 """The names of its convolutions before the container, in the order of execution."""
 
 
+def has_published_layers(architecture: Architecture) -> bool:
+    """Whether only its widths, its alphabet and its pixels differ from the published one's, and its
+    norms, which may be folded.
+    """
+
+    def layers(one: Architecture) -> tuple[object, ...]:
+        convs = [replace(conv, out_channels=0, norm=None) for conv in one.backbone]
+        return convs, one.contexts, one.height, one.width
+
+    return layers(architecture) == layers(LPRNET_CHINA)
+
+
 def reads_as_published(image_format: ImageFormat, alphabet: Alphabet) -> bool:
     """Whether a network reads what the published one reads, China's plates as 94x24 BGR images:
     what plates are rendered as.

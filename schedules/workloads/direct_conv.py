@@ -71,7 +71,7 @@ class DirectConv:
 
 
 def rows_apart(rows: int, height: int, kernel_height: int) -> int:
-    """The row stride of a convolution that makes `height` rows of `rows`, if there is one."""
+    """The row stride of windows that make `height` rows of `rows`, if there is one."""
     return max(1, (rows - kernel_height) // (height - 1)) if height > 1 else 1
 
 

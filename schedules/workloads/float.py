@@ -128,7 +128,7 @@ class MaxPool:
         if stride == 0 or left:
             return
         for repeat in range(1, MAX_REPEAT + 1):
-            row_stride = max(1, (rows * repeat - 3) // (height - 1)) if height > 1 else 1
+            row_stride = rows_apart(rows * repeat, height, 3)
             found = cls(height, width, stride, channels, function.dtypes[0], row_stride, repeat)
             if found.read_shape[0] == rows:
                 yield found

@@ -70,15 +70,15 @@ def distilled(
     network = network_key(checkpoint.read_bytes(), architecture, widths)
     file = shipped(network) if steps is None else None
     if file is not None:
-        return read_result(file, architecture), _named_before(file, architecture)
+        return read_result(file, architecture), _named_before(file, teacher, architecture)
     check_cache()
     recipe = Recipe(DEFAULT_STEPS if steps is None else steps)
     version = PLATES.version()
     file = (
         cache_folder() / "distilled" / f"{recipe_key(network, recipe, version, images.tobytes())}"
     )
-    how = f"{_left_out(architecture)}; {recipe.steps:,} steps towards the unpruned network, plates "
-    how += version
+    trained_for = f"{recipe.steps:,} steps towards the unpruned network, plates {version}"
+    how = f"{_left_out(teacher, architecture)}; {trained_for}"
     result = file.with_suffix(".safetensors")
     if not result.exists():
         state = file.with_suffix(".training")
@@ -99,17 +99,17 @@ def trained_before(reduced: ReducedNetwork, checkpoint: Path) -> tuple[CompactNe
         if architecture is not None:
             file = shipped_instead_of_refit(network_key(content, architecture, {}))
             if file is not None:
-                return read_result(file, architecture), _named_before(file, architecture)
+                return read_result(file, architecture), _named_before(file, reduced, architecture)
     return None
 
 
-def _named_before(file: Path, architecture: Architecture) -> str:
-    return f"{_left_out(architecture)}; trained before: {file.name}"
+def _named_before(file: Path, whole: ReducedNetwork, architecture: Architecture) -> str:
+    return f"{_left_out(whole, architecture)}; trained before: {file.name}"
 
 
-def _left_out(architecture: Architecture) -> str:
-    rows = any(conv.row_stride > 1 for conv in architecture.backbone)
-    return "whole channels and half of the first block's rows" if rows else "whole channels"
+def _left_out(whole: ReducedNetwork, architecture: Architecture) -> str:
+    rows = "" if architecture == whole.architecture else " and half of the first block's rows"
+    return f"whole channels{rows}"
 
 
 def _trained(

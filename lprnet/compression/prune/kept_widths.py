@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
+from lprnet.compression.calibration import rendered_images
 from lprnet.compression.half_rows import half_rows
 from lprnet.compression.prune.prune import structured
 from lprnet.compression.prune.quick_search import quick_search
@@ -17,6 +19,7 @@ from lprnet.compression.reduced import ReducedNetwork, reduce
 from lprnet.distillation.losses import divergence
 from lprnet.model.architecture import Architecture
 from lprnet.model.lprnet import LPRNet
+from lprnet.model.preprocessing import normalise
 from lprnet.support.atomic_file import atomic_write
 from lprnet.support.errors import UserError
 
@@ -57,11 +60,10 @@ def pruned_to_widths(
 
 
 def kept_to_train(
-    model: LPRNet, reduced: ReducedNetwork, images: Tensor, plates: Tensor, keep: Keep
+    model: LPRNet, reduced: ReducedNetwork, images: Tensor, keep: Keep
 ) -> tuple[ReducedNetwork, Mapping[str, int]]:
     """What stays where the rest is trained: `reduced`, or the same with half of the rows in its
-    first block, and the channels of it. `reduced` is of `model`; `plates` are rendered, `images`
-    the user's. Raises as `pruned_to_widths`.
+    first block, and the channels of it. `reduced` is of `model`. Raises as `pruned_to_widths`.
     """
     if keep.widths is not None:
         return reduced, read_widths(keep.widths, reduced.architecture)
@@ -71,6 +73,7 @@ def kept_to_train(
         network = fewer_rows(model) if recorded.half_rows else reduced
         assert network is not None, "half of the rows of the published network"
         return network, recorded.widths
+    plates = torch.from_numpy(normalise(rendered_images(model.architecture.image_format)))
     found: list[tuple[float, ReducedNetwork, Mapping[str, int]]] = []
     refused = None
     for network in (reduced, fewer_rows(model)):

@@ -26,11 +26,11 @@ others gave). Channels are whole vectors of AVX2, and whole groups of the four t
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
-from lprnet.model.architecture import Architecture, Conv
-from lprnet.model.published_lprnet import LPRNET_CHINA
+from lprnet.model.architecture import Architecture
+from lprnet.model.published_lprnet import LPRNET_CHINA, has_published_layers
 from lprnet.support.errors import UserError
 from lprnet.weights import STRUCTURED_WIDTHS
 
@@ -75,11 +75,10 @@ def _is_published(architecture: Architecture) -> bool:
     may be folded.
     """
 
-    def layers(one: Architecture) -> tuple[object, ...]:
-        convs: list[Conv] = [replace(conv, norm=None) for conv in one.backbone]
-        return convs, one.contexts, one.height, one.width, one.channels
+    def widths(one: Architecture) -> list[int]:
+        return [one.channels, *(conv.out_channels for conv in one.backbone)]
 
-    return layers(architecture) == layers(LPRNET_CHINA)
+    return has_published_layers(architecture) and widths(architecture) == widths(LPRNET_CHINA)
 
 
 def _recorded() -> dict[str, Any]:

@@ -132,11 +132,11 @@ def run_sweep(request: SweepOptions) -> SweepResult:
         candidates = layer_sensitivity(reduced.compact, pixels, request.step)
         refitted = sweep(reduced, pixels, candidates, budgets, evaluate)
         trained: list[Point] = []
-        halved: list[Point] = []
         if request.distill is not None:
             fewer = fewer_rows(model)
-            plates = torch.from_numpy(normalise(rendered_images()))
+            calibrated_on = with_rendered(images, files)
             if fewer is not None:
+                plates = torch.from_numpy(normalise(rendered_images()))
                 found = layer_sensitivity(fewer.compact, pixels, request.step)
                 cost = partial(planned_macs, fewer.compact, lanes=LANES)
             for point, budget in zip(refitted, budgets, strict=True):
@@ -149,10 +149,8 @@ def run_sweep(request: SweepOptions) -> SweepResult:
                 what = (reduced, student, request.checkpoint, images, widths, request.distill)
                 network = student.bind(distilled(*what)[0])
                 macs = count_macs(network.module)
-                accuracy = evaluate(network, calibrated_on=with_rendered(images, files))
+                accuracy = evaluate(network, calibrated_on=calibrated_on)
                 trained.append(Point(widths, macs, accuracy, network))
-                if student is fewer:
-                    halved.append(trained[-1])
         points += refitted + trained
         accuracies = [Accuracy(correct, len(paths)) for correct in read]
         latencies = time_readers(readers, accuracies, images[:1])
@@ -161,7 +159,7 @@ def run_sweep(request: SweepOptions) -> SweepResult:
         measured = tuple(
             MeasuredPoint(
                 dict(point.widths),
-                any(point is one for one in halved),
+                point.network.architecture != architecture,
                 any(point is one for one in trained),
                 reader.manifest.macs,
                 size,
@@ -172,8 +170,8 @@ def run_sweep(request: SweepOptions) -> SweepResult:
                 points, readers, sizes, latencies, agreements, strict=True
             )
         )
-    whole_rows = [point for point in points if not any(point is one for one in halved)]
-    best = smallest_within(whole_rows, points[0].accuracy - request.loss / 100)
+    all_rows = [point for point in points if point.network.architecture == architecture]
+    best = smallest_within(all_rows, points[0].accuracy - request.loss / 100)
     chosen = next(one for one, point in zip(measured, points, strict=True) if point is best)
     return SweepResult(measured, chosen)
 

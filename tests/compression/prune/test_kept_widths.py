@@ -99,7 +99,7 @@ def test_a_file_says_the_widths(
     assert how == "whole channels, widths of widths.json"
     found = widths_of(narrow)
     assert (found["backbone.4.block.2"], found["backbone.16"]) == (8, 16)
-    network, kept = kept_to_train(model, reduced, images, images, Keep(file))
+    network, kept = kept_to_train(model, reduced, images, Keep(file))
     assert network is reduced
     assert kept == read_widths(file, reduced.architecture)
 
@@ -107,19 +107,19 @@ def test_a_file_says_the_widths(
 def test_rows_go_where_channels_alone_change_more(
     model: LPRNet, reduced: ReducedNetwork, images: Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of a random network they change less; where they are not enough, rows go too."""
+    """And where they are not enough."""
     whole = count_macs(reduced.module)
-    much, _ = kept_to_train(model, reduced, images, images, Keep(mmac=0.45 * whole / 1e6))
-    assert much is reduced
-    little, widths = kept_to_train(model, reduced, images, images, Keep(mmac=0.2 * whole / 1e6))
+    little, widths = kept_to_train(model, reduced, images, Keep(mmac=0.2 * whole / 1e6))
     assert little.architecture.conv("backbone.4.block.2").row_stride == 2
     cut = little.bind(structured(little.compact, images, widths))
     assert count_macs(cut.module) <= 0.2 * whole
     with pytest.raises(UserError, match="no narrower layers lead to"):
-        kept_to_train(model, reduced, images, images, Keep(mmac=0.01))
-    distances = iter([2.0, 1.0])
+        kept_to_train(model, reduced, images, Keep(mmac=0.01))
+    distances = iter([1.0, 2.0, 2.0, 1.0])  # of channels alone, of half of the rows
     monkeypatch.setattr("lprnet.compression.prune.kept_widths.distance", lambda *_: next(distances))
-    other, _ = kept_to_train(model, reduced, images, images, Keep(mmac=0.45 * whole / 1e6))
+    much, _ = kept_to_train(model, reduced, images, Keep(mmac=0.45 * whole / 1e6))
+    assert much is reduced
+    other, _ = kept_to_train(model, reduced, images, Keep(mmac=0.45 * whole / 1e6))
     assert other.architecture.conv("backbone.4.block.2").row_stride == 2
 
 
