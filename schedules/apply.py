@@ -28,6 +28,8 @@ from schedules.stack_rows import stack_rows
 from schedules.sum_conv import positions_at_once, sum_conv
 from schedules.winograd.f32 import schedule_winograd, winograd_conv2d
 from schedules.winograd.f32_tiles import choose_winograd
+from schedules.winograd.s8 import byte_winograd_conv2d
+from schedules.winograd.s8_tiles import choose_byte_winograd
 from schedules.winograd.s16 import integer_winograd_conv2d
 from schedules.winograd.s16_tiles import choose_integer_winograd
 from schedules.workloads.bfloat16 import Bf16Normalise, Bf16TileConv2d
@@ -112,6 +114,9 @@ def schedule(workload: Workload, isa: Isa) -> tuple[tirx.PrimFunc, str]:
         runs = choose_integer_winograd(workload, conv2d_tile(workload, isa), isa)
         if runs is not None:
             return integer_winograd_conv2d(workload, runs, isa), str(runs)
+        pairs = choose_byte_winograd(workload, conv2d_tile(workload, isa), isa)
+        if pairs is not None:
+            return byte_winograd_conv2d(workload, pairs, isa), str(pairs)
         if workload.int16_results:
             shared = choose_split(workload, isa)
             if shared is not None:

@@ -18,7 +18,7 @@ from tvm.script.ir_builder import tirx as T
 from schedules.buffers import declare_parameters
 from schedules.dot4_intrinsics import GROUP, dot4_of
 from schedules.isa import Isa
-from schedules.packed_conv2d import DENSE
+from schedules.packed_results import DENSE
 from schedules.split_lanes import SplitTile, steps
 from schedules.split_results import SplitResults
 from schedules.workloads.integer import QuantizedConv2d

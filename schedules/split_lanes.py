@@ -69,7 +69,7 @@ def choose_split(workload: QuantizedConv2d, isa: Isa) -> SplitTile | None:
         for columns in divisors(workload.width)
     ]
     fitting = [tile for tile in tiles if _fits(tile, workload, isa)]
-    return min(fitting, key=lambda tile: _cycles(tile, workload, isa), default=None)
+    return min(fitting, key=lambda tile: split_cycles(tile, workload, isa), default=None)
 
 
 def steps(workload: QuantizedConv2d, parts: int) -> tuple[int, int]:
@@ -96,7 +96,7 @@ def _products(tile: SplitTile, groups: int) -> int:
     return tile.pixels * (tile.whole * groups + 1)
 
 
-def _cycles(tile: SplitTile, workload: QuantizedConv2d, isa: Isa) -> float:
+def split_cycles(tile: SplitTile, workload: QuantizedConv2d, isa: Isa) -> float:
     """Predicted for the whole convolution: two products and two loads a cycle."""
     taps, (together, left) = _steps(workload, tile.parts)
 

@@ -28,7 +28,7 @@ from lprnet.compiler.zeros_around import zeros_around
 from lprnet.runtime.manifest import PADDING
 from relay_passes.dataflow import Dataflow, array, is_call, itemsize, shape
 from schedules.amx.conv2d import TILE_REGISTERS
-from schedules.packed_conv2d import DENSE
+from schedules.packed_results import DENSE
 from schedules.pools import IN_PLACE
 
 WEIGHTS_SYMBOL = "lprnet_weights"

@@ -6,6 +6,7 @@ import numpy as np
 from tvm import relax
 
 from relay_passes.dataflow import array, pair
+from relay_passes.lowering.check_exact_winograd import winograd_is_exact
 from relay_passes.lowering.check_int16_results import fit_int16
 from relay_passes.lowering.check_pair_sums import check_pair_sums
 from relay_passes.lowering.kernel_builder import KernelBuilder
@@ -198,9 +199,14 @@ def _integer_conv2d(
     tile = choose_tile(height, width, steps, out_channels, integer_step(builder.isa), builder.isa)
     block = tile.vectors * builder.isa.float_lanes
     window = (height, width, channels, kernel_height, kernel_width)
-    fits = fit_int16(weight, bias, multiplier, max_input)
     workload = QuantizedConv2d(
-        *window, out_channels, block, requantization.qmax, fits, row_stride=row_stride
+        *window,
+        out_channels,
+        block,
+        requantization.qmax,
+        fit_int16(weight, bias, multiplier, max_input),
+        winograd_is_exact(weight, bias, max_input),
+        row_stride=row_stride,
     )
     padded_channels = workload.blocks * block
     packed = pack_weight(source.scatter_channels(weight, channels), block)

@@ -17,7 +17,7 @@ from schedules.workloads.pool_windows import byte_window_sums
 from schedules.workloads.requantization import requantized
 from schedules.workloads.signature import Signature, average_windows
 
-_INT16_RESULTS = "int16_results"
+_INT16_RESULTS, _EXACT_WINOGRAD = "int16_results", "exact_winograd"
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,10 @@ class QuantizedConv2d(RequantizedConv):
     """Whether each `rint` is known to fit int16, as quicker schedules need it
     (`relay_passes/lowering/check_int16_results.py`).
     """
+    exact_winograd: bool = False
+    """Whether F(2, 3) is known to need bytes only, so that it is exact in them
+    (`relay_passes/lowering/check_exact_winograd.py`).
+    """
 
     family: ClassVar[str] = "quantized_conv2d"
     prefix: ClassVar[str] = "qconv"
@@ -47,9 +51,12 @@ class QuantizedConv2d(RequantizedConv):
     @classmethod
     def candidates(cls, function: Signature) -> Iterator["QuantizedConv2d"]:
         """Every workload of this class that a function of this signature may compute."""
-        known = _INT16_RESULTS in function.attributes
+        known = {
+            "int16_results": _INT16_RESULTS in function.attributes,
+            "exact_winograd": _EXACT_WINOGRAD in function.attributes,
+        }
         for workload in super().candidates(function):
-            yield replace(workload, int16_results=known)
+            yield replace(workload, **known)
 
     def prim_func(self) -> tirx.PrimFunc:
         block, padded = self.block, self.padded_channels
@@ -83,6 +90,8 @@ class QuantizedConv2d(RequantizedConv):
         function = function.with_attrs({"out_channels": self.out_channels, "levels": self.qmax})
         if self.int16_results:
             function = function.with_attr(_INT16_RESULTS, True)
+        if self.exact_winograd:
+            function = function.with_attr(_EXACT_WINOGRAD, True)
         return _start_at_bias(function)
 
 

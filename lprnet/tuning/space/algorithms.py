@@ -56,16 +56,21 @@ def algorithms_of(workload: Tunable, isa: Isa) -> list[Tunable]:
 
 
 def canonical(workload: Tunable) -> Tunable:
-    """`workload` without what its code does not depend on: the number of zero channels in its last
-    block, the value of a constant, and what is known of results. Networks of different weights
-    share such kernels.
+    """`workload` without what its schedule does not depend on: the number of zero channels in its
+    last block, the value of a constant, the largest result, and what is known of results and
+    filters. Networks of different weights share such kernels.
     """
     match workload:
         case Conv2d():
             return replace(workload, out_channels=workload.padded_channels)
         case QuantizedConv2d():
-            padded = workload.padded_channels
-            return replace(workload, out_channels=padded, int16_results=False)
+            return replace(
+                workload,
+                out_channels=workload.padded_channels,
+                qmax=255,
+                int16_results=False,
+                exact_winograd=False,
+            )
         case Winograd():
             padded = workload.convolution.blocks * workload.convolution.block
             return replace(workload, convolution=replace(workload.convolution, out_channels=padded))
