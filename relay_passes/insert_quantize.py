@@ -17,6 +17,8 @@ class QParams:
 
     scale: float
     zero_point: int = 0
+    qmax: int = 255
+    """The largest q: 127 (int8 in the QDQ form) or 255 (uint8)."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ class LayerScales:
     activation_scale: float | None
     """The real activation is `activation_scale * q`, zero point 0; None leaves it in float32."""
     activation_qmax: int = 255
-    """The largest q: 127 (int8 in the QDQ form) or 255 (uint8)."""
+    """The largest q, as of `QParams`."""
     input_qparams: QParams | None = None
     """What the layer rounds its input to before it reads it; None: it reads what there is."""
 
@@ -86,17 +88,16 @@ class InsertQuantize:
                 weight = _dequantize(relax.const(integers), layer.weight_scales, "int8", axis=0)
                 data = new(value.args[0])
                 if layer.input_qparams is not None:
-                    qmax = 255 if value.args[0].same_as(image) else layer.activation_qmax
-                    data = _round_trip(data, layer.input_qparams, quantized_dtype(qmax))
+                    data = _round_trip(data, layer.input_qparams)
                 elif value.args[0].same_as(image) and layer.activation_scale is not None:
-                    data = _round_trip(data, QParams(1.0), "uint8")
+                    data = _round_trip(data, QParams(1.0))
                 return relax.Call(value.op, [data, weight], value.attrs)
             if var in relus:
                 layer = relus[var]
                 scale = layer.activation_scale
                 if scale is not None:
-                    dtype = quantized_dtype(layer.activation_qmax)
-                    return _round_trip(relax.op.nn.relu(new(value.args[0])), QParams(scale), dtype)
+                    qparams = QParams(scale, qmax=layer.activation_qmax)
+                    return _round_trip(relax.op.nn.relu(new(value.args[0])), qparams)
             return None
 
         result = tvm.IRModule(dict(module.functions.items()))
@@ -117,7 +118,8 @@ def _whole_multiples(
     return integers.astype("int8")
 
 
-def _round_trip(data: relax.Expr, qparams: QParams, dtype: str) -> relax.Expr:
+def _round_trip(data: relax.Expr, qparams: QParams) -> relax.Expr:
+    dtype = quantized_dtype(qparams.qmax)
     scale = relax.const(np.float32(qparams.scale))
     zero_point = relax.const(np.asarray(qparams.zero_point, dtype))
     quantized = relax.op.quantize(data, scale, zero_point, 1, dtype)

@@ -38,10 +38,11 @@ def quantized_to_onnx(network: CompilerInput, path: Path) -> None:
 
     Its input `images` `(batch, 3, 24, 94)` float32 holds pixels as they are, 0 to 255, BGR: the
     zero point of normalised ones, 127.5, is no integer. Weights are int8 with a scale a
-    channel, activations uint8 with zero point 0, biases int32. Where only weights are quantized,
-    pixels are normalised, and all else is float32. On a CPU without VNNI, ONNX Runtime
-    adds products in pairs of its own choice, which can saturate (logits move by up to 10 % of the
-    largest); with its session option `session.x64quantprecision` = 1 they do not.
+    channel, biases int32, activations have zero point 0: uint8, or int8 of a layer that emits at
+    most 127. Where only weights are quantized, pixels are normalised, and all else is float32. On a
+    CPU without VNNI, ONNX Runtime adds products in pairs of its own choice, which can saturate
+    (logits move by up to 10 % of the largest); with its session option
+    `session.x64quantprecision` = 1 they do not.
     """
     onnx.save(onnx_model(qdq_module(network)), str(path))
 

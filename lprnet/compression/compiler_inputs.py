@@ -65,7 +65,7 @@ def _integer_input(
         steps = layer.weight.scale[channels[conv.name].numpy()].astype(np.float64)
         if reduced.architecture.producer(conv) is None and qparams is None:
             steps = steps * IMAGE_SCALE  # it goes into the weights that read pixels as they are
-        scales.append(LayerScales(steps, layer.output_scale, quantized.qmax, qparams))
+        scales.append(LayerScales(steps, layer.output_scale, layer.output_qmax, qparams))
         used = _range(layer.weight)
         summaries.append(LayerSummary(conv.name, used, layer.output_scale, layer.sqnr))
     container = quantized.container

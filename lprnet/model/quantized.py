@@ -12,6 +12,8 @@ from lprnet.model.preprocessing import OFFSET, SCALE
 
 IMAGE_SCALE, IMAGE_ZERO_POINT = SCALE, OFFSET
 """The network reads `IMAGE_SCALE * (pixel - IMAGE_ZERO_POINT)`."""
+PIXEL_MAX = 255
+"""The largest integer that a convolution can read: a pixel. No activation is larger."""
 SCALE_OF_ZEROS = 1.0
 """The scale of values that are all zero: any would do, and none may be zero."""
 MAX_BIAS = 2**30
@@ -45,6 +47,8 @@ class QuantizedLayer:
     """Scale and zero point of the integers it reads; where its producer emits others, these are
     rounded again in between."""
     output_scale: float
+    output_qmax: int
+    """The largest integer it emits: 127 or 255."""
     sqnr: float | None
     """Signal to quantization noise at its output, all noise from before included, in dB; None where
     no float network is known."""
@@ -91,7 +95,5 @@ class QuantizedLPRNet:
     layers: dict[str, QuantizedLayer]
     container: QuantizedWeight | None
     """None where its weights are float32, those of `model`."""
-    qmax: int
-    """The largest activation: 127 or 255."""
     model: LPRNet
     """The float network that the integers stand for."""

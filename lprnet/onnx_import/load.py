@@ -59,13 +59,13 @@ def load_onnx(path: Path, stated: Stated | None = None) -> LPRNet | QuantizedLPR
             f"{path} is quantized, and built as it is; quantize a network that reads BGR pixels by "
             "(p - 127.5) / 128, or give the float network it was made from"
         )
-    layers, levels = read_layers(found)
+    layers = read_layers(found)
     for name, layer in layers.items():
         weight, bias = weight_and_bias(model, name)
         scale = layer.weight.scale[:, None, None, None]
         weight.copy_(torch.from_numpy(layer.weight.values * scale))
         bias.copy_(torch.from_numpy(layer.weight.bias))
-    return QuantizedLPRNet(layers, _container(found, model), levels, model)
+    return QuantizedLPRNet(layers, _container(found, model), model)
 
 
 def _write(found: OnnxLPRNet, model: LPRNet, name: str, one: Convolution) -> None:

@@ -15,13 +15,12 @@ import numpy as np
 import onnx_ir as ir
 
 from lprnet.model.architecture import Conv
-from lprnet.model.quantized import IMAGE_SCALE, IMAGE_ZERO_POINT, QuantizedLayer
+from lprnet.model.quantized import IMAGE_SCALE, IMAGE_ZERO_POINT, PIXEL_MAX, QuantizedLayer
 from lprnet.onnx_import.edge import REMEDY_QUANTIZE_STATIC, Step
 from lprnet.onnx_import.graph import OnnxGraph
 from lprnet.onnx_import.match_lprnet import OnnxLPRNet
 from lprnet.onnx_import.qdq_layer import (
     NOT_CONSTANT,
-    PIXEL_LEVELS,
     IntegerLayer,
     fold_constants,
     pairs_are_chosen,
@@ -46,37 +45,30 @@ def check_quantizer(graph: OnnxGraph) -> None:
         )
 
 
-def read_layers(found: OnnxLPRNet) -> tuple[dict[str, QuantizedLayer], int]:
-    """The backbone's layers by name, and the largest activation.
+def read_layers(found: OnnxLPRNet) -> dict[str, QuantizedLayer]:
+    """The backbone's layers by name.
 
     Raises `UserError` for integers that ours cannot stand for.
     """
     architecture = found.architecture
     outputs = {conv.name: _output(found, conv) for conv in architecture.backbone}
-    levels = {most for _, most in outputs.values()}
-    if len(levels) > 1:
-        raise found.graph.refusal(
-            found.convolutions[architecture.backbone[-1].name].node,
-            f"and those before it do not all round to as many bits; use {REMEDY_QUANTIZE_STATIC}",
-        )
-    (most,) = levels
     integers: dict[str, IntegerLayer] = {}
     for conv in architecture.backbone:
         source = architecture.producer(conv)
         scale = None if source is None else outputs[source.name][0]
-        integers[conv.name] = _integers(found, conv, scale, outputs[conv.name][0])
-    pinned = pairs_are_chosen(architecture, integers, most)
+        integers[conv.name] = _integers(found, conv, scale, *outputs[conv.name])
+    pinned = pairs_are_chosen(architecture, integers)
     for conv in architecture.backbone:
-        fold_constants(architecture, conv, integers, most, pinned=pinned)
+        fold_constants(architecture, conv, integers, pinned=pinned)
     quantized = {name: one.quantized() for name, one in integers.items()}
     for name, one in integers.items():
-        if not one.is_kept_by(quantized[name], most):
+        if not one.is_kept_by(quantized[name]):
             raise found.graph.refusal(
                 found.convolutions[name].node,
                 "has a bias beyond what its int32 sums and float32 hold; quantize again, with "
                 "coarser weight scales",
             )
-    return quantized, most
+    return quantized
 
 
 def _output(found: OnnxLPRNet, conv: Conv) -> tuple[float, int]:
@@ -121,7 +113,11 @@ def _levels(graph: OnnxGraph, node: ir.Node, step: Step, rectified: bool) -> int
 
 
 def _integers(
-    found: OnnxLPRNet, conv: Conv, source_scale: float | None, output_scale: float
+    found: OnnxLPRNet,
+    conv: Conv,
+    source_scale: float | None,
+    output_scale: float,
+    output_qmax: int,
 ) -> IntegerLayer:
     """`conv` with what surrounds it; `source_scale` is what its producer emits on."""
     graph, steps, one = found.graph, found.edges[conv.name].steps, found.convolutions[conv.name]
@@ -138,7 +134,7 @@ def _integers(
     zero_point = 0
     if source_scale is None:
         zero_point = step.zero_point + (128 if step.signed else 0)
-        if step.scale * PIXEL_LEVELS > WIDEST and (step.scale, zero_point) != (1.0, 0):
+        if step.scale * PIXEL_MAX > WIDEST and (step.scale, zero_point) != (1.0, 0):
             raise graph.refusal(
                 one.node,
                 f"reads an image rounded by {step.scale:g} from {-step.scale * zero_point:g} on; "
@@ -161,7 +157,8 @@ def _integers(
     constant = np.full(len(bias), NOT_CONSTANT)
     if source_scale is None and (step.scale, zero_point) == (1.0, 0):
         # Pixels as they are: our weights are of normalised ones.
-        scales = (IMAGE_SCALE, IMAGE_ZERO_POINT, IMAGE_SCALE, output_scale)
-        return IntegerLayer(values, scale / np.float32(IMAGE_SCALE), bias, constant, *scales)
+        around = (IMAGE_SCALE, IMAGE_ZERO_POINT, IMAGE_SCALE, output_scale, output_qmax)
+        return IntegerLayer(values, scale / np.float32(IMAGE_SCALE), bias, constant, *around)
     there = IMAGE_SCALE if source_scale is None else source_scale
-    return IntegerLayer(values, scale, bias, constant, step.scale, zero_point, there, output_scale)
+    around = (step.scale, zero_point, there, output_scale, output_qmax)
+    return IntegerLayer(values, scale, bias, constant, *around)

@@ -11,11 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lprnet.model.architecture import Architecture, Conv
-from lprnet.model.quantized import QuantizedLayer, QuantizedWeight
+from lprnet.model.quantized import PIXEL_MAX, QuantizedLayer, QuantizedWeight
 from relay_passes.lowering.check_pair_sums import PairSumError, check_pair_sums
 from schedules.requantize_table import requantization
 
-PIXEL_LEVELS = 255
 NOT_CONSTANT = -1
 
 
@@ -36,23 +35,25 @@ class IntegerLayer:
     source_scale: float
     """What its source emits on; the same as `input_scale` unless that is rounded again."""
     output_scale: float
+    output_qmax: int
+    """The largest integer it emits."""
 
-    def levels(self, accumulator: NDArray[np.int64], most: int) -> NDArray[np.int64]:
+    def levels(self, accumulator: NDArray[np.int64]) -> NDArray[np.int64]:
         """What a sum is rounded to, as `lprnet/compression/quantize/integer_reference.py` does
         it.
         """
         multiplier = self.input_scale * self.scale.astype(np.float64) / self.output_scale
         product = accumulator.astype(np.float32).astype(np.float64) * multiplier.astype(np.float32)
-        levels: NDArray[np.int64] = np.rint(product).clip(0, most).astype(np.int64)
+        levels: NDArray[np.int64] = np.rint(product).clip(0, self.output_qmax).astype(np.int64)
         return levels
 
-    def find_constants(self, largest_input: int, most: int) -> None:
+    def find_constants(self, largest_input: int) -> None:
         """Set `constant` by the least and the greatest sum of any input up to `largest_input`."""
         least, greatest = (
             self.bias + largest_input * part.sum(axis=(1, 2, 3))
             for part in (self.values.clip(max=0), self.values.clip(min=0))
         )
-        low, high = self.levels(least, most), self.levels(greatest, most)
+        low, high = self.levels(least), self.levels(greatest)
         self.constant = np.where(low == high, low, NOT_CONSTANT)
 
     def drop_constants(self, in_context: bool) -> None:
@@ -77,30 +78,46 @@ class IntegerLayer:
         real[is_constant] = self.constant[is_constant] * self.output_scale
         weight = QuantizedWeight(self.values.astype(np.int8), self.scale, real.astype(np.float32))
         return QuantizedLayer(
-            weight, self.input_scale, self.input_zero_point, self.output_scale, sqnr=None
+            weight,
+            self.input_scale,
+            self.input_zero_point,
+            self.output_scale,
+            self.output_qmax,
+            sqnr=None,
         )
 
-    def is_kept_by(self, layer: QuantizedLayer, most: int) -> bool:
+    def is_kept_by(self, layer: QuantizedLayer) -> bool:
         """Whether float32 biases still stand for these integers, and no sum leaves int32."""
         bias = layer.bias.astype(np.int64)
-        products = PIXEL_LEVELS * np.abs(self.values).sum(axis=(1, 2, 3))
+        products = PIXEL_MAX * np.abs(self.values).sum(axis=(1, 2, 3))
         is_constant = self.constant != NOT_CONSTANT
-        same = np.where(is_constant, self.levels(bias, most) == self.constant, bias == self.bias)
+        same = np.where(is_constant, self.levels(bias) == self.constant, bias == self.bias)
         return bool(same.all() and (np.abs(bias) + products <= np.iinfo(np.int32).max).all())
 
 
-def pairs_are_chosen(
-    architecture: Architecture, integers: Mapping[str, IntegerLayer], most: int
-) -> bool:
+def largest_input(
+    architecture: Architecture, conv: Conv, integers: Mapping[str, IntegerLayer]
+) -> int:
+    """The largest integer that `conv` reads, also where it is rounded again."""
+    producer = architecture.producer(conv)
+    return PIXEL_MAX if producer is None else integers[producer.name].output_qmax
+
+
+def pairs_are_chosen(architecture: Architecture, integers: Mapping[str, IntegerLayer]) -> bool:
     """Whether the weights were rounded for AVX2, whose sums hold all pairs of neighbouring channels
     as they are in the file, and not any two: then no channel that has weights may go, for its
     neighbours would get other partners.
     """
-    read = [integers[c.name].values for c in architecture.backbone if architecture.producer(c)]
-    if all(2 * most * np.abs(values).max(initial=0) <= np.iinfo(np.int16).max for values in read):
+    read = [
+        (integers[conv.name].values, largest_input(architecture, conv, integers))
+        for conv in architecture.backbone
+        if architecture.producer(conv)
+    ]
+    limit = np.iinfo(np.int16).max
+    if all(2 * most * np.abs(values).max(initial=0) <= limit for values, most in read):
         return False
     try:
-        for values in read:
+        for values, most in read:
             taps = values.transpose(0, 2, 3, 1)
             even = np.pad(taps, ((0, 0), (0, 0), (0, 0), (0, values.shape[1] % 2)))
             check_pair_sums(even.astype(np.int8), most)
@@ -113,7 +130,6 @@ def fold_constants(
     architecture: Architecture,
     conv: Conv,
     integers: dict[str, IntegerLayer],
-    most: int,
     *,
     pinned: bool,
 ) -> None:
@@ -122,7 +138,7 @@ def fold_constants(
     channels are `pinned`, those that have weights count as not constant.
     """
     one, consumer = integers[conv.name], architecture.consumer(conv)
-    one.find_constants(PIXEL_LEVELS if architecture.producer(conv) is None else most, most)
+    one.find_constants(largest_input(architecture, conv, integers))
     if pinned:
         one.constant[one.values.any(axis=(1, 2, 3))] = NOT_CONSTANT
     constant = one.constant.copy()
@@ -130,10 +146,10 @@ def fold_constants(
     if consumer is None:
         return
     reads = integers[consumer.name]
-    table = requantization(reads.source_scale, 0, reads.input_scale, 0, most).astype(np.int64)
+    table = requantization(reads.source_scale, 0, reads.input_scale, 0, one.output_qmax)
     if consumer.pool is not None:
         constant = constant[list(consumer.pool.selected(len(constant)))]
-    values = table[constant.clip(min=0)]
+    values = table[constant.clip(min=0)].astype(np.int64)
     padded = any(consumer.padding)
     folded = (constant != NOT_CONSTANT) & ((values == 0) | (not padded))
     reads.bias += reads.values.sum(axis=(2, 3))[:, folded] @ values[folded]

@@ -37,6 +37,8 @@ from lprnet.runtime.recognizer import Recognizer
 from lprnet.support.errors import UserError
 from lprnet.synthetic.render import sample_plates
 from lprnet.weights import DEFAULT_CHECKPOINT
+from tests.adding_up import added_up, adding_up, one_level
+from tests.mixed_activations import mixed_activations
 from tests.prepared import quantized_on_few_plates
 from tests.shared_results import SharedResults
 
@@ -108,12 +110,36 @@ def test_the_integers_of_an_export_come_back(
                 parameter[:without] = 0.0
         reduced = reduce(calibrate(model, images[:5]))
         quantized = quantize_static(reduced, torch.from_numpy(normalise(images[:5])))
-    network = quantized_network(reduced, replace(quantized, qmax=qmax))
+    layers = {name: replace(one, output_qmax=qmax) for name, one in quantized.layers.items()}
+    network = quantized_network(reduced, replace(quantized, layers=layers))
     quantized_to_onnx(network, tmp_path / "m.onnx")
     expected = network.expected(images)
     found = imported(tmp_path / "m.onnx").expected(images)
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-6)
     assert abs(expected).max() > 1
+
+
+def test_the_types_and_integers_of_mixed_activations_come_back(
+    images: NDArray[np.uint8], tmp_path: Path, shared_results: SharedResults
+) -> None:
+    """Each layer's own type, also where a map is rounded again before it is read."""
+    reduced, quantized = shared_results.call(quantized_on_few_plates)
+    quantized = adding_up(mixed_activations(quantized))
+    path = tmp_path / "m.onnx"
+    quantized_to_onnx(quantized_network(reduced, quantized), path)
+    again = load_onnx(path)
+    assert isinstance(again, QuantizedLPRNet)
+    for name, layer in quantized.layers.items():
+        assert again.layers[name].output_qmax == layer.output_qmax
+        assert again.layers[name].output_scale == pytest.approx(layer.output_scale)
+    graph = onnx.load(str(path)).graph
+    zero_points = [constant(graph, node.input[2]) for node in nodes(graph, "QuantizeLinear")]
+    expected_types = {TensorProto.UINT8, TensorProto.INT8}
+    assert {zero_point.data_type for zero_point in zero_points} == expected_types
+    found = imported_network(again).expected(images)
+    step = one_level(quantized)[:, None]
+    expected = added_up(quantized, images)
+    np.testing.assert_array_equal(np.rint(found / step), expected)
 
 
 @pytest.mark.parametrize("means", [None, (0.4, 0.5, 0.6, 0.7)])

@@ -83,20 +83,22 @@ def test_a_layer_without_scales_stays_as_it_is() -> None:
     tvm.ir.assert_structural_equal(insert([None, None]), before)
 
 
-@pytest.mark.parametrize(("qmax", "dtype"), [(127, "int8"), (255, "uint8")])
-def test_a_layer_rounds_its_input_first(qmax: int, dtype: str) -> None:
-    """The image has 8 bits in any case."""
+@pytest.mark.parametrize("last", [127, 255])
+@pytest.mark.parametrize("first", [127, 255])
+def test_a_layer_rounds_its_input_first(first: int, last: int) -> None:
+    """What is rounded again has its own type, the image 8 bits in any case."""
+    dtypes = {127: "int8", 255: "uint8"}
 
     def expected(x: relax.Var) -> relax.Expr:
         image = round_trip(x, 0.01, "uint8", 128)
         y = nn.relu(add(nn.conv2d(image, integer_weight(FIRST, FIRST_SCALES)), BIASES[0]))
-        again = round_trip(round_trip(y, 0.5, dtype), 0.3, dtype)
+        again = round_trip(round_trip(y, 0.5, dtypes[first]), 0.3, dtypes[first])
         z = nn.relu(add(nn.conv2d(again, integer_weight(SECOND, SECOND_SCALES)), BIASES[1]))
-        return round_trip(z, 0.25, dtype)
+        return round_trip(z, 0.25, dtypes[last])
 
     layers = [
-        replace(scales_of(FIRST_SCALES, 0.5, qmax), input_qparams=QParams(0.01, 128)),
-        replace(scales_of(SECOND_SCALES, 0.25, qmax), input_qparams=QParams(0.3)),
+        replace(scales_of(FIRST_SCALES, 0.5, first), input_qparams=QParams(0.01, 128)),
+        replace(scales_of(SECOND_SCALES, 0.25, last), input_qparams=QParams(0.3, qmax=first)),
     ]
     tvm.ir.assert_structural_equal(insert(layers), module(expected, SHAPE))
 

@@ -25,6 +25,7 @@ from lprnet.compiler.codegen import tvm_target
 from lprnet.compiler.targets import find_target
 from relay_passes.insert_quantize import LayerScales, QParams
 from relay_passes.lower_to_kernels import LowerToKernels
+from relay_passes.lowering.check_pair_sums import PairSumError
 from relay_passes.lowering.layout import PackedTensor, pack_weight
 from relay_passes.lowering.tile_convolution import TileError
 from relay_passes.pipeline import bfloat16_graph, lower_graph, quantize_graph, reduce_graph
@@ -254,17 +255,22 @@ def whole_multiples(out: int, into: int, *kernel: int) -> tuple[relax.Expr, NDAr
 
 
 @ISAS
-@pytest.mark.parametrize("levels", [127, 255])
+@pytest.mark.parametrize("levels", [(127, 255, 127), (255, 127, 255)])
 @pytest.mark.parametrize(
     ("height", "conv_stride", "repeats", "pool_stride"),
     [(8, 1, 1, 1), (14, 2, 1, 1), (15, 2, 1, 1), (12, 1, 1, 2), (8, 2, 2, 1)],
 )
 def test_a_lowered_integer_network_computes_the_integers(
-    isa: Isa, levels: int, height: int, conv_stride: int, repeats: int, pool_stride: int
+    isa: Isa,
+    levels: tuple[int, int, int],
+    height: int,
+    conv_stride: int,
+    repeats: int,
+    pool_stride: int,
 ) -> None:
     """Image, padded convolution, sliced and pooled integers, a context pool, a float container
-    with int8 weights: what NumPy computes from the graph before lowering. Strides and repeats are
-    of rows.
+    with int8 weights: what NumPy computes from the graph before lowering. Each layer emits `levels`
+    of its own. Strides and repeats are of rows.
     """
     image_shape = (1, 3, height, 13)
     layers = [
@@ -287,12 +293,12 @@ def test_a_lowered_integer_network_computes_the_integers(
         z = nn.relu(conv[2](nn.max_pool2d(some, (3, 3), (pool_stride, 2))))
         return squeeze(conv[3](nn.avg_pool2d(z, (4, 1), (4, 1))), [2])
 
-    steps = (1.5 / levels, 1.0 / levels, 0.8 / levels)
+    steps = [real / most for real, most in zip((1.5, 1.0, 0.8), levels, strict=True)]
     # The normalisation is folded into the first weights, and with it their scales.
     scales = [
-        LayerScales(layers[0][1] / 128, steps[0], levels),
-        LayerScales(layers[1][1], steps[1], levels),
-        LayerScales(layers[2][1], steps[2], levels),
+        LayerScales(layers[0][1] / 128, steps[0], levels[0]),
+        LayerScales(layers[1][1], steps[1], levels[1]),
+        LayerScales(layers[2][1], steps[2], levels[2]),
         LayerScales(layers[3][1], None),
     ]
     quantized = quantize_graph(module(network, image_shape), scales, *NORMALISATION)
@@ -343,6 +349,25 @@ def test_results_beyond_int16_and_narrow_maps_have_no_tiles() -> None:
             and isinstance(workload := match(function), QuantizedConv2d)
         ]
         assert fits == [expected == "tconv3x3", True]
+
+
+def test_pairs_of_products_are_those_of_what_each_layer_reads() -> None:
+    """Two weights of 127 fit AVX2's sums on 0 to 127, and not on 0 to 255."""
+
+    def network(x: relax.Var) -> relax.Expr:
+        y = nn.relu(add(nn.conv2d(x, const(np.ones((4, 3, 1, 1)))), no_bias(4)))
+        return nn.avg_pool2d(nn.relu(add(nn.conv2d(y, const(heavy)), no_bias(2))), (8, 1))
+
+    def lowered(levels: tuple[int, int]) -> tvm.IRModule:
+        scales = [LayerScales(np.full(4, 1 / 128), 0.01, levels[0])]
+        scales.append(LayerScales(np.ones(2), 1.0, levels[1]))
+        quantized = quantize_graph(module(network, SHAPE), scales, *NORMALISATION)
+        return lower_graph(quantized, AVX2, *NORMALISATION)
+
+    heavy = np.full((2, 4, 1, 1), 127.0)
+    assert lowered((127, 255))
+    with pytest.raises(PairSumError, match="16-bit sums"):
+        lowered((255, 127))
 
 
 def test_bfloat16_needs_its_instructions_and_two_columns() -> None:

@@ -5,12 +5,13 @@ Per convolution of the backbone, with `x` unsigned and `W` signed integers:
     acc = sum(W * x) + bias                                exact, fits in int32
     q   = clamp(rint(float32(acc) * multiplier), 0, qmax)  of the exact product, ties to even
 
-A layer that rounds its input first looks its `x` up in a table (`schedules/requantize_table.py`).
-Max pools choose among integers. An average pool is the exact integer sum over its window. The
-container, whose weights are integers that include the context norm, sums each context exactly too.
-Its sums meet floats for the first time where they are multiplied by the scales of weights and of
-the layer's output over the window's size, and added up in float32, one context after another.
-Without context constants or with real weights, the window sums are what becomes real.
+`qmax` is the layer's own. A layer that rounds its input first looks its `x` up in a table
+(`schedules/requantize_table.py`). Max pools choose among integers. An average pool is the exact
+integer sum over its window. The container, whose weights are integers that include the context
+norm, sums each context exactly too. Its sums meet floats for the first time where they are
+multiplied by the scales of weights and of the layer's output over the window's size, and added up
+in float32, one context after another. Without context constants or with real weights, the window
+sums are what becomes real.
 """
 
 from dataclasses import dataclass
@@ -24,10 +25,8 @@ from torch.nn import functional as F
 from lprnet.compression.compact import CompactNetwork, convolve
 from lprnet.compression.quantize.quantized_network import QuantizedNetwork
 from lprnet.model.architecture import CONTAINER, Conv
+from lprnet.model.quantized import PIXEL_MAX
 from schedules.requantize_table import requantization
-
-PIXEL_MAX = 255
-"""The largest integer that a convolution can read."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,7 @@ class IntegerReference:
         products = convolve(conv, x.to(exact), weight.to(exact))
         acc = products.double().add_(bias[:, None, None])
         scaled = acc.float().double().mul_(self.multipliers[conv.name][:, None, None])
-        return scaled.round_().clamp_(0, self.quantized.qmax).float()
+        return scaled.round_().clamp_(0, self.quantized.layers[conv.name].output_qmax).float()
 
     def context_sums(self, pixels: NDArray[np.uint8]) -> dict[str, Tensor]:
         """`(N, 24, 94, 3)` uint8 to the contexts' window sums `(N, C, 4, 18)`, integers in
@@ -99,10 +98,8 @@ def integer_reference(quantized: QuantizedNetwork) -> IntegerReference:
         multipliers[conv.name] = torch.from_numpy(layer.multiplier).double()
         reads = quantized.input_qparams(conv)
         if reads is not None:
-            producer = quantized.architecture.producer(conv)
-            largest = PIXEL_MAX if producer is None else quantized.qmax
             source = quantized.source_qparams(conv)
-            table = requantization(*source, reads.scale, reads.zero_point, largest)
+            table = requantization(*source, reads.scale, reads.zero_point, reads.qmax)
             tables[conv.name] = torch.from_numpy(table).float()
     integers = CompactNetwork(quantized.architecture, weights, biases)
     return IntegerReference(integers, multipliers, tables, quantized)

@@ -113,7 +113,8 @@ def _quantize_layers(
         step = activation_scale(y, ACTIVATION_QMAX)
         y = (y / step).round().clamp(0, ACTIVATION_QMAX) * step
         weight = _with_constants(weight, step / scale)
-        layer = QuantizedLayer(weight, scale, zero_point, step, _sqnr(target.relu(), y))
+        sqnr = _sqnr(target.relu(), y)
+        layer = QuantizedLayer(weight, scale, zero_point, step, ACTIVATION_QMAX, sqnr)
         rounded[conv.name] = layer, y
         return y
 
@@ -121,7 +122,7 @@ def _quantize_layers(
     container = _round_container(network, outputs, logits)
     means = (1.0,) * len(network.architecture.contexts)  # they are part of the container
     layers = {name: layer for name, (layer, _) in rounded.items()}
-    return QuantizedNetwork(network.architecture, layers, container, ACTIVATION_QMAX, means)
+    return QuantizedNetwork(network.architecture, layers, container, means)
 
 
 @torch.no_grad()

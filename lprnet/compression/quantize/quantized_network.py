@@ -12,6 +12,7 @@ from lprnet.model.conv_graph import weight_and_bias
 from lprnet.model.quantized import (
     IMAGE_SCALE,
     IMAGE_ZERO_POINT,
+    PIXEL_MAX,
     QuantizedLayer,
     QuantizedLPRNet,
     QuantizedWeight,
@@ -29,17 +30,19 @@ class QuantizedNetwork:
     architecture: Architecture
     layers: dict[str, QuantizedLayer]
     container: QuantizedWeight | Convolution
-    qmax: int
-    """The largest activation: 127 or 255."""
     context_means: tuple[float, ...] | None
     """Constants that the contexts are divided by; None: the mean square of each image's own."""
 
     def input_qparams(self, conv: Conv) -> QParams | None:
         """What `conv` rounds its input to; None where it reads its producer's integers, or the
-        pixels, as they are.
+        pixels, as they are. Rounding again keeps the largest integer of what it reads.
         """
         reads = self.layers[conv.name].input_scale, self.layers[conv.name].input_zero_point
-        return None if reads == self.source_qparams(conv) else QParams(reads[0], int(reads[1]))
+        if reads == self.source_qparams(conv):
+            return None
+        producer = self.architecture.producer(conv)
+        qmax = PIXEL_MAX if producer is None else self.layers[producer.name].output_qmax
+        return QParams(reads[0], int(reads[1]), qmax)
 
     def source_qparams(self, conv: Conv) -> tuple[float, float]:
         """Scale and zero point of what `conv`'s producer emits, or of the pixels."""
@@ -82,7 +85,7 @@ def arranged(imported: QuantizedLPRNet) -> QuantizedNetwork:
     else:
         container = replace(imported.container, values=imported.container.values[:, columns])
     means = imported.model.context_means
-    return QuantizedNetwork(architecture, layers, container, imported.qmax, means)
+    return QuantizedNetwork(architecture, layers, container, means)
 
 
 def _read_first(architecture: Architecture, conv: Conv) -> NDArray[np.int64]:

@@ -112,7 +112,7 @@ def naive_sums(quantized: QuantizedNetwork, image: NDArray[np.uint8]) -> dict[st
             x = naive_max_pool(x, conv.pool.stride[1])
         acc = naive_convolution(x, weight, layer.bias.astype(np.int64))
         scaled = acc.astype(np.float32).astype(np.float64) * layer.multiplier[:, None, None]
-        x = outputs[conv.name] = np.clip(np.rint(scaled), 0, quantized.qmax).astype(np.int64)
+        x = outputs[conv.name] = np.rint(scaled).clip(0, layer.output_qmax).astype(np.int64)
     return {
         context.of: naive_average_sums(outputs[context.of], context.kernel, context.stride)
         for context in quantized.architecture.contexts
