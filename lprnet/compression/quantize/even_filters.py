@@ -17,7 +17,7 @@ from torch import Tensor
 from lprnet.compression.quantize.int16_pairs import PairRounding
 from lprnet.model.architecture import Architecture, Conv
 
-MIN_WEIGHTS = 512
+MIN_WEIGHTS = 1024
 """Of a tap. Below, the transforms take what they save: 16 channels to 16 take as long either way,
 16 to 32 take 0.9 of the time.
 """
