@@ -1,28 +1,33 @@
 """Weights that Winograd's algorithm multiplies exactly as bytes (`schedules/winograd/s8.py`).
 
 Of three taps in a row it multiplies half of g0 + g1 + g2 and of g0 - g1 + g2, so their sum must be
-even, and both of at most 254. The tap that is rounded last sees to that: where the sum would be
-odd, it goes to the next integer on the other side of its real value, and the weights not yet
-rounded make up for the error (`gptq.py`). Inputs must be of 7 bits (`MAX_INPUT` of
-`relay_passes/lowering/check_exact_winograd.py`).
+even, and both of at most 254. So the three are rounded together, and the weights not yet rounded
+make up for the error (`gptq.py`). Inputs must be of 7 bits (`MAX_INPUT` of
+`relay_passes/lowering/check_exact_winograd.py`); of these no pair of products saturates, so the
+weights need no limit of pairs (`int16_pairs.py`).
 
-With VNNI that saves a third of such a layer's products. Measured on the public checkpoint, pruned
-to 28 million multiply-accumulates: 0.6 % fewer of 3,000 rendered plates are read as the network in
-float32 reads them.
+With VNNI that saves a third of such a layer's products.
 """
+
+import itertools
 
 import torch
 from torch import Tensor
 
-from lprnet.compression.quantize.int16_pairs import PairRounding
+from lprnet.compression.least_squares import NormalEquations
+from lprnet.compression.quantize.gptq import ErrorFeedback
 from lprnet.model.architecture import Architecture, Conv
+from lprnet.model.quantized import SCALE_OF_ZEROS
 
-MIN_WEIGHTS = 1024
-"""Of a tap. Below, the transforms take what they save: 16 channels to 16 take as long either way,
-16 to 32 take 0.9 of the time.
+MIN_WEIGHTS = 768
+"""Of a tap. Below, kernels gain little and get larger: those of 24 channels to 24 and 16 to 32 took
+9 KB more code, and a call of the public checkpoint was no faster.
 """
-_MIDDLE = 1
-_LIMIT = 2 * 127
+QMAX = 127
+TAPS = 3
+FRACTIONS = torch.linspace(0.4, 1.0, 31)
+"""Of the scale that clips nothing, tried as the scale."""
+_LIMIT = 2 * QMAX
 """Of what is halved."""
 
 
@@ -36,34 +41,77 @@ def has_even_filters(architecture: Architecture, conv: Conv, weight: Tensor) -> 
     return pairs and conv.row_stride == 1 and outputs * channels >= MIN_WEIGHTS
 
 
-class EvenRounding(PairRounding):
-    """Also makes the sum of three taps even."""
+def even_scales(weight: Tensor) -> Tensor:
+    """One scale for each output of OIHW `weight`, of three taps: `q = rint(w / scale)` loses least
+    where taps and their sums are clipped to what fits.
+    """
+    taps = weight.flatten(1).reshape(*weight.shape[:2], TAPS)
+    needed = torch.maximum(taps.abs().amax(dim=(1, 2)) / QMAX, _sums(taps) / _LIMIT)
+    needed = torch.where(needed > 0, needed, torch.full_like(needed, SCALE_OF_ZEROS))
+    best, scales = torch.full_like(needed, torch.inf), needed
+    for fraction in FRACTIONS.to(weight.dtype):
+        tried = fraction * needed
+        steps = taps / tried[:, None, None]
+        rounded = steps.round().clamp(-QMAX, QMAX)
+        g0, g1, g2 = rounded.unbind(dim=2)
+        clipped = sum(
+            (s.abs() - _LIMIT).clamp(min=0).square() for s in (g0 + g1 + g2, g0 - g1 + g2)
+        )
+        error = ((rounded - steps).square().sum(dim=2) + clipped).sum(dim=1) * tried.square()
+        better = error < best
+        best, scales = torch.where(better, error, best), torch.where(better, tried, scales)
+    return scales
 
-    smallest = 2.0
 
-    def limits(self, channel: int, tap: int) -> tuple[Tensor, Tensor]:
-        """Of the last tap also what its filter's sums leave it."""
-        lowest, highest = super().limits(channel, tap)
-        if self.taps_left[channel] == 0:
-            g0, g1, g2 = self.integers[channel]
-            for rest in self._rests(tap, g0 + g2, g1):
-                lowest = torch.maximum(lowest, -_LIMIT - rest)
-                highest = torch.minimum(highest, _LIMIT - rest)
-        return lowest, highest
+def _sums(taps: Tensor) -> Tensor:
+    """(O,): the largest magnitude of what is halved, of `(O, C, 3)`."""
+    g0, g1, g2 = taps.unbind(dim=2)
+    return torch.maximum((g0 + g1 + g2).abs(), (g0 - g1 + g2).abs()).amax(dim=1)
 
-    def _rests(self, tap: int, outer: Tensor, middle: Tensor) -> tuple[Tensor, Tensor]:
-        """What the last tap is added to: `outer` and `middle` without it."""
-        if tap == _MIDDLE:
-            return outer, -outer
-        return outer + middle, outer - middle
 
-    def nearest(self, channel: int, real: Tensor, lowest: Tensor, highest: Tensor) -> Tensor:
-        """Of the last tap the nearest that makes the sum even; inwards, where a limit is."""
-        rounded = super().nearest(channel, real, lowest, highest)
-        if self.taps_left[channel] > 0:
-            return rounded
-        odd = (self.integers[channel].sum(dim=0) + rounded) % 2 != 0
-        side = torch.where(real >= rounded, 1.0, -1.0).to(rounded.dtype)
-        other = rounded + side
-        within = (other >= lowest) & (other <= highest)
-        return torch.where(odd, torch.where(within, other, rounded - side), rounded)
+def round_to_even(equations: NormalEquations, solution: Tensor, scales: Tensor) -> Tensor:
+    """As `gptq_quantize`, channel after channel: of the integers below and above two of its taps,
+    and of those of the last that make the sum even, the three that lose least together.
+
+    `solution` is `(3 C + 1, O)`, the three taps of a channel one after another.
+    """
+    energy = equations.xtx.diagonal()[:-1].reshape(-1, TAPS).sum(dim=1)
+    channels = energy.argsort(descending=True)
+    order = (channels[:, None] * TAPS + torch.arange(TAPS)).flatten()
+    left = ErrorFeedback(equations, solution, scales, order)
+    for first in range(0, len(order), TAPS):
+        stop = first + TAPS
+        factor = left.factor[first:stop, first:stop]
+        for tap, integers in enumerate(_nearest_even(left.multiples(first, stop), factor)):
+            left.round(first + tap, integers)
+    return left.solution()
+
+
+def _nearest_even(real: Tensor, factor: Tensor) -> Tensor:
+    """Integers for three taps `(3, O)`; `factor` `(3, 3)` as in `ErrorFeedback`."""
+    least, best = torch.full_like(real[0], torch.inf), torch.zeros_like(real)
+    for up0, up1 in itertools.product((0, 1), repeat=2):
+        g0 = (real[0].floor() + up0).clamp(-QMAX, QMAX)
+        lost0 = (real[0] - g0) / factor[0, 0]
+        real1 = real[1] - factor[0, 1] * lost0
+        g1 = (real1.floor() + up1).clamp(-QMAX, QMAX)
+        lost1 = (real1 - g1) / factor[1, 1]
+        real2 = real[2] - factor[0, 2] * lost0 - factor[1, 2] * lost1
+        g2 = _last_tap(g0, g1, real2)
+        lost2 = (real2 - g2) / factor[2, 2]
+        lost = lost0.square() + lost1.square() + lost2.square()
+        best = torch.where(lost < least, torch.stack([g0, g1, g2]), best)
+        least = torch.minimum(lost, least)
+    return best
+
+
+def _last_tap(g0: Tensor, g1: Tensor, real: Tensor) -> Tensor:
+    """The integer nearest to `real` that makes an even sum with the other two, within limits."""
+    parity = (g0 + g1) % 2
+    lowest, highest = torch.full_like(real, -QMAX), torch.full_like(real, QMAX)
+    for rest in (g0 + g1, g0 - g1):
+        lowest = torch.maximum(lowest, -_LIMIT - rest)
+        highest = torch.minimum(highest, _LIMIT - rest)
+    nearest = 2 * ((real - parity) / 2).round() + parity
+    lowest = lowest + (lowest - parity) % 2
+    return torch.minimum(torch.maximum(nearest, lowest), highest - (highest - parity) % 2)

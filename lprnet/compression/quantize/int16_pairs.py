@@ -53,9 +53,6 @@ class PairRounding:
     its neighbours would get other partners.
     """
 
-    smallest = 1.0
-    """The least magnitude of a weight that stands alone in its filter."""
-
     def __init__(self, shape: torch.Size) -> None:
         """`shape` is OIHW."""
         outputs, channels, height, width = shape
@@ -67,27 +64,17 @@ class PairRounding:
         matrix.
         """
         channel, tap = divmod(row, self.integers.shape[1])
-        self.taps_left[channel] -= 1
-        lowest, highest = self.limits(channel, tap)
-        rounded = self.nearest(channel, real, lowest, highest)
-        unread = not (rounded.any() or self.integers[channel].any())
-        if unread and self.taps_left[channel] == 0 and real.any():
-            largest = real.abs().argmax()
-            alone = self.smallest if real[largest] >= 0 else -self.smallest
-            fits = lowest[largest] <= alone <= highest[largest]
-            rounded[largest] = alone if fits else -alone
-        self.integers[channel, tap] = rounded
-        return rounded
-
-    def limits(self, channel: int, tap: int) -> tuple[Tensor, Tensor]:
-        """What is left to each output `(O,)` by its partner, least and greatest."""
-        other = torch.zeros_like(self.integers[channel, tap])
+        other = torch.zeros_like(real)
         partner = channel ^ 1
         if partner < len(self.integers):
             other = self.integers[partner, tap]
         lowest = (-PAIR_LIMIT - other.clamp(max=0)).clamp(min=-QMAX)
-        return lowest, (PAIR_LIMIT - other.clamp(min=0)).clamp(max=QMAX)
-
-    def nearest(self, channel: int, real: Tensor, lowest: Tensor, highest: Tensor) -> Tensor:
-        """The integers that `real` becomes, as a tap of `channel`."""
-        return real.round().clamp(lowest, highest)
+        highest = (PAIR_LIMIT - other.clamp(min=0)).clamp(max=QMAX)
+        rounded = real.round().clamp(lowest, highest)
+        self.taps_left[channel] -= 1
+        unread = not (rounded.any() or self.integers[channel].any())
+        if unread and self.taps_left[channel] == 0 and real.any():
+            largest = real.abs().argmax()
+            rounded[largest] = 1.0 if real[largest] >= 0 else -1.0
+        self.integers[channel, tap] = rounded
+        return rounded

@@ -7,7 +7,9 @@ percent of the arithmetic, and reads exact integer sums over pool windows. `inte
 says what the integers compute.
 
 The integers are the same for every CPU. Without VNNI, products are summed in saturating 16-bit
-pairs (`vpmaddubsw`), so weights have 8 bits and each pair of them a limit (`int16_pairs.py`).
+pairs (`vpmaddubsw`), so weights have 8 bits and each pair of them a limit (`int16_pairs.py`). With
+it, filters of three taps are computed by Winograd's algorithm, so their inputs have 7 bits and
+their taps an even sum (`even_filters.py`).
 Channels whose consumers would round them away are left out (`zero_rounded_channels.py`). Every
 calibration image counts three times, also shifted by two pixels to either side, so that refits
 follow the noise of the images less: of 600 warped calibration images, 587 of the public
@@ -28,6 +30,11 @@ from lprnet.compression.least_squares import (
     ridge,
 )
 from lprnet.compression.quantize.equalization import equalize_cross_layer
+from lprnet.compression.quantize.even_filters import (
+    even_scales,
+    has_even_filters,
+    round_to_even,
+)
 from lprnet.compression.quantize.gptq import Rounding, gptq_quantize, to_nearest
 from lprnet.compression.quantize.int16_pairs import PairRounding, pair_scales
 from lprnet.compression.quantize.quantized_network import QuantizedNetwork
@@ -43,6 +50,7 @@ from lprnet.model.quantized import (
     QuantizedWeight,
 )
 from lprnet.support.errors import UserError
+from relay_passes.lowering.check_exact_winograd import MAX_INPUT
 
 ACTIVATION_QMAX = 255
 WEIGHT_QMAX = 127
@@ -108,13 +116,13 @@ def _quantize_layers(
         )
         target = targets[conv.name]
         equations = normal_equations(x, target, conv.kernel, conv.padding, conv.row_stride)
-        weight = _round_in_pairs(network, conv.name, equations, scale)
+        weight = _round_layer(network, conv, equations, scale)
         y = convolve(conv, x, *weight.tensors()).relu()
-        step = activation_scale(y, ACTIVATION_QMAX)
-        y = (y / step).round().clamp(0, ACTIVATION_QMAX) * step
+        qmax = _activation_qmax(network, conv)
+        step = activation_scale(y, qmax)
+        y = (y / step).round().clamp(0, qmax) * step
         weight = _with_constants(weight, step / scale)
-        sqnr = _sqnr(target.relu(), y)
-        layer = QuantizedLayer(weight, scale, zero_point, step, ACTIVATION_QMAX, sqnr)
+        layer = QuantizedLayer(weight, scale, zero_point, step, qmax, _sqnr(target.relu(), y))
         rounded[conv.name] = layer, y
         return y
 
@@ -123,6 +131,18 @@ def _quantize_layers(
     means = (1.0,) * len(network.architecture.contexts)  # they are part of the container
     layers = {name: layer for name, (layer, _) in rounded.items()}
     return QuantizedNetwork(network.architecture, layers, container, means)
+
+
+def _activation_qmax(network: CompactNetwork, conv: Conv) -> int:
+    """The largest integer that `conv` emits: its consumer may be Winograd's."""
+    consumer = network.architecture.consumer(conv)
+    if consumer is None or not _is_even(network, consumer):
+        return ACTIVATION_QMAX
+    return MAX_INPUT
+
+
+def _is_even(network: CompactNetwork, conv: Conv) -> bool:
+    return has_even_filters(network.architecture, conv, network.weights[conv.name])
 
 
 @torch.no_grad()
@@ -149,15 +169,19 @@ def quantize_weights(network: CompactNetwork, images: Tensor) -> dict[str, Quant
     return rounded
 
 
-def _round_in_pairs(
-    network: CompactNetwork, name: str, equations: NormalEquations, input_scale: float
+def _round_layer(
+    network: CompactNetwork, conv: Conv, equations: NormalEquations, input_scale: float
 ) -> QuantizedWeight:
     """Refit one layer that reads integers of `input_scale`, and round it so that pairs of products
     fit 16 bits and its bias an int32 accumulator.
     """
-    shape, solution = network.weights[name].shape, _refit(network, name, equations)
+    shape, solution = network.weights[conv.name].shape, _refit(network, conv.name, equations)
     min_scales = solution[-1].abs() * (1 / (input_scale * MAX_BIAS))
-    scales = torch.maximum(pair_scales(solution[:-1].T.reshape(shape)), min_scales)
+    weight = solution[:-1].T.reshape(shape)
+    if _is_even(network, conv):
+        scales = torch.maximum(even_scales(weight), min_scales).float()
+        return _as_integers(shape, round_to_even(equations, solution, scales.double()), scales)
+    scales = torch.maximum(pair_scales(weight), min_scales)
     return _round(shape, equations, solution, scales, PairRounding(shape))
 
 
@@ -191,6 +215,11 @@ def _round(
 ) -> QuantizedWeight:
     scales = scales.float()
     rounded = gptq_quantize(equations, solution, scales.double(), rounding)
+    return _as_integers(shape, rounded, scales)
+
+
+def _as_integers(shape: torch.Size, rounded: Tensor, scales: Tensor) -> QuantizedWeight:
+    """OIHW integers of a solution in multiples of `scales`."""
     weight, bias = as_weight(rounded, shape)
     values = (weight / scales[:, None, None, None]).round().to(torch.int8)
     return QuantizedWeight(values.numpy(), scales.numpy(), bias.numpy())

@@ -23,7 +23,7 @@ from lprnet.compression.quantize.post_training import quantize_static, quantize_
 from lprnet.compression.quantize.quantized_network import QuantizedNetwork
 from lprnet.compression.quantize.scale_search import activation_scale, weight_scales
 from lprnet.compression.reduced import ReducedNetwork, reduce
-from lprnet.model.architecture import Pair
+from lprnet.model.architecture import Conv, Pair
 from lprnet.model.checkpoint import load_model
 from lprnet.model.conv_graph import convolution
 from lprnet.model.lprnet import LPRNet, calibrate_context_means
@@ -124,17 +124,17 @@ def test_layers_before_a_lost_channel_are_rounded_once(
 ) -> None:
     inputs = torch.from_numpy(normalise(pixels))
     rounded: list[str] = []
-    once, in_pairs = post_training._quantize_layers, post_training._round_in_pairs
+    once, round_layer = post_training._quantize_layers, post_training._round_layer
 
-    def counted(network: Any, name: str, *rest: Any) -> QuantizedWeight:
-        rounded.append(name)
-        return in_pairs(network, name, *rest)
+    def counted(network: Any, conv: Conv, *rest: Any) -> QuantizedWeight:
+        rounded.append(conv.name)
+        return round_layer(network, conv, *rest)
 
     def from_nothing(*what: Any) -> QuantizedNetwork:
         what[-1].clear()
         return once(*what)
 
-    monkeypatch.setattr(post_training, "_round_in_pairs", counted)
+    monkeypatch.setattr(post_training, "_round_layer", counted)
     found, names = quantize_static(reduced, inputs), [conv.name for conv in LPRNET_CHINA.backbone]
     again = rounded[len(names) :]
     assert rounded[: len(names)] == names
