@@ -5,7 +5,7 @@
 import numpy as np
 import numpy.typing as npt
 
-MAX_INPUT = 127
+MAX_WINOGRAD_INPUT = 127
 """Sums of two inputs fit uint8, and so do their differences plus 128."""
 FILTERS = ((3, 1), (1, 3))
 
@@ -16,7 +16,7 @@ def winograd_is_exact(
     """Whether inputs of 0 to `largest_input`, the transformed filters of `weight (O, C, KH, KW)`
     int8 and all sums with the `bias (O,)` fit their types, and no transformed filter is rounded.
     """
-    if weight.shape[2:] not in FILTERS or largest_input > MAX_INPUT:
+    if weight.shape[2:] not in FILTERS or largest_input > MAX_WINOGRAD_INPUT:
         return False
     g0, g1, g2 = np.moveaxis(weight.astype("int64").reshape(*weight.shape[:2], 3), -1, 0)
     doubled = np.stack([2 * g0, g0 + g1 + g2, g0 - g1 + g2, 2 * g2])
@@ -25,6 +25,7 @@ def winograd_is_exact(
     transformed = doubled // 2
     byte, word = np.iinfo("int8"), np.iinfo("int32")
     fit = transformed.min(initial=0) >= byte.min and transformed.max(initial=0) <= byte.max
-    # An input is at most 255, and what makes up for the 128 in it at most 256, of each filter.
+    # Of each transformed filter: its input is at most 255, and what makes up for the 128 in inputs
+    # and goes into the biases is at most 128 of each.
     largest = np.abs(bias.astype("int64")) + (255 + 256) * np.abs(transformed).sum((0, 2))
     return bool(fit and (largest <= word.max).all())

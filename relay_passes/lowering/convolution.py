@@ -205,7 +205,7 @@ def _integer_conv2d(
         block,
         requantization.qmax,
         fit_int16(weight, bias, multiplier, max_input),
-        winograd_is_exact(weight, bias, max_input),
+        not builder.isa.saturates and winograd_is_exact(weight, bias, max_input),
         row_stride=row_stride,
     )
     padded_channels = workload.blocks * block

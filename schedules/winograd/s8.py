@@ -10,8 +10,8 @@ Of inputs up to 127 the sums are bytes, and so are the differences plus 128. The
 g0 + g1 + g2 is even, and quantization sees to that (`even_filters.py`). So nothing is lost: a
 kernel gives the bytes that the direct one gives, with two thirds of its `vpdpbusd`.
 
-1. Once a call, transform the weights, and the biases: they make up for the 128 of the differences.
-2. Of a row, or of two rows for 3x1, transform the inputs. They stay in L1.
+1. Transform the weights, and the biases: they make up for the 128 of the differences.
+2. Of a row, or of two rows for 3x1, transform the inputs. LPRNet's stay in L1.
 3. In a register tile, of each pair of outputs, sum what both share, u1 and u2. Their sum and their
    difference are where y0 and y1 go on, with u0 and u3.
 4. Store as `packed_results.py` does.
@@ -28,15 +28,13 @@ from schedules.dot4_intrinsics import GROUP, dot4_of
 from schedules.isa import Isa
 from schedules.packed_results import DENSE, PackedResults
 from schedules.winograd.cook_toom import TAPS
-from schedules.winograd.s8_tiles import OUTPUTS, PRODUCTS, ByteWinogradTile
+from schedules.winograd.s8_tiles import INPUT_BYTES, OUTPUTS, PRODUCTS, ByteWinogradTile
 from schedules.workloads.integer import QuantizedConv2d
 
 _HALF = 128
 """What is added to a difference of bytes, so that it has no sign."""
 _SUM, _DIFFERENCE, _FIRST, _LAST = 1, 2, 0, 3
 """The products, by the index of their `u`."""
-_MAX_BYTES = 64
-"""Of a vector of inputs."""
 
 
 def byte_winograd_conv2d(
@@ -150,7 +148,7 @@ class _Kernel:
         """Stage 2."""
         channels = self.workload.channels
         wide = GROUP
-        while 2 * wide <= min(channels, _MAX_BYTES):
+        while 2 * wide <= min(channels, INPUT_BYTES):
             wide *= 2
         vector = f"uint8x{wide}"
         half = tirx.const(_HALF, vector)

@@ -1,8 +1,8 @@
 """Weights that Winograd's algorithm multiplies exactly as bytes (`schedules/winograd/s8.py`).
 
 Of three taps in a row it multiplies half of g0 + g1 + g2 and of g0 - g1 + g2, so their sum must be
-even, and both of at most 254. So the three are rounded together, and the weights not yet rounded
-make up for the error (`gptq.py`). Inputs must be of 7 bits (`MAX_INPUT` of
+even, and both of at most 254 in magnitude. So the three are rounded together, and the weights not
+yet rounded make up for the error (`gptq.py`). Inputs must be of 7 bits (`MAX_WINOGRAD_INPUT` of
 `relay_passes/lowering/check_exact_winograd.py`); of these no pair of products saturates, so the
 weights need no limit of pairs (`int16_pairs.py`).
 
@@ -14,31 +14,40 @@ import itertools
 import torch
 from torch import Tensor
 
+from lprnet.compression.compact import CompactNetwork
 from lprnet.compression.least_squares import NormalEquations
 from lprnet.compression.quantize.gptq import ErrorFeedback
-from lprnet.model.architecture import Architecture, Conv
+from lprnet.compression.quantize.int16_pairs import FRACTIONS, QMAX
+from lprnet.model.architecture import Conv
 from lprnet.model.quantized import SCALE_OF_ZEROS
 
 MIN_WEIGHTS = 768
 """Of a tap. Below, kernels gain little and get larger: those of 24 channels to 24 and 16 to 32 took
 9 KB more code, and a call of the public checkpoint was no faster.
 """
-QMAX = 127
 TAPS = 3
-FRACTIONS = torch.linspace(0.4, 1.0, 31)
-"""Of the scale that clips nothing, tried as the scale."""
 _LIMIT = 2 * QMAX
 """Of what is halved."""
 
 
-def has_even_filters(architecture: Architecture, conv: Conv, weight: Tensor) -> bool:
-    """Whether `conv`, of OIHW `weight`, is rounded so that Winograd's algorithm can compute it: a
-    filter of three taps along an axis on which outputs come in pairs.
+def even_layers(network: CompactNetwork) -> frozenset[str]:
+    """Names of the convolutions that are rounded so that Winograd's algorithm can compute them.
+
+    Their filters have three taps along an axis on which outputs come in pairs, they skip no row,
+    and they do not read the image, whose pixels have 8 bits.
     """
-    _, height, width = architecture.shapes()[conv.name]
-    pairs = {(3, 1): height, (1, 3): width}.get(conv.kernel, 1) % 2 == 0
-    outputs, channels, *_ = weight.shape
-    return pairs and conv.row_stride == 1 and outputs * channels >= MIN_WEIGHTS
+    architecture = network.architecture
+    shapes = architecture.shapes()
+
+    def fits(conv: Conv) -> bool:
+        _, height, width = shapes[conv.name]
+        pairs = {(3, 1): height, (1, 3): width}.get(conv.kernel, 1) % 2 == 0
+        outputs, channels, *_ = network.weights[conv.name].shape
+        reads_image = architecture.producer(conv) is None
+        skips = conv.row_stride > 1
+        return pairs and not (reads_image or skips) and outputs * channels >= MIN_WEIGHTS
+
+    return frozenset(conv.name for conv in architecture.backbone if fits(conv))
 
 
 def even_scales(weight: Tensor) -> Tensor:

@@ -8,13 +8,16 @@ says what the integers compute.
 
 The integers are the same for every CPU. Without VNNI, products are summed in saturating 16-bit
 pairs (`vpmaddubsw`), so weights have 8 bits and each pair of them a limit (`int16_pairs.py`). With
-it, filters of three taps are computed by Winograd's algorithm, so their inputs have 7 bits and
+it, most filters of three taps are computed by Winograd's algorithm, so their inputs have 7 bits and
 their taps an even sum (`even_filters.py`).
 Channels whose consumers would round them away are left out (`zero_rounded_channels.py`). Every
 calibration image counts three times, also shifted by two pixels to either side, so that refits
 follow the noise of the images less: of 600 warped calibration images, 587 of the public
-checkpoint's are read as float32 reads them, 581 with a shift to one side alone.
+checkpoint's were read as float32 reads them, 581 with a shift to one side alone (before taps were
+made even).
 """
+
+from collections.abc import Collection
 
 import numpy as np
 import torch
@@ -31,8 +34,8 @@ from lprnet.compression.least_squares import (
 )
 from lprnet.compression.quantize.equalization import equalize_cross_layer
 from lprnet.compression.quantize.even_filters import (
+    even_layers,
     even_scales,
-    has_even_filters,
     round_to_even,
 )
 from lprnet.compression.quantize.gptq import Rounding, gptq_quantize, to_nearest
@@ -50,7 +53,7 @@ from lprnet.model.quantized import (
     QuantizedWeight,
 )
 from lprnet.support.errors import UserError
-from relay_passes.lowering.check_exact_winograd import MAX_INPUT
+from relay_passes.lowering.check_exact_winograd import MAX_WINOGRAD_INPUT
 
 ACTIVATION_QMAX = 255
 WEIGHT_QMAX = 127
@@ -73,12 +76,13 @@ def quantize_static(reduced: ReducedNetwork, images: Tensor) -> QuantizedNetwork
     images = torch.cat([images, right, left])
     network = equalize_cross_layer(reduced.compact, images)
     targets, logits = network.targets(images)
-    kept = channels_surviving_rounding(network)
+    even = even_layers(network)
+    kept = channels_surviving_rounding(network, even)
     rounded: _Rounded = {}
     while True:
         network = network.select_channels(kept)
         targets = {name: target[:, kept[name]] for name, target in targets.items()}
-        quantized = _quantize_layers(network, targets, logits, images, rounded)
+        quantized = _quantize_layers(network, even, targets, logits, images, rounded)
         kept = reduced.bind(quantized.dequantized()).channels
         names = list(rounded)
         first = next((n for n in names if len(kept[n]) != len(network.biases[n])), None)
@@ -96,13 +100,14 @@ _Rounded = dict[str, tuple[QuantizedLayer, Tensor]]
 
 def _quantize_layers(
     network: CompactNetwork,
+    even: Collection[str],
     targets: dict[str, Tensor],
     logits: Tensor,
     images: Tensor,
     rounded: _Rounded,
 ) -> QuantizedNetwork:
     """Round every convolution of an equalized network that is not `rounded` yet, and add it there,
-    from the first to the last.
+    from the first to the last. `even` are the convolutions of `even_filters.py`.
     """
 
     def conv_relu(conv: Conv, x: Tensor) -> Tensor:
@@ -116,9 +121,11 @@ def _quantize_layers(
         )
         target = targets[conv.name]
         equations = normal_equations(x, target, conv.kernel, conv.padding, conv.row_stride)
-        weight = _round_layer(network, conv, equations, scale)
+        weight = _round_layer(network, conv.name, conv.name in even, equations, scale)
         y = convolve(conv, x, *weight.tensors()).relu()
-        qmax = _activation_qmax(network, conv)
+        consumer = network.architecture.consumer(conv)
+        is_read_by_even = consumer is not None and consumer.name in even
+        qmax = MAX_WINOGRAD_INPUT if is_read_by_even else ACTIVATION_QMAX
         step = activation_scale(y, qmax)
         y = (y / step).round().clamp(0, qmax) * step
         weight = _with_constants(weight, step / scale)
@@ -131,18 +138,6 @@ def _quantize_layers(
     means = (1.0,) * len(network.architecture.contexts)  # they are part of the container
     layers = {name: layer for name, (layer, _) in rounded.items()}
     return QuantizedNetwork(network.architecture, layers, container, means)
-
-
-def _activation_qmax(network: CompactNetwork, conv: Conv) -> int:
-    """The largest integer that `conv` emits: its consumer may be Winograd's."""
-    consumer = network.architecture.consumer(conv)
-    if consumer is None or not _is_even(network, consumer):
-        return ACTIVATION_QMAX
-    return MAX_INPUT
-
-
-def _is_even(network: CompactNetwork, conv: Conv) -> bool:
-    return has_even_filters(network.architecture, conv, network.weights[conv.name])
 
 
 @torch.no_grad()
@@ -170,15 +165,15 @@ def quantize_weights(network: CompactNetwork, images: Tensor) -> dict[str, Quant
 
 
 def _round_layer(
-    network: CompactNetwork, conv: Conv, equations: NormalEquations, input_scale: float
+    network: CompactNetwork, name: str, even: bool, equations: NormalEquations, input_scale: float
 ) -> QuantizedWeight:
     """Refit one layer that reads integers of `input_scale`, and round it so that pairs of products
-    fit 16 bits and its bias an int32 accumulator.
+    fit 16 bits and its bias an int32 accumulator; `even` as `even_filters.py` says.
     """
-    shape, solution = network.weights[conv.name].shape, _refit(network, conv.name, equations)
+    shape, solution = network.weights[name].shape, _refit(network, name, equations)
     min_scales = solution[-1].abs() * (1 / (input_scale * MAX_BIAS))
     weight = solution[:-1].T.reshape(shape)
-    if _is_even(network, conv):
+    if even:
         scales = torch.maximum(even_scales(weight), min_scales).float()
         return _as_integers(shape, round_to_even(equations, solution, scales.double()), scales)
     scales = torch.maximum(pair_scales(weight), min_scales)

@@ -5,15 +5,21 @@ Weight decay leaves many of them. Rounding alone would not drop them: it makes u
 with whatever weights it has, and half a step of a thousand unused weights is noise and work.
 """
 
+from collections.abc import Collection
+
 import torch
 from torch import Tensor
 
 from lprnet.compression.compact import CompactNetwork
+from lprnet.compression.quantize.even_filters import even_scales
 from lprnet.compression.quantize.int16_pairs import pair_scales
 
 
-def channels_surviving_rounding(network: CompactNetwork) -> dict[str, Tensor]:
-    """Convolution of the backbone to the sorted indices of its channels that stay.
+def channels_surviving_rounding(
+    network: CompactNetwork, even: Collection[str]
+) -> dict[str, Tensor]:
+    """Convolution of the backbone to the sorted indices of its channels that stay; `even` are the
+    convolutions of `even_filters.py`.
 
     One that feeds a context keeps all; so does one none of whose channels survives. From the last
     convolution to the first, so that a channel that only dropped channels read is dropped too.
@@ -27,7 +33,8 @@ def channels_surviving_rounding(network: CompactNetwork) -> dict[str, Tensor]:
         if consumer is None or conv.name in contexts:
             continue
         weight = network.weights[consumer.name][kept[consumer.name]]
-        steps = weight.abs() / pair_scales(weight)[:, None, None, None]
+        scales = even_scales(weight) if consumer.name in even else pair_scales(weight)
+        steps = weight.abs() / scales[:, None, None, None]
         survives = (steps > 0.5).flatten(2).any(dim=2).any(dim=0)
         if survives.any():
             kept[conv.name] = survives.nonzero().flatten()

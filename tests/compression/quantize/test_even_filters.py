@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from lprnet.compression.compact import CompactNetwork
 from lprnet.compression.least_squares import NormalEquations, as_solution, normal_equations
-from lprnet.compression.quantize.even_filters import even_scales, has_even_filters, round_to_even
+from lprnet.compression.quantize.even_filters import even_layers, even_scales, round_to_even
 from lprnet.compression.quantize.gptq import gptq_quantize, to_nearest
 from lprnet.compression.quantize.scale_search import weight_scales
 from lprnet.model.architecture import Architecture, Context, Conv
@@ -122,7 +123,21 @@ def test_which_layers(
     expected: bool,
 ) -> None:
     """Not odd axes, few weights, other windows, or rows that are skipped."""
-    conv = Conv("a", channels, kernel, row_stride=row_stride)
-    architecture = Architecture(CHINA, *size, 3, Preprocessing(), (conv,), (Context("a"),))
-    weight = torch.zeros(channels, channels, *kernel)
-    assert has_even_filters(architecture, conv, weight) == expected
+    convs = Conv("a", channels, kernel), Conv("b", channels, kernel, row_stride=row_stride)
+    height, width = size[0] + kernel[0] - 1, size[1] + kernel[1] - 1
+    architecture = Architecture(CHINA, height, width, 3, Preprocessing(), convs, (Context("b"),))
+    weights = {
+        "a": torch.zeros(channels, 3, *kernel),
+        "b": torch.zeros(channels, channels, *kernel),
+    }
+    biases = {name: torch.zeros(channels) for name in weights}
+    found = even_layers(CompactNetwork(architecture, weights, biases))
+    assert found == ({"b"} if expected else set())
+
+
+def test_what_reads_pixels_is_not_rounded_so() -> None:
+    """They have 8 bits, and its products would saturate on AVX2."""
+    conv = Conv("a", 256, (3, 1))
+    architecture = Architecture(CHINA, 24, 94, 3, Preprocessing(), (conv,), (Context("a"),))
+    weights, biases = {"a": torch.zeros(256, 3, 3, 1)}, {"a": torch.zeros(256)}
+    assert not even_layers(CompactNetwork(architecture, weights, biases))

@@ -23,7 +23,7 @@ from lprnet.compression.quantize.post_training import quantize_static, quantize_
 from lprnet.compression.quantize.quantized_network import QuantizedNetwork
 from lprnet.compression.quantize.scale_search import activation_scale, weight_scales
 from lprnet.compression.reduced import ReducedNetwork, reduce
-from lprnet.model.architecture import Conv, Pair
+from lprnet.model.architecture import Pair
 from lprnet.model.checkpoint import load_model
 from lprnet.model.conv_graph import convolution
 from lprnet.model.lprnet import LPRNet, calibrate_context_means
@@ -126,9 +126,9 @@ def test_layers_before_a_lost_channel_are_rounded_once(
     rounded: list[str] = []
     once, round_layer = post_training._quantize_layers, post_training._round_layer
 
-    def counted(network: Any, conv: Conv, *rest: Any) -> QuantizedWeight:
-        rounded.append(conv.name)
-        return round_layer(network, conv, *rest)
+    def counted(network: Any, name: str, *rest: Any) -> QuantizedWeight:
+        rounded.append(name)
+        return round_layer(network, name, *rest)
 
     def from_nothing(*what: Any) -> QuantizedNetwork:
         what[-1].clear()

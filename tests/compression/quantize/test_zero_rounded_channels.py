@@ -35,7 +35,7 @@ def network() -> CompactNetwork:
 
 
 def test_channels_that_are_rounded_away_and_what_only_they_read(network: CompactNetwork) -> None:
-    kept = channels_surviving_rounding(network)
+    kept = channels_surviving_rounding(network, ())
     assert kept["backbone.11.block.4"].tolist() == [0, 1, 2, 3]
     assert 5 not in kept["backbone.11.block.2"]
     for name in ("backbone.0", "backbone.8.block.2"):
@@ -46,7 +46,7 @@ def test_a_layer_none_of_whose_channels_survives_stays_whole(network: CompactNet
     weights = {**network.weights}
     weights["backbone.8.block.4"] = torch.zeros_like(weights["backbone.8.block.4"])
     kept = channels_surviving_rounding(
-        CompactNetwork(network.architecture, weights, network.biases)
+        CompactNetwork(network.architecture, weights, network.biases), ()
     )
     assert len(kept["backbone.8.block.2"]) == len(network.biases["backbone.8.block.2"])
 
@@ -55,7 +55,7 @@ def test_a_layer_none_of_whose_channels_survives_stays_whole(network: CompactNet
 def test_the_network_without_them_is_the_one_whose_small_weights_are_zero(
     network: CompactNetwork,
 ) -> None:
-    kept = channels_surviving_rounding(network)
+    kept = channels_surviving_rounding(network, ())
     zeroed = {name: weight.clone() for name, weight in network.weights.items()}
     for name, rows in kept.items():
         consumer = network.architecture.consumer(network.architecture.conv(name))
