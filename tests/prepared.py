@@ -37,4 +37,4 @@ def quantized_on_few_plates() -> tuple[ReducedNetwork, QuantizedNetwork]:
     """
     images = np.stack([image for image, _ in sample_plates(10)])
     reduced = reduce(calibrate(load_model(DEFAULT_CHECKPOINT), images))
-    return reduced, quantize_static(reduced, torch.from_numpy(normalise(images)))
+    return reduced, quantize_static(reduced, torch.from_numpy(normalise(images)), winograd=True)

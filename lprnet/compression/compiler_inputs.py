@@ -35,10 +35,14 @@ def pruned_network(reduced: ReducedNetwork) -> CompilerInput:
     return _input("fp32", reduced, partial(compact_logits, reduced.compact))
 
 
-def static_network(reduced: ReducedNetwork, images: NDArray[np.uint8]) -> CompilerInput:
-    """`reduced` in integers, calibrated on `images` `(N, 24, 94, 3)` uint8 BGR."""
+def static_network(
+    reduced: ReducedNetwork, images: NDArray[np.uint8], winograd: bool = False
+) -> CompilerInput:
+    """`reduced` in integers, calibrated on `images` `(N, 24, 94, 3)` uint8 BGR; `winograd` as
+    `quantize_static` has it.
+    """
     inputs = torch.from_numpy(normalise(images))
-    return quantized_network(reduced, quantize_static(reduced, inputs))
+    return quantized_network(reduced, quantize_static(reduced, inputs, winograd))
 
 
 def quantized_network(reduced: ReducedNetwork, quantized: QuantizedNetwork) -> CompilerInput:

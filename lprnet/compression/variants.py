@@ -134,9 +134,10 @@ def prepare(
         else:
             arithmetic = {"static": "int8", "bf16": "bf16"}.get(quantized or "", "float32")
             narrow, pruning = pruned_to_widths(reduced, inputs, keep or Keep(), arithmetic)
-        network = _compressed(narrow, calibrated_on, quantized)
+        rendered = calibrated_on is not images or not files
+        network = _compressed(narrow, calibrated_on, rendered, quantized)
     else:
-        network = _compressed(reduce(model), images, quantized)
+        network = _compressed(reduce(model), images, not files, quantized)
     variant = _with_pruning(network.variant, pruned)
     network = replace(network, variant=variant, pruning=pruning, original=original, notes=notes)
     return network, images, files
@@ -181,11 +182,12 @@ def _frozen(checkpoint: Path, model: LPRNet) -> tuple[str, ...]:
 
 
 def _compressed(
-    reduced: ReducedNetwork, images: NDArray[np.uint8], quantized: str | None
+    reduced: ReducedNetwork, images: NDArray[np.uint8], rendered: bool, quantized: str | None
 ) -> CompilerInput:
+    """`rendered`: there are rendered plates among the `images`."""
     match quantized:
         case "static":
-            return static_network(reduced, images)
+            return static_network(reduced, images, winograd=rendered)
         case "weights":
             return weights_only_network(reduced, images)
         case "bf16":

@@ -150,7 +150,7 @@ def _network(
     pixels, classes = case.pixels(), case.architecture.classes
     if variant == "static":
         reduced, _ = _reduced(case)
-        quantized = quantize_static(reduced, torch.from_numpy(normalise(pixels)))
+        quantized = quantize_static(reduced, torch.from_numpy(normalise(pixels)), winograd=True)
         levels, sums = added_up(quantized, pixels), adding_up(quantized)
         unit = one_level(sums)[:, None]
         # An output that adds nothing up has infinite levels, and must be 0.

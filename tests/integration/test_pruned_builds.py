@@ -96,7 +96,7 @@ def network_of(pruned: LPRNet | ReducedNetwork, quantized: str, images: Pixels) 
     reduced = reduce(pruned) if isinstance(pruned, LPRNet) else pruned
     match quantized:
         case "static":
-            return static_network(reduced, images)
+            return static_network(reduced, images, winograd=True)
         case "weights":
             return weights_only_network(reduced, images)
         case _:

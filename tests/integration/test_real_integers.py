@@ -37,7 +37,7 @@ def test_every_integer_on_every_image(name: str, real_data: RealData, tmp_path: 
     model = calibrate(load_model(real_data.checkpoint), images)
     inputs = torch.from_numpy(normalise(images))
     reduced = reduce(model)
-    quantized = adding_up(quantize_static(reduced, inputs))
+    quantized = adding_up(quantize_static(reduced, inputs, winograd=True))
     built = compile_network(
         quantized_network(reduced, quantized),
         [target],

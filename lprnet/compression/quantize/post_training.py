@@ -62,13 +62,17 @@ SHIFT_PIXELS = 2
 
 
 @torch.no_grad()
-def quantize_static(reduced: ReducedNetwork, images: Tensor) -> QuantizedNetwork:
+def quantize_static(
+    reduced: ReducedNetwork, images: Tensor, winograd: bool = False
+) -> QuantizedNetwork:
     """Quantize weights and activations, calibrated on `images` `(N, 3, 24, 94)`.
 
     Layer by layer, from inputs that already carry the noise of all layers before, the weights are
     refitted to the float network's outputs (`least_squares.ridge`) and rounded (`gptq`). Labels are
-    not needed. Raises `UserError` for a model that holds no constant context means, for no images,
-    and for images that are not finite.
+    not needed. With `winograd`, most filters of three taps are rounded for Winograd's algorithm in
+    bytes (`even_filters.py`): 7 bits do for activations where images show all that they reach, as
+    rendered plates do and photographs of one camera do not. Raises `UserError` for a model that
+    holds no constant context means, for no images, and for images that are not finite.
     """
     _check(images)
     right = F.pad(images, (SHIFT_PIXELS, 0, 0, 0), mode="replicate")[..., :-SHIFT_PIXELS]
@@ -76,8 +80,8 @@ def quantize_static(reduced: ReducedNetwork, images: Tensor) -> QuantizedNetwork
     images = torch.cat([images, right, left])
     network = equalize_cross_layer(reduced.compact, images)
     targets, logits = network.targets(images)
-    even = even_layers(network)
-    kept = channels_surviving_rounding(network, even)
+    kept = channels_surviving_rounding(network, even_layers(network) if winograd else ())
+    even = even_layers(network.select_channels(kept)) if winograd else frozenset()
     rounded: _Rounded = {}
     while True:
         network = network.select_channels(kept)

@@ -114,7 +114,12 @@ def run_sweep(request: SweepOptions) -> SweepResult:
             quantized: bool = request.quantized,
             calibrated_on: NDArray[np.uint8] = images,
         ) -> float:
-            given = static_network(network, calibrated_on) if quantized else pruned_network(network)
+            rendered = calibrated_on is not images or not files
+            given = (
+                static_network(network, calibrated_on, winograd=rendered)
+                if quantized
+                else pruned_network(network)
+            )
             if network is not reduced:
                 given = replace(given, variant=f"{given.variant}-structured")
             artifact = folder / f"{len(readers)}.so"
