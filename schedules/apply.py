@@ -111,17 +111,17 @@ def schedule(workload: Workload, isa: Isa) -> tuple[tirx.PrimFunc, str]:
             schedule_winograd(sch, workload, winograd, isa)
             return sch.mod["main"], str(winograd)
     if isinstance(workload, QuantizedConv2d):
-        runs = choose_integer_winograd(workload, conv2d_tile(workload, isa), isa)
+        tile = conv2d_tile(workload, isa)
+        runs = choose_integer_winograd(workload, tile, isa)
         if runs is not None:
             return integer_winograd_conv2d(workload, runs, isa), str(runs)
-        pairs = choose_byte_winograd(workload, conv2d_tile(workload, isa), isa)
+        pairs = choose_byte_winograd(workload, tile, isa)
         if pairs is not None:
             return byte_winograd_conv2d(workload, pairs, isa), str(pairs)
         if workload.int16_results:
             shared = choose_split(workload, isa)
             if shared is not None:
                 return split_conv2d(workload, shared, isa), str(shared)
-            tile = conv2d_tile(workload, isa)
             return packed_conv2d(workload, tile, isa), str(tile)
     if isinstance(workload, AveragePool | DequantizedAveragePool | SumPool):
         strips = pool_tile(workload, isa)

@@ -12,6 +12,8 @@ its own exact implementation:
   `relay_passes/lowering/check_pair_sums.py` refuses other weights.
 """
 
+from collections.abc import Sequence
+
 from tvm import tirx
 from tvm.s_tir import TensorIntrin
 from tvm.script import tirx as T
@@ -114,6 +116,13 @@ def dot4(isa: Isa) -> str:
             implementation = _multiply_add(lanes, *MULTIPLY_ADD[isa.dot4])
         TensorIntrin.register(name, _description(lanes), implementation)
     return name
+
+
+def broadcast_group(buffer: tirx.Buffer, index: Sequence[tirx.Expr | int], lanes: int) -> tirx.Expr:
+    """The four uint8 from `index` on in each of `lanes` lanes, the `inputs` of `dot4_of`."""
+    four = buffer.vload(index, f"uint8x{GROUP}")
+    every = tirx.Broadcast(tirx.reinterpret("int32", four), lanes)
+    return tirx.reinterpret(f"int8x{GROUP * lanes}", every)
 
 
 def dot4_of(isa: Isa, sums: tirx.Expr, inputs: tirx.Expr, weights: tirx.Expr) -> tirx.Expr:

@@ -10,8 +10,8 @@ from tvm import tirx
 from tvm.script.ir_builder import IRBuilder
 from tvm.script.ir_builder import tirx as T
 
-from schedules.buffers import declare_parameters
-from schedules.dot4_intrinsics import GROUP, dot4_of
+from schedules.buffers import ConvBuffers, declare_parameters
+from schedules.dot4_intrinsics import GROUP, broadcast_group, dot4_of
 from schedules.isa import Isa
 from schedules.packed_results import DENSE, PackedResults, Place
 from schedules.register_tiles import Tile
@@ -27,8 +27,7 @@ def packed_conv2d(workload: QuantizedConv2d, tile: Tile, isa: Isa) -> tirx.PrimF
     function = workload.prim_func()
     with IRBuilder() as builder, T.prim_func(s_tir=True):
         T.func_name("main")
-        buffers = declare_parameters(function)
-        kernel = _Kernel(workload, tile, isa, *buffers)
+        kernel = _Kernel(workload, tile, isa, ConvBuffers(*declare_parameters(function)))
         with (
             T.serial(0, workload.blocks) as block,
             T.serial(0, workload.height // tile.rows) as row,
@@ -42,18 +41,10 @@ class _Kernel:
     """Emits one kernel into the function that is being built."""
 
     def __init__(
-        self,
-        workload: QuantizedConv2d,
-        tile: Tile,
-        isa: Isa,
-        data: tirx.Buffer,
-        weight: tirx.Buffer,
-        bias: tirx.Buffer,
-        multiplier: tirx.Buffer,
-        out: tirx.Buffer,
+        self, workload: QuantizedConv2d, tile: Tile, isa: Isa, buffers: ConvBuffers
     ) -> None:
         self.workload, self.tile, self.isa, self.lanes = workload, tile, isa, isa.float_lanes
-        self.data, self.weight, self.bias = data, weight, bias
+        self.data, self.weight, self.bias, multiplier, out = buffers
         self.results = PackedResults(workload, isa, multiplier, out)
         self.places = [
             (r, c, v)
@@ -94,9 +85,7 @@ class _Kernel:
         r, c, _ = place
         (row, column), (kh, kw) = start, tap
         at = ((row + r) * self.workload.row_stride + kh, column + c + kw, channel)
-        four = self.data.vload(at, f"uint8x{GROUP}")
-        broadcast = tirx.Broadcast(tirx.reinterpret("int32", four), self.lanes)
-        return tirx.reinterpret(f"int8x{GROUP * self.lanes}", broadcast)
+        return broadcast_group(self.data, at, self.lanes)
 
     def _channel(self, block: tirx.Var, place: Place) -> tirx.Expr:
         """The first output channel of a vector."""

@@ -41,33 +41,26 @@ class PackedResults:
         """Store the results of the `sums` int32 of all `places`, in the order of memory; the tile's
         first pixel is at `start`, its first channel is `channel`.
         """
+        lanes, (row, column) = self.isa.float_lanes, start
         for first in range(0, len(places), JOINED):
             last = first + JOINED
-            self._store_joined(places[first:last], sums[first:last], start, channel)
-
-    def _store_joined(
-        self,
-        places: Sequence[Place],
-        sums: Sequence[tirx.Expr],
-        start: tuple[tirx.Expr, tirx.Expr],
-        channel: tirx.Expr,
-    ) -> None:
-        lanes, (row, column) = self.isa.float_lanes, start
-        multipliers = [
-            self.multiplier.vload((channel + v * lanes,), f"float32x{lanes}") for _, _, v in places
-        ]
-        packed = T.bind(packed_bytes(sums, multipliers, self.workload.qmax, lanes))
-        for _, run in groupby(enumerate(places), lambda one: self._bytes_before(*one)):
-            numbers, ((r, c, v), *_) = zip(*run, strict=True)
-            together = len(numbers) * lanes
-            first = numbers[0] * lanes
-            part = tirx.Shuffle([packed], list(range(first, first + together)))
-            channels = tirx.Ramp(channel + v * lanes, 1, together)
-            T.buffer_store(
-                self.out,
-                packed if len(numbers) == JOINED else part,
-                (row + r, column + c, channels),
-            )
+            joined = places[first:last]
+            multipliers = [
+                self.multiplier.vload((channel + v * lanes,), f"float32x{lanes}")
+                for _, _, v in joined
+            ]
+            packed = T.bind(packed_bytes(sums[first:last], multipliers, self.workload.qmax, lanes))
+            for _, run in groupby(enumerate(joined), lambda one: self._bytes_before(*one)):
+                numbers, ((r, c, v), *_) = zip(*run, strict=True)
+                together = len(numbers) * lanes
+                lane = numbers[0] * lanes
+                part = tirx.Shuffle([packed], list(range(lane, lane + together)))
+                channels = tirx.Ramp(channel + v * lanes, 1, together)
+                T.buffer_store(
+                    self.out,
+                    packed if len(numbers) == JOINED else part,
+                    (row + r, column + c, channels),
+                )
 
     def _bytes_before(self, number: int, place: Place) -> tuple[int, int]:
         """Equal for vectors that lie side by side in memory: their row, and the distance from

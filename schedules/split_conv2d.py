@@ -15,8 +15,8 @@ from tvm import tirx
 from tvm.script.ir_builder import IRBuilder
 from tvm.script.ir_builder import tirx as T
 
-from schedules.buffers import declare_parameters
-from schedules.dot4_intrinsics import GROUP, dot4_of
+from schedules.buffers import ConvBuffers, declare_parameters
+from schedules.dot4_intrinsics import GROUP, broadcast_group, dot4_of
 from schedules.isa import Isa
 from schedules.packed_results import DENSE
 from schedules.split_lanes import SplitTile, steps
@@ -29,8 +29,7 @@ def split_conv2d(workload: QuantizedConv2d, tile: SplitTile, isa: Isa) -> tirx.P
     function = workload.prim_func()
     with IRBuilder() as builder, T.prim_func(s_tir=True):
         T.func_name("main")
-        buffers = declare_parameters(function)
-        kernel = _Kernel(workload, tile, isa, *buffers)
+        kernel = _Kernel(workload, tile, isa, ConvBuffers(*declare_parameters(function)))
         kernel.order_weights()
         with (
             T.serial(0, workload.height // tile.rows) as row,
@@ -44,18 +43,10 @@ class _Kernel:
     """Emits one kernel into the function that is being built."""
 
     def __init__(
-        self,
-        workload: QuantizedConv2d,
-        tile: SplitTile,
-        isa: Isa,
-        data: tirx.Buffer,
-        weight: tirx.Buffer,
-        bias: tirx.Buffer,
-        multiplier: tirx.Buffer,
-        out: tirx.Buffer,
+        self, workload: QuantizedConv2d, tile: SplitTile, isa: Isa, buffers: ConvBuffers
     ) -> None:
         self.workload, self.tile, self.isa, self.lanes = workload, tile, isa, isa.float_lanes
-        self.data, self.weight, self.bias = data, weight, bias
+        self.data, self.weight, self.bias, multiplier, out = buffers
         self.results = SplitResults(workload, tile, isa, multiplier, out)
         self.int32, self.int8 = f"int32x{self.lanes}", f"int8x{GROUP * self.lanes}"
         self.pixels = [(r, c) for r in range(tile.rows) for c in range(tile.columns)]
@@ -158,10 +149,10 @@ class _Kernel:
         """`groups` groups of inputs of a pixel, again and again."""
         (row, column), (r, c), (kh, kw) = start, self.pixels[pixel], tap
         at = ((row + r) * self.workload.row_stride + kh, column + c + kw, group * GROUP)
-        loaded = self.data.vload(at, f"uint8x{GROUP * groups}")
         if groups == 1:
-            every = tirx.Broadcast(tirx.reinterpret("int32", loaded), self.lanes)
-        elif groups == 2:
+            return broadcast_group(self.data, at, self.lanes)
+        loaded = self.data.vload(at, f"uint8x{GROUP * groups}")
+        if groups == 2:
             every = tirx.Broadcast(tirx.reinterpret("int64", loaded), self.lanes // 2)
         else:
             vectors = [tirx.reinterpret(f"int32x{groups}", loaded)] * (self.lanes // groups)

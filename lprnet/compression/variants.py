@@ -134,7 +134,7 @@ def prepare(
         else:
             arithmetic = {"static": "int8", "bf16": "bf16"}.get(quantized or "", "float32")
             narrow, pruning = pruned_to_widths(reduced, inputs, keep or Keep(), arithmetic)
-        rendered = calibrated_on is not images or not files
+        rendered = distill is not None or not files
         network = _compressed(narrow, calibrated_on, rendered, quantized)
     else:
         network = _compressed(reduce(model), images, not files, quantized)

@@ -5,9 +5,10 @@
 import numpy as np
 import numpy.typing as npt
 
+from schedules.winograd.cook_toom import FILTERS, TAPS
+
 MAX_WINOGRAD_INPUT = 127
 """Sums of two inputs fit uint8, and so do their differences plus 128."""
-FILTERS = ((3, 1), (1, 3))
 
 
 def winograd_is_exact(
@@ -18,7 +19,7 @@ def winograd_is_exact(
     """
     if weight.shape[2:] not in FILTERS or largest_input > MAX_WINOGRAD_INPUT:
         return False
-    g0, g1, g2 = np.moveaxis(weight.astype("int64").reshape(*weight.shape[:2], 3), -1, 0)
+    g0, g1, g2 = np.moveaxis(weight.astype("int64").reshape(*weight.shape[:2], TAPS), -1, 0)
     doubled = np.stack([2 * g0, g0 + g1 + g2, g0 - g1 + g2, 2 * g2])
     if (doubled % 2).any():
         return False

@@ -14,11 +14,20 @@ from math import prod
 Row = tuple[Fraction, ...]
 
 TAPS = 3
+FILTERS = (TAPS, 1), (1, TAPS)
+"""Heights and widths of filters that have one axis."""
 POINTS = tuple(Fraction(p) for p in ("0", "1", "-1", "2", "-2", "1/2", "-1/2"))
 """Points of evaluation; the first m + 1 are used. Small powers of two, so that most products with
 them are exact, in pairs of opposites, so that two rows share their even and odd halves.
 """
 MAX_OUTPUTS = len(POINTS) - 1
+
+
+def outputs_along(kernel: tuple[int, int], height: int, width: int) -> int | None:
+    """Of `height` by `width` outputs, those along the axis of a `kernel` of `FILTERS`; None for
+    another.
+    """
+    return dict(zip(FILTERS, (height, width), strict=True)).get(kernel)
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from schedules.register_tiles import (
     cycles,
     integer_step,
 )
-from schedules.winograd.cook_toom import TAPS
+from schedules.winograd.cook_toom import TAPS, outputs_along
 from schedules.winograd.cook_toom_integer import integer_filter
 from schedules.workloads.integer import QuantizedConv2d
 
@@ -79,7 +79,7 @@ def legal_integer_winograd_tiles(
     int32 before the division.
     """
     kernel = (workload.kernel_height, workload.kernel_width)
-    extent = {(TAPS, 1): workload.height, (1, TAPS): workload.width}.get(kernel)
+    extent = outputs_along(kernel, workload.height, workload.width)
     if isa.dot4 not in PORTS or extent is None or workload.row_stride > 1 or extent % outputs:
         return
     algorithm = integer_filter(outputs)

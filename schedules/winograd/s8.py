@@ -23,8 +23,8 @@ from tvm import tirx
 from tvm.script.ir_builder import IRBuilder
 from tvm.script.ir_builder import tirx as T
 
-from schedules.buffers import declare_parameters
-from schedules.dot4_intrinsics import GROUP, dot4_of
+from schedules.buffers import ConvBuffers, declare_parameters
+from schedules.dot4_intrinsics import GROUP, broadcast_group, dot4_of
 from schedules.isa import Isa
 from schedules.packed_results import DENSE, PackedResults
 from schedules.winograd.cook_toom import TAPS
@@ -46,7 +46,7 @@ def byte_winograd_conv2d(
     function = workload.prim_func()
     with IRBuilder() as builder, T.prim_func(s_tir=True):
         T.func_name("main")
-        kernel = _Kernel(workload, tile, isa, *declare_parameters(function))
+        kernel = _Kernel(workload, tile, isa, ConvBuffers(*declare_parameters(function)))
         kernel.transform_weights()
         with T.serial(0, kernel.strips) as strip:
             kernel.transform_inputs(strip)
@@ -63,18 +63,10 @@ class _Kernel:
     """Emits one kernel into the function that is being built."""
 
     def __init__(
-        self,
-        workload: QuantizedConv2d,
-        tile: ByteWinogradTile,
-        isa: Isa,
-        data: tirx.Buffer,
-        weight: tirx.Buffer,
-        bias: tirx.Buffer,
-        multiplier: tirx.Buffer,
-        out: tirx.Buffer,
+        self, workload: QuantizedConv2d, tile: ByteWinogradTile, isa: Isa, buffers: ConvBuffers
     ) -> None:
         self.workload, self.tile, self.isa, self.lanes = workload, tile, isa, isa.float_lanes
-        self.data, self.weight, self.bias = data, weight, bias
+        self.data, self.weight, self.bias, multiplier, out = buffers
         self.results = PackedResults(workload, isa, multiplier, out)
         self.vertical = workload.kernel_height == TAPS
         height, width = workload.height, workload.width
@@ -147,9 +139,7 @@ class _Kernel:
     def transform_inputs(self, strip: tirx.Var) -> None:
         """Stage 2."""
         channels = self.workload.channels
-        wide = GROUP
-        while 2 * wide <= min(channels, INPUT_BYTES):
-            wide *= 2
+        wide = min(INPUT_BYTES, 1 << (channels.bit_length() - 1))
         vector = f"uint8x{wide}"
         half = tirx.const(_HALF, vector)
         with T.serial(0, self.pairs) as pair:
@@ -213,9 +203,8 @@ class _Kernel:
                     for v in range(tile.vectors)
                 ]
                 for p in range(tile.pairs):
-                    four = self.v.vload((first + p, product, group * GROUP), f"uint8x{GROUP}")
-                    broadcast = tirx.Broadcast(tirx.reinterpret("int32", four), self.lanes)
-                    inputs = T.bind(tirx.reinterpret(self.bytes, broadcast))
+                    where = (first + p, product, group * GROUP)
+                    inputs = T.bind(broadcast_group(self.v, where, self.lanes))
                     for v in range(tile.vectors):
                         at = (p, output, v)
                         total = dot4_of(self.isa, self._sums(at), inputs, weights[v])

@@ -13,7 +13,7 @@ from schedules.dot4_intrinsics import GROUP
 from schedules.isa import Dot4, Isa
 from schedules.register_tiles import L1_CYCLES, TILE_OVERHEAD, Tile, cycles, divisors, integer_step
 from schedules.split_lanes import choose_split, split_cycles
-from schedules.winograd.cook_toom import TAPS
+from schedules.winograd.cook_toom import TAPS, outputs_along
 from schedules.workloads.integer import QuantizedConv2d
 
 OUTPUTS, PRODUCTS = 2, 4
@@ -47,7 +47,8 @@ def choose_byte_winograd(
 ) -> ByteWinogradTile | None:
     """The fastest tile, or None if a direct kernel is faster or there is no legal tile."""
     tiles = legal_byte_winograd_tiles(workload, isa)
-    best = min(tiles, key=lambda tile: byte_winograd_cycles(workload, tile, isa), default=None)
+    predicted = {tile: byte_winograd_cycles(workload, tile, isa) for tile in tiles}
+    best = min(predicted, key=lambda tile: predicted[tile], default=None)
     if best is None:
         return None
     steps, vectors = workload.window // GROUP, workload.padded_channels // isa.float_lanes
@@ -56,7 +57,7 @@ def choose_byte_winograd(
     split = choose_split(workload, isa)
     if split is not None:
         others.append(split_cycles(split, workload, isa))
-    return best if byte_winograd_cycles(workload, best, isa) < min(others) else None
+    return best if predicted[best] < min(others) else None
 
 
 def legal_byte_winograd_tiles(workload: QuantizedConv2d, isa: Isa) -> Iterator[ByteWinogradTile]:
@@ -68,7 +69,7 @@ def legal_byte_winograd_tiles(workload: QuantizedConv2d, isa: Isa) -> Iterator[B
     if isa.dot4 is not Dot4.AVX512_VNNI or not known or workload.row_stride > 1:
         return
     kernel = (workload.kernel_height, workload.kernel_width)
-    extent = {(TAPS, 1): workload.height, (1, TAPS): workload.width}.get(kernel)
+    extent = outputs_along(kernel, workload.height, workload.width)
     if extent is None or extent % OUTPUTS:
         return
     for vectors in divisors(workload.padded_channels // isa.float_lanes):

@@ -20,12 +20,13 @@ from lprnet.compression.quantize.gptq import ErrorFeedback
 from lprnet.compression.quantize.int16_pairs import FRACTIONS, QMAX
 from lprnet.model.architecture import Conv
 from lprnet.model.quantized import SCALE_OF_ZEROS
+from schedules.winograd.cook_toom import TAPS, outputs_along
+from schedules.winograd.s8_tiles import OUTPUTS
 
 MIN_WEIGHTS = 768
 """Of a tap. Below, kernels gain little and get larger: those of 24 channels to 24 and 16 to 32 took
 9 KB more code, and a call of the public checkpoint was no faster.
 """
-TAPS = 3
 _LIMIT = 2 * QMAX
 """Of what is halved."""
 
@@ -40,8 +41,8 @@ def even_layers(network: CompactNetwork) -> frozenset[str]:
     shapes = architecture.shapes()
 
     def fits(conv: Conv) -> bool:
-        _, height, width = shapes[conv.name]
-        pairs = {(3, 1): height, (1, 3): width}.get(conv.kernel, 1) % 2 == 0
+        along = outputs_along(conv.kernel, *shapes[conv.name][1:])
+        pairs = along is not None and along % OUTPUTS == 0
         outputs, channels, *_ = network.weights[conv.name].shape
         reads_image = architecture.producer(conv) is None
         skips = conv.row_stride > 1
@@ -55,27 +56,25 @@ def even_scales(weight: Tensor) -> Tensor:
     where taps and their sums are clipped to what fits.
     """
     taps = weight.flatten(1).reshape(*weight.shape[:2], TAPS)
-    needed = torch.maximum(taps.abs().amax(dim=(1, 2)) / QMAX, _sums(taps) / _LIMIT)
+    sums = _to_halve(*taps.unbind(dim=2)).abs().amax(dim=(0, 2))
+    needed = torch.maximum(taps.abs().amax(dim=(1, 2)) / QMAX, sums / _LIMIT)
     needed = torch.where(needed > 0, needed, torch.full_like(needed, SCALE_OF_ZEROS))
     best, scales = torch.full_like(needed, torch.inf), needed
     for fraction in FRACTIONS.to(weight.dtype):
         tried = fraction * needed
         steps = taps / tried[:, None, None]
         rounded = steps.round().clamp(-QMAX, QMAX)
-        g0, g1, g2 = rounded.unbind(dim=2)
-        clipped = sum(
-            (s.abs() - _LIMIT).clamp(min=0).square() for s in (g0 + g1 + g2, g0 - g1 + g2)
-        )
+        beyond = (_to_halve(*rounded.unbind(dim=2)).abs() - _LIMIT).clamp(min=0)
+        clipped = beyond.square().sum(dim=0)
         error = ((rounded - steps).square().sum(dim=2) + clipped).sum(dim=1) * tried.square()
         better = error < best
         best, scales = torch.where(better, error, best), torch.where(better, tried, scales)
     return scales
 
 
-def _sums(taps: Tensor) -> Tensor:
-    """(O,): the largest magnitude of what is halved, of `(O, C, 3)`."""
-    g0, g1, g2 = taps.unbind(dim=2)
-    return torch.maximum((g0 + g1 + g2).abs(), (g0 - g1 + g2).abs()).amax(dim=1)
+def _to_halve(g0: Tensor, g1: Tensor, g2: Tensor) -> Tensor:
+    """Both sums that Winograd's algorithm halves, one after the other."""
+    return torch.stack([g0 + g1 + g2, g0 - g1 + g2])
 
 
 def round_to_even(equations: NormalEquations, solution: Tensor, scales: Tensor) -> Tensor:

@@ -8,16 +8,16 @@ says what the integers compute.
 
 The integers are the same for every CPU. Without VNNI, products are summed in saturating 16-bit
 pairs (`vpmaddubsw`), so weights have 8 bits and each pair of them a limit (`int16_pairs.py`). With
-it, most filters of three taps are computed by Winograd's algorithm, so their inputs have 7 bits and
-their taps an even sum (`even_filters.py`).
+it, most filters of three taps can be computed by Winograd's algorithm, where their inputs have 7
+bits and their taps an even sum (`even_filters.py`).
 Channels whose consumers would round them away are left out (`zero_rounded_channels.py`). Every
 calibration image counts three times, also shifted by two pixels to either side, so that refits
 follow the noise of the images less: of 600 warped calibration images, 587 of the public
-checkpoint's were read as float32 reads them, 581 with a shift to one side alone (before taps were
-made even).
+checkpoint's are read as float32 reads them, 581 with a shift to one side alone.
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from functools import partial
 
 import numpy as np
 import torch
@@ -38,7 +38,7 @@ from lprnet.compression.quantize.even_filters import (
     even_scales,
     round_to_even,
 )
-from lprnet.compression.quantize.gptq import Rounding, gptq_quantize, to_nearest
+from lprnet.compression.quantize.gptq import gptq_quantize, to_nearest
 from lprnet.compression.quantize.int16_pairs import PairRounding, pair_scales
 from lprnet.compression.quantize.quantized_network import QuantizedNetwork
 from lprnet.compression.quantize.scale_search import activation_scale, weight_scales
@@ -178,10 +178,11 @@ def _round_layer(
     min_scales = solution[-1].abs() * (1 / (input_scale * MAX_BIAS))
     weight = solution[:-1].T.reshape(shape)
     if even:
-        scales = torch.maximum(even_scales(weight), min_scales).float()
-        return _as_integers(shape, round_to_even(equations, solution, scales.double()), scales)
+        scales = torch.maximum(even_scales(weight), min_scales)
+        return _round(shape, equations, solution, scales, round_to_even)
     scales = torch.maximum(pair_scales(weight), min_scales)
-    return _round(shape, equations, solution, scales, PairRounding(shape))
+    in_pairs = partial(gptq_quantize, rounding=PairRounding(shape))
+    return _round(shape, equations, solution, scales, in_pairs)
 
 
 def _round_to_nearest(
@@ -190,7 +191,8 @@ def _round_to_nearest(
     """Refit one layer that reads float32, and round it."""
     shape, solution = network.weights[name].shape, _refit(network, name, equations)
     scales = weight_scales(solution[:-1].T.reshape(shape), WEIGHT_QMAX)
-    return _round(shape, equations, solution, scales, to_nearest(WEIGHT_QMAX))
+    nearest = partial(gptq_quantize, rounding=to_nearest(WEIGHT_QMAX))
+    return _round(shape, equations, solution, scales, nearest)
 
 
 def _round_container(
@@ -210,16 +212,11 @@ def _round(
     equations: NormalEquations,
     solution: Tensor,
     scales: Tensor,
-    rounding: Rounding,
+    rounded: Callable[[NormalEquations, Tensor, Tensor], Tensor],
 ) -> QuantizedWeight:
+    """The OIHW integers of what `rounded` makes of the equations, the solution and its scales."""
     scales = scales.float()
-    rounded = gptq_quantize(equations, solution, scales.double(), rounding)
-    return _as_integers(shape, rounded, scales)
-
-
-def _as_integers(shape: torch.Size, rounded: Tensor, scales: Tensor) -> QuantizedWeight:
-    """OIHW integers of a solution in multiples of `scales`."""
-    weight, bias = as_weight(rounded, shape)
+    weight, bias = as_weight(rounded(equations, solution, scales.double()), shape)
     values = (weight / scales[:, None, None, None]).round().to(torch.int8)
     return QuantizedWeight(values.numpy(), scales.numpy(), bias.numpy())
 

@@ -112,11 +112,11 @@ def run_sweep(request: SweepOptions) -> SweepResult:
         def evaluate(
             network: ReducedNetwork,
             quantized: bool = request.quantized,
-            calibrated_on: NDArray[np.uint8] = images,
+            is_trained: bool = False,
         ) -> float:
-            rendered = calibrated_on is not images or not files
+            calibrated_on = with_rendered(images, files) if is_trained else images
             given = (
-                static_network(network, calibrated_on, winograd=rendered)
+                static_network(network, calibrated_on, winograd=is_trained or not files)
                 if quantized
                 else pruned_network(network)
             )
@@ -139,7 +139,6 @@ def run_sweep(request: SweepOptions) -> SweepResult:
         trained: list[Point] = []
         if request.distill is not None:
             fewer = fewer_rows(model)
-            calibrated_on = with_rendered(images, files)
             if fewer is not None:
                 plates = torch.from_numpy(normalise(rendered_images()))
                 found = layer_sensitivity(fewer.compact, pixels, request.step)
@@ -154,7 +153,7 @@ def run_sweep(request: SweepOptions) -> SweepResult:
                 what = (reduced, student, request.checkpoint, images, widths, request.distill)
                 network = student.bind(distilled(*what)[0])
                 macs = count_macs(network.module)
-                accuracy = evaluate(network, calibrated_on=calibrated_on)
+                accuracy = evaluate(network, is_trained=True)
                 trained.append(Point(widths, macs, accuracy, network))
         points += refitted + trained
         accuracies = [Accuracy(correct, len(paths)) for correct in read]

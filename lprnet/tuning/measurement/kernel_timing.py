@@ -9,6 +9,7 @@ import tvm
 from numpy.typing import NDArray
 
 from lprnet.compiler.codegen import generate
+from schedules.winograd.cook_toom import FILTERS
 
 ENTRY = "main"
 BATCH_SECONDS = 1e-3
@@ -79,7 +80,7 @@ def _make_even(packed: NDArray[Any]) -> None:
     """Of filters of three taps, which `packed` has on its second and third axis, make the sum even
     and small enough that half of it is a byte.
     """
-    if packed.shape[1:3] in ((3, 1), (1, 3)):
+    if packed.shape[1:3] in FILTERS:
         packed //= 2
         packed[:, -1, -1] -= packed.sum(axis=(1, 2), dtype=packed.dtype) % 2
 

@@ -2,6 +2,7 @@
 
 import functools
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -22,8 +23,15 @@ from schedules.winograd.s16_tiles import (
 )
 from schedules.workloads.integer import QuantizedConv2d
 from schedules.workloads.match import match
-from tests.schedules.kernel_runner import TARGETS, call, packed_for
+from tests.schedules.kernel_runner import TARGETS
 from tests.schedules.test_integer_kernels import Integers, requantized, sums
+from tests.schedules.winograd.integer_layers import (
+    check_requantized,
+    data_shape,
+    packed,
+    run_integer_kernel,
+    weight_shape,
+)
 
 WORDS = TARGETS[:2]
 """AVX2 and AVX-512BW."""
@@ -43,12 +51,6 @@ LAYERS = [
 """The public checkpoint's, dead channels left out."""
 
 
-def packed(workload: QuantizedConv2d, target: Target) -> QuantizedConv2d:
-    found = packed_for(workload, target.isa)
-    assert isinstance(found, QuantizedConv2d)
-    return found
-
-
 def run(
     workload: QuantizedConv2d,
     tile: IntegerWinogradTile,
@@ -58,22 +60,9 @@ def run(
     bias: Integers,
     multiplier: NDArray[np.float32],
 ) -> NDArray[np.uint8]:
-    """The output channels of `tile`'s kernel; the lanes that pad the last vector must be zero.
-
-    `weight` is OIHW.
-    """
-    out_channels, channels, height, width = weight.shape
-    padded = workload.blocks * workload.block
-    rows = np.zeros((padded, channels, height, width), "int8")
-    rows[:out_channels] = weight
-    groups = rows.reshape(workload.blocks, workload.block, channels // 4, 4, height, width)
-    ordered = np.ascontiguousarray(groups.transpose(0, 4, 5, 2, 1, 3))
-    biases, multipliers = np.zeros(padded, "int32"), np.zeros(padded, "float32")
-    biases[:out_channels], multipliers[:out_channels] = bias, multiplier
+    """As `run_integer_kernel`, of `tile`'s kernel."""
     function = winograd(workload, tile, target.isa)
-    got = call(function, target, data.astype("uint8"), ordered, biases, multipliers)
-    assert not got[..., out_channels:].any()
-    return got[..., :out_channels].astype("uint8")
+    return run_integer_kernel(function, workload, target, data, weight, bias, multiplier)
 
 
 def check_random(
@@ -81,16 +70,9 @@ def check_random(
 ) -> None:
     """Any bytes at all, -128 and 255 among them."""
     rng = np.random.default_rng(seed)
-    kernel = (workload.kernel_height, workload.kernel_width)
-    rows, columns = workload.height + kernel[0] - 1, workload.width + kernel[1] - 1
-    data = rng.integers(0, 256, (rows, columns, workload.channels))
-    weight = rng.integers(-128, 128, (workload.out_channels, workload.channels, *kernel))
-    bias = rng.integers(-20_000, 20_000, workload.out_channels)
-    total = sums(data, weight) + bias
-    scale = rng.uniform(0.3, 2, workload.out_channels) * workload.qmax / abs(total).max()
-    multiplier = scale.astype("float32")
-    got = run(workload, tile, target, data, weight, bias, multiplier)
-    np.testing.assert_array_equal(got, requantized(total, multiplier, workload.qmax))
+    data = rng.integers(0, 256, data_shape(workload))
+    weight = rng.integers(-128, 128, weight_shape(workload))
+    check_requantized(partial(run, workload, tile, target), workload.qmax, data, weight, rng)
 
 
 @pytest.mark.parametrize("target", WORDS)

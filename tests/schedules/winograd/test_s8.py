@@ -2,6 +2,7 @@
 
 import functools
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -21,8 +22,15 @@ from schedules.winograd.s8_tiles import (
 )
 from schedules.workloads.integer import QuantizedConv2d
 from schedules.workloads.match import match
-from tests.schedules.kernel_runner import TARGETS, call, packed_for
+from tests.schedules.kernel_runner import TARGETS
 from tests.schedules.test_integer_kernels import Integers, requantized, sums
+from tests.schedules.winograd.integer_layers import (
+    check_requantized,
+    data_shape,
+    packed,
+    run_integer_kernel,
+    weight_shape,
+)
 
 VNNI = TARGETS[2:]
 
@@ -38,12 +46,6 @@ LAYERS = [
     QuantizedConv2d(18, 44, 64, 1, 3, 64, 16, 255, True, True),
 ]
 """LPRNet's."""
-
-
-def packed(workload: QuantizedConv2d, target: Target) -> QuantizedConv2d:
-    found = packed_for(workload, target.isa)
-    assert isinstance(found, QuantizedConv2d)
-    return found
 
 
 def even(weight: Integers) -> Integers:
@@ -62,25 +64,12 @@ def run(
     bias: Integers,
     multiplier: NDArray[np.float32],
 ) -> NDArray[np.uint8]:
-    """The output channels of `tile`'s kernel; the lanes that pad the last vector must be zero.
-
-    `weight` is OIHW; it must be what the pass calls exact.
-    """
-    out_channels, channels, height, width = weight.shape
+    """As `run_integer_kernel`, of `tile`'s kernel; operands must be what the passes call exact."""
     narrow = weight.astype("int8"), bias.astype("int32")
     assert winograd_is_exact(*narrow, int(data.max()))
     assert fit_int16(*narrow, multiplier, int(data.max()))
-    padded = workload.blocks * workload.block
-    rows = np.zeros((padded, channels, height, width), "int8")
-    rows[:out_channels] = weight
-    groups = rows.reshape(workload.blocks, workload.block, channels // 4, 4, height, width)
-    ordered = np.ascontiguousarray(groups.transpose(0, 4, 5, 2, 1, 3))
-    biases, multipliers = np.zeros(padded, "int32"), np.zeros(padded, "float32")
-    biases[:out_channels], multipliers[:out_channels] = bias, multiplier
     function = winograd(workload, tile, target.isa)
-    got = call(function, target, data.astype("uint8"), ordered, biases, multipliers)
-    assert not got[..., out_channels:].any()
-    return got[..., :out_channels].astype("uint8")
+    return run_integer_kernel(function, workload, target, data, weight, bias, multiplier)
 
 
 def check_random(
@@ -88,16 +77,9 @@ def check_random(
 ) -> None:
     """Any inputs of 7 bits, 0 and 127 among them, and weights whose sums fit."""
     rng = np.random.default_rng(seed)
-    kernel = (workload.kernel_height, workload.kernel_width)
-    rows, columns = workload.height + kernel[0] - 1, workload.width + kernel[1] - 1
-    data = rng.integers(0, 128, (rows, columns, workload.channels))
-    weight = even(rng.integers(-84, 85, (workload.out_channels, workload.channels, *kernel)))
-    bias = rng.integers(-20_000, 20_000, workload.out_channels)
-    total = sums(data, weight) + bias
-    scale = rng.uniform(0.3, 2, workload.out_channels) * workload.qmax / abs(total).max()
-    multiplier = scale.astype("float32")
-    got = run(workload, tile, target, data, weight, bias, multiplier)
-    np.testing.assert_array_equal(got, requantized(total, multiplier, workload.qmax))
+    data = rng.integers(0, 128, data_shape(workload))
+    weight = even(rng.integers(-84, 85, weight_shape(workload)))
+    check_requantized(partial(run, workload, tile, target), workload.qmax, data, weight, rng)
 
 
 @pytest.mark.parametrize("target", VNNI)
